@@ -1,0 +1,97 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// The house, bottom to top. An arrow only points down: a row may need only rows of a lower layer.
+struct Row {
+  enum Kind { case system(pkgConfig: String, apt: String), c, swift, command, pluginC, pluginSwift }
+  let layer: Int
+  let name: String
+  let kind: Kind
+  var path: String? = nil
+  var needs: [String] = []
+  var packages: [Target.Dependency] = []
+  var tests: [String]? = nil  // what the tests of this row need besides the row itself
+}
+
+let yams = Target.Dependency.product(name: "Yams", package: "Yams")
+let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+
+let rows: [Row] = [
+  Row(layer: 0, name: "CUV", kind: .system(pkgConfig: "libuv", apt: "libuv1-dev")),
+  Row(layer: 0, name: "CJemalloc", kind: .system(pkgConfig: "jemalloc", apt: "libjemalloc-dev")),
+  Row(layer: 0, name: "CMillrace", kind: .c),
+  Row(layer: 1, name: "MillraceCore", kind: .swift, needs: ["CMillrace", "CUV"], tests: []),
+  Row(layer: 2, name: "MillracePluginKit", kind: .swift, needs: ["CMillrace"]),
+  Row(layer: 3, name: "MillraceWorkflow", kind: .swift, needs: ["MillraceCore", "CMillrace"], packages: [yams], tests: []),
+  Row(layer: 3, name: "MillracePlugins", kind: .swift, needs: ["CMillrace"], tests: []),
+  Row(layer: 3, name: "DebianPlugin", kind: .pluginC, path: "plugins/debian", needs: ["CMillrace"]),
+  Row(layer: 3, name: "ReplayPlugin", kind: .pluginC, path: "plugins/replay", needs: ["CMillrace"]),
+  Row(layer: 3, name: "ShellPlugin", kind: .pluginC, path: "plugins/shell", needs: ["CMillrace"]),
+  Row(layer: 3, name: "FilesPlugin", kind: .pluginSwift, path: "plugins/files", needs: ["MillracePluginKit"]),
+  Row(layer: 4, name: "Millrace", kind: .swift, needs: ["MillraceCore", "MillraceWorkflow", "MillracePlugins", "CMillrace"], tests: []),
+  Row(layer: 6, name: "MillraceCommand", kind: .command, needs: ["Millrace", "CJemalloc"], packages: [arguments], tests: []),
+]
+
+let layers = Dictionary(uniqueKeysWithValues: rows.map { ($0.name, $0.layer) })
+for row in rows {
+  for need in row.needs {
+    guard let layer = layers[need] else { preconditionFailure("\(row.name) needs \(need), which is not a row") }
+    precondition(layer < row.layer, "\(row.name) (layer \(row.layer)) may not need \(need) (layer \(layer))")
+  }
+}
+
+let strict: [SwiftSetting] = [
+  .swiftLanguageMode(.v6), .strictMemorySafety(), .treatAllWarnings(as: .error),
+  .enableUpcomingFeature("ExistentialAny"), .enableUpcomingFeature("InternalImportsByDefault"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+  .define("MODEL_CHECK", .when(traits: ["ModelCheck"])),
+]
+let strictC: [CSetting] = [.treatAllWarnings(as: .error), .define("_GNU_SOURCE")]
+
+func target(_ row: Row) -> Target {
+  let needs = row.needs.map { Target.Dependency(stringLiteral: $0) } + row.packages
+  switch row.kind {
+  case .system(let pkgConfig, let apt):
+    return .systemLibrary(name: row.name, pkgConfig: pkgConfig, providers: [.apt([apt])])
+  case .c, .pluginC:
+    return .target(name: row.name, dependencies: needs, path: row.path, cSettings: strictC)
+  case .swift, .pluginSwift:
+    return .target(name: row.name, dependencies: needs, path: row.path, swiftSettings: strict)
+  case .command:
+    return .executableTarget(name: row.name, dependencies: needs, path: row.path, swiftSettings: strict)
+  }
+}
+
+func products(_ row: Row) -> [Product] {
+  switch row.kind {
+  case .command: [.executable(name: "millrace", targets: [row.name])]
+  case .pluginC, .pluginSwift:
+    // `DebianPlugin` becomes `libmillrace-plugin-debian.so`, found beside the command.
+    [
+      .library(
+        name: "millrace-plugin-" + row.path!.split(separator: "/").last!, type: .dynamic, targets: [row.name])
+    ]
+  case .swift: [.library(name: row.name, targets: [row.name])]
+  case .system, .c: []
+  }
+}
+
+let package = Package(
+  name: "millrace",
+  products: rows.flatMap(products),
+  traits: [.trait(name: "ModelCheck", description: "Replaces the atomics by a model checker's: tests only.")],
+  dependencies: [
+    .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+  ],
+  targets: rows.map(target)
+    + rows.compactMap { row in
+      row.tests.map { more in
+        .testTarget(
+          name: row.name + "Tests",
+          dependencies: [Target.Dependency(stringLiteral: row.name)] + (row.needs + more).map { Target.Dependency(stringLiteral: $0) } + row.packages,
+          swiftSettings: strict)
+      }
+    },
+  swiftLanguageModes: [.v6]
+)

@@ -1,0 +1,1 @@
+#include "millrace/plugin.h"

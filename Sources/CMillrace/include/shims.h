@@ -1,0 +1,64 @@
+/* What Swift cannot say by itself: the pause instruction, futex, membarrier. Linux, glibc. */
+#ifndef MILLRACE_SHIMS_H
+#define MILLRACE_SHIMS_H
+
+#include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <linux/membarrier.h>
+#include <stdint.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+/* Tells the core that this thread spins. */
+static inline void millrace_pause(void) {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ volatile("isb" ::: "memory");
+#endif
+}
+
+/* Keeps the compiler, not the processor, from moving memory accesses across. */
+static inline void millrace_compiler_barrier(void) { __asm__ volatile("" ::: "memory"); }
+
+/* Nanoseconds of CLOCK_MONOTONIC. 24 ns. */
+static inline uint64_t millrace_monotonic(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* Nanoseconds of CLOCK_REALTIME since 1970. */
+static inline int64_t millrace_wall(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_REALTIME, &t);
+  return (int64_t)t.tv_sec * 1000000000 + (int64_t)t.tv_nsec;
+}
+
+/* Sleeps while *word == expected, until woken; `nanoseconds` < 0: without limit. 0 woken, or an errno value. */
+static inline int millrace_futex_wait(const void *word, uint32_t expected, int64_t nanoseconds) {
+  struct timespec t = {nanoseconds / 1000000000, nanoseconds % 1000000000};
+  long r = syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, expected, nanoseconds < 0 ? (struct timespec *)0 : &t, (void *)0, 0);
+  return r == 0 ? 0 : errno;
+}
+
+/* Wakes up to `count` sleepers of *word. */
+static inline int millrace_futex_wake(const void *word, int count) {
+  return (int)syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, count, (void *)0, (void *)0, 0);
+}
+
+/* 1 if this process may use the expedited barrier (and from then on it is registered), 0 if not. */
+static inline int millrace_membarrier_register(void) {
+  return syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
+}
+
+/* A full memory barrier on every running thread of this process. */
+static inline int millrace_membarrier(void) {
+  return (int)syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
+}
+
+static inline int32_t millrace_thread_id(void) { return (int32_t)syscall(SYS_gettid); }
+
+#endif

@@ -1,0 +1,23 @@
+/// When a failed attempt is repeated, and after what wait. Present means 3 attempts; absent means one.
+///
+/// The wait before retry k (k = 1, 2, ...) is drawn from U(0, min(cap, initial x factor^(k-1))): full jitter.
+public struct RetryPolicy: Sendable, Hashable {
+  /// Attempts in all, the first included, 1 ... 1,000,000.
+  public var attempts: Int
+  /// Nanoseconds.
+  public var initial: UInt64
+  /// 1 ... 1,000.
+  public var factor: Double
+  /// Nanoseconds.
+  public var cap: UInt64
+  /// Error types that are never retried.
+  public var nonRetryable: [String]
+
+  public init(attempts: Int = 3, initial: UInt64 = 1_000_000_000, factor: Double = 2, cap: UInt64 = 100_000_000_000, nonRetryable: [String] = []) {
+    self.attempts = attempts
+    self.initial = initial
+    self.factor = factor
+    self.cap = cap
+    self.nonRetryable = nonRetryable
+  }
+}

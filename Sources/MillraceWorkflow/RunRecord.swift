@@ -1,0 +1,147 @@
+/// What happened in a run, as a value: the source of the report, the timeline, `run show` and the live view.
+public struct RunRecord: Sendable {
+  public var run: String
+  public var workflow: String
+  public var status: WorkflowStatus
+  public var slots: Int
+  public var threads: Int
+  /// `fifo`, `deadline` or `critical-path`.
+  public var order: String
+  /// Wall time of the start, nanoseconds since 1970 UTC. All other times are nanoseconds since the start of the run.
+  public var startedWall: Int64
+  /// Length of the run so far, nanoseconds.
+  public var elapsed: UInt64
+  /// Makespan that the imported trace recorded, seconds; nil if the workflow is not an import.
+  public var recordedMakespanSeconds: Double?
+  public var tasks: [TaskRecord]
+
+  public init(
+    run: String, workflow: String, status: WorkflowStatus, slots: Int, threads: Int, order: String, startedWall: Int64, elapsed: UInt64,
+    recordedMakespanSeconds: Double? = nil, tasks: [TaskRecord]
+  ) {
+    self.run = run
+    self.workflow = workflow
+    self.status = status
+    self.slots = slots
+    self.threads = threads
+    self.order = order
+    self.startedWall = startedWall
+    self.elapsed = elapsed
+    self.recordedMakespanSeconds = recordedMakespanSeconds
+    self.tasks = tasks
+  }
+}
+
+/// One task of a run.
+public struct TaskRecord: Sendable {
+  public var id: String
+  public var handler: String
+  public var priority: Priority
+  public var status: TaskStatus
+  /// Indices into `RunRecord.tasks`.
+  public var dependencies: [Int]
+  /// When all dependencies were satisfied, nanoseconds since the start of the run; nil while they are not.
+  public var ready: UInt64?
+  /// In order; empty if the task never started.
+  public var attempts: [AttemptRecord]
+  /// For a skipped task: id of the task whose failure caused it.
+  public var cause: String?
+  /// Bytes of the output.
+  public var outputBytes: UInt64
+
+  public init(
+    id: String, handler: String, priority: Priority, status: TaskStatus, dependencies: [Int], ready: UInt64?, attempts: [AttemptRecord],
+    cause: String? = nil, outputBytes: UInt64 = 0
+  ) {
+    self.id = id
+    self.handler = handler
+    self.priority = priority
+    self.status = status
+    self.dependencies = dependencies
+    self.ready = ready
+    self.attempts = attempts
+    self.cause = cause
+    self.outputBytes = outputBytes
+  }
+}
+
+/// One attempt of a task. Results and errors of every attempt are kept.
+public struct AttemptRecord: Sendable {
+  /// From 1.
+  public var number: Int
+  public var status: TaskStatus
+  /// Nanoseconds since the start of the run.
+  public var start: UInt64
+  /// nil while it runs.
+  public var end: UInt64?
+  /// Where it ran: worker threads 0 ..< threads, then threads of the blocking pool.
+  public var lane: Int
+  /// Short word for the kind of error, empty if there was none.
+  public var errorType: String
+  public var message: String
+
+  public init(number: Int, status: TaskStatus, start: UInt64, end: UInt64?, lane: Int, errorType: String = "", message: String = "") {
+    self.number = number
+    self.status = status
+    self.start = start
+    self.end = end
+    self.lane = lane
+    self.errorType = errorType
+    self.message = message
+  }
+}
+
+/// The user's status words.
+public enum WorkflowStatus: String, Sendable, Hashable, CaseIterable {
+  case created = "CREATED"
+  case running = "RUNNING"
+  case completed = "COMPLETED"
+  case failed = "FAILED"
+  case cancelled = "CANCELLED"
+}
+
+/// The user's status words.
+public enum TaskStatus: String, Sendable, Hashable, CaseIterable {
+  case pending = "PENDING"
+  case running = "RUNNING"
+  case completed = "COMPLETED"
+  case failed = "FAILED"
+  case skipped = "SKIPPED"
+  case cancelled = "CANCELLED"
+  case timedOut = "TIMED_OUT"
+}
+
+/// A moment of a run, cheap enough to take many times a second at any number of tasks: counters only.
+public struct Progress: Sendable, Hashable {
+  public var status: WorkflowStatus
+  public var tasks: Int
+  public var completed: Int
+  public var failed: Int
+  public var skipped: Int
+  public var cancelled: Int
+  public var running: Int
+  public var attempts: Int
+  /// Nanoseconds since the start of the run.
+  public var elapsed: UInt64
+  /// Nanoseconds still to go, from what has been measured; nil until there is something to estimate from.
+  public var estimatedRemaining: UInt64?
+
+  public init(
+    status: WorkflowStatus, tasks: Int, completed: Int, failed: Int, skipped: Int, cancelled: Int, running: Int, attempts: Int, elapsed: UInt64,
+    estimatedRemaining: UInt64?
+  ) {
+    self.status = status
+    self.tasks = tasks
+    self.completed = completed
+    self.failed = failed
+    self.skipped = skipped
+    self.cancelled = cancelled
+    self.running = running
+    self.attempts = attempts
+    self.elapsed = elapsed
+    self.estimatedRemaining = estimatedRemaining
+  }
+
+  /// Tasks that will not change any more.
+  public var finished: Int { completed + failed + skipped + cancelled }
+}
