@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <linux/futex.h>
 #include <linux/membarrier.h>
+#include <sched.h>
 #include <stdint.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -19,6 +20,9 @@ static inline void millrace_pause(void) {
   __asm__ volatile("isb" ::: "memory");
 #endif
 }
+
+/* Gives the rest of the time slice away. */
+static inline void millrace_yield(void) { sched_yield(); }
 
 /* Keeps the compiler, not the processor, from moving memory accesses across. */
 static inline void millrace_compiler_barrier(void) { __asm__ volatile("" ::: "memory"); }

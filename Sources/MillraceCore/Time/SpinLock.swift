@@ -22,6 +22,9 @@ struct SpinLock: @unchecked Sendable {
   /// - Parameter word: four zeroed bytes that outlive the lock; nothing that others write shares their cache line.
   init(word: UnsafeMutablePointer<Atomic<UInt32>>) { unsafe self.word = word }
 
+  /// - Parameter memory: four zeroed bytes that outlive the lock, aligned to 4.
+  init(at memory: UnsafeMutableRawPointer) { unsafe word = memory.assumingMemoryBound(to: Atomic<UInt32>.self) }
+
   /// Takes the lock if it is free.
   @inline(__always)
   func tryLock() -> Bool {

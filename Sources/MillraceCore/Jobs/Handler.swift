@@ -1,0 +1,61 @@
+/// Index of a registered handler.
+public struct HandlerIndex: Sendable, Hashable, RawRepresentable {
+  public let rawValue: UInt32
+  @inlinable public init(rawValue: UInt32) { self.rawValue = rawValue }
+}
+
+/// What a handler is given: valid for the call.
+@safe public struct JobContext {
+  public internal(set) var job: JobID
+  public internal(set) var first: UInt64
+  public internal(set) var second: UInt64
+  /// Where it runs: workers 0 ..< threads, then threads of the blocking pool.
+  public let lane: Int
+  /// When start-to-close ends, engine clock; 0: no timeout.
+  public internal(set) var deadline: UInt64
+  /// Set by whoever hands out the job's id as a completion token, before the handler returns.
+  public var tokenIssued = false
+  /// nil in the blocking pool.
+  let worker: WorkerBody?
+  unowned(unsafe) let scheduler: Scheduler
+
+  /// True once the job should stop. One load.
+  public var isCancelled: Bool { unsafe Job(scheduler.jobs, job.index).cancelled.loadRelaxed() == job.generation }
+
+  /// Submits a job from inside a handler: it stays with this worker while there is room, and costs no locked instruction then.
+  ///
+  /// Complexity: O(1). Throws `SubmitError`.
+  @discardableResult public func spawn(_ request: JobRequest) throws(SubmitError) -> JobID {
+    guard let worker else { return try unsafe scheduler.submit(request) }
+    return try worker.spawn(request)
+  }
+}
+
+/// A handler: a function of C and its context. Swift closures enter through a trampoline at registration.
+@safe public struct Handler: Sendable {
+  /// Runs a job, on a worker or, if `blocking`, in the blocking pool. The second argument is an `UnsafeMutablePointer<JobContext>`; returns an `Outcome`.
+  public typealias Run = @convention(c) (UnsafeMutableRawPointer?, UnsafeMutableRawPointer) -> UInt8
+  /// Told how a job ended that belongs to no run, always on a worker.
+  public typealias Finished =
+    @convention(c) (UnsafeMutableRawPointer?, _ job: UInt64, _ first: UInt64, _ second: UInt64, _ outcome: UInt8) -> Void
+
+  public var run: Run
+  public var finished: Finished?
+  // unsafe: the registrant's; must stay valid until the scheduler has stopped, and may be used by many threads.
+  public nonisolated(unsafe) var context: UnsafeMutableRawPointer?
+  /// Runs in the blocking pool, holding a slot but no worker.
+  public var blocking: Bool
+  /// Jobs of this handler at once; 0: no limit of its own.
+  public var limit: Int
+  var limitIndex: UInt32 = 0
+
+  @unsafe public init(
+    run: @escaping Run, finished: Finished? = nil, context: UnsafeMutableRawPointer? = nil, blocking: Bool = false, limit: Int = 0
+  ) {
+    unsafe self.run = run
+    unsafe self.finished = finished
+    unsafe self.context = context
+    self.blocking = blocking
+    self.limit = limit
+  }
+}

@@ -1,0 +1,134 @@
+/// Names a job for as long as it exists: index in the slab (low half) and generation (high half). Zero is none.
+public struct JobID: Sendable, Hashable, RawRepresentable {
+  public let rawValue: UInt64
+  @inlinable public init(rawValue: UInt64) { self.rawValue = rawValue }
+
+  @inline(__always) init(index: UInt32, generation: UInt32) { rawValue = UInt64(generation) << 32 | UInt64(index) }
+  @inline(__always) var index: UInt32 { UInt32(truncatingIfNeeded: rawValue) }
+  @inline(__always) var generation: UInt32 { UInt32(truncatingIfNeeded: rawValue >> 32) }
+}
+
+/// How a handler's call ended. The numbers are those of `millrace/plugin.h`, and `timedOut` is ours.
+public enum Outcome: UInt8, Sendable, Hashable {
+  case done = 0
+  /// It goes on; whoever holds the completion token ends it.
+  case pending = 1
+  case retry = 2
+  case failed = 3
+  case cancelled = 4
+  /// Start-to-close, schedule-to-start or heartbeat ran out. Never returned by a handler.
+  case timedOut = 5
+}
+
+/// What is to be run.
+public struct JobRequest: Sendable {
+  public var handler: HandlerIndex
+  /// 0 low ... 3 critical.
+  public var priority: UInt8
+  public var tenant: UInt16
+  /// Two words for the handler.
+  public var first: UInt64
+  public var second: UInt64
+  /// Smaller starts first where the engine orders by key (`SchedulerConfiguration.ordered`).
+  public var key: UInt64
+  /// Start-to-close, nanoseconds; 0: none.
+  public var timeout: UInt64
+
+  public init(
+    handler: HandlerIndex, priority: UInt8 = 1, tenant: UInt16 = 0, first: UInt64 = 0, second: UInt64 = 0, key: UInt64 = 0,
+    timeout: UInt64 = 0
+  ) {
+    self.handler = handler
+    self.priority = priority
+    self.tenant = tenant
+    self.first = first
+    self.second = second
+    self.key = key
+    self.timeout = timeout
+  }
+}
+
+/// The record of one job: 64 bytes of the slab. It exists only while the job is ready, running or waiting.
+///
+/// # Fields
+/// 0 `state`: generation (32), outcome (8), state (8): all threads. 8 `cancelled`: the generation that shall stop: all threads.
+/// 16 ... 63: plain, written by whoever makes the job before it is published, read by whoever took it.
+@safe struct Job {
+  /// Where a job stands. Forward only; a retry is a new job.
+  ///
+  ///     ready -> running -> (freed)
+  ///                 |  \-> claimedRunning -> completed -> (freed by the worker, when the handler returns)
+  ///                 |            \-> claimedPending
+  ///                 \-> pending -> claimedPending -> finished -> (freed by the worker that takes it from the completions)
+  ///
+  /// A timeout claims as a token does. A claim is taken by one CAS: whoever has it decides the outcome.
+  enum State {
+    static let free: UInt64 = 0
+    static let ready: UInt64 = 1
+    static let running: UInt64 = 2
+    static let pending: UInt64 = 3
+    static let claimedRunning: UInt64 = 4
+    static let claimedPending: UInt64 = 5
+    static let completed: UInt64 = 6
+    static let finished: UInt64 = 7
+    /// Finished by a timeout while its handler still runs.
+    static let overdue: UInt64 = 8
+  }
+
+  struct Fields {
+    var first: UInt64
+    var second: UInt64
+    var key: UInt64
+    var timeout: UInt64
+    var handler: UInt32
+    var tenant: UInt16
+    var priority: UInt8
+    var flags: UInt8
+    /// Next in a limit's line: index + 1.
+    var link: UInt32
+    /// The limit of the job's key, if `Flag.keyed`.
+    var limit: UInt32
+  }
+
+  enum Flag {
+    /// `first` is a run, `second` a node of it.
+    static let node: UInt8 = 1
+    /// A permit of the handler's limit is held.
+    static let permit: UInt8 = 2
+    /// A slot is held; set while the job is pending or in the blocking pool.
+    static let slot: UInt8 = 4
+    /// A permit of its key's limit is held.
+    static let keyPermit: UInt8 = 8
+    /// `limit` is the limit of its key.
+    static let keyed: UInt8 = 16
+    /// No job: its node is finished by the run's owner, and a worker shall release the successors.
+    static let release: UInt8 = 32
+  }
+
+  let state: SharedWord
+  let cancelled: SharedHalf
+  let fields: UnsafeMutablePointer<Fields>
+
+  @inline(__always) init(_ slab: Slab, _ index: UInt32) {
+    // unsafe: a record is 64 bytes; `fields` are touched only by the thread that has the job.
+    let record = unsafe slab.record(index)
+    unsafe state = SharedWord(record)
+    unsafe cancelled = SharedHalf(record + 8)
+    unsafe fields = (record + 16).assumingMemoryBound(to: Fields.self)
+  }
+
+  @inline(__always) static func word(_ generation: UInt32, _ state: UInt64, _ outcome: UInt8 = 0) -> UInt64 {
+    UInt64(generation) << 32 | UInt64(outcome) << 8 | state
+  }
+  @inline(__always) static func generation(_ word: UInt64) -> UInt32 { UInt32(truncatingIfNeeded: word >> 32) }
+  @inline(__always) static func state(_ word: UInt64) -> UInt64 { word & 0xFF }
+  @inline(__always) static func outcome(_ word: UInt64) -> UInt8 { UInt8(truncatingIfNeeded: word >> 8) }
+
+  /// Begins the next life of a record that the caller has allocated. Its generation, never 0.
+  @inline(__always) func renew() -> UInt32 {
+    var generation = Job.generation(state.loadRelaxed()) &+ 1
+    if generation == 0 { generation = 1 }
+    state.storeRelaxed(Job.word(generation, State.ready))
+    return generation
+  }
+}

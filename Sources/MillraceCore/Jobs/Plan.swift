@@ -1,0 +1,119 @@
+/// A graph of jobs compiled once into flat arrays; any number of runs use it at the same time. 18 bytes a node and 4 an edge.
+///
+/// Immutable after `init`. Nodes are 0 ..< count; who depends on whom is given by predecessor lists.
+@safe public final class Plan: Sendable {
+  /// Nodes of one plan, and edges.
+  public static let maxNodes = 1 << 24
+  public static let maxEdges = 1 << 28
+
+  public let count: Int
+  public let edges: Int
+  /// Nodes without successors: the run is over when all of them are.
+  public let sinks: Int
+  // unsafe: written by init alone; parts of `region`, freed by deinit.
+  nonisolated(unsafe) let successorStart: UnsafeMutablePointer<UInt32>
+  nonisolated(unsafe) let successors: UnsafeMutablePointer<UInt32>
+  nonisolated(unsafe) let predecessorCount: UnsafeMutablePointer<UInt32>
+  nonisolated(unsafe) let handlers: UnsafeMutablePointer<UInt32>
+  nonisolated(unsafe) let keys: UnsafeMutablePointer<UInt32>
+  nonisolated(unsafe) let priorities: UnsafeMutablePointer<UInt8>
+  nonisolated(unsafe) let flags: UnsafeMutablePointer<UInt8>
+  let roots: [UInt32]
+  private let region: Region
+
+  /// What a node asks of the core beyond being run.
+  public enum NodeFlag {
+    /// `RunHooks.ready` is called when all predecessors are finished.
+    public static let tellReady: UInt8 = 1
+    /// The run's hook gives the start-to-close timeout.
+    public static let timed: UInt8 = 2
+    /// The node needs a permit of the limit that the run's hook names.
+    public static let keyed: UInt8 = 4
+  }
+
+  public struct Node {
+    public var handler: HandlerIndex
+    public var priority: UInt8
+    public var flags: UInt8
+    /// Smaller starts first where the engine orders by key.
+    public var key: UInt32
+
+    public init(handler: HandlerIndex, priority: UInt8 = 1, flags: UInt8 = 0, key: UInt32 = 0) {
+      self.handler = handler
+      self.priority = priority
+      self.flags = flags
+      self.key = key
+    }
+  }
+
+  /// Compiles `count` nodes. `node(i)` describes node i; `predecessors(i, visit)` calls `visit` for each predecessor of i, twice over the whole
+  /// of `init`. An edge may be named once only. The caller has checked that there is no cycle.
+  ///
+  /// Complexity: O(nodes + edges). Throws `MemoryError`.
+  public init(count: Int, node: (Int) -> Node, predecessors: (Int, (Int) -> Void) -> Void) throws(MemoryError) {
+    precondition(count > 0 && count <= Plan.maxNodes, "a plan has 1 to \(Plan.maxNodes) nodes")
+    var edges = 0
+    for i in 0..<count { predecessors(i) { _ in edges += 1 } }
+    precondition(edges <= Plan.maxEdges, "a plan has at most \(Plan.maxEdges) edges")
+    let region = try Region(bytes: (count + 1) * 4 + edges * 4 + count * 14)
+    // unsafe: consecutive parts of one zeroed region whose length is the sum of theirs; every index below is checked against `count`.
+    let successorStart = unsafe region.base.bindMemory(to: UInt32.self, capacity: count + 1)
+    let successors = unsafe successorStart + count + 1
+    let predecessorCount = unsafe successors + edges
+    let handlers = unsafe predecessorCount + count
+    let keys = unsafe handlers + count
+    let priorities = unsafe UnsafeMutableRawPointer(keys + count).bindMemory(to: UInt8.self, capacity: 2 * count)
+    let flags = unsafe priorities + count
+
+    for i in 0..<count {
+      let node = node(i)
+      unsafe handlers[i] = node.handler.rawValue
+      unsafe keys[i] = node.key
+      unsafe priorities[i] = min(node.priority, 3)
+      unsafe flags[i] = node.flags
+      predecessors(i) { p in
+        precondition(p >= 0 && p < count, "predecessor \(p) of node \(i) is not a node")
+        unsafe successorStart[p + 1] += 1
+        unsafe predecessorCount[i] += 1
+      }
+    }
+    var sinks = 0
+    var roots: [UInt32] = []
+    for i in 0..<count {
+      if unsafe successorStart[i + 1] == 0 { sinks += 1 }
+      if unsafe predecessorCount[i] == 0 { roots.append(UInt32(i)) }
+    }
+    for i in 0..<count { unsafe successorStart[i + 1] += successorStart[i] }
+    // Fill each row from its start; the starts move to the ends, that is to the next row's start, and are then moved back by one.
+    for i in 0..<count {
+      predecessors(i) { p in
+        let at = unsafe successorStart[p]
+        unsafe successors[Int(at)] = UInt32(i)
+        unsafe successorStart[p] = at + 1
+      }
+    }
+    for i in stride(from: count, to: 0, by: -1) { unsafe successorStart[i] = successorStart[i - 1] }
+    unsafe successorStart[0] = 0
+
+    self.count = count
+    self.edges = edges
+    self.sinks = sinks
+    self.roots = roots
+    self.region = region
+    unsafe self.successorStart = successorStart
+    unsafe self.successors = successors
+    unsafe self.predecessorCount = predecessorCount
+    unsafe self.handlers = handlers
+    unsafe self.keys = keys
+    unsafe self.priorities = priorities
+    unsafe self.flags = flags
+  }
+
+  deinit { region.free() }
+
+  /// Indices of the nodes that depend on `node`. Complexity: O(successors).
+  public func successors(of node: Int) -> [Int] {
+    precondition(node >= 0 && node < count)
+    return unsafe (Int(successorStart[node])..<Int(successorStart[node + 1])).map { unsafe Int(successors[$0]) }
+  }
+}

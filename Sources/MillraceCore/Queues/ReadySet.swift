@@ -1,0 +1,255 @@
+/// All ready jobs that are in no worker's cache: a queue for each priority and tenant, chosen by deficit round robin, and the bitmap that
+/// every worker reads before every start.
+///
+/// # Fields
+/// `levels`: bit p set = priority p may have jobs, here or in a cache; bit 4 = completions wait. Set after a job is published, cleared by a worker that
+/// found nothing, which then looks again.
+/// `active[p]`: bit t set = tenant t may have jobs of priority p. Same protocol.
+/// `turn[p]`: whose turn it is: tenant (16), credit (16), sequence (32).
+/// # Progress
+/// Lock-free for jobs in order of arrival; a queue ordered by key has a lock (`PriorityHeap`).
+/// # Source
+/// Shreedhar and Varghese, "Efficient Fair Queueing Using Deficit Round Robin" (SIGCOMM 1995); the credit is counted in jobs.
+@safe struct ReadySet {
+  static let priorities = 4
+  static let completionsBit: UInt64 = 1 << 4
+  /// Tenants of one engine.
+  static let maxTenants = 1024
+  /// Starts that a tenant of weight 1 gets before the next one's turn.
+  static let quantum = 8
+  static let maxWeight = 1000
+  static let turnAlone = 64
+
+  let nodes: Slab
+  private let levels: SharedWord
+  private let active: UnsafeMutableRawPointer
+  private let turns: UnsafeMutableRawPointer
+  private let queues: UnsafeMutableRawPointer
+  private let weights: UnsafeMutableRawPointer
+  /// Non-nil: jobs wait in order of their key instead of arrival. `[priority * tenants + tenant]`.
+  private let heaps: UnsafeMutablePointer<PriorityHeap>?
+  private let completions: BatchQueue
+  private let region: Region
+  let tenants: Int
+  private var tenantWords: Int { (tenants + 63) / 64 }
+
+  /// Complexity: O(tenants).
+  init(tenants: Int, capacity: Int, ordered: Bool) throws(MemoryError) {
+    precondition(1...ReadySet.maxTenants ~= tenants, "an engine has 1 to \(ReadySet.maxTenants) tenants")
+    self.tenants = tenants
+    nodes = try Slab(capacity: capacity + 4 * tenants + 16384)
+    let words = (tenants + 63) / 64
+    let pairs = ReadySet.priorities * tenants
+    let perPriority = max(padding, words * 8)
+    let heapBytes = ordered ? pairs * PriorityHeap.bytes : 0
+    region = try Region(
+      bytes: padding + ReadySet.priorities * (perPriority + padding) + (pairs + 1) * BatchQueue.bytes + tenants * 8 + heapBytes)
+    // unsafe: consecutive parts of one zeroed region whose length is the sum of theirs.
+    unsafe levels = SharedWord(region.base)
+    unsafe active = region.base + padding
+    unsafe turns = active + ReadySet.priorities * perPriority
+    unsafe queues = turns + ReadySet.priorities * padding
+    unsafe weights = queues + (pairs + 1) * BatchQueue.bytes
+    unsafe completions = BatchQueue(queues + pairs * BatchQueue.bytes, nodes: nodes)
+    if ordered {
+      let table = UnsafeMutablePointer<PriorityHeap>.allocate(capacity: pairs)
+      for pair in 0..<pairs {
+        unsafe (table + pair).initialize(to: try PriorityHeap(weights + tenants * 8 + pair * PriorityHeap.bytes, capacity: capacity))
+      }
+      unsafe heaps = table
+    } else {
+      unsafe heaps = nil
+    }
+    var cache = SlabCache()
+    defer { cache.flush(nodes) }
+    for pair in 0...pairs {
+      let prepared = unsafe BatchQueue(queues + pair * BatchQueue.bytes, nodes: nodes).prepare(&cache)
+      invariant(prepared, "a new slab has room for the dummies")
+    }
+    for tenant in 0..<tenants { setWeight(1, tenant: tenant) }
+  }
+
+  func deallocate() {
+    if let heaps = unsafe heaps {
+      for pair in 0..<ReadySet.priorities * tenants { unsafe heaps[pair].deallocate() }
+      unsafe heaps.deallocate()
+    }
+    nodes.deallocate()
+    region.free()
+  }
+
+  var isOrdered: Bool { unsafe heaps != nil }
+
+  private func activeWord(_ priority: Int, _ word: Int) -> SharedWord {
+    let perPriority = max(padding, tenantWords * 8)
+    return unsafe SharedWord(active + priority * perPriority + word * 8)
+  }
+  private func turn(_ priority: Int) -> SharedWord { unsafe SharedWord(turns + priority * padding) }
+  private func weightWord(_ tenant: Int) -> SharedWord { unsafe SharedWord(weights + tenant * 8) }
+  @inline(__always) private func queue(_ priority: Int, _ tenant: Int) -> BatchQueue {
+    unsafe BatchQueue(queues + (priority &* tenants &+ tenant) &* BatchQueue.bytes, nodes: nodes)
+  }
+
+  /// A tenant's share relative to others, 1 ... 1,000. Any thread, at any time.
+  func setWeight(_ weight: Int, tenant: Int) {
+    precondition(1...ReadySet.maxWeight ~= weight && 0..<tenants ~= tenant, "weight 1 to 1000 of a tenant of this engine")
+    weightWord(tenant).storeRelaxed(UInt64(weight))
+  }
+
+  // MARK: Levels
+
+  /// Levels that may have jobs. Sequentially consistent: whatever `submit` announced before is seen.
+  @inline(__always) func occupied() -> UInt64 { levels.loadSequential() }
+
+  /// Called after jobs of `priority` were published anywhere.
+  @inline(__always) func announce(priority: Int) {
+    let bit: UInt64 = 1 &<< UInt64(priority)
+    if levels.loadSequential() & bit == 0 { _ = levels.insert(bits: bit) }
+  }
+
+  /// Clears the level's bit unless there are jobs of it: clear, then look again, so that no job is left behind a cleared bit.
+  ///
+  /// `cached` tells whether a worker's cache has jobs of the priority.
+  func retire(priority: Int, cached: () -> Bool) {
+    let bit: UInt64 = 1 &<< UInt64(priority)
+    _ = levels.remove(bits: bit)
+    if hasJobs(priority: priority) || cached() { _ = levels.insert(bits: bit) }
+  }
+
+  func hasJobs(priority: Int) -> Bool {
+    for word in 0..<tenantWords where activeWord(priority, word).loadSequential() != 0 { return true }
+    return false
+  }
+
+  // MARK: Jobs
+
+  /// Publishes jobs of one priority and tenant in order of arrival. Complexity: O(1) CAS.
+  @inline(__always) func append(_ chain: BatchQueue.Chain, priority: Int, tenant: Int) {
+    queue(priority, tenant).append(chain)
+    activate(priority, tenant)
+    announce(priority: priority)
+  }
+
+  /// Publishes one job in order of its key. Only when `isOrdered`. False: full.
+  func insert(_ job: UInt32, key: UInt64, priority: Int, tenant: Int) -> Bool {
+    guard let heaps = unsafe heaps, unsafe heaps[priority * tenants + tenant].insert(job, key: key) else { return false }
+    activate(priority, tenant)
+    announce(priority: priority)
+    return true
+  }
+
+  @inline(__always) private func activate(_ priority: Int, _ tenant: Int) {
+    let word = activeWord(priority, tenant / 64)
+    let bit: UInt64 = 1 &<< UInt64(tenant % 64)
+    if word.loadSequential() & bit == 0 { _ = word.insert(bits: bit) }
+  }
+
+  private func deactivate(_ priority: Int, _ tenant: Int) {
+    let word = activeWord(priority, tenant / 64)
+    let bit: UInt64 = 1 &<< UInt64(tenant % 64)
+    _ = word.remove(bits: bit)
+    var empty = queue(priority, tenant).isEmpty()
+    if empty, let heaps = unsafe heaps { empty = unsafe heaps[priority * tenants + tenant].isEmpty() }
+    if empty { return }
+    _ = word.insert(bits: bit)
+    announce(priority: priority)  // a worker may have retired the level while our bit was clear
+  }
+
+  /// True if a tenant other than `tenant` may have jobs of the priority. Complexity: O(tenants / 64).
+  @inline(__always) func others(than tenant: Int, priority: Int) -> Bool {
+    for word in 0..<tenantWords {
+      var bits = activeWord(priority, word).loadRelaxed()
+      if word == tenant / 64 { bits &= ~(1 &<< UInt64(tenant % 64)) }
+      if bits != 0 { return true }
+    }
+    return false
+  }
+
+  /// The first active tenant after `tenant`, round and round; nil if none is.
+  private func nextActive(after tenant: Int, priority: Int) -> Int? {
+    let start = tenant + 1
+    for i in 0...tenantWords {
+      let word = (start / 64 + i) % tenantWords
+      var bits = activeWord(priority, word).loadAcquiring()
+      if i == 0, start / 64 < tenantWords { bits &= UInt64.max &<< UInt64(start % 64) }
+      if bits != 0 { return word * 64 + bits.trailingZeroBitCount }
+    }
+    return nil
+  }
+
+  /// Takes up to `limit` jobs of a priority, of the tenant whose turn it is, and charges them to it. 0: there was none.
+  ///
+  /// unsafe: `target` has room for `limit` indices.
+  /// Complexity: O(1) amortised; O(tenants / 64) when the turn passes on.
+  @unsafe @inline(__always) func take(
+    priority: Int, upTo limit: Int, into target: UnsafeMutablePointer<UInt32>, _ cache: inout SlabCache
+  ) -> Int {
+    let turn = turn(priority)
+    while true {
+      let word = turn.loadRelaxed()
+      let tenant = Int(word & 0xFFFF)
+      let credit = Int(word >> 16 & 0xFFFF)
+      if credit == 0 || activeWord(priority, tenant / 64).loadRelaxed() & (1 &<< UInt64(tenant % 64)) == 0 {
+        guard let next = nextActive(after: tenant, priority: priority) else { return 0 }
+        // Alone, a tenant may as well have a longer turn: nobody waits.
+        let alone = !others(than: next, priority: priority)
+        let share = alone ? ReadySet.turnAlone : ReadySet.quantum * Int(weightWord(next).loadRelaxed())
+        _ = turn.replace(word, by: ((word >> 32) &+ 1) << 32 | UInt64(share) << 16 | UInt64(next))
+        continue
+      }
+      let count = min(limit, credit)
+      guard turn.replace(word, by: ((word >> 32) &+ 1) << 32 | UInt64(credit - count) << 16 | UInt64(tenant)) else { continue }
+      var taken = 0
+      // Jobs with a key and jobs without take turns in going first.
+      if isOrdered, word >> 32 & 1 == 0 { taken = unsafe takeKeyed(priority, tenant, count, target) }
+      let queue = queue(priority, tenant)
+      while taken < count {
+        let got = unsafe queue.take(upTo: count - taken, into: target + taken, &cache)
+        if got == 0 { break }
+        taken += got
+      }
+      if isOrdered, taken < count { taken += unsafe takeKeyed(priority, tenant, count - taken, target + taken) }
+      if taken < count { deactivate(priority, tenant) }
+      if taken > 0 { return taken }
+    }
+  }
+
+  /// Charges up to `limit` jobs that a worker keeps for itself to a tenant, out of the turn that the tenant has now. How many it may keep.
+  func charge(priority: Int, tenant: Int, upTo limit: Int) -> Int {
+    let turn = turn(priority)
+    while true {
+      let word = turn.loadRelaxed()
+      let credit = Int(word >> 16 & 0xFFFF)
+      if Int(word & 0xFFFF) != tenant || credit == 0 { return 0 }
+      let count = min(limit, credit)
+      if turn.replace(word, by: ((word >> 32) &+ 1) << 32 | UInt64(credit - count) << 16 | UInt64(tenant)) { return count }
+    }
+  }
+
+  @unsafe private func takeKeyed(_ priority: Int, _ tenant: Int, _ limit: Int, _ target: UnsafeMutablePointer<UInt32>) -> Int {
+    guard let heaps = unsafe heaps else { return 0 }
+    var taken = 0
+    while taken < limit, let job = unsafe heaps[priority * tenants + tenant].remove() {
+      unsafe target[taken] = job
+      taken += 1
+    }
+    return taken
+  }
+
+  // MARK: Completions
+
+  /// Publishes jobs whose attempt ended elsewhere: workers take them before they start anything, slot or no slot.
+  func complete(_ chain: BatchQueue.Chain) {
+    completions.append(chain)
+    if levels.loadSequential() & ReadySet.completionsBit == 0 { _ = levels.insert(bits: ReadySet.completionsBit) }
+  }
+
+  /// unsafe: `target` has room for `limit` indices.
+  @unsafe func takeCompleted(upTo limit: Int, into target: UnsafeMutablePointer<UInt32>, _ cache: inout SlabCache) -> Int {
+    let taken = unsafe completions.take(upTo: limit, into: target, &cache)
+    if taken > 0 { return taken }
+    _ = levels.remove(bits: ReadySet.completionsBit)
+    if !completions.isEmpty() { _ = levels.insert(bits: ReadySet.completionsBit) }
+    return 0
+  }
+}

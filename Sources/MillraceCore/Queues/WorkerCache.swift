@@ -1,0 +1,211 @@
+internal import CMillrace
+
+/// A worker's own store of jobs of one priority that are already charged to their tenants: at most 64, first in first out.
+///
+/// The owner pushes and pops without a locked instruction. A thief asks by the claim word; the owner answers at its next pop by offering its
+/// older half, which any thief takes by one CAS. An owner that does not answer sits in a long handler: the thief then puts a barrier
+/// on all threads and takes everything, so that no job waits behind a handler it does not need.
+///
+/// # Threads
+/// `push`, `pop`: the owner. `steal`, `isEmpty`: any other.
+/// # Fields
+/// `head`, `tail`: written by the owner, read by all. `slots`: written by the owner. `claim`: all, by CAS. `floor`: the owner's own.
+/// # Progress
+/// Owner: wait-free but for its CAS on a claim. Thief: bounded steps; a thief stopped anywhere delays neither the owner nor other thieves, but
+/// for the answer to its own request.
+/// # Source
+/// Steal on request: Acar, Chargueraud and Rainey, "Scheduling Parallel Programs by Work Stealing with Private Deques" (PPoPP 2013). Barrier on
+/// the thief's side: Dice, Huang and Yang, "Asymmetric Dekker Synchronization" (2001). Model: Tests/Models/worker-cache.pml.
+@safe struct WorkerCache {
+  static let capacity = 64
+  /// Set in what `pop` returns when jobs became visible again that others may have missed: the worker then sets the level's bit.
+  static let announce: UInt32 = 1 << 31
+  /// head and tail (owner's line), claim (thieves' line), slots.
+  static let bytes = 3 * padding + capacity * 4
+
+  private let head: SharedHalf
+  private let tail: SharedHalf
+  private let floor: UnsafeMutablePointer<UInt32>
+  private let claim: SharedWord
+  private let slots: UnsafeMutableRawPointer
+
+  /// unsafe: `memory` is zeroed, `bytes` long, aligned to 128, and outlives the cache.
+  @unsafe init(_ memory: UnsafeMutableRawPointer) {
+    unsafe head = SharedHalf(memory)
+    unsafe tail = SharedHalf(memory + 4)
+    unsafe floor = (memory + 8).assumingMemoryBound(to: UInt32.self)
+    unsafe claim = SharedWord(memory + padding)
+    unsafe slots = memory + 2 * padding
+  }
+
+  @inline(__always) private func slot(_ position: UInt32) -> SharedHalf {
+    unsafe SharedHalf(slots + Int(position % UInt32(WorkerCache.capacity)) &* 4)
+  }
+
+  /// What a claim says. Bits 0-1 kind, 8-15 count, 16-23 first position (modulo 256), 32-63 sequence: no two claims are equal.
+  private enum Claim {
+    static let request: UInt64 = 1
+    static let offer: UInt64 = 2
+    static let taken: UInt64 = 3
+
+    @inline(__always) static func kind(_ word: UInt64) -> UInt64 { word & 3 }
+    @inline(__always) static func count(_ word: UInt64) -> UInt32 { UInt32(truncatingIfNeeded: word >> 8 & 0xFF) }
+    @inline(__always) static func first(_ word: UInt64) -> UInt8 { UInt8(truncatingIfNeeded: word >> 16) }
+    @inline(__always) static func make(_ kind: UInt64, first: UInt32, count: UInt32, like word: UInt64) -> UInt64 {
+      (word >> 32) << 32 | UInt64(first & 0xFF) << 16 | UInt64(count) << 8 | kind
+    }
+  }
+
+  // MARK: Owner
+
+  /// Jobs that the owner may still pop; an offer that nobody has taken yet counts. Owner.
+  @inline(__always) var isEmptyForOwner: Bool {
+    head.loadRelaxed() == tail.loadRelaxed() && claim.loadRelaxed() == 0
+  }
+
+  /// Free places. Owner.
+  @inline(__always) var room: Int {
+    // unsafe: the owner's own field.
+    var low = unsafe floor.pointee
+    let h = head.loadRelaxed()
+    if low != h, Claim.kind(claim.loadAcquiring()) != Claim.offer {
+      low = h
+      unsafe floor.pointee = h
+    }
+    return WorkerCache.capacity - Int(tail.loadRelaxed() &- low)
+  }
+
+  /// The caller has seen `room`. True if the cache was empty before: others cannot know of the job yet. Owner.
+  @inline(__always) func push(_ job: UInt32) -> Bool {
+    let t = tail.loadRelaxed()
+    slot(t).storeRelaxed(job)
+    if t == head.loadRelaxed() {
+      // Order: sequentially consistent. Pairs with `isEmpty` of a worker that cleared the level's bit: one of the two sees the other.
+      _ = tail.exchange(t &+ 1)
+      return true
+    }
+    // Order: releasing. Pairs with the acquiring load of `tail` in `steal`.
+    tail.storeReleasing(t &+ 1)
+    return false
+  }
+
+  /// The oldest job. Owner. `fenced`: the system has no barrier on other threads, so that the owner pays one.
+  @inline(__always) func pop(fenced: Bool) -> UInt32? {
+    let h = head.loadRelaxed()
+    if h == tail.loadRelaxed() { return takeBack() }
+    // Order: the store of `head` comes before the load of `claim` in program order; the thief's barrier between its claim and its load of
+    // `head` makes it so for the processor. One of the two sees the other.
+    if fenced { _ = head.exchange(h &+ 1) } else { head.storeRelaxed(h &+ 1) }
+    millrace_compiler_barrier()
+    let word = claim.loadRelaxed()
+    let job = slot(h).loadRelaxed()
+    if word == 0 || Claim.kind(word) == Claim.offer {
+      return job
+    }
+    return answer(claimed: h, job)
+  }
+
+  /// Settles a claim that was found after `head` had been moved from `h` to `h + 1`. Owner.
+  @inline(never) private func answer(claimed h: UInt32, _ job: UInt32) -> UInt32? {
+    while true {
+      let word = claim.loadAcquiring()
+      switch Claim.kind(word) {
+      case Claim.request:
+        let rest = tail.loadRelaxed() &- (h &+ 1)
+        if rest == 0 {
+          if claim.replace(word, by: 0) { return job }
+        } else {
+          let count = (rest &+ 1) / 2
+          // unsafe: the owner's own field. Set before the offer is out: pushes spare the offered slots from now on.
+          unsafe floor.pointee = h &+ 1
+          // Order: sequentially consistent. Pairs with the CAS of the thief that takes the offer: `slots` happened before.
+          if claim.replace(word, by: Claim.make(Claim.offer, first: h &+ 1, count: count, like: word)) {
+            head.storeReleasing(h &+ 1 &+ count)
+            return job
+          }
+        }
+      case Claim.taken:
+        let count = Claim.count(word)
+        // The thief read `head` before or after our store; either way it took all from there on.
+        if Claim.first(word) == UInt8(truncatingIfNeeded: h) {
+          head.storeRelaxed(h &+ count)
+          claim.storeReleasing(0)
+          return nil
+        }
+        head.storeRelaxed(h &+ 1 &+ count)
+        claim.storeReleasing(0)
+        return job
+      default:
+        return job
+      }
+    }
+  }
+
+  /// The ring is empty; an offer that nobody wanted is the owner's again. Owner.
+  @inline(never) private func takeBack() -> UInt32? {
+    let word = claim.loadAcquiring()
+    guard Claim.kind(word) == Claim.offer else {
+      // A request to an empty ring is refused, so that its thief does not wait.
+      if Claim.kind(word) == Claim.request { _ = claim.replace(word, by: 0) }
+      return nil
+    }
+    guard claim.replace(word, by: 0) else { return nil }
+    let count = Claim.count(word)
+    // The slots of an offer lie directly before `head` only if nothing was pushed and popped since: copy, as push would.
+    // unsafe: the owner's own field.
+    let first = unsafe floor.pointee
+    let job = slot(first).loadRelaxed()
+    for i in 1..<max(count, 1) { _ = push(slot(first &+ i).loadRelaxed()) }
+    return count > 1 ? job | WorkerCache.announce : job
+  }
+
+  // MARK: Others
+
+  /// True if nothing could be stolen at some moment during the call. Sequentially consistent, for the check after a bit was cleared.
+  func isEmpty() -> Bool {
+    let word = claim.loadSequential()
+    if Claim.kind(word) == Claim.offer { return false }
+    let t = tail.loadAcquiring()
+    let h = head.loadAcquiring()
+    return h == t || Claim.kind(word) == Claim.taken
+  }
+
+  /// Takes half of the jobs from an owner that answers within `patience` looks, all from one that does not. How many were taken.
+  ///
+  /// unsafe: `target` has room for 64 indices. `sequence` is unlike that of any other claim on this cache: thief and its count.
+  @unsafe func steal(into target: UnsafeMutablePointer<UInt32>, sequence: UInt32, patience: Int, barrier: Bool) -> Int {
+    var word = claim.loadAcquiring()
+    if Claim.kind(word) == Claim.offer { return unsafe accept(word, into: target) }
+    if word != 0 || tail.loadAcquiring() == head.loadAcquiring() { return 0 }
+    let request = UInt64(sequence) << 32 | Claim.request
+    if !claim.replace(0, by: request) { return 0 }
+
+    for _ in 0..<patience {
+      millrace_pause()
+      word = claim.loadAcquiring()
+      if word != request { return unsafe Claim.kind(word) == Claim.offer ? accept(word, into: target) : 0 }
+    }
+    // Without a barrier in the system the owner's pop carries the fence instead.
+    if barrier { _ = millrace_membarrier() }
+    let h = head.loadAcquiring()
+    let t = tail.loadAcquiring()
+    let count = t &- h
+    if count == 0 || count > UInt32(WorkerCache.capacity) {
+      _ = claim.replace(request, by: 0)
+      return 0
+    }
+    for i in 0..<count { unsafe target[Int(i)] = slot(h &+ i).loadRelaxed() }
+    // Order: sequentially consistent. Success means that the owner has not passed `pop` since the barrier: all from `h` on is ours.
+    if claim.replace(request, by: Claim.make(Claim.taken, first: h, count: count, like: request)) { return Int(count) }
+    return unsafe accept(claim.loadAcquiring(), into: target)
+  }
+
+  @unsafe private func accept(_ word: UInt64, into target: UnsafeMutablePointer<UInt32>) -> Int {
+    guard Claim.kind(word) == Claim.offer else { return 0 }
+    let count = Claim.count(word)
+    let first = UInt32(Claim.first(word))
+    for i in 0..<count { unsafe target[Int(i)] = slot(first &+ i).loadRelaxed() }
+    // Order: sequentially consistent. Success means that the offer still stood, and so that its slots had not been written over.
+    return claim.replace(word, by: 0) ? Int(count) : 0
+  }
+}

@@ -1,0 +1,270 @@
+internal import CMillrace
+
+/// How a scheduler is built. Every number is a bound.
+public struct SchedulerConfiguration: Sendable {
+  /// Tasks in progress at once, asynchronous and blocking ones included: the user's `max_concurrent_tasks`.
+  public var slots: Int
+  /// Workers, each a thread in a `Runtime`; 1 ... 56.
+  public var workers: Int
+  /// Jobs and nodes of unfinished runs at once; submission beyond it is refused.
+  public var capacity: Int
+  public var tenants: Int
+  /// Ready jobs of a priority and tenant start in order of their key instead of arrival.
+  public var ordered: Bool
+  /// Looks at an owner's answer before a thief takes all by force. 0: at once.
+  public var stealPatience: Int
+  /// Put the barrier on the sleeper's and the thief's side, where the system can.
+  public var asymmetric: Bool
+
+  public init(
+    slots: Int, workers: Int, capacity: Int = 1 << 22, tenants: Int = 16, ordered: Bool = false, stealPatience: Int = 200,
+    asymmetric: Bool = true
+  ) {
+    self.slots = slots
+    self.workers = workers
+    self.capacity = capacity
+    self.tenants = tenants
+    self.ordered = ordered
+    self.stealPatience = stealPatience
+    self.asymmetric = asymmetric
+  }
+}
+
+/// Why a job was not taken. The caller still has everything it submitted.
+public enum SubmitError: Error, Hashable, CustomStringConvertible {
+  /// `capacity` jobs and nodes are in the engine.
+  case full(limit: Int)
+  case unknownHandler(UInt32)
+  case unknownTenant(UInt16)
+  case badPriority(UInt8)
+  /// The engine is stopping.
+  case stopped
+
+  public var description: String {
+    switch self {
+    case .full(let limit): "the engine holds its limit of \(limit) jobs: submit again when some have finished, or raise the capacity"
+    case .unknownHandler(let index): "no handler has index \(index): register it first"
+    case .unknownTenant(let tenant): "tenant \(tenant) is not one of the engine's: raise `tenants`"
+    case .badPriority(let priority): "priority \(priority) is not 0 (low) to 3 (critical)"
+    case .stopped: "the engine is stopping and takes no more work"
+    }
+  }
+}
+
+/// The shared part of the core: jobs, ready queues, slots, limits, lanes. Runs nothing by itself; workers do.
+///
+/// # Threads
+/// All methods from any thread, unless said otherwise.
+/// # Progress
+/// `submit`, `claim`, `cancel`: lock-free. Handlers and keys with a limit, and ordered queues, take a short lock.
+@safe public final class Scheduler: @unchecked Sendable {
+  public static let maxHandlers = 65_536
+  public static let maxLimits = 65_536
+  /// Producers that can submit at the same time without taking a block of records of their own.
+  static let stripes = 16
+
+  public let configuration: SchedulerConfiguration
+  public let clock: Clock
+  let jobs: Slab
+  let ready: ReadySet
+  let parking: Parking
+  // unsafe: `maxHandlers` entries; written once each, before the index is given out.
+  let handlers: UnsafeMutablePointer<Handler>
+  private let handlerCount: SharedWord
+  private let limitCount: SharedWord
+  private let registration: SpinLock
+  private let slots: SharedWord
+  private let admitted: SharedWord
+  let stopping: SharedHalf
+  /// What the loop's alarm is set to for overdue jobs; `.max`: not set.
+  let overdueAlarm: SharedWord
+  private let lanes: UnsafeMutableRawPointer
+  private let caches: UnsafeMutableRawPointer
+  private let limits: UnsafeMutableRawPointer
+  private let limitRegion: Region
+  private let handlerRegion: Region
+  private let region: Region
+  let stripeMemory: UnsafeMutableRawPointer
+  /// Lanes of the blocking pool follow those of the workers.
+  public let laneCount: Int
+  /// Sets the loop's alarm. Set before workers run.
+  nonisolated(unsafe) var alarm: TimerAlarm?
+  nonisolated(unsafe) var alarmContext: UnsafeMutableRawPointer?
+
+  /// `blockingLanes`: threads of the blocking pool at most. Throws `MemoryError`.
+  public init(_ configuration: SchedulerConfiguration, clock: Clock = .monotonic, blockingLanes: Int = 0) throws(MemoryError) {
+    precondition(configuration.slots > 0 && configuration.slots <= 1 << 24, "1 to 2^24 slots")
+    precondition(configuration.capacity > 0 && configuration.capacity <= 1 << 30, "1 to 2^30 jobs")
+    self.configuration = configuration
+    self.clock = clock
+    let workers = configuration.workers
+    parking = try Parking(workers: workers, asymmetric: configuration.asymmetric)
+    // Beyond the jobs that are admitted: what workers and stripes hold in their caches.
+    let slack = (workers + Scheduler.stripes + 4) * 4 * Slab.blockRecords
+    jobs = try Slab(capacity: configuration.capacity + slack)
+    ready = try ReadySet(tenants: configuration.tenants, capacity: configuration.capacity + slack, ordered: configuration.ordered)
+    laneCount = workers + blockingLanes
+    let cacheBytes = workers * ReadySet.priorities * Scheduler.cacheStride
+    region = try Region(bytes: 8 * padding + laneCount * Lane.bytes + cacheBytes + Scheduler.stripes * padding)
+    limitRegion = try Region(bytes: Scheduler.maxLimits * Limit.bytes)
+    handlerRegion = try Region(bytes: Scheduler.maxHandlers * MemoryLayout<Handler>.stride)
+    // unsafe: consecutive parts of zeroed regions whose lengths are the sums of theirs.
+    unsafe handlers = handlerRegion.base.bindMemory(to: Handler.self, capacity: Scheduler.maxHandlers)
+    unsafe limits = limitRegion.base
+    unsafe handlerCount = SharedWord(region.base)
+    unsafe limitCount = SharedWord(region.base + 8)
+    unsafe registration = SpinLock(at: region.base + 16)
+    unsafe slots = SharedWord(region.base + padding)
+    unsafe admitted = SharedWord(region.base + 2 * padding)
+    unsafe stopping = SharedHalf(region.base + 3 * padding)
+    unsafe overdueAlarm = SharedWord(region.base + 4 * padding)
+    unsafe lanes = region.base + 8 * padding
+    unsafe caches = lanes + laneCount * Lane.bytes
+    unsafe stripeMemory = caches + cacheBytes
+    slots.storeRelaxed(UInt64(configuration.slots))
+    overdueAlarm.storeRelaxed(.max)
+  }
+
+  deinit {
+    ready.deallocate()
+    jobs.deallocate()
+    parking.deallocate()
+    region.free()
+    limitRegion.free()
+    handlerRegion.free()
+  }
+
+  private static let cacheStride = (WorkerCache.bytes + padding - 1) / padding * padding
+
+  @inline(__always) func lane(_ index: Int) -> Lane { unsafe Lane(lanes + index * Lane.bytes) }
+  @inline(__always) func cache(of worker: Int, _ priority: Int) -> WorkerCache {
+    unsafe WorkerCache(caches + (worker &* ReadySet.priorities &+ priority) &* Scheduler.cacheStride)
+  }
+
+  /// True if some worker's cache has jobs of the priority.
+  func isCached(_ priority: Int) -> Bool {
+    for worker in 0..<parking.workers where !cache(of: worker, priority).isEmpty() { return true }
+    return false
+  }
+
+  /// Worker `index` of `configuration.workers`; each may exist once at a time.
+  public func makeWorker(_ index: Int) -> Worker {
+    precondition(0..<configuration.workers ~= index, "worker \(index) is not one of \(configuration.workers)")
+    return Worker(index, of: self)
+  }
+
+  // MARK: Handlers and limits
+
+  /// Makes a handler known. Complexity: O(1). nil: `maxHandlers` are registered.
+  public func register(_ handler: Handler) -> HandlerIndex? {
+    registration.lock()
+    defer { registration.unlock() }
+    let index = handlerCount.loadRelaxed()
+    guard index < UInt64(Scheduler.maxHandlers) else { return nil }
+    var handler = handler
+    if handler.limit > 0 {
+      guard let limit = makeLimitLocked(handler.limit) else { return nil }
+      handler.limitIndex = limit
+    }
+    // unsafe: index < maxHandlers, written once.
+    unsafe (handlers + Int(index)).initialize(to: handler)
+    // Order: releasing. Pairs with the acquiring load in `check`.
+    handlerCount.storeReleasing(index + 1)
+    return HandlerIndex(rawValue: UInt32(index))
+  }
+
+  /// A limit for jobs with one key. nil: `maxLimits` exist.
+  public func makeLimit(_ count: Int) -> UInt32? {
+    registration.lock()
+    defer { registration.unlock() }
+    return makeLimitLocked(count)
+  }
+
+  private func makeLimitLocked(_ count: Int) -> UInt32? {
+    let index = limitCount.loadRelaxed()
+    guard index < UInt64(Scheduler.maxLimits) else { return nil }
+    limitCount.storeRelaxed(index + 1)
+    limit(UInt32(index)).setLimit(count)
+    return UInt32(index)
+  }
+
+  private func limit(_ index: UInt32) -> Limit { unsafe Limit(limits + Int(index) * Limit.bytes) }
+
+  /// The key's permit first, then the handler's: who waits for a handler may hold its key, never the other way round.
+  func enterLimits(_ index: UInt32) -> Bool {
+    let job = Job(jobs, index)
+    // unsafe: the job is the calling worker's until it stands in a line.
+    if unsafe job.fields.pointee.flags & Job.Flag.keyed != 0 && job.fields.pointee.flags & Job.Flag.keyPermit == 0 {
+      unsafe job.fields.pointee.flags |= Job.Flag.keyPermit
+      if unsafe !limit(job.fields.pointee.limit).enter(index, jobs) { return false }
+    }
+    let handler = unsafe handlers[Int(job.fields.pointee.handler)]
+    if unsafe handler.limit > 0 && job.fields.pointee.flags & Job.Flag.permit == 0 {
+      unsafe job.fields.pointee.flags |= Job.Flag.permit
+      if !limit(handler.limitIndex).enter(index, jobs) { return false }
+    }
+    return true
+  }
+
+  /// Passes the job's permits on to those that wait for them.
+  func leaveLimits(_ index: UInt32, _ nodes: inout SlabCache) {
+    let job = Job(jobs, index)
+    // unsafe: the job is the calling worker's.
+    let fields = unsafe job.fields.pointee
+    unsafe job.fields.pointee.flags &= ~(Job.Flag.permit | Job.Flag.keyPermit)
+    if fields.flags & Job.Flag.permit != 0, let next = unsafe limit(handlers[Int(fields.handler)].limitIndex).leave(jobs) {
+      enqueue(next, &nodes)
+      parking.notify()
+    }
+    if fields.flags & Job.Flag.keyPermit != 0, let next = limit(fields.limit).leave(jobs) {
+      enqueue(next, &nodes)
+      parking.notify()
+    }
+  }
+
+  /// A tenant's share relative to the others', 1 ... 1,000.
+  public func setWeight(_ weight: Int, tenant: Int) { ready.setWeight(weight, tenant: tenant) }
+
+  // MARK: Slots and admission
+
+  @inline(__always) func takeSlot() -> Bool {
+    while true {
+      let free = slots.loadSequential()
+      if free == 0 { return false }
+      // Order: sequentially consistent. Pairs with `giveSlot`: either the taker sees the slot, or the giver sees that there is work, and wakes.
+      if slots.replace(free, by: free - 1) { return true }
+    }
+  }
+
+  func giveSlot() {
+    _ = slots.add(1)
+    if ready.occupied() != 0 { parking.notify() }
+  }
+
+  /// Slots that nothing holds. An idle worker holds none.
+  public var freeSlots: Int { Int(slots.loadRelaxed()) }
+
+  func admit(_ count: UInt64) -> Bool {
+    let before = admitted.add(count)
+    if before &+ count <= UInt64(configuration.capacity) { return true }
+    _ = admitted.subtract(count)
+    return false
+  }
+
+  func dismiss(_ count: UInt64) { _ = admitted.subtract(count) }
+
+  /// Jobs and nodes that are in the engine, up to 64 more for each worker that is busy.
+  public var admittedJobs: Int { Int(admitted.loadRelaxed()) }
+  /// Records of the slab that have been touched so far: the memory that jobs take.
+  public var touchedRecords: Int { jobs.touchedRecords }
+
+  func check(_ request: JobRequest) throws(SubmitError) {
+    // Order: acquiring. Pairs with the release in `register`.
+    if UInt64(request.handler.rawValue) >= handlerCount.loadAcquiring() { throw .unknownHandler(request.handler.rawValue) }
+    if Int(request.tenant) >= configuration.tenants { throw .unknownTenant(request.tenant) }
+    if request.priority > 3 { throw .badPriority(request.priority) }
+    if stopping.loadRelaxed() != 0 { throw .stopped }
+  }
+
+  public var isStopping: Bool { stopping.loadRelaxed() != 0 }
+}
