@@ -73,6 +73,8 @@ public struct JobRequest: Sendable {
     static let finished: UInt64 = 7
     /// Finished by a timeout while its handler still runs.
     static let overdue: UInt64 = 8
+    /// Timed out before it started; another record tells the owner.
+    static let expired: UInt64 = 9
   }
 
   struct Fields {
@@ -103,6 +105,8 @@ public struct JobRequest: Sendable {
     static let keyed: UInt8 = 16
     /// No job: its node is finished by the run's owner, and a worker shall release the successors.
     static let release: UInt8 = 32
+    /// May be ended by `Scheduler.expireReady` before it starts: the start is a CAS.
+    static let expires: UInt8 = 64
   }
 
   let state: SharedWord

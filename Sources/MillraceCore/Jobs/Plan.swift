@@ -29,6 +29,8 @@
     public static let timed: UInt8 = 2
     /// The node needs a permit of the limit that the run's hook names.
     public static let keyed: UInt8 = 4
+    /// `Scheduler.expireReady` may end the node before it starts.
+    public static let expires: UInt8 = 8
   }
 
   public struct Node {

@@ -4,8 +4,9 @@
   public typealias Finished = @convention(c) (UnsafeMutableRawPointer, _ lane: Int, _ node: UInt32, _ outcome: UInt8) -> UInt8
   /// `node` is not run: it was marked by `poison`, or the run is stopping. It counts as finished.
   public typealias Bypassed = @convention(c) (UnsafeMutableRawPointer, _ lane: Int, _ node: UInt32) -> Void
-  /// All predecessors of `node` are finished; only with `Plan.NodeFlag.tellReady`.
-  public typealias Ready = @convention(c) (UnsafeMutableRawPointer, _ node: UInt32) -> Void
+  /// All predecessors of `node` are finished, or its next attempt is due, and `job` is about to wait for its start; only with
+  /// `Plan.NodeFlag.tellReady`. On the thread that released it.
+  public typealias Ready = @convention(c) (UnsafeMutableRawPointer, _ node: UInt32, _ job: UInt64) -> Void
   /// Start-to-close of `node`'s next attempt, nanoseconds; only with `Plan.NodeFlag.timed`.
   public typealias Timeout = @convention(c) (UnsafeMutableRawPointer, _ node: UInt32) -> UInt64
   /// The limit of `node`'s key, from `Scheduler.makeLimit`; only with `Plan.NodeFlag.keyed`.

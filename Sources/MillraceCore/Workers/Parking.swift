@@ -95,9 +95,9 @@ internal import CMillrace
   func foundWork() -> Bool { word.subtract(Parking.searcher) < Parking.searcher }
 
   /// The searcher gives up: not a searcher any more, its bit is set, and from here on whoever publishes sees it. It must look once more before `sleep`.
-  func prepareToSleep(_ worker: Int) {
+  func prepareToSleep(_ worker: Int, searching: Bool) {
     // Order: sequentially consistent, one step: the bit appears with the searcher's disappearance.
-    _ = word.add((1 << UInt64(worker)) &- Parking.searcher)
+    _ = word.add((1 << UInt64(worker)) &- (searching ? Parking.searcher : 0))
     if asymmetric { _ = millrace_membarrier() }
   }
 

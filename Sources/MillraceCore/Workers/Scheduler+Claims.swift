@@ -1,23 +1,78 @@
 extension Scheduler {
   // MARK: Tokens
 
-  /// Takes the right to end a job that runs or is pending; at most one caller gets it for each attempt, and must call `endClaimed` soon.
-  ///
-  /// False: too late, somebody has ended it, or the id is of no job. Complexity: O(1), one CAS.
-  public func claim(_ id: JobID) -> Bool {
-    guard id.rawValue != 0, id.index < jobs.blocks &* UInt32(Slab.blockRecords) else { return false }
+  /// What came of an attempt to claim a job.
+  public enum Claim: Sendable {
+    /// The caller alone may end the attempt, and must call `endClaimed`, `expireClaimed` or `unclaim` soon.
+    case taken
+    /// Somebody else has the claim: the attempt is about to end, or the claim to be given back.
+    case busy
+    /// The attempt has ended, or there is no such job.
+    case gone
+  }
+
+  /// Takes the right to end a job that runs or is pending; one caller at a time gets it. Complexity: O(1), one CAS.
+  public func claim(_ id: JobID) -> Claim {
+    guard id.rawValue != 0, id.index < jobs.blocks &* UInt32(Slab.blockRecords) else { return .gone }
     let job = Job(jobs, id.index)
     while true {
       let word = job.state.loadAcquiring()
-      guard Job.generation(word) == id.generation else { return false }
+      guard Job.generation(word) == id.generation else { return .gone }
       let claimed: UInt64
       switch Job.state(word) {
       case Job.State.running: claimed = Job.State.claimedRunning
       case Job.State.pending: claimed = Job.State.claimedPending
-      default: return false
+      case Job.State.claimedRunning, Job.State.claimedPending: return .busy
+      default: return .gone
       }
-      if job.state.replace(word, by: Job.word(id.generation, claimed)) { return true }
+      if job.state.replace(word, by: Job.word(id.generation, claimed)) { return .taken }
     }
+  }
+
+  /// The two words of a job that the caller has claimed: for a node, the run's address and the node.
+  public func words(ofClaimed id: JobID) -> (first: UInt64, second: UInt64) {
+    // unsafe: claimed, the record stays this job's; these fields do not change.
+    let fields = unsafe Job(jobs, id.index).fields.pointee
+    return (fields.first, fields.second)
+  }
+
+  /// Gives a claim back: the attempt goes on.
+  public func unclaim(_ id: JobID) {
+    let job = Job(jobs, id.index)
+    if job.state.replace(Job.word(id.generation, Job.State.claimedRunning), by: Job.word(id.generation, Job.State.running)) { return }
+    job.state.storeReleasing(Job.word(id.generation, Job.State.pending))
+    // A cancellation that came while we had the claim could not end the job.
+    if isCancelled(id) { endPending(id, .cancelled) }
+  }
+
+  /// Ends a claimed job as timed out, at once: a handler that still runs is told to stop, and what it says later is dropped.
+  public func expireClaimed(_ id: JobID) {
+    let job = Job(jobs, id.index)
+    if job.state.replace(
+      Job.word(id.generation, Job.State.claimedRunning), by: Job.word(id.generation, Job.State.overdue, Outcome.timedOut.rawValue))
+    {
+      endOverdue(id)
+    } else {
+      endClaimed(id, Outcome.timedOut.rawValue)
+    }
+  }
+
+  /// Ends a node that has not started yet as timed out, at once; its record is dropped when a worker meets it in its queue. False: it has started.
+  ///
+  /// Only for nodes with `Plan.NodeFlag.expires`.
+  public func expireReady(_ id: JobID, _ run: Run, node: UInt32) -> Bool {
+    guard id.rawValue != 0, id.index < jobs.blocks &* UInt32(Slab.blockRecords) else { return false }
+    let job = Job(jobs, id.index)
+    guard job.state.replace(Job.word(id.generation, Job.State.ready), by: Job.word(id.generation, Job.State.expired)) else { return false }
+    // unsafe: the owner keeps the run alive; jobs carry its address.
+    let bits = unsafe UInt64(UInt(bitPattern: Unmanaged.passUnretained(run).toOpaque()))
+    withStripe { stripe in
+      let index = unsafe makeNodeJob(run, bits, node, &stripe.pointee.jobs, tellReady: false)
+      let word = Job(jobs, index).state
+      word.storeReleasing(Job.word(Job.generation(word.loadRelaxed()), Job.State.finished, Outcome.timedOut.rawValue))
+      unsafe publishCompleted(index, &stripe.pointee.nodes)
+    }
+    return true
   }
 
   /// Ends a job that the caller has claimed. What the owner needs to know of the outcome has been stored before.
@@ -35,7 +90,7 @@ extension Scheduler {
 
   /// Ends a pending or running job from any thread: claim and end in one. False: too late.
   @discardableResult public func complete(_ id: JobID, _ outcome: Outcome) -> Bool {
-    guard claim(id) else { return false }
+    guard claim(id) == .taken else { return false }
     endClaimed(id, outcome.rawValue)
     return true
   }
@@ -69,7 +124,7 @@ extension Scheduler {
   // MARK: Overdue
 
   /// Shows that `lane` runs a job that must end by `deadline`. No timer is armed; the loop looks at the lanes when the earliest deadline is due.
-  func watch(_ lane: Lane, _ job: JobID, _ deadline: UInt64) {
+  func watch(_ lane: Lane, _ deadline: UInt64, of job: JobID) {
     // Order: releasing, both. Pairs with the loads in `endOverdue`: a scan that sees the new job sees that the old deadline is gone.
     lane.job.storeReleasing(job.rawValue)
     lane.deadline.storeReleasing(deadline)
@@ -107,22 +162,31 @@ extension Scheduler {
         continue
       }
       let job = Job(jobs, id.index)
-      guard
-        job.state.replace(
-          Job.word(id.generation, Job.State.running), by: Job.word(id.generation, Job.State.overdue, Outcome.timedOut.rawValue))
-      else { continue }
-      // unsafe: the CAS made the record ours; the run's owner keeps the run.
-      let fields = unsafe job.fields.pointee
-      _ = job.cancelled.exchange(id.generation)
-      if fields.flags & Job.Flag.node != 0 {
-        unsafe Unmanaged<Run>.fromOpaque(UnsafeRawPointer(bitPattern: UInt(fields.first))!)._withUnsafeGuaranteedRef { run in
-          if let overdue = unsafe run.hooks.overdue { unsafe overdue(run.hooks.context, UInt32(truncatingIfNeeded: fields.second)) }
-        }
+      if job.state.replace(
+        Job.word(id.generation, Job.State.running), by: Job.word(id.generation, Job.State.overdue, Outcome.timedOut.rawValue))
+      {
+        endOverdue(id)
+      } else if job.state.loadAcquiring() == Job.word(id.generation, Job.State.claimedRunning) {
+        // The claim may be given back: look again soon.
+        next = min(next, now &+ 1_000_000)
       }
-      unsafe withStripe { stripe in unsafe publishCompleted(id.index, &stripe.pointee.nodes) }
     }
     if next != .max { moveAlarm(to: next) }
     return next
+  }
+
+  /// The CAS to `overdue` made the record the caller's; the handler runs on.
+  private func endOverdue(_ id: JobID) {
+    let job = Job(jobs, id.index)
+    // unsafe: the record is ours; the run's owner keeps the run.
+    let fields = unsafe job.fields.pointee
+    _ = job.cancelled.exchange(id.generation)
+    if fields.flags & Job.Flag.node != 0 {
+      unsafe Unmanaged<Run>.fromOpaque(UnsafeRawPointer(bitPattern: UInt(fields.first))!)._withUnsafeGuaranteedRef { run in
+        if let overdue = run.hooks.overdue { unsafe overdue(run.hooks.context, UInt32(truncatingIfNeeded: fields.second)) }
+      }
+    }
+    withStripe { stripe in unsafe publishCompleted(id.index, &stripe.pointee.nodes) }
   }
 
   /// The handler of an attempt that had timed out came back on `lane`.
@@ -131,6 +195,68 @@ extension Scheduler {
     // unsafe: the owner keeps the run until the last late handler is back.
     unsafe Unmanaged<Run>.fromOpaque(UnsafeRawPointer(bitPattern: UInt(begun.first))!)._withUnsafeGuaranteedRef { run in
       if let late = unsafe run.hooks.late { unsafe late(run.hooks.context, lane, UInt32(truncatingIfNeeded: begun.second)) }
+    }
+  }
+
+  // MARK: Elsewhere
+
+  /// Runs a job that a worker has handed over (`Worker.handOver`), with its slot, on the calling thread: one of the blocking pool.
+  public func runElsewhere(_ id: JobID, lane index: Int) {
+    let job = Job(jobs, id.index)
+    let lane = lane(index)
+    // unsafe: running and handed over, the job is this thread's until a claim or the scan takes its outcome; the fields do not change.
+    let fields = unsafe job.fields.pointee
+    let begun = Begun(
+      job: id, handler: HandlerIndex(rawValue: fields.handler), first: fields.first, second: fields.second,
+      isNode: fields.flags & Job.Flag.node != 0, blocking: true, deadline: fields.timeout == 0 ? 0 : clock.now &+ fields.timeout)
+    var outcome = Outcome.cancelled.rawValue
+    if job.cancelled.loadRelaxed() != id.generation {
+      if begun.deadline != 0 { watch(lane, begun.deadline, of: id) }
+      var context = JobContext(
+        job: id, first: begun.first, second: begun.second, lane: index, deadline: begun.deadline, worker: nil, scheduler: self)
+      lane.calls.storeRelaxed(lane.calls.loadRelaxed() &+ 1)
+      lane.job.storeReleasing(id.rawValue)
+      lane.inside.storeReleasing(1)
+      // unsafe: the handler's function and context are the registrant's, valid until the scheduler has stopped.
+      let handler = unsafe handlers[Int(begun.handler.rawValue)]
+      outcome = unsafe withUnsafeMutablePointer(to: &context) { unsafe handler.run(handler.context, $0) }
+      lane.inside.storeReleasing(0)
+      lane.deadline.storeReleasing(0)
+    }
+    end(begun, outcome, lane: index)
+  }
+
+  /// Ends an attempt that ran outside the workers; its slot goes to the completions with it, or is given back if the attempt had timed out.
+  private func end(_ begun: Begun, _ outcome: UInt8, lane: Int) {
+    let id = begun.job
+    let job = Job(jobs, id.index)
+    let running = Job.word(id.generation, Job.State.running)
+    let after = outcome == Outcome.pending.rawValue ? Job.State.pending : Job.State.claimedPending
+    while true {
+      let word = job.state.loadAcquiring()
+      guard Job.generation(word) == id.generation, Job.state(word) != Job.State.overdue else {
+        reportLate(begun, lane: lane)
+        giveSlot()
+        return
+      }
+      // unsafe: not overdue, the record is ours up to the CAS.
+      unsafe job.fields.pointee.flags |= Job.Flag.slot
+      if word == running {
+        guard job.state.replace(word, by: Job.word(id.generation, after)) else { continue }
+        if after == Job.State.claimedPending {
+          endClaimed(id, outcome)
+        } else if isCancelled(id) {
+          endPending(id, .cancelled)
+        }
+        return
+      }
+      if Job.state(word) == Job.State.completed {
+        job.state.storeReleasing(Job.word(id.generation, Job.State.claimedPending))
+        endClaimed(id, Job.outcome(word))
+        return
+      }
+      // claimedRunning: whoever has the claim hands the job on.
+      if job.state.replace(word, by: Job.word(id.generation, Job.State.claimedPending)) { return }
     }
   }
 }

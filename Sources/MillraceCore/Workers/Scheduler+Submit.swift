@@ -162,7 +162,7 @@ extension Scheduler {
   {
     let index = allocate(&cache)
     let job = Job(jobs, index)
-    _ = job.renew()
+    let generation = job.renew()
     let plan = run.plan
     // unsafe: node < plan.count; the record is the caller's until it is published.
     let asks = unsafe plan.flags[Int(node)]
@@ -171,12 +171,12 @@ extension Scheduler {
         first: bits, second: UInt64(node), key: UInt64(plan.keys[Int(node)]), timeout: 0, handler: plan.handlers[Int(node)],
         tenant: run.tenant,
         priority: plan.priorities[Int(node)], flags: Job.Flag.node, link: 0, limit: 0))
-    if asks != 0 { ask(run, node, job, asks, tellReady) }
+    if asks != 0 { ask(run, node, job, JobID(index: index, generation: generation), asks, tellReady) }
     return index
   }
 
   /// What the run's owner has to say about a node before it is published.
-  @inline(never) private func ask(_ run: Run, _ node: UInt32, _ job: Job, _ asks: UInt8, _ tellReady: Bool) {
+  @inline(never) private func ask(_ run: Run, _ node: UInt32, _ job: Job, _ id: JobID, _ asks: UInt8, _ tellReady: Bool) {
     // unsafe: hooks and context are the owner's, valid until `completed`; the record is the caller's.
     if asks & Plan.NodeFlag.timed != 0, let timeout = unsafe run.hooks.timeout {
       unsafe job.fields.pointee.timeout = timeout(run.hooks.context, node)
@@ -185,8 +185,9 @@ extension Scheduler {
       unsafe job.fields.pointee.limit = keyed(run.hooks.context, node)
       unsafe job.fields.pointee.flags |= Job.Flag.keyed
     }
+    if asks & Plan.NodeFlag.expires != 0 { unsafe job.fields.pointee.flags |= Job.Flag.expires }
     if tellReady, asks & Plan.NodeFlag.tellReady != 0, let ready = unsafe run.hooks.ready {
-      unsafe ready(run.hooks.context, node)
+      unsafe ready(run.hooks.context, node, id.rawValue)
     }
   }
 

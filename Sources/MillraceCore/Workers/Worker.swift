@@ -30,6 +30,12 @@ internal import CMillrace
 
   /// Gives out what only this worker knows: counts and its slot. Before it waits or is put away. May complete runs.
   public borrowing func settleCounts() { body.settleCounts() }
+
+  /// The job will be run by another thread, with `Scheduler.runElsewhere`; its slot goes with it.
+  public borrowing func handOver(_ begun: Begun) { body.handOver() }
+
+  /// Gives everything back, jobs included: others will run them. The worker is not stepped again.
+  public borrowing func retire() { body.retire() }
 }
 
 /// A job that was picked and not yet finished.
@@ -265,6 +271,14 @@ public struct Begun: Sendable {
     }
     let handler = unsafe scheduler.handlers[Int(fields.handler)]
     if handler.limit > 0 || fields.flags & Job.Flag.keyed != 0, unsafe !scheduler.enterLimits(index) { return nil }
+    if fields.flags & Job.Flag.expires != 0,
+      !job.state.replace(Job.word(generation, Job.State.ready), by: Job.word(generation, Job.State.running))
+    {
+      // Timed out before its start: the owner knows by another record.
+      unsafe scheduler.leaveLimits(index, &own.pointee.nodes)
+      free(index, job)
+      return nil
+    }
     // A run must not wait for its last sinks to be counted while this worker is busy elsewhere.
     if unsafe own.pointee.sinks != 0 && own.pointee.sinkRun != fields.first { flushSinks() }
 
@@ -290,6 +304,7 @@ public struct Begun: Sendable {
     unsafe context.pointee.second = begun.second
     unsafe context.pointee.deadline = begun.deadline
     lane.calls.storeRelaxed(lane.calls.loadRelaxed() &+ 1)
+    lane.job.storeReleasing(begun.job.rawValue)
     lane.inside.storeReleasing(1)
     let handler = unsafe scheduler.handlers[Int(begun.handler.rawValue)]
     let outcome = unsafe handler.run(handler.context, context)
@@ -575,6 +590,8 @@ public struct Begun: Sendable {
       unsafe scheduler.giveSlot()
     }
   }
+
+  func handOver() { unsafe own.pointee.hasSlot = false }
 
   /// Gives everything back, jobs included: others will run them. The worker is not stepped again.
   func retire() {

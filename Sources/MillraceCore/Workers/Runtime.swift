@@ -1,0 +1,361 @@
+internal import CMillrace
+internal import Glibc
+internal import Synchronization
+
+/// What a worker thread does when it finds nothing to do.
+public enum WaitPolicy: String, Sendable, CaseIterable {
+  /// Never sleeps: the shortest way from `submit` to start, a processor each. Refused with more threads than processors.
+  case spin
+  /// Spins for some 20 microseconds, then sleeps.
+  case adaptive
+  /// Sleeps at once.
+  case park
+}
+
+/// How a runtime is built. Defaults follow what the control group grants.
+public struct RuntimeConfiguration: Sendable {
+  public var scheduler: SchedulerConfiguration
+  public var wait: WaitPolicy
+  /// Threads for handlers that block, at most; they start on demand.
+  public var blockingThreads: Int
+  /// Timers of each shard at once.
+  public var timers: Int
+  /// A handler that runs for longer is reported as stalled, nanoseconds; 0: never.
+  public var stallAfter: UInt64
+
+  /// `slots` and `threads` nil: the processors granted.
+  public init(
+    slots: Int? = nil, threads: Int? = nil, capacity: Int = 1 << 22, tenants: Int = 16, ordered: Bool = false, wait: WaitPolicy = .adaptive,
+    blockingThreads: Int? = nil, timers: Int = 1 << 22, stallAfter: UInt64 = 10_000_000_000
+  ) {
+    let granted = min(Machine.read().cpusGranted, Parking.maxWorkers)
+    let threads = threads ?? granted
+    let slots = slots ?? threads
+    scheduler = SchedulerConfiguration(slots: slots, workers: threads, capacity: capacity, tenants: tenants, ordered: ordered)
+    self.wait = wait
+    self.blockingThreads = blockingThreads ?? min(slots, 256)
+    self.timers = timers
+    self.stallAfter = stallAfter
+  }
+}
+
+/// Why a runtime could not be had.
+public enum RuntimeError: Error, CustomStringConvertible {
+  case spinNeedsProcessors(threads: Int, processors: Int)
+  case outOfRange(name: String, value: Int, least: Int, most: Int)
+  case memory(String)
+  case loop(LoopError)
+  case thread(errno: Int32)
+
+  public var description: String {
+    switch self {
+    case .spinNeedsProcessors(let threads, let processors):
+      "\(threads) spinning threads on \(processors) granted processors would stand in each other's way: use `adaptive` or `park`, or at most \(processors) threads"
+    case .outOfRange(let name, let value, let least, let most): "\(name) is \(value), but must be \(least) to \(most)"
+    case .memory(let what): what
+    case .loop(let error): "the event loop does not start: \(error)"
+    case .thread(let code): "a worker thread does not start (errno \(code)): lower `threads` or raise the limit on processes"
+    }
+  }
+}
+
+/// What a runtime tells its embedder. Functions of C with a context that outlives the runtime.
+@safe public struct RuntimeHooks: Sendable {
+  /// A timer of the embedder's fired: value, kind, due. On the loop's thread or a spinning worker's; must not block.
+  public var timer: TimerSink
+  /// A handler has run for longer than `stallAfter`: lane, job, nanoseconds at least. On the loop's thread; once for each call.
+  public var stall: @convention(c) (UnsafeMutableRawPointer?, Int, UInt64, UInt64) -> Void
+  /// A watched signal arrived. On the loop's thread.
+  public var signal: @convention(c) (UnsafeMutableRawPointer?, Int32) -> Void
+  // unsafe: the embedder's; outlives the runtime.
+  public nonisolated(unsafe) var context: UnsafeMutableRawPointer?
+
+  @unsafe public init(
+    context: UnsafeMutableRawPointer? = nil, timer: @escaping TimerSink = { _, _, _, _ in },
+    stall: @escaping @convention(c) (UnsafeMutableRawPointer?, Int, UInt64, UInt64) -> Void = { _, _, _, _ in },
+    signal: @escaping @convention(c) (UnsafeMutableRawPointer?, Int32) -> Void = { _, _ in }
+  ) {
+    unsafe self.context = context
+    unsafe self.timer = timer
+    unsafe self.stall = stall
+    unsafe self.signal = signal
+  }
+}
+
+/// A scheduler with its threads: workers, the event loop (own or the host's), timers, and the pool for handlers that block.
+///
+/// `start` once, `stop` once; `submit` and the like through `scheduler` in between, from any thread.
+@safe public final class Runtime: @unchecked Sendable {
+  /// Looks at the queues before a worker under `adaptive` goes to sleep: some 20 microseconds.
+  static let adaptiveLooks = 1000
+  /// Timers of kinds from here on are the runtime's own.
+  public static let reservedTimerKind: UInt16 = 0xFF00
+  private static let stallTimer: UInt16 = 0xFF01
+
+  public let scheduler: Scheduler
+  public let configuration: RuntimeConfiguration
+  private let hooks: RuntimeHooks
+  private var threads: [pthread_t] = []
+  private var loopStorage: EventLoop?
+  private var timerStorage: Timers?
+  private var poolStorage: BlockingPool?
+  private let stallArmed = Atomic<Bool>(false)
+  /// Calls begun on each lane when the stall detector last looked.
+  private var seenCalls: [UInt64]
+
+  /// Armed by anyone: one shard for each worker, the last one for all others.
+  public var timers: Timers { timerStorage! }
+  public var loop: EventLoop { loopStorage! }
+  /// The timer shard for threads that are no workers.
+  public var sharedTimerShard: Int { configuration.scheduler.workers }
+
+  /// `hostLoop`: a `uv_loop_t` that the caller runs; `start` and `stop` are then called on its thread. `signals` to watch. Throws `RuntimeError`.
+  public init(
+    _ configuration: RuntimeConfiguration, hooks: RuntimeHooks = unsafe RuntimeHooks(), hostLoop: UnsafeMutableRawPointer? = nil,
+    signals: [Int32] = []
+  ) throws(RuntimeError) {
+    let workers = configuration.scheduler.workers
+    func check(_ name: String, _ value: Int, _ range: ClosedRange<Int>) throws(RuntimeError) {
+      guard range ~= value else { throw .outOfRange(name: name, value: value, least: range.lowerBound, most: range.upperBound) }
+    }
+    try check("threads", workers, 1...Parking.maxWorkers)
+    try check("slots", configuration.scheduler.slots, 1...(1 << 24))
+    try check("capacity", configuration.scheduler.capacity, 1...(1 << 30))
+    try check("tenants", configuration.scheduler.tenants, 1...ReadySet.maxTenants)
+    try check("blockingThreads", configuration.blockingThreads, 1...4096)
+    let granted = Machine.read().cpusGranted
+    if configuration.wait == .spin, workers > granted { throw .spinNeedsProcessors(threads: workers, processors: granted) }
+    self.configuration = configuration
+    self.hooks = hooks
+    do {
+      scheduler = try Scheduler(configuration.scheduler, blockingLanes: configuration.blockingThreads)
+    } catch {
+      throw .memory("\(error)")
+    }
+    seenCalls = Array(repeating: 0, count: scheduler.laneCount)
+
+    // unsafe: the loop, the timers and the pool are stopped before this object goes away; it is their context.
+    let context = unsafe Unmanaged.passUnretained(self).toOpaque()
+    let callbacks = unsafe LoopCallbacks(
+      context: context, alarm: { unsafe Runtime.from($0).onAlarm() },
+      signal: { unsafe Runtime.from($0).onSignal($1) })
+    let loop: EventLoop
+    if let hostLoop = unsafe hostLoop {
+      loop = unsafe EventLoop(host: hostLoop, signals: signals, callbacks: callbacks)
+    } else {
+      loop = EventLoop(signals: signals, callbacks: callbacks)
+    }
+    loopStorage = loop
+    do {
+      timerStorage = unsafe try Timers(
+        shards: workers + 1, capacity: configuration.timers, context: context,
+        sink: { unsafe Runtime.from($0).onTimer($1, $2, $3) },
+        alarmContext: loop.alarmContext, alarm: EventLoop.alarm)
+    } catch {
+      throw .memory("\(error)")
+    }
+    unsafe scheduler.alarm = EventLoop.alarm
+    unsafe scheduler.alarmContext = loop.alarmContext
+    poolStorage = unsafe BlockingPool(
+      limit: configuration.blockingThreads, capacity: configuration.scheduler.slots, context: context,
+      run: { unsafe Runtime.from($0).runBlocking(JobID(rawValue: $1), pool: $2) })
+  }
+
+  private static func from(_ context: UnsafeMutableRawPointer?) -> Runtime {
+    // unsafe: every callback is registered with the runtime itself, which outlives them.
+    unsafe Unmanaged<Runtime>.fromOpaque(context!).takeUnretainedValue()
+  }
+
+  // MARK: Start and stop
+
+  /// Starts the loop and the workers. Throws `RuntimeError`; then nothing runs.
+  public func start() throws(RuntimeError) {
+    do { try loop.start() } catch { throw .loop(error) }
+    for i in 0..<configuration.scheduler.workers {
+      let start = unsafe UnsafeMutablePointer<WorkerStart>.allocate(capacity: 1)
+      unsafe start.initialize(to: WorkerStart(runtime: self, index: i))
+      var thread = pthread_t()
+      let code = unsafe pthread_create(&thread, nil, Runtime.workerMain, start)
+      if code != 0 {
+        unsafe start.deinitialize(count: 1)
+        unsafe start.deallocate()
+        stop()
+        throw .thread(errno: code)
+      }
+      threads.append(thread)
+    }
+  }
+
+  /// Stops: no more submissions are taken, handlers that run are waited for, what is ready stays undone. Returns when no thread of the runtime is left.
+  public func stop() {
+    scheduler.stopping.storeReleasing(1)
+    scheduler.parking.wakeAll()
+    for thread in threads { unsafe pthread_join(thread, nil) }
+    threads = []
+    poolStorage?.stop()
+    loop.stop()
+  }
+
+  private struct WorkerStart {
+    let runtime: Runtime
+    let index: Int
+  }
+
+  private static let workerMain: @convention(c) (UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? = { argument in
+    // unsafe: allocated by `start` for this thread alone.
+    let start = unsafe argument!.assumingMemoryBound(to: WorkerStart.self)
+    let runtime = unsafe start.pointee.runtime
+    let index = unsafe start.pointee.index
+    unsafe start.deinitialize(count: 1)
+    unsafe start.deallocate()
+    unsafe pthread_setname_np(pthread_self(), "millrace-\(index)")
+    runtime.work(index)
+    return unsafe nil
+  }
+
+  // MARK: Workers
+
+  private func work(_ index: Int) {
+    let worker = scheduler.makeWorker(index)
+    let parking = scheduler.parking
+    var searching = false
+    while true {
+      if let begun = worker.begin() {
+        if searching {
+          searching = false
+          // The last one to find something sends the next, so that a burst wakes everybody without every submission waking somebody.
+          if parking.foundWork(), scheduler.ready.occupied() != 0 { parking.notify() }
+          watchForStalls(worker.index)
+        }
+        execute(begun, worker)
+        continue
+      }
+      worker.settleCounts()
+      if scheduler.isStopping { break }
+      if !searching, configuration.wait != .park, !parking.enoughSearchers {
+        parking.beginSearch()
+        searching = true
+      }
+      if searching, look(index) { continue }
+      if scheduler.isStopping { break }
+      if configuration.wait == .spin, searching { continue }
+
+      parking.prepareToSleep(index, searching: searching)
+      if let begun = worker.begin() {
+        _ = parking.cancelSleep(index)
+        if parking.foundWork(), scheduler.ready.occupied() != 0 { parking.notify() }
+        searching = false
+        watchForStalls(worker.index)
+        execute(begun, worker)
+        continue
+      }
+      worker.settleCounts()
+      if scheduler.isStopping {
+        _ = parking.cancelSleep(index)
+        searching = true
+        break
+      }
+      parking.sleep(index)
+      searching = true
+    }
+    if searching { _ = parking.foundWork() }
+    worker.retire()
+  }
+
+  @inline(__always) private func execute(_ begun: Begun, _ worker: borrowing Worker) {
+    if begun.blocking {
+      worker.handOver(begun)
+      do {
+        try poolStorage!.submit(begun.job.rawValue)
+      } catch {
+        // No thread to be had: better late than lost. The pool's lanes are not in use by this worker, so it runs on its own.
+        runBlocking(begun.job, lane: worker.index)
+      }
+    } else {
+      worker.finish(begun, worker.run(begun))
+    }
+  }
+
+  /// Spins until there may be work. False: not within the policy's patience.
+  private func look(_ index: Int) -> Bool {
+    var looks = 0
+    while looks < Runtime.adaptiveLooks {
+      if scheduler.ready.occupied() != 0 || scheduler.isStopping { return true }
+      looks += 1
+      // A spinning worker keeps the time as well: it is nearer than the loop's next wake-up.
+      if looks & 63 == 0, timers.nextDue != Timers.never {
+        let now = scheduler.clock.now
+        if timers.nextDue <= now { _ = timers.advance(to: now) }
+      }
+      millrace_pause()
+    }
+    return false
+  }
+
+  // MARK: Blocking handlers
+
+  private func runBlocking(_ id: JobID, pool lane: Int) { runBlocking(id, lane: configuration.scheduler.workers + lane) }
+
+  private func runBlocking(_ id: JobID, lane index: Int) {
+    watchForStalls(index)
+    scheduler.runElsewhere(id, lane: index)
+  }
+
+  // MARK: The loop's thread
+
+  private func onAlarm() -> UInt64 {
+    let now = scheduler.clock.now
+    let overdue = scheduler.endOverdue(now: now)
+    _ = timers.advance(to: now)
+    return min(overdue, timers.nextDue)
+  }
+
+  private func onTimer(_ value: UInt64, _ kind: UInt16, _ due: UInt64) {
+    if kind == Runtime.stallTimer { reportStalls() } else { unsafe hooks.timer(hooks.context, value, kind, due) }
+  }
+
+  private func onSignal(_ number: Int32) { unsafe hooks.signal(hooks.context, number) }
+
+  // MARK: Stalls
+
+  /// A lane becomes busy: the detector looks again as long as something is busy, and costs an idle engine nothing.
+  private func watchForStalls(_ lane: Int) {
+    if configuration.stallAfter == 0 || stallArmed.load(ordering: .relaxed) { return }
+    // Order: acquiring and releasing. Pairs with the release in `reportStalls`.
+    if stallArmed.exchange(true, ordering: .acquiringAndReleasing) { return }
+    armStallTimer()
+  }
+
+  private func armStallTimer() {
+    do {
+      _ = try timers.arm(shard: sharedTimerShard, due: scheduler.clock.now &+ configuration.stallAfter, value: 0, kind: Runtime.stallTimer)
+    } catch {
+      // No timer to be had: the next lane that becomes busy tries again.
+      stallArmed.store(false, ordering: .releasing)
+    }
+  }
+
+  private func reportStalls() {
+    var busy = false
+    for i in 0..<scheduler.laneCount {
+      let lane = scheduler.lane(i)
+      let calls = lane.calls.loadAcquiring()
+      if lane.inside.loadAcquiring() == 0 { continue }
+      busy = true
+      // The same call as last time: it has run for a whole period at least. Reported once.
+      if seenCalls[i] == calls, calls != 0 {
+        unsafe hooks.stall(hooks.context, i, lane.job.loadAcquiring(), configuration.stallAfter)
+        seenCalls[i] = .max
+      } else if seenCalls[i] != .max || lane.calls.loadAcquiring() != calls {
+        seenCalls[i] = calls
+      }
+    }
+    if busy {
+      armStallTimer()
+      return
+    }
+    // Order: releasing. Pairs with the exchange in `watchForStalls`; a lane that became busy meanwhile is found by the second look.
+    stallArmed.store(false, ordering: .releasing)
+    for i in 0..<scheduler.laneCount where scheduler.lane(i).inside.loadAcquiring() != 0 { return watchForStalls(i) }
+  }
+}
