@@ -15,7 +15,6 @@ public struct DefinitionChecker: Sendable {
   public func check(_ definition: Definition) throws(DefinitionError) -> [Fault] {
     var faults = FaultList(file: definition.name.isEmpty ? "definition" : definition.name)
     var nearest = NearestName()
-    ValueChecker.check(definition, &faults, &nearest)
     check(definition, positions: nil, &faults, &nearest)
     guard faults.errors == 0 else { throw faults.error }
     return faults.sorted
@@ -23,13 +22,8 @@ public struct DefinitionChecker: Sendable {
 
   /// What concerns several tasks. `positions` is nil for a definition made in Swift.
   func check(_ definition: Definition, positions: DefinitionPositions?, _ faults: inout FaultList, _ nearest: inout NearestName) {
-    let edges = definition.tasks.reduce(0) { $0 + $1.dependencies.count }
-    guard definition.tasks.count <= Definition.maximumTasks, edges <= Definition.maximumEdges else {
-      let limits = "at most \(Definition.maximumTasks) and \(Definition.maximumEdges) are allowed"
-      return faults.add(
-        .limit, "\(definition.tasks.count) tasks with \(edges) dependencies; \(limits)", fix: "let one task do the work of several",
-        at: positions?.tasks.first?.task)
-    }
+    guard let edges = edges(definition, positions, &faults) else { return }
+    if positions == nil { ValueChecker.check(definition, &faults, &nearest) }
     checkHandlers(definition, positions, &faults, &nearest)
     checkConcurrency(definition, positions, &faults)
     var indices: [String: Int] = [:]
@@ -45,6 +39,17 @@ public struct DefinitionChecker: Sendable {
     let graph = TaskGraph(dependencies: rows(definition, indices, edges: edges, positions, &faults, &nearest))
     checkCycles(definition, graph, positions, &faults)
     checkResult(definition, graph, indices, positions, &faults, &nearest)
+  }
+
+  /// How many dependencies there are; nil (and a fault) if these or the tasks are too many to look at.
+  private func edges(_ definition: Definition, _ positions: DefinitionPositions?, _ faults: inout FaultList) -> Int? {
+    let edges = definition.tasks.reduce(0) { $0 + $1.dependencies.count }
+    if definition.tasks.count <= Definition.maximumTasks, edges <= Definition.maximumEdges { return edges }
+    let limits = "at most \(Definition.maximumTasks) and \(Definition.maximumEdges) are allowed"
+    faults.add(
+      .limit, "\(definition.tasks.count) tasks with \(edges) dependencies; \(limits)", fix: "let one task do the work of several",
+      at: positions?.tasks.first?.task)
+    return nil
   }
 
   // MARK: Names

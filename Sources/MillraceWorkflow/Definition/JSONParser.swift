@@ -65,6 +65,9 @@ struct JSONParser<Tree: ParsedTree> {
   /// Where the line starts, moved forward by one for each continuation byte passed in it, so that `index - lineStart` counts characters.
   private var lineStart = 0
   private var scratch: [UInt8] = []
+  /// Elements and entries of everything that is open, so that each finished list is allocated once, in its exact size.
+  private var elements: [Tree] = []
+  private var entries: [Tree.Entry] = []
 
   /// A name is compared with all before it up to this many members; larger objects use a set.
   private static var fewMembers: Int { 12 }
@@ -106,13 +109,16 @@ struct JSONParser<Tree: ParsedTree> {
   private mutating func array(at position: Position, depth: Int) throws(JSONSyntaxError) -> Tree {
     try bound(depth)
     index += 1
-    var elements: [Tree] = []
     skipSpace()
-    if take(UInt8(ascii: "]")) { return .list(elements, at: position) }
+    if take(UInt8(ascii: "]")) { return .list([], at: position) }
+    let first = elements.count
     while true {
       elements.append(try value(depth: depth))
       skipSpace()
-      if take(UInt8(ascii: "]")) { return .list(elements, at: position) }
+      if take(UInt8(ascii: "]")) {
+        defer { elements.removeSubrange(first...) }
+        return .list(Array(elements[first...]), at: position)
+      }
       guard take(UInt8(ascii: ",")) else {
         throw fault("expected ',' or ']' in the array that opens at line \(position.line), found \(shown)", fix: "separate elements by ','")
       }
@@ -124,17 +130,17 @@ struct JSONParser<Tree: ParsedTree> {
   private mutating func object(at position: Position, depth: Int) throws(JSONSyntaxError) -> Tree {
     try bound(depth)
     index += 1
-    var entries: [Tree.Entry] = []
     var names: Set<String> = []
     skipSpace()
-    if take(UInt8(ascii: "}")) { return .map(entries, at: position) }
+    if take(UInt8(ascii: "}")) { return .map([], at: position) }
+    let first = entries.count
     while true {
       guard current == UInt8(ascii: "\"") else {
         throw fault("expected a member name in double quotes, found \(shown)", fix: "write \"name\": value")
       }
       let start = here
       let name = try string()
-      guard isNew(name, among: entries, names: &names) else {
+      guard isNew(name, after: first, names: &names) else {
         throw fault("the member \"\(name)\" occurs twice in the object", fix: "remove one of them", at: start)
       }
       skipSpace()
@@ -142,7 +148,10 @@ struct JSONParser<Tree: ParsedTree> {
       skipSpace()
       entries.append(Tree.entry(name, at: start, try value(depth: depth)))
       skipSpace()
-      if take(UInt8(ascii: "}")) { return .map(entries, at: position) }
+      if take(UInt8(ascii: "}")) {
+        defer { entries.removeSubrange(first...) }
+        return .map(Array(entries[first...]), at: position)
+      }
       guard take(UInt8(ascii: ",")) else {
         throw fault("expected ',' or '}' in the object that opens at line \(position.line), found \(shown)", fix: "separate members by ','")
       }
@@ -151,9 +160,9 @@ struct JSONParser<Tree: ParsedTree> {
     }
   }
 
-  private func isNew(_ name: String, among entries: [Tree.Entry], names: inout Set<String>) -> Bool {
-    if entries.count < Self.fewMembers { return !entries.contains { Tree.name(of: $0) == name } }
-    if names.isEmpty { names = Set(entries.map(Tree.name(of:))) }
+  private func isNew(_ name: String, after first: Int, names: inout Set<String>) -> Bool {
+    if entries.count - first < Self.fewMembers { return !entries[first...].contains { Tree.name(of: $0) == name } }
+    if names.isEmpty { names = Set(entries[first...].map(Tree.name(of:))) }
     return names.insert(name).inserted
   }
 

@@ -29,7 +29,8 @@ struct YAMLParser {
     var isMap: Bool
     var elements: [Located] = []
     var entries: [Located.Entry] = []
-    var names: Set<String> = []
+    /// Lines of the keys so far.
+    var lines: [String: UInt32] = [:]
     var key: (name: String, position: Position)?
     var height = 1
     var bytes = 8
@@ -186,8 +187,8 @@ struct YAMLParser {
     let last = open.count - 1
     if plain, name == "<<" {
       faults.add(.syntax, "merge keys are not read", fix: "write the values out, or use 'defaults'", at: position)
-    } else if !open[last].names.insert(name).inserted {
-      let first = open[last].entries.first { $0.name == name }?.position.line ?? position.line
+    } else if let first = open[last].lines.updateValue(position.line, forKey: name) {
+      open[last].lines[name] = first
       faults.add(.duplicateKey, "the key '\(name)' occurs twice; first at line \(first)", fix: "remove one of them", at: position)
     }
     open[last].key = (name, position)
