@@ -59,8 +59,8 @@ import Testing
         "w: error: the parameter 'dya' is not declared\n  fix: did you mean 'day'?",
         "w: error: task 'c': 'heartbeat' is 0 ns\n  fix: use 1 ns to ten years, or nil for no limit",
         "w: error: task 'c': 'é' is no key for concurrency\n  fix: use 1 to 128 of A-Z a-z 0-9 . _ and -",
-        "w: error: task 'c': the concurrency limit is 0\n  fix: use 1 to 200000",
-        "w: error: task 'c': 0 attempts\n  fix: use 1 to 200000",
+        "w: error: task 'c': the concurrency limit is 0\n  fix: use 1 to 1000000",
+        "w: error: task 'c': 0 attempts\n  fix: use 1 to 1000000",
         "w: error: task 'c': the retry factor is nan\n  fix: use 1 to 1000",
         "w: error: task 'c': the retry cap is 1 ns, the first wait 2 ns\n  fix: use a cap from the first wait to ten years",
         "w: error: task 'c': the non-retryable error types are too many or too long\n  fix: use at most 64, each of 1 to 64 bytes",
@@ -120,7 +120,7 @@ import Testing
     definition.tasks = Array(repeating: TaskDefinition("a", handler: "h"), count: Definition.maximumTasks + 1)
     #expect(
       faults(definition) == [
-        "w: error: 200001 tasks with 0 dependencies; at most 200000 and 16000000 are allowed\n  fix: let one task do the work of several"
+        "w: error: 1000001 tasks with 0 dependencies; at most 1000000 and 16000000 are allowed\n  fix: let one task do the work of several"
       ])
   }
 }
