@@ -4,6 +4,12 @@
 public struct Definition: Sendable, Hashable {
   /// Version of the format; this release reads 1.
   public static let format = 1
+  /// Most tasks of a definition.
+  public static let maximumTasks = 1_000_000
+  /// Most dependencies of all tasks together.
+  public static let maximumEdges = 16_000_000
+  /// Longest input of a task, bytes of JSON text: 16 MiB.
+  public static let maximumInputBytes = 16 << 20
 
   public var name: String
   public var description: String
@@ -13,10 +19,12 @@ public struct Definition: Sendable, Hashable {
   /// Id of the task whose output is the workflow's result; nil: the run has no result of its own.
   public var result: String?
   public var tasks: [TaskDefinition]
+  /// Makespan that an imported trace recorded, seconds; nil if this is no import.
+  public var recordedMakespanSeconds: Double?
 
   public init(
     _ name: String, description: String = "", parameters: [Parameter] = [], defaults: Policy = Policy(), onFailure: OnFailure = .failFast,
-    result: String? = nil, tasks: [TaskDefinition] = []
+    result: String? = nil, tasks: [TaskDefinition] = [], recordedMakespanSeconds: Double? = nil
   ) {
     self.name = name
     self.description = description
@@ -25,6 +33,7 @@ public struct Definition: Sendable, Hashable {
     self.onFailure = onFailure
     self.result = result
     self.tasks = tasks
+    self.recordedMakespanSeconds = recordedMakespanSeconds
   }
 
   /// A value given at the start of a run, `--param name=value`, and used as `${params.name}`.
@@ -50,7 +59,7 @@ public struct Definition: Sendable, Hashable {
   }
 }
 
-/// One task of a definition.
+/// One task of a definition. 88 bytes beside the texts, so that a million tasks stay small.
 public struct TaskDefinition: Sendable, Hashable {
   /// `[A-Za-z0-9._-]{1,128}`, unique within the definition.
   public var id: String
@@ -61,24 +70,48 @@ public struct TaskDefinition: Sendable, Hashable {
   /// Input 0 of the handler: JSON in which `${params.name}` has not been replaced yet.
   public var input: JSON
   /// What differs from the workflow's defaults.
-  public var policy: Policy
+  public var policy: Policy {
+    get { deviation?.policy ?? Policy() }
+    set { deviation = newValue == Policy() ? nil : Deviation(newValue) }
+  }
   /// Recorded duration of an imported task, seconds: what the critical-path order, the estimate and the bound start from.
   public var recordedSeconds: Double?
 
   public init(
-    _ id: String, handler: String, dependencies: [String] = [], input: JSON = .null, policy: Policy = Policy(), recordedSeconds: Double? = nil
+    _ id: String, handler: String, dependencies: [String] = [], input: JSON = .null, policy: Policy = Policy(),
+    recordedSeconds: Double? = nil
   ) {
     self.id = id
     self.handler = handler
     self.dependencies = dependencies
     self.input = input
-    self.policy = policy
     self.recordedSeconds = recordedSeconds
+    self.policy = policy
+  }
+
+  /// Whether anything differs from the defaults; cheaper than a look at `policy`.
+  public var hasPolicy: Bool { deviation != nil }
+
+  /// nil for the many tasks that are treated as the defaults say.
+  private var deviation: Deviation?
+
+  /// A policy out of line: it is twice as large as the rest of a task. Never changed, so that copies may share it.
+  private final class Deviation: Sendable, Hashable {
+    let policy: Policy
+
+    init(_ policy: Policy) { self.policy = policy }
+
+    static func == (a: Deviation, b: Deviation) -> Bool { a === b || a.policy == b.policy }
+
+    func hash(into hasher: inout Hasher) { hasher.combine(policy) }
   }
 }
 
 /// How a task is treated. Every field may be left out: nil means "as the workflow's defaults say", and there "as the engine does".
 public struct Policy: Sendable, Hashable {
+  /// Smallest and largest `concurrencyLimit`.
+  public static let concurrencyRange = 1...1_000_000
+
   public var priority: Priority?
   public var retry: RetryPolicy?
   public var timeouts: Timeouts
@@ -106,8 +139,8 @@ public enum Priority: UInt8, Sendable, Hashable, CaseIterable, Comparable {
   public static func < (a: Priority, b: Priority) -> Bool { a.rawValue < b.rawValue }
 }
 
-/// The four timeouts, nanoseconds; nil: none. SEMANTICS: schedule-to-start and start-to-close hold for each attempt, schedule-to-close for all
-/// attempts with their waits, heartbeat for the longest gap between heartbeats of an attempt.
+/// The four timeouts, nanoseconds, 1 ... ten years; nil: none. Schedule-to-start and start-to-close hold for each attempt, schedule-to-close for
+/// all attempts with their waits, heartbeat for the longest gap between heartbeats of an attempt.
 public struct Timeouts: Sendable, Hashable {
   public var scheduleToStart: UInt64?
   public var startToClose: UInt64?

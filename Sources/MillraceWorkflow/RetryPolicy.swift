@@ -2,6 +2,11 @@
 ///
 /// The wait before retry k (k = 1, 2, ...) is drawn from U(0, min(cap, initial x factor^(k-1))): full jitter.
 public struct RetryPolicy: Sendable, Hashable {
+  public static let attemptsRange = 1...1_000_000
+  public static let factorRange = 1.0...1_000.0
+  public static let maximumNonRetryable = 64
+  public static let maximumErrorTypeBytes = 64
+
   /// Attempts in all, the first included, 1 ... 1,000,000.
   public var attempts: Int
   /// Nanoseconds.
@@ -13,7 +18,9 @@ public struct RetryPolicy: Sendable, Hashable {
   /// Error types that are never retried.
   public var nonRetryable: [String]
 
-  public init(attempts: Int = 3, initial: UInt64 = 1_000_000_000, factor: Double = 2, cap: UInt64 = 100_000_000_000, nonRetryable: [String] = []) {
+  public init(
+    attempts: Int = 3, initial: UInt64 = 1_000_000_000, factor: Double = 2, cap: UInt64 = 100_000_000_000, nonRetryable: [String] = []
+  ) {
     self.attempts = attempts
     self.initial = initial
     self.factor = factor

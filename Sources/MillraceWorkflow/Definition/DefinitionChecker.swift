@@ -1,0 +1,204 @@
+/// Judges a definition as a whole: names, dependencies, cycles, handlers, limits. Linear in tasks and edges.
+///
+/// `DefinitionReader` does this for files, with line and column. For a definition made in Swift, call `check`, which also judges policies and inputs.
+public struct DefinitionChecker: Sendable {
+  /// Ids that a cycle names in its message; a longer one says how many more there are.
+  public static let maximumPath = 10_000
+
+  /// Handlers that exist; nil: not known, so not checked.
+  public var handlers: Set<String>?
+
+  public init(handlers: Set<String>? = nil) { self.handlers = handlers }
+
+  /// Checks a definition made in Swift; gives back the warnings. Throws `DefinitionError` with every error and warning.
+  @discardableResult
+  public func check(_ definition: Definition) throws(DefinitionError) -> [Fault] {
+    var faults = FaultList(file: definition.name.isEmpty ? "definition" : definition.name)
+    var nearest = NearestName()
+    check(definition, positions: nil, &faults, &nearest)
+    guard faults.errors == 0 else { throw faults.error }
+    return faults.sorted
+  }
+
+  /// What concerns several tasks. `positions` is nil for a definition made in Swift.
+  func check(_ definition: Definition, positions: DefinitionPositions?, _ faults: inout FaultList, _ nearest: inout NearestName) {
+    guard let edges = edges(definition, positions, &faults) else { return }
+    if positions == nil { ValueChecker.check(definition, &faults, &nearest) }
+    checkHandlers(definition, positions, &faults, &nearest)
+    checkConcurrency(definition, positions, &faults)
+    var indices: [String: Int] = [:]
+    indices.reserveCapacity(definition.tasks.count)
+    for (index, task) in definition.tasks.enumerated() where !task.id.isEmpty {
+      guard let first = indices.updateValue(index, forKey: task.id) else { continue }
+      indices[task.id] = first
+      let place = positions.map { " at line \($0.tasks[first].id.line)" } ?? " as task \(first + 1)"
+      faults.add(
+        .duplicateId, "the id '\(task.id)' is used twice; first\(place)", fix: "give one of the tasks another id",
+        at: positions?.tasks[index].id, task: task.id)
+    }
+    let graph = TaskGraph(dependencies: rows(definition, indices, edges: edges, positions, &faults, &nearest))
+    checkCycles(definition, graph, positions, &faults)
+    checkResult(definition, graph, indices, positions, &faults, &nearest)
+  }
+
+  /// How many dependencies there are; nil (and a fault) if these or the tasks are too many to look at.
+  private func edges(_ definition: Definition, _ positions: DefinitionPositions?, _ faults: inout FaultList) -> Int? {
+    let edges = definition.tasks.reduce(0) { $0 + $1.dependencies.count }
+    if definition.tasks.count <= Definition.maximumTasks, edges <= Definition.maximumEdges { return edges }
+    let limits = "at most \(Definition.maximumTasks) and \(Definition.maximumEdges) are allowed"
+    faults.add(
+      .limit, "\(definition.tasks.count) tasks with \(edges) dependencies; \(limits)", fix: "let one task do the work of several",
+      at: positions?.tasks.first?.task)
+    return nil
+  }
+
+  // MARK: Names
+
+  private func checkHandlers(
+    _ definition: Definition, _ positions: DefinitionPositions?, _ faults: inout FaultList, _ nearest: inout NearestName
+  ) {
+    guard let handlers else { return }
+    let sorted = handlers.sorted()
+    for (index, task) in definition.tasks.enumerated() where !task.handler.isEmpty && !handlers.contains(task.handler) {
+      let near = faults.hasRoom ? nearest.nearest(to: task.handler, among: sorted) : nil
+      let known = sorted.isEmpty ? "no plugin is loaded" : "load its plugin; known are \(sorted.prefix(8).joined(separator: ", "))"
+      faults.add(
+        .unknownHandler, "\(definition.label(index)) has the unknown handler '\(task.handler)'",
+        fix: near.map { "did you mean '\($0)'?" } ?? (sorted.count > 8 ? known + " and \(sorted.count - 8) more" : known),
+        at: positions?.tasks[index].handler, task: task.id)
+      if positions?.isImport == true { return }
+    }
+  }
+
+  /// Tasks with one key share one limit, so they must name the same.
+  private func checkConcurrency(_ definition: Definition, _ positions: DefinitionPositions?, _ faults: inout FaultList) {
+    var limits: [String: (limit: Int, place: String)] = [:]
+    if let key = definition.defaults.concurrencyKey, let limit = definition.defaults.concurrencyLimit {
+      limits[key] = (limit, "in 'defaults'")
+    }
+    for (index, task) in definition.tasks.enumerated() {
+      guard let key = task.policy.concurrencyKey, let limit = task.policy.concurrencyLimit else { continue }
+      let place = positions.map { "at line \($0.tasks[index].task.line)" } ?? "in task '\(task.id)'"
+      guard let first = limits[key] else {
+        limits[key] = (limit, place)
+        continue
+      }
+      guard first.limit != limit else { continue }
+      faults.add(
+        .mismatch, "the key '\(key)' has limit \(limit) here and \(first.limit) \(first.place)",
+        fix: "write the same limit, or use another key",
+        at: positions?.tasks[index].task, task: task.id)
+    }
+  }
+
+  /// The edges between known tasks, after the others have been reported.
+  private func rows(
+    _ definition: Definition, _ indices: [String: Int], edges: Int, _ positions: DefinitionPositions?, _ faults: inout FaultList,
+    _ nearest: inout NearestName
+  ) -> TaskRows {
+    var rows = TaskRows()
+    rows.reserve(rows: definition.tasks.count, targets: edges)
+    var lastDependent = [Int32](repeating: -1, count: definition.tasks.count)
+    for (index, task) in definition.tasks.enumerated() {
+      for (place, dependency) in task.dependencies.enumerated() {
+        let position = positions?.tasks[index].dependencies[place]
+        guard let target = indices[dependency] else {
+          let near = faults.hasRoom ? nearest.nearest(to: dependency, among: definition.tasks.lazy.map(\.id)) : nil
+          faults.add(
+            .unknownTask, "\(definition.label(index)) depends on '\(dependency)', which is not a task",
+            fix: near.map { "did you mean '\($0)'?" } ?? "add the task, or remove the dependency", at: position, task: task.id)
+          continue
+        }
+        if task.id == dependency {
+          faults.add(
+            .selfDependency, "\(definition.label(index)) depends on itself", fix: "remove the dependency", at: position, task: task.id)
+        } else if lastDependent[target] == Int32(truncatingIfNeeded: index) {
+          faults.add(
+            .duplicateId, "\(definition.label(index)) depends on '\(dependency)' twice", fix: "remove one of them", at: position,
+            task: task.id)
+        } else {
+          lastDependent[target] = Int32(truncatingIfNeeded: index)
+          rows.append(target)
+        }
+      }
+      rows.endRow()
+    }
+    return rows
+  }
+
+  // MARK: Order
+
+  private func checkCycles(_ definition: Definition, _ graph: TaskGraph, _ positions: DefinitionPositions?, _ faults: inout FaultList) {
+    guard graph.order.count < graph.count else { return }
+    let component = graph.components()
+    let cycles = graph.cycles(component)
+    for cycle in cycles {
+      let first = definition.tasks[cycle[0]]
+      let next = definition.tasks[cycle[1]]
+      var path = cycle.prefix(Self.maximumPath).map { definition.tasks[$0].id }
+      if cycle.count > Self.maximumPath { path.append("(\(cycle.count - Self.maximumPath) more)") }
+      path.append(first.id)
+      let place = first.dependencies.firstIndex(of: next.id)
+      faults.add(
+        .cycle, "a cycle of \(cycle.count) tasks, each waiting for the next: \(path.joined(separator: " -> "))",
+        fix: "remove one of these dependencies, for example '\(next.id)' from '\(first.id)'",
+        at: positions.map { $0.tasks[cycle[0]].dependencies[place ?? 0] }, task: first.id)
+    }
+    // What waits for a knot of cycles, directly or not, each with the task of the knot that it was reached from.
+    var sizes = [Int32](repeating: 0, count: graph.count)
+    for number in component { sizes[Int(number)] += 1 }
+    var cause = [Int32](repeating: -1, count: graph.count)
+    var queue = (0..<graph.count).filter { sizes[Int(component[$0])] > 1 }
+    for task in queue { cause[task] = Int32(truncatingIfNeeded: task) }
+    var next = 0
+    while next < queue.count {
+      for dependent in graph.dependents[queue[next]] where cause[Int(dependent)] < 0 {
+        cause[Int(dependent)] = cause[queue[next]]
+        queue.append(Int(dependent))
+      }
+      next += 1
+    }
+    for task in 0..<graph.count where cause[task] >= 0 && sizes[Int(component[task])] == 1 {
+      let id = definition.tasks[task].id
+      faults.add(
+        .unreachable, "task '\(id)' can never start: it waits for '\(definition.tasks[Int(cause[task])].id)', which is on a cycle",
+        fix: "break the cycle", at: positions?.tasks[task].id, task: id)
+    }
+  }
+
+  private func checkResult(
+    _ definition: Definition, _ graph: TaskGraph, _ indices: [String: Int], _ positions: DefinitionPositions?, _ faults: inout FaultList,
+    _ nearest: inout NearestName
+  ) {
+    guard let result = definition.result else { return }
+    guard let root = indices[result] else {
+      let near = faults.hasRoom ? nearest.nearest(to: result, among: definition.tasks.lazy.map(\.id)) : nil
+      return faults.add(
+        .unknownTask, "the result '\(result)' is not a task",
+        fix: near.map { "did you mean '\($0)'?" } ?? "name the task whose output is the result",
+        at: positions?.result)
+    }
+    var contributes = [Bool](repeating: false, count: graph.count)
+    contributes[root] = true
+    var stack = [root]
+    while let task = stack.popLast() {
+      for dependency in graph.dependencies[task] where !contributes[Int(dependency)] {
+        contributes[Int(dependency)] = true
+        stack.append(Int(dependency))
+      }
+    }
+    let unused = contributes.indices.filter { !contributes[$0] }
+    guard let first = unused.first else { return }
+    let names = unused.prefix(8).map { definition.tasks[$0].id }.joined(separator: ", ") + (unused.count > 8 ? ", ..." : "")
+    let subject = unused.count == 1 ? "task '\(names)' does" : "\(unused.count) tasks do"
+    let list = unused.count == 1 ? "" : ": \(names)"
+    faults.add(
+      .unused, "\(subject) not contribute to the result '\(result)'\(list)", fix: "let a task that contributes depend on it, or remove it",
+      at: positions?.tasks[first].id, task: definition.tasks[first].id, severity: .warning)
+  }
+}
+
+extension Definition {
+  /// The task by id, or by number from 1 if it has none.
+  fileprivate func label(_ index: Int) -> String { tasks[index].id.isEmpty ? "task \(index + 1)" : "task '\(tasks[index].id)'" }
+}

@@ -1,0 +1,252 @@
+/// Where the parts of a definition stood in its file.
+struct DefinitionPositions {
+  struct TaskPositions {
+    var task: Position
+    var id: Position
+    var handler: Position
+    var dependencies: [Position]
+  }
+
+  var result: Position?
+  var tasks: [TaskPositions] = []
+  /// All tasks of an import have the same handler: one fault tells that it is not there.
+  var isImport = false
+}
+
+/// Makes a definition from a tree: everything that can be judged where it stands. What concerns several tasks is `DefinitionChecker`'s.
+struct DefinitionDecoder {
+  var faults: FaultList
+  var nearest = NearestName()
+  var positions = DefinitionPositions()
+
+  private var parameters: Set<String> = []
+
+  init(faults: FaultList) { self.faults = faults }
+
+  // MARK: The definition
+
+  private static let keys = ["format", "workflow", "description", "parameters", "defaults", "on_failure", "result", "tasks"]
+  private static let taskKeys = ["id", "handler", "description", "dependencies", "input", "priority", "timeouts", "retry", "concurrency"]
+
+  /// The definition as far as it can be made out; it is only good if no error was added to `faults`.
+  mutating func decode(_ root: Located) -> Definition {
+    var definition = Definition("")
+    guard let entries = map(root, "the definition", Self.keys, fix: "begin with 'format: 1' and 'workflow: NAME'") else {
+      return definition
+    }
+    require(
+      ["format", "workflow", "tasks"], in: entries, of: "the definition", examples: ["format: 1", "workflow: NAME", "tasks:"],
+      at: root.position)
+    for entry in entries {
+      switch entry.name {
+      case "format": format(entry.value)
+      case "workflow": definition.name = id(entry.value, "'workflow'", code: .badValue) ?? ""
+      case "description": definition.description = text(entry.value, "'description'") ?? ""
+      case "parameters": definition.parameters = parameters(entry.value)
+      case "defaults": definition.defaults = policy(entry.value, "'defaults'")
+      case "on_failure": definition.onFailure = onFailure(entry.value)
+      case "result":
+        definition.result = id(entry.value, "'result'", code: .badId)
+        positions.result = entry.value.position
+      default: break
+      }
+    }
+    // Last, for an input may name a parameter that is declared below.
+    if let list = entries.first(where: { $0.name == "tasks" })?.value { definition.tasks = tasks(list) }
+    return definition
+  }
+
+  private mutating func format(_ value: Located) {
+    guard value.scalar == .integer(Int64(Definition.format)) else {
+      let shown = value.scalar.map { $0.string.map { "'\($0)'" } ?? $0.text() } ?? value.kind
+      return faults.add(
+        .format, "format \(shown) is not known; this release reads \(Definition.format)", fix: "write 'format: \(Definition.format)'",
+        at: value.position)
+    }
+  }
+
+  private mutating func onFailure(_ value: Located) -> Definition.OnFailure {
+    guard let text = text(value, "'on_failure'") else { return .failFast }
+    if let choice = Definition.OnFailure(rawValue: text) { return choice }
+    faults.add(.badValue, "'\(text.prefix(80))' is no choice for 'on_failure'", fix: "write fail_fast or continue", at: value.position)
+    return .failFast
+  }
+
+  private mutating func parameters(_ value: Located) -> [Definition.Parameter] {
+    guard case .map(let entries) = value.content else {
+      wrongType(value, "'parameters'", "a map of names", fix: "write 'parameters: { day: { default: today } }'")
+      return []
+    }
+    return entries.map { entry in
+      if !Identifier.isParameterName(entry.name) {
+        faults.add(
+          .badId, "'\(entry.name.prefix(80))' is no name for a parameter", fix: "use 1 to 128 of A-Z a-z 0-9 _ and -", at: entry.position)
+      }
+      parameters.insert(entry.name)
+      var parameter = Definition.Parameter(entry.name)
+      if entry.value.scalar == .null { return parameter }
+      let label = "the parameter '\(entry.name)'"
+      for field in map(entry.value, label, ["description", "default"], fix: "write '\(entry.name): { default: VALUE }'") ?? [] {
+        switch field.name {
+        case "description": parameter.description = text(field.value, "'description'") ?? ""
+        case "default": parameter.fallback = field.value.json
+        default: break
+        }
+      }
+      return parameter
+    }
+  }
+
+  // MARK: Tasks
+
+  private mutating func tasks(_ value: Located) -> [TaskDefinition] {
+    guard case .list(let elements) = value.content else {
+      wrongType(value, "'tasks'", "a list", fix: "write '- id: NAME' for each task")
+      return []
+    }
+    if elements.isEmpty { faults.add(.missing, "'tasks' is empty", fix: "add a task: '- id: NAME' with a 'handler'", at: value.position) }
+    guard elements.count <= Definition.maximumTasks else {
+      faults.add(
+        .limit, "\(elements.count) tasks; at most \(Definition.maximumTasks) are allowed", fix: "let one task do the work of several",
+        at: value.position)
+      return []
+    }
+    positions.tasks.reserveCapacity(elements.count)
+    var tasks: [TaskDefinition] = []
+    tasks.reserveCapacity(elements.count)
+    for (index, element) in elements.enumerated() { tasks.append(task(element, number: index + 1)) }
+    return tasks
+  }
+
+  private mutating func task(_ value: Located, number: Int) -> TaskDefinition {
+    var places = DefinitionPositions.TaskPositions(task: value.position, id: value.position, handler: value.position, dependencies: [])
+    defer { positions.tasks.append(places) }
+    var task = TaskDefinition("", handler: "")
+    let label = value["id"]?.string.map { "task '\($0.prefix(Identifier.maximumLength))'" } ?? "task \(number)"
+    guard let entries = map(value, label, Self.taskKeys, fix: "write '- id: NAME' and 'handler: PLUGIN/HANDLER'") else { return task }
+    require(["id", "handler"], in: entries, of: label, examples: ["id: NAME", "handler: PLUGIN/HANDLER"], at: value.position)
+    var policy = Policy()
+    for entry in entries {
+      switch entry.name {
+      case "id":
+        // A bad id is kept, so that other faults can name the task.
+        task.id = id(entry.value, "'id'", code: .badId) ?? entry.value.string ?? ""
+        places.id = entry.value.position
+      case "handler":
+        task.handler = handler(entry.value)
+        places.handler = entry.value.position
+      case "description": _ = text(entry.value, "'description'")
+      case "dependencies":
+        for element in list(entry.value, "'dependencies'", "task ids", fix: "write 'dependencies: [first, second]'") {
+          guard let dependency = id(element, "a dependency", code: .badId) else { continue }
+          task.dependencies.append(dependency)
+          places.dependencies.append(element.position)
+        }
+      case "input":
+        task.input = input(entry.value)
+      default: policyField(entry, &policy)
+      }
+    }
+    task.policy = policy
+    return task
+  }
+
+  private mutating func handler(_ value: Located) -> String {
+    guard let text = text(value, "'handler'") else { return "" }
+    if !Identifier.isHandler(text) {
+      faults.add(
+        .badValue, "'\(text.prefix(80))' is no name for a handler", fix: "write 'plugin/handler', of A-Z a-z 0-9 . _ - and /",
+        at: value.position)
+    }
+    return text
+  }
+
+  private mutating func input(_ value: Located) -> JSON {
+    checkTemplates(value)
+    let json = value.json
+    if json.isLarger(than: Definition.maximumInputBytes) {
+      faults.add(
+        .limit, "the input is larger than \(Definition.maximumInputBytes) bytes", fix: "put it in a file and pass the file's name",
+        at: value.position)
+    }
+    return json
+  }
+
+  private mutating func checkTemplates(_ value: Located) {
+    switch value.content {
+    case .list(let elements): for element in elements { checkTemplates(element) }
+    case .map(let entries): for entry in entries { checkTemplates(entry.value) }
+    case .scalar(.string(let text)):
+      do throws(Template.SyntaxError) {
+        for case .parameter(let name) in try Template(text)?.parts ?? [] where !parameters.contains(name) {
+          faults.addUnknownParameter(name, among: parameters, &nearest, at: value.position)
+        }
+      } catch {
+        faults.add(.badExpression, error.message, fix: error.fix, at: value.position)
+      }
+    case .scalar: break
+    }
+  }
+
+  // MARK: Shapes
+
+  /// The entries of a map, after unknown keys have been reported; nil (and a fault) if it is no map.
+  mutating func map(_ value: Located, _ label: String, _ keys: [String], fix: String) -> [Located.Entry]? {
+    guard case .map(let entries) = value.content else {
+      wrongType(value, label, "a map", fix: fix)
+      return nil
+    }
+    for entry in entries where !keys.contains(entry.name) {
+      let near = faults.hasRoom ? nearest.nearest(to: entry.name, among: keys) : nil
+      faults.add(
+        .unknownKey, "unknown key '\(entry.name.prefix(80))' in \(label)",
+        fix: near.map { "did you mean '\($0)'?" } ?? "the keys are \(keys.joined(separator: ", "))", at: entry.position)
+    }
+    return entries
+  }
+
+  mutating func require(_ keys: [String], in entries: [Located.Entry], of label: String, examples: [String], at position: Position) {
+    for (key, example) in zip(keys, examples) where !entries.contains(where: { $0.name == key }) {
+      faults.add(.missing, "\(label) has no '\(key)'", fix: "add '\(example)'", at: position)
+    }
+  }
+
+  mutating func list(_ value: Located, _ label: String, _ what: String, fix: String) -> [Located] {
+    if case .list(let elements) = value.content { return elements }
+    wrongType(value, label, "a list of \(what)", fix: fix)
+    return []
+  }
+
+  mutating func text(_ value: Located, _ label: String) -> String? {
+    if let text = value.string { return text }
+    wrongType(
+      value, label, "text", fix: value.scalar.map { $0.isNull ? "write a value" : "put it in quotes: \"\($0.text())\"" } ?? "write text")
+    return nil
+  }
+
+  mutating func id(_ value: Located, _ label: String, code: Fault.Code) -> String? {
+    guard let text = text(value, label) else { return nil }
+    if Identifier.isId(text) { return text }
+    let reason =
+      text.isEmpty
+      ? "is empty"
+      : text.utf8.count > Identifier.maximumLength ? "has \(text.utf8.count) bytes" : "'\(text)' has a letter that is not allowed"
+    faults.add(code, "\(label) \(reason)", fix: "use 1 to 128 of A-Z a-z 0-9 . _ and -", at: value.position)
+    return nil
+  }
+
+  mutating func wrongType(_ value: Located, _ label: String, _ wanted: String, fix: String) {
+    faults.add(.wrongType, "\(label) must be \(wanted), not \(value.kind)", fix: fix, at: value.position)
+  }
+}
+
+extension FaultList {
+  mutating func addUnknownParameter(
+    _ name: String, among parameters: Set<String>, _ nearest: inout NearestName, at position: Position?, task: String? = nil
+  ) {
+    let near = hasRoom ? nearest.nearest(to: name, among: parameters.sorted()) : nil
+    add(
+      .unknownParameter, "the parameter '\(name)' is not declared",
+      fix: near.map { "did you mean '\($0)'?" } ?? "declare it: 'parameters: { \(name): { default: VALUE } }'", at: position, task: task)
+  }
+}

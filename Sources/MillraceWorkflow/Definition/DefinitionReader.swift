@@ -1,0 +1,95 @@
+import Glibc
+
+/// Reads definitions from files: YAML, JSON, or a recorded trace in WfFormat 1.5, told apart by name and content.
+///
+/// One pass finds every fault (`DefinitionError`, at most 100 listed), each with file, line, column and what to do. Limits: YAML 4 MiB, depth 64,
+/// 1,000 aliases; JSON 64 MiB, depth 64. Complexity: O(bytes).
+public struct DefinitionReader: Sendable {
+  /// Handlers that exist; nil: not known, so not checked.
+  public var handlers: Set<String>?
+
+  public init(handlers: Set<String>? = nil) { self.handlers = handlers }
+
+  /// A definition that can run.
+  public struct Reading: Sendable {
+    public var definition: Definition
+    public var warnings: [Fault]
+  }
+
+  /// Reads a file. Throws `DefinitionError` with every fault.
+  public func read(path: String) throws(DefinitionError) -> Reading {
+    var faults = FaultList(file: path)
+    switch FileBytes.read(path, limit: JSON.maximumBytes) {
+    case .success(let bytes): return try read(bytes, name: path)
+    case .failure(let refusal):
+      faults.add(refusal.code, refusal.message, fix: refusal.fix, at: nil)
+      throw faults.error
+    }
+  }
+
+  /// Reads bytes. `name` stands in messages; `.json` at its end, or `{` as the first byte, means JSON.
+  public func read(_ bytes: [UInt8], name: String) throws(DefinitionError) -> Reading {
+    var faults = FaultList(file: name)
+    guard let root = parse(bytes, name: name, &faults) else { throw faults.error }
+    let isTrace = WfFormat.isTrace(root)
+    var decoder = DefinitionDecoder(faults: faults)
+    let definition = isTrace ? WfFormat.decode(root, &decoder) : decoder.decode(root)
+    DefinitionChecker(handlers: handlers).check(definition, positions: decoder.positions, &decoder.faults, &decoder.nearest)
+    guard decoder.faults.errors == 0 else { throw decoder.faults.error }
+    return Reading(definition: definition, warnings: decoder.faults.sorted)
+  }
+
+  private func parse(_ bytes: [UInt8], name: String, _ faults: inout FaultList) -> Located? {
+    let first = bytes.first { $0 > 0x20 }
+    guard name.hasSuffix(".json") || first == UInt8(ascii: "{") else { return YAMLParser.parse(bytes, faults: &faults) }
+    var parser = JSONParser<Located>(bytes)
+    do throws(JSONSyntaxError) {
+      return try parser.document()
+    } catch {
+      faults.add(error)
+      return nil
+    }
+  }
+}
+
+/// A file as bytes, without Foundation.
+enum FileBytes {
+  struct Refusal: Error {
+    let code: Fault.Code
+    let message: String
+    let fix: String
+  }
+
+  static func read(_ path: String, limit: Int) -> Result<[UInt8], Refusal> {
+    // The path is passed as a C string that lives through the call.
+    let file = unsafe open(path, O_RDONLY | O_CLOEXEC)
+    guard file >= 0 else { return .failure(refusal(errno)) }
+    defer { close(file) }
+    var bytes: [UInt8] = []
+    let chunk = 1 << 20
+    while true {
+      var got = 0
+      let start = bytes.count
+      // The room is there, and read() says how much of it was written.
+      bytes.append(contentsOf: repeatElement(0, count: chunk))
+      unsafe bytes.withUnsafeMutableBytes { room in
+        repeat { got = unsafe Glibc.read(file, room.baseAddress! + start, chunk) } while got < 0 && errno == EINTR
+      }
+      let failure = errno
+      bytes.removeLast(chunk - max(got, 0))
+      guard got >= 0 else { return .failure(refusal(failure)) }
+      if got == 0 { return .success(bytes) }
+      guard bytes.count <= limit else {
+        return .failure(
+          Refusal(code: .limit, message: "the file has more than \(limit) bytes", fix: "split the workflow, or make it in Swift"))
+      }
+    }
+  }
+
+  private static func refusal(_ number: Int32) -> Refusal {
+    // strerror gives a string that lives until the next call on this thread.
+    let reason = unsafe String(cString: strerror(number))
+    let fix = number == EACCES ? "make the file readable" : "give the path of a definition"
+    return Refusal(code: .unreadable, message: "cannot read the file: \(reason)", fix: fix)
+  }
+}

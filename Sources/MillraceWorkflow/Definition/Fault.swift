@@ -1,0 +1,110 @@
+/// One thing that is wrong with a definition: what, where, and what to do.
+public struct Fault: Sendable, Hashable, CustomStringConvertible {
+  public enum Severity: String, Sendable, Hashable, CaseIterable {
+    /// The definition cannot run.
+    case error
+    /// It can, but probably not as meant.
+    case warning
+  }
+
+  /// The kind of fault, for programs; the raw value is stable.
+  public enum Code: String, Sendable, Hashable, CaseIterable {
+    case unreadable, syntax, limit, format
+    case unknownKey = "unknown-key"
+    case duplicateKey = "duplicate-key"
+    case wrongType = "wrong-type"
+    case missing
+    case badValue = "bad-value"
+    case badId = "bad-id"
+    case badDuration = "bad-duration"
+    case badExpression = "bad-expression"
+    case duplicateId = "duplicate-id"
+    case unknownTask = "unknown-task"
+    case unknownHandler = "unknown-handler"
+    case unknownParameter = "unknown-parameter"
+    case selfDependency = "self-dependency"
+    case cycle
+    case unreachable
+    case unused
+    case mismatch
+  }
+
+  public var severity: Severity
+  public var code: Code
+  public var message: String
+  /// What to do about it.
+  public var fix: String
+  /// The file, or the workflow's name if the definition was made in Swift.
+  public var file: String
+  /// From 1; nil if there is no file.
+  public var line: Int?
+  /// From 1, in characters; nil if there is no file.
+  public var column: Int?
+  /// Id of the task, where the fault belongs to one.
+  public var task: String?
+
+  /// `file:line:column: error: message`, and on a second line `  fix: ...`.
+  public var description: String {
+    let place = line.map { ":\($0):\(column ?? 1)" } ?? ""
+    return "\(file)\(place): \(severity.rawValue): \(message)\n  fix: \(fix)"
+  }
+}
+
+/// Why a definition was refused: every fault that was found, in the order of the file.
+public struct DefinitionError: Error, Sendable, Hashable, CustomStringConvertible {
+  /// Faults that are listed; the rest are counted.
+  public static let maximumFaults = 100
+
+  /// At most `maximumFaults`, warnings among them.
+  public let faults: [Fault]
+  /// How many more there are.
+  public let omitted: Int
+
+  /// One fault after the other, each on two lines, then `and n more`.
+  public var description: String {
+    let lines = faults.map(\.description) + (omitted > 0 ? ["and \(omitted) more"] : [])
+    return lines.joined(separator: "\n")
+  }
+}
+
+/// Collects faults while a definition is read and checked. Bounded: beyond `DefinitionError.maximumFaults` they are only counted.
+struct FaultList {
+  let file: String
+  private(set) var faults: [Fault] = []
+  private(set) var omitted = 0
+  private(set) var errors = 0
+
+  init(file: String) { self.file = file }
+
+  /// True while a further fault would be listed: suggestions are only searched for then.
+  var hasRoom: Bool { faults.count < DefinitionError.maximumFaults }
+
+  mutating func add(
+    _ code: Fault.Code, _ message: @autoclosure () -> String, fix: @autoclosure () -> String, at position: Position?, task: String? = nil,
+    severity: Fault.Severity = .error
+  ) {
+    if severity == .error { errors += 1 }
+    guard hasRoom else {
+      omitted += 1
+      return
+    }
+    faults.append(
+      Fault(
+        severity: severity, code: code, message: message(), fix: fix(), file: file, line: position.map { Int($0.line) },
+        column: position.map { Int($0.column) }, task: task))
+  }
+
+  mutating func add(_ error: JSONSyntaxError) {
+    let position = Position(line: UInt32(truncatingIfNeeded: error.line), column: UInt32(truncatingIfNeeded: error.column))
+    add(.syntax, error.message, fix: error.fix, at: position)
+  }
+
+  /// The faults in the order of the file; those of one place in the order they were found.
+  var sorted: [Fault] {
+    faults.enumerated().sorted { a, b in
+      (a.element.line ?? 0, a.element.column ?? 0, a.offset) < (b.element.line ?? 0, b.element.column ?? 0, b.offset)
+    }.map(\.element)
+  }
+
+  var error: DefinitionError { DefinitionError(faults: sorted, omitted: omitted) }
+}

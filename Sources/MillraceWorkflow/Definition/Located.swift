@@ -1,0 +1,61 @@
+/// A value of a file that remembers where it stood: what YAML and JSON are read into before a definition is made of it.
+struct Located: Sendable {
+  struct Entry: Sendable {
+    var name: String
+    var position: Position
+    var value: Located
+  }
+
+  enum Content: Sendable {
+    case scalar(JSON)
+    case list([Located])
+    case map([Entry])
+  }
+
+  var content: Content
+  var position: Position
+
+  subscript(name: String) -> Located? {
+    guard case .map(let entries) = content else { return nil }
+    return entries.first { $0.name == name }?.value
+  }
+
+  var entries: [Entry]? { if case .map(let entries) = content { entries } else { nil } }
+
+  var elements: [Located]? { if case .list(let elements) = content { elements } else { nil } }
+
+  var scalar: JSON? { if case .scalar(let value) = content { value } else { nil } }
+
+  var string: String? { scalar?.string }
+
+  /// The value without positions. Recursive; the readers bound the depth.
+  var json: JSON {
+    switch content {
+    case .scalar(let value): value
+    case .list(let elements): .array(elements.map(\.json))
+    case .map(let entries): .object(entries.map { JSON.Member($0.name, $0.value.json) })
+    }
+  }
+
+  /// What kind of value this is, for a message.
+  var kind: String {
+    switch content {
+    case .list: "a list"
+    case .map: "a map"
+    case .scalar(.null): "nothing"
+    case .scalar(.bool): "true or false"
+    case .scalar(.integer), .scalar(.number): "a number"
+    case .scalar: "text"
+    }
+  }
+}
+
+extension Located: ParsedTree {
+  static func scalar(_ value: JSON, at position: Position) -> Located { Located(content: .scalar(value), position: position) }
+  static func list(_ elements: [Located], at position: Position) -> Located { Located(content: .list(elements), position: position) }
+  static func map(_ entries: [Entry], at position: Position) -> Located { Located(content: .map(entries), position: position) }
+  static func entry(_ name: String, at position: Position, _ value: Located) -> Entry {
+    Entry(name: name, position: position, value: value)
+  }
+  static func name(of entry: Entry) -> String { entry.name }
+}

@@ -1,0 +1,128 @@
+/// What `DefinitionDecoder` judges while it reads a file, for a definition made in Swift: the values of each task by themselves.
+enum ValueChecker {
+  static func check(_ definition: Definition, _ faults: inout FaultList, _ nearest: inout NearestName) {
+    if !Identifier.isId(definition.name) {
+      faults.add(.badValue, "'\(definition.name)' is no name for a workflow", fix: idFix, at: nil)
+    }
+    if definition.tasks.isEmpty { faults.add(.missing, "the definition has no tasks", fix: "add one: definition.task(...)", at: nil) }
+    var parameters: Set<String> = []
+    for parameter in definition.parameters {
+      if !Identifier.isParameterName(parameter.name) {
+        faults.add(.badId, "'\(parameter.name)' is no name for a parameter", fix: "use 1 to 128 of A-Z a-z 0-9 _ and -", at: nil)
+      }
+      if !parameters.insert(parameter.name).inserted {
+        faults.add(.duplicateKey, "the parameter '\(parameter.name)' is declared twice", fix: "remove one of them", at: nil)
+      }
+    }
+    check(definition.defaults, "the defaults", task: nil, &faults)
+    for (index, task) in definition.tasks.enumerated() {
+      let isNamed = Identifier.isId(task.id)
+      if !isNamed { faults.add(.badId, "'\(task.id)' is no id for task \(index + 1)", fix: idFix, at: nil, task: task.id) }
+      if !Identifier.isHandler(task.handler) {
+        faults.add(
+          .badValue, "task '\(task.id)': '\(task.handler)' is no name for a handler",
+          fix: "write 'plugin/handler', of A-Z a-z 0-9 . _ - and /",
+          at: nil, task: task.id)
+      }
+      if task.hasPolicy { check(task.policy, "task '\(task.id)'", task: task.id, &faults) }
+      check(task.input, of: task.id, parameters, &faults, &nearest)
+    }
+  }
+
+  private static let idFix = "use 1 to 128 of A-Z a-z 0-9 . _ and -"
+
+  private static func check(_ policy: Policy, _ label: String, task: String?, _ faults: inout FaultList) {
+    let timeouts = [
+      ("scheduleToStart", policy.timeouts.scheduleToStart), ("startToClose", policy.timeouts.startToClose),
+      ("scheduleToClose", policy.timeouts.scheduleToClose), ("heartbeat", policy.timeouts.heartbeat),
+    ]
+    for case (let name, let length?) in timeouts where !(1...DurationText.maximum ~= length) {
+      faults.add(
+        .badDuration, "\(label): '\(name)' is \(length) ns", fix: "use 1 ns to ten years, or nil for no limit", at: nil, task: task)
+    }
+    if let key = policy.concurrencyKey, !Identifier.isId(key) {
+      faults.add(.badValue, "\(label): '\(key)' is no key for concurrency", fix: idFix, at: nil, task: task)
+    }
+    if let limit = policy.concurrencyLimit, !Policy.concurrencyRange.contains(limit) {
+      faults.add(.badValue, "\(label): the concurrency limit is \(limit)", fix: "use 1 to 1000000", at: nil, task: task)
+    }
+    guard let retry = policy.retry else { return }
+    if !RetryPolicy.attemptsRange.contains(retry.attempts) {
+      faults.add(.badValue, "\(label): \(retry.attempts) attempts", fix: "use 1 to 1000000", at: nil, task: task)
+    }
+    if !RetryPolicy.factorRange.contains(retry.factor) {
+      faults.add(.badValue, "\(label): the retry factor is \(retry.factor)", fix: "use 1 to 1000", at: nil, task: task)
+    }
+    if retry.cap < retry.initial || retry.cap > DurationText.maximum {
+      faults.add(
+        .badValue, "\(label): the retry cap is \(retry.cap) ns, the first wait \(retry.initial) ns",
+        fix: "use a cap from the first wait to ten years",
+        at: nil, task: task)
+    }
+    let types = retry.nonRetryable
+    if types.count > RetryPolicy.maximumNonRetryable || types.contains(where: { !(1...RetryPolicy.maximumErrorTypeBytes ~= $0.utf8.count) })
+    {
+      faults.add(
+        .badValue, "\(label): the non-retryable error types are too many or too long",
+        fix: "use at most \(RetryPolicy.maximumNonRetryable), each of 1 to \(RetryPolicy.maximumErrorTypeBytes) bytes", at: nil, task: task)
+    }
+  }
+
+  private static func check(
+    _ input: JSON, of task: String, _ parameters: Set<String>, _ faults: inout FaultList, _ nearest: inout NearestName
+  ) {
+    if input.isLarger(than: Definition.maximumInputBytes) {
+      faults.add(
+        .limit, "task '\(task)': the input is larger than \(Definition.maximumInputBytes) bytes",
+        fix: "put it in a file and pass the file's name", at: nil, task: task)
+    }
+    var stack = [(value: input, depth: 1)]
+    while let (value, depth) = stack.popLast() {
+      switch value {
+      case .array, .object:
+        guard depth <= JSON.maximumDepth else {
+          return faults.add(
+            .limit, "task '\(task)': the input is nested more than \(JSON.maximumDepth) deep", fix: "use fewer levels", at: nil, task: task)
+        }
+        stack.append(contentsOf: value.children.map { ($0, depth + 1) })
+      case .string(let text):
+        do throws(Template.SyntaxError) {
+          for case .parameter(let name) in try Template(text)?.parts ?? [] where !parameters.contains(name) {
+            faults.addUnknownParameter(name, among: parameters, &nearest, at: nil, task: task)
+          }
+        } catch {
+          faults.add(.badExpression, "task '\(task)': \(error.message)", fix: error.fix, at: nil, task: task)
+        }
+      default: break
+      }
+    }
+  }
+}
+
+extension JSON {
+  /// The elements of an array, the values of an object.
+  var children: [JSON] {
+    switch self {
+    case .array(let elements): elements
+    case .object(let members): members.map(\.value)
+    default: []
+    }
+  }
+
+  /// Whether the text of this value is longer than `limit`; stops counting there. Escapes count once, so the text may be longer still.
+  func isLarger(than limit: Int) -> Bool {
+    var bytes = 0
+    var stack = [self]
+    while let value = stack.popLast() {
+      switch value {
+      case .string(let text): bytes += text.utf8.count + 2
+      case .object(let members): bytes += 2 + members.reduce(0) { $0 + $1.name.utf8.count + 4 }
+      case .array(let elements): bytes += 2 + elements.count
+      default: bytes += 1
+      }
+      guard bytes <= limit else { return true }
+      stack.append(contentsOf: value.children)
+    }
+    return false
+  }
+}
