@@ -84,17 +84,17 @@ import CMillrace
     switch output.content {
     case .empty, .pending: return millrace_payload()
     case .claimed(let payload): return payload
-    case .bytes(let bytes, let type): return try unsafe copy(bytes.span.bytes, type)
-    case .text(let text, let type): return try unsafe copy(text.utf8Span.span.bytes, type)
+    case .bytes(let bytes, let type): return try copy(bytes.span, type)
+    case .text(let text, let type): return try copy(text.utf8Span.span, type)
     }
   }
 
-  private func copy(_ bytes: RawSpan, _ type: ContentType) throws(HandlerError) -> millrace_payload {
+  private func copy(_ bytes: Span<UInt8>, _ type: ContentType) throws(HandlerError) -> millrace_payload {
     var payload = millrace_payload()
-    guard let target = unsafe table.pointee.claim(attempt, UInt64(bytes.byteCount), type.code, &payload) else {
-      throw .failed("too-large", "the output has \(bytes.byteCount) bytes, the limit is \(MILLRACE_INLINE_BYTES)")
+    guard let target = unsafe table.pointee.claim(attempt, UInt64(bytes.count), type.code, &payload) else {
+      throw .failed("too-large", "the output has \(bytes.count) bytes, the limit is \(MILLRACE_INLINE_BYTES)")
     }
-    // `claim` gave `bytes.byteCount` bytes.
+    // `claim` gave `bytes.count` bytes.
     unsafe bytes.withUnsafeBytes { unsafe UnsafeMutableRawBufferPointer(start: target, count: $0.count).copyMemory(from: $0) }
     return payload
   }

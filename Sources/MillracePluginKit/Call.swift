@@ -54,11 +54,12 @@ import CMillrace
   ///
   /// - Throws: what `body` throws; `bad-input` if there is no such input.
   public func withBytes<Result: ~Copyable>(
-    ofInput index: Int, _ body: (RawSpan) throws(HandlerError) -> Result
+    ofInput index: Int, _ body: (Span<UInt8>) throws(HandlerError) -> Result
   ) throws(HandlerError) -> Result {
     let input = try unsafe access.input(index)
+    let start = unsafe input.bytes?.assumingMemoryBound(to: UInt8.self)
     // The host's bytes, there until the attempt ends; the span cannot leave `body`.
-    return try body(unsafe RawSpan(_unsafeBytes: UnsafeRawBufferPointer(start: input.bytes, count: Int(input.payload.length))))
+    return try body(unsafe Span(_unsafeElements: UnsafeBufferPointer(start: start, count: Int(input.payload.length))))
   }
 
   /// An input as text, copied.
@@ -79,7 +80,7 @@ import CMillrace
   /// - Throws: `bad-input` if there is no such input or it is not JSON, with the place.
   public func json(ofInput index: Int) throws(HandlerError) -> JSON {
     try withBytes(ofInput: index) { bytes throws(HandlerError) in
-      guard bytes.byteCount > 0 else { return .null }
+      guard !bytes.isEmpty else { return .null }
       do throws(JSONFault) {
         return try JSON(parsing: bytes)
       } catch {
@@ -119,10 +120,10 @@ import CMillrace
 
   /// Writes in place. The bytes are not zeroed.
   public mutating func withBytes<Result: ~Copyable, Failure: Error>(
-    _ body: (inout MutableRawSpan) throws(Failure) -> Result
+    _ body: (inout MutableSpan<UInt8>) throws(Failure) -> Result
   ) throws(Failure) -> Result {
     // The host gave `count` writable bytes; the span cannot leave `body`.
-    var span = unsafe MutableRawSpan(_unsafeBytes: bytes)
+    var span = unsafe MutableSpan<UInt8>(_unsafeBytes: bytes)
     return try body(&span)
   }
 

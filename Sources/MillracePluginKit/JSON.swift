@@ -12,6 +12,11 @@ public enum JSON: Sendable, Hashable {
   public struct Member: Sendable, Hashable {
     public let name: String
     public let value: JSON
+
+    public init(name: String, value: JSON) {
+      self.name = name
+      self.value = value
+    }
   }
 
   /// The first member of that name, if this is an object that has one.

@@ -7,7 +7,7 @@ extension JSON {
   /// - Complexity: O(bytes).
   /// - Throws: ``JSONFault`` with the place.
   /// - Source: RFC 8259.
-  public init(parsing bytes: RawSpan) throws(JSONFault) {
+  public init(parsing bytes: Span<UInt8>) throws(JSONFault) {
     // The buffer outlives the closure, and the reader does not leave it.
     self = try unsafe bytes.withUnsafeBytes { buffer throws(JSONFault) in
       var reader = unsafe JSONReader(bytes: buffer)

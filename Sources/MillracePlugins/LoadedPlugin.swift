@@ -25,7 +25,7 @@ public final class LoadedPlugin: Sendable {
   /// Whether its code stays mapped after `unload`: it said MILLRACE_PLUGIN_STAYS, or the Swift runtime is inside.
   public let stays: Bool
 
-  private let object: SharedObject
+  let object: SharedObject
   // The plugin's; valid while the object is mapped. Called once, by `unload`.
   private let deinitialize: (@convention(c) () -> Void)?
   private let unloaded = Atomic<Bool>(false)

@@ -6,7 +6,7 @@ import Glibc
   /// Whether code inside forbids unmapping, whatever the plugin says.
   let mustStay: Bool
 
-  private let copy: PrivateCopy
+  let copy: PrivateCopy
   // From dlopen; used by the loading thread only.
   private nonisolated(unsafe) let handle: UnsafeMutableRawPointer
 
