@@ -19,15 +19,16 @@ let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swif
 let rows: [Row] = [
   Row(layer: 0, name: "CUV", kind: .system(pkgConfig: "libuv", apt: "libuv1-dev")),
   Row(layer: 0, name: "CJemalloc", kind: .system(pkgConfig: "jemalloc", apt: "libjemalloc-dev")),
+  Row(layer: 0, name: "CCrypto", kind: .system(pkgConfig: "libcrypto", apt: "libssl-dev")),
   Row(layer: 0, name: "CMillrace", kind: .c),
   Row(layer: 1, name: "MillraceCore", kind: .swift, needs: ["CMillrace", "CUV"], tests: []),
   Row(layer: 2, name: "MillracePluginKit", kind: .swift, needs: ["CMillrace"]),
   Row(layer: 3, name: "MillraceWorkflow", kind: .swift, needs: ["MillraceCore", "CMillrace"], packages: [yams], tests: []),
-  Row(layer: 3, name: "MillracePlugins", kind: .swift, needs: ["CMillrace"], tests: []),
+  Row(layer: 3, name: "MillracePlugins", kind: .swift, needs: ["CMillrace", "CCrypto"], tests: ["MillracePluginKit"]),
   Row(layer: 3, name: "DebianPlugin", kind: .pluginC, path: "plugins/debian", needs: ["CMillrace"]),
   Row(layer: 3, name: "ReplayPlugin", kind: .pluginC, path: "plugins/replay", needs: ["CMillrace"]),
   Row(layer: 3, name: "ShellPlugin", kind: .pluginC, path: "plugins/shell", needs: ["CMillrace"]),
-  Row(layer: 3, name: "FilesPlugin", kind: .pluginSwift, path: "plugins/files", needs: ["MillracePluginKit"]),
+  Row(layer: 3, name: "FilesPlugin", kind: .pluginSwift, path: "plugins/files", needs: ["MillracePluginKit", "CCrypto"]),
   Row(layer: 4, name: "Millrace", kind: .swift, needs: ["MillraceCore", "MillraceWorkflow", "MillracePlugins", "CMillrace"], tests: []),
   Row(layer: 6, name: "MillraceCommand", kind: .command, needs: ["Millrace", "CJemalloc"], packages: [arguments], tests: []),
 ]

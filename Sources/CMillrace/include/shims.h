@@ -63,6 +63,20 @@ static inline int millrace_membarrier(void) {
   return (int)syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
 }
 
+/* A new file that lives in memory only, closed on exec, which may be sealed and mapped executable; or -1 and errno. */
+static inline int millrace_memory_file(const char *name) {
+  /* MFD_CLOEXEC | MFD_ALLOW_SEALING, and MFD_EXEC where the kernel (6.3) knows it; <linux/memfd.h> may be older than the kernel. */
+  long fd = syscall(SYS_memfd_create, name, 0x3u | 0x10u);
+  if (fd < 0 && errno == EINVAL) fd = syscall(SYS_memfd_create, name, 0x3u);
+  return (int)fd;
+}
+
+/* Nobody writes, grows or shrinks the memory file any more. 0, or -1 and errno. */
+static inline int millrace_seal(int fd) {
+  /* F_ADD_SEALS, F_SEAL_SEAL | SHRINK | GROW | WRITE: named only under _GNU_SOURCE. */
+  return (int)syscall(SYS_fcntl, fd, 1033, 0xf);
+}
+
 static inline int32_t millrace_thread_id(void) { return (int32_t)syscall(SYS_gettid); }
 
 #endif

@@ -1,0 +1,74 @@
+public import CMillrace
+import Glibc
+import Synchronization
+
+/// A plugin in this process, from a successful `init` until ``unload()``.
+///
+/// # Threads
+/// Its fields never change and may be read from any thread. `unload` belongs to the thread that loads, once no call of
+/// its handlers is in progress.
+///
+/// Dropping the last reference unloads nothing: code that somebody may still run is never pulled away.
+public final class LoadedPlugin: Sendable {
+  /// `[a-z0-9-]{1,127}`.
+  public let name: String
+  /// The plugin's own version.
+  public let version: String
+  /// One line for people.
+  public let summary: String
+  /// The file it came from, as it was named.
+  public let path: String
+  /// SHA-256 of that file when it was loaded: the name of this build. 64 hexadecimal digits.
+  public let sha256: String
+  /// In the order of the plugin, 1 to 1,024. Their pointers are valid until `unload`.
+  public let handlers: [LoadedHandler]
+  /// Whether its code stays mapped after `unload`: it said MILLRACE_PLUGIN_STAYS, or the Swift runtime is inside.
+  public let stays: Bool
+
+  let object: SharedObject
+  // The plugin's; valid while the object is mapped. Called once, by `unload`.
+  private let deinitialize: (@convention(c) () -> Void)?
+  private let unloaded = Atomic<Bool>(false)
+
+  init(_ description: PluginDescription, handlers: [LoadedHandler], path: String, sha256: String, object: SharedObject) {
+    name = description.name
+    version = description.version
+    summary = description.summary
+    self.handlers = handlers
+    self.path = path
+    self.sha256 = sha256
+    self.object = object
+    stays = description.stays || object.mustStay
+    deinitialize = description.deinitialize
+  }
+
+  /// Whether `unload` has not been called.
+  // Order: acquiring. Pairs with the exchange in `unload`.
+  public var isLoaded: Bool { !unloaded.load(ordering: .acquiring) }
+
+  /// Calls the plugin's `deinit` and unmaps its code, unless it ``stays``. A second call does nothing.
+  public func unload() {
+    // Order: acquiring and releasing. Pairs with the load in `isLoaded`; of two callers only one goes on.
+    guard !unloaded.exchange(true, ordering: .acquiringAndReleasing) else { return }
+    // The object is still mapped.
+    deinitialize?()
+    if !stays { object.close() }
+  }
+}
+
+/// One handler of a loaded plugin.
+@safe public struct LoadedHandler: Sendable {
+  /// `plugin/handler`.
+  public let qualifiedName: String
+  /// One line for people.
+  public let summary: String
+  /// JSON Schema of input 0, as text.
+  public let inputSchema: String?
+  /// `MILLRACE_BLOCKING | MILLRACE_EXCLUSIVE`.
+  public let flags: UInt32
+  /// At most so many attempts at once; 0: no limit of its own.
+  public let concurrency: UInt32
+  /// The plugin's description, whose `run` and `context` an engine calls. Valid until the plugin is unloaded.
+  // Immutable memory of the plugin.
+  public nonisolated(unsafe) let pointer: UnsafePointer<millrace_handler>
+}

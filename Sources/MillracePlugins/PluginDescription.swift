@@ -1,0 +1,123 @@
+import CMillrace
+import Glibc
+
+/// What `millrace_plugin_entry` returned, checked field by field and copied.
+@safe struct PluginDescription {
+  /// Bytes of a version or a summary, at most.
+  static let longestLine = 1_024
+  /// Bytes of an input schema, at most.
+  static let longestSchema = 1 << 20
+  static let largestHandlerCount: UInt32 = 1_024
+
+  let name: String
+  let version: String
+  let summary: String
+  let stays: Bool
+  /// The plugin's functions and handlers: valid while the object is mapped.
+  private let pointer: UnsafePointer<millrace_plugin>
+  private let check: FieldCheck
+
+  var initialize: (@convention(c) (UnsafePointer<millrace_host>?, UnsafeMutablePointer<CChar>?, Int) -> Int32)? {
+    unsafe pointer.pointee.`init`
+  }
+  var deinitialize: (@convention(c) () -> Void)? { unsafe pointer.pointee.`deinit` }
+
+  /// Reads everything that is fixed before `init`.
+  ///
+  /// - Throws: `wrongABI`, `malformed`.
+  init(_ returned: UnsafePointer<millrace_plugin>?, path: String) throws(PluginError) {
+    guard let plugin = unsafe returned else { throw .wrongABI(path: path, plugin: nil, host: MILLRACE_ABI_VERSION) }
+    check = FieldCheck(path: path)
+    unsafe pointer = plugin
+    // `size` and `abi_version` are there in every version; nothing else is read before they are known.
+    let size = Int(unsafe plugin.pointee.size)
+    guard size >= 8 else { throw check.malformed("size", "is \(size)") }
+    let version = unsafe plugin.pointee.abi_version
+    guard version == MILLRACE_ABI_VERSION else { throw .wrongABI(path: path, plugin: version, host: MILLRACE_ABI_VERSION) }
+    try unsafe check.size(size, MemoryLayout<millrace_plugin>.size, "size")
+    name = try unsafe check.name(plugin.pointee.name, "name")
+    self.version = try unsafe check.text(plugin.pointee.version, "version", limit: Self.longestLine)
+    summary = try unsafe check.text(plugin.pointee.summary, "summary", limit: Self.longestLine)
+    let flags = unsafe plugin.pointee.flags
+    try check.flags(flags, known: UInt32(MILLRACE_PLUGIN_STAYS), "flags")
+    stays = flags & UInt32(MILLRACE_PLUGIN_STAYS) != 0
+  }
+
+  /// Reads the handlers: after `init`, which may have made them.
+  ///
+  /// - Throws: `malformed`.
+  /// - Complexity: O(handlers).
+  func handlers() throws(PluginError) -> [LoadedHandler] {
+    let count = unsafe pointer.pointee.handler_count
+    guard (1...Self.largestHandlerCount).contains(count) else {
+      throw check.malformed("handler_count", "is \(count), expected 1 to \(Self.largestHandlerCount)")
+    }
+    guard let table = unsafe pointer.pointee.handlers else { throw check.malformed("handlers", "is NULL") }
+    var handlers: [LoadedHandler] = []
+    var names: Set<String> = []
+    for index in 0..<Int(count) {
+      // The plugin promises `handler_count` entries.
+      guard let handler = unsafe table[index] else { throw check.malformed("handlers[\(index)]", "is NULL") }
+      let loaded = try unsafe read(handler, "handlers[\(index)]")
+      guard names.insert(loaded.qualifiedName).inserted else {
+        throw check.malformed("handlers[\(index)].name", "is \(loaded.qualifiedName) a second time")
+      }
+      handlers.append(loaded)
+    }
+    return handlers
+  }
+
+  private func read(_ handler: UnsafePointer<millrace_handler>, _ field: String) throws(PluginError) -> LoadedHandler {
+    // The plugin's memory, valid while the object is mapped; the size is checked before anything behind it is read.
+    try unsafe check.size(Int(handler.pointee.size), MemoryLayout<millrace_handler>.size, field + ".size")
+    let value = unsafe handler.pointee
+    try unsafe check.flags(value.flags, known: UInt32(MILLRACE_BLOCKING | MILLRACE_EXCLUSIVE), field + ".flags")
+    guard unsafe value.run != nil else { throw check.malformed(field + ".run", "is NULL") }
+    let schema = try unsafe value.input_schema.map { text throws(PluginError) in
+      try unsafe check.text(text, field + ".input_schema", limit: Self.longestSchema)
+    }
+    return unsafe LoadedHandler(
+      qualifiedName: name + "/" + (try check.name(value.name, field + ".name")),
+      summary: try check.text(value.summary, field + ".summary", limit: Self.longestLine),
+      inputSchema: schema, flags: value.flags, concurrency: value.concurrency, pointer: handler)
+  }
+}
+
+/// Checks of single fields of plugin memory.
+private struct FieldCheck {
+  let path: String
+
+  func malformed(_ field: String, _ reason: String) -> PluginError { .malformed(path: path, field: field, reason: reason) }
+
+  func size(_ size: Int, _ needed: Int, _ field: String) throws(PluginError) {
+    guard size >= needed else { throw malformed(field, "is \(size), expected \(needed) or more") }
+  }
+
+  func flags(_ flags: UInt32, known: UInt32, _ field: String) throws(PluginError) {
+    guard flags & ~known == 0 else { throw malformed(field, "has unknown bits: 0x\(String(flags & ~known, radix: 16))") }
+  }
+
+  /// `[a-z0-9-]{1,127}`.
+  func name(_ pointer: UnsafePointer<CChar>?, _ field: String) throws(PluginError) -> String {
+    let name = try unsafe text(pointer, field, limit: Int(MILLRACE_NAME_BYTES) - 1)
+    let allowed = name.utf8.allSatisfy { byte in
+      switch byte {
+      case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"): true
+      default: false
+      }
+    }
+    guard allowed, !name.isEmpty else { throw malformed(field, "is \"\(name)\", expected [a-z0-9-]{1,\(MILLRACE_NAME_BYTES - 1)}") }
+    return name
+  }
+
+  /// At most `limit` bytes of UTF-8.
+  func text(_ pointer: UnsafePointer<CChar>?, _ field: String, limit: Int) throws(PluginError) -> String {
+    guard let pointer = unsafe pointer else { throw malformed(field, "is NULL") }
+    // Reads no further than the first NUL or `limit` + 1 bytes.
+    let count = unsafe strnlen(pointer, limit + 1)
+    guard count <= limit else { throw malformed(field, "has more than \(limit) bytes") }
+    let bytes = unsafe UnsafeRawBufferPointer(start: pointer, count: count)
+    guard let text = unsafe String(validating: bytes, as: UTF8.self) else { throw malformed(field, "is not UTF-8") }
+    return text
+  }
+}

@@ -1,0 +1,201 @@
+import CMillrace
+import Foundation
+import MillracePluginKit
+import Synchronization
+import Testing
+
+/// The kit against a host, in this process: no shared object needed.
+@Suite struct PluginKitTests {
+  /// Runs `body` as the one handler of a plugin.
+  private func run(_ host: TestHost, _ attempt: TestAttempt, _ body: @escaping Handler.Body) -> TestOutcome {
+    let plugin = Plugin("kit", version: "1", summary: "for tests") { Handler("only", summary: "for tests", body) }
+    // The description is never freed.
+    return unsafe host.run(plugin.entry(MILLRACE_ABI_VERSION)!.pointee.handlers[0]!, attempt)
+  }
+
+  @Test("a plugin describes itself as the header says, and refuses another interface") func describes() throws {
+    let plugin = Plugin("kit", version: "1.0", summary: "for tests") {
+      Handler("a", summary: "first", inputSchema: "{}", blocking: true, exclusive: true, concurrency: 5) { _ in .empty }
+      Handler("b", summary: "second") { _ in .empty }
+    }
+    #expect(unsafe plugin.entry(MILLRACE_ABI_VERSION + 1) == nil)
+    let description = try unsafe #require(plugin.entry(MILLRACE_ABI_VERSION)).pointee
+    #expect(unsafe description.size == 72 && description.abi_version == 0 && description.handler_count == 2)
+    #expect(unsafe description.flags == UInt32(MILLRACE_PLUGIN_STAYS) && String(cString: description.name) == "kit")
+    let first = try unsafe #require(description.handlers[0]).pointee
+    #expect(unsafe first.size == 56 && String(cString: first.name) == "a" && String(cString: first.input_schema) == "{}")
+    #expect(unsafe first.flags == UInt32(MILLRACE_BLOCKING | MILLRACE_EXCLUSIVE) && first.concurrency == 5)
+    #expect(unsafe description.handlers[1]!.pointee.input_schema == nil)
+  }
+
+  @Test("inputs, settings, clock, log and heartbeat reach the handler") func reads() {
+    let host = TestHost(settings: ["kit.key": "value"])
+    let attempt = TestAttempt(
+      host,
+      [
+        .init(name: "input", bytes: Array(#"{"a":[1,true]}"#.utf8)),
+        .init(name: "before", bytes: Array("text".utf8), type: UInt32(MILLRACE_TEXT)),
+        .init(name: "raw", bytes: [0xff], type: UInt32(MILLRACE_BYTES)),
+      ])
+    let outcome = run(host, attempt) { call throws(HandlerError) in
+      #expect(call.inputCount == 3 && call.attemptNumber == 1 && call.taskKey == "run-1/a" && call.taskID == "a" && call.deadline == nil)
+      let (member, name, type, text) = (
+        try call.json(ofInput: 0)["a"], try call.inputName(1), try call.inputType(1), try call.text(ofInput: 1)
+      )
+      #expect(member == .array([.integer(1), .bool(true)]) && name == "before" && type == .text && text == "text")
+      let count = try call.withBytes(ofInput: 2) { $0.count }
+      #expect(count == 1)
+      #expect(call.host.setting("kit.key") == "value" && call.host.setting("kit.none") == nil && call.host.now == TestHost.clock)
+      #expect(call.host.name == "tests" && !call.isCancelled)
+      call.host.log(.warning, "careful")
+      call.heartbeat(perMille: 2_000)
+      return .text(try call.text(ofInput: 2))
+    }
+    #expect(outcome.status == UInt32(MILLRACE_FAILED) && outcome.type == "bad-input" && outcome.message == "input 2 is not UTF-8")
+    #expect(host.lines == ["2 careful"] && attempt.progress == [1_000])
+    let beyond = run(host, attempt) { call throws(HandlerError) in .json("\(try call.inputName(3))") }
+    #expect(beyond.type == "bad-input" && beyond.message == "there is no input 3: the task has 3")
+    host.end()
+  }
+
+  @Test("outputs arrive with their type; claims are written in place and may be shortened") func writes() {
+    let host = TestHost()
+    let json = run(host, TestAttempt(host)) { _ in .json("[1]") }
+    #expect(json.status == UInt32(MILLRACE_DONE) && json.text == "[1]" && json.outputType == UInt32(MILLRACE_JSON))
+    let bytes = run(host, TestAttempt(host)) { _ in .bytes([1, 2]) }
+    #expect(bytes.output == [1, 2] && bytes.outputType == UInt32(MILLRACE_BYTES))
+    #expect(run(host, TestAttempt(host)) { _ in .empty }.output == [])
+    let claimed = run(host, TestAttempt(host)) { call throws(HandlerError) in
+      var claim = try call.claim(bytes: 16, as: .text)
+      claim.withBytes { bytes in
+        for index in 0..<3 { bytes[index] = UInt8(ascii: "x") }
+      }
+      return claim.output(length: 3)
+    }
+    #expect(claimed.text == "xxx" && claimed.outputType == UInt32(MILLRACE_TEXT))
+    let large = run(host, TestAttempt(host)) { call throws(HandlerError) in try call.claim(bytes: 17 << 20, as: .bytes).output(length: 0) }
+    #expect(large.type == "too-large")
+    host.end()
+  }
+
+  @Test("errors arrive with kind, type, message, wait and details; long texts end at a whole character") func fails() {
+    let host = TestHost()
+    let failed = run(host, TestAttempt(host)) { _ throws(HandlerError) in throw .failed("bad", "why", details: .json("{}")) }
+    #expect(
+      failed.status == UInt32(MILLRACE_FAILED) && failed.type == "bad" && failed.message == "why" && failed.details == Array("{}".utf8))
+    let retry = run(host, TestAttempt(host)) { _ throws(HandlerError) in throw .retry("busy", "later", after: .milliseconds(1500)) }
+    #expect(retry.status == UInt32(MILLRACE_RETRY) && retry.retryAfter == 1_500_000_000)
+    let cancelled = run(host, TestAttempt(host)) { _ throws(HandlerError) in throw .cancelled }
+    #expect(cancelled.status == UInt32(MILLRACE_CANCELLED))
+    for shift in 0..<4 {
+      let text = String(repeating: "a", count: shift) + String(repeating: "\u{1F600}", count: 2_000)
+      let long = run(host, TestAttempt(host)) { _ throws(HandlerError) in throw .failed(text, text) }
+      #expect(text.hasPrefix(long.message) && (4_092...4_095).contains(long.message.utf8.count))
+      #expect(text.hasPrefix(long.type) && (60...63).contains(long.type.utf8.count))
+    }
+    #expect(run(host, TestAttempt(host)) { _ throws(HandlerError) in throw .failed("a", "b\0c") }.message == "b c")
+    host.end()
+  }
+
+  @Test("a pending attempt is completed once, later, from any thread; dropping its completion fails it") func completes() {
+    final class Box: Sendable {
+      let completion = Mutex<Completion?>(nil)
+    }
+    let host = TestHost()
+    let box = Box()
+    let attempt = TestAttempt(host)
+    let pending = run(host, attempt) { call throws(HandlerError) in
+      try call.later { completion in
+        var kept: Completion? = consume completion
+        box.completion.withLock { swap(&$0, &kept) }
+      }
+    }
+    #expect(pending.status == UInt32(MILLRACE_PENDING) && host.ended(1) == nil)
+    DispatchQueue.concurrentPerform(iterations: 1) { _ in
+      let completion = box.completion.withLock { $0.take() }
+      #expect(completion?.finish(.text("done")) == true)
+    }
+    #expect(host.ended(1)?.text == "done" && host.ended(1)?.status == UInt32(MILLRACE_DONE) && host.ended(1)?.delay == nil)
+
+    _ = run(host, attempt) { call throws(HandlerError) in try call.later { $0.fail(.retry("busy", "x"), after: .seconds(2)) } }
+    #expect(host.ended(2)?.status == UInt32(MILLRACE_RETRY) && host.ended(2)?.delay == 2_000_000_000)
+    _ = run(host, attempt) { call throws(HandlerError) in try call.later { _ in } }
+    #expect(host.ended(3)?.status == UInt32(MILLRACE_FAILED) && host.ended(3)?.type == "abandoned")
+    _ = run(host, attempt) { call throws(HandlerError) in
+      try call.later { completion in _ = completion.finish(.bytes([UInt8](repeating: 0, count: 17 << 20))) }
+    }
+    #expect(host.ended(4)?.type == "too-large")
+    host.end()
+  }
+
+  @Test("starting may refuse with a reason; stopping is called at the end") func starts() throws {
+    let host = TestHost(settings: ["kit.fail": "no"])
+    let plugin = Plugin(
+      "kit", version: "1", summary: "s",
+      starting: { host throws(HandlerError) in
+        host.log(.notice, "starting")
+        if host.setting("kit.fail") != nil { throw .failed("no", "kit.fail is set") }
+      }
+    ) { Handler("a", summary: "s") { _ in .empty } }
+    let description = try unsafe #require(plugin.entry(MILLRACE_ABI_VERSION)).pointee
+    var message = [CChar](repeating: 1, count: 8)
+    #expect(unsafe description.`init`(host.table, &message, message.count) != 0)
+    #expect(message.map(UInt8.init(bitPattern:)) == Array("kit.fai\0".utf8))
+    #expect(host.lines == ["1 starting"])
+    host.end()
+  }
+}
+
+@Suite struct PluginJSONTests {
+  private func parse(_ text: String) throws(JSONFault) -> JSON { try JSON(parsing: text.utf8Span.span) }
+
+  @Test("values are read as written") func reads() throws {
+    #expect(
+      try parse(#" {"a" : [1, -2.5e1, "x\u00e9\ud83d\ude00\n", true, null, {}] , "b":9223372036854775807} "#)
+        == .object([
+          .init(name: "a", value: .array([.integer(1), .number(-25), .string("x\u{e9}\u{1f600}\n"), .bool(true), .null, .object([])])),
+          .init(name: "b", value: .integer(.max)),
+        ]))
+    #expect(try parse("9223372036854775808") == .number(9_223_372_036_854_775_808))
+    #expect(try parse(String(repeating: "[", count: 64) + String(repeating: "]", count: 64)).array?.count == 1)
+  }
+
+  @Test(
+    "what is not JSON is refused with its place",
+    arguments: [
+      ("", 0), ("[1,]", 3), (#"{"a":1,}"#, 7), ("01", 1), ("-", 1), ("1.", 2), ("1e", 2), ("tru", 3), ("[1 2]", 3), ("\"a", 2),
+      ("\"\u{1}\"", 1),
+      (#""\x""#, 3), (#""\ud800""#, 7), (#""\udc00""#, 7), (#""\u12g4""#, 5), ("1e999", 0), ("nulll", 4), (#"{1:2}"#, 1),
+      (String(repeating: "[", count: 65), 64),
+    ]) func refuses(_ text: String, _ offset: Int)
+  {
+    #expect(throws: JSONFault.self) { try parse(text) }
+    do throws(JSONFault) { _ = try parse(text) } catch { #expect(error.offset == offset, "\(text): \(error)") }
+  }
+
+  @Test("bytes that are not UTF-8 are refused") func notUTF8() {
+    let bytes: [UInt8] = [0x22, 0xff, 0x22]
+    #expect(throws: JSONFault.self) { try JSON(parsing: bytes.span) }
+  }
+
+  @Test("what is written is read back") func writes() throws {
+    let nasty = "quote\" back\\ line\n nul\u{0} tab\t \u{1f} \u{e9} \u{1f600}"
+    var json = JSONWriter()
+    json.beginObject()
+    json.name(nasty)
+    json.beginArray()
+    json.value(nasty)
+    json.value(-7)
+    json.value(true)
+    json.null()
+    json.beginObject()
+    json.endObject()
+    json.endArray()
+    json.name("b")
+    json.value(UInt64.max)
+    json.endObject()
+    let parsed = try JSON(parsing: json.bytes.span)
+    #expect(parsed[nasty] == .array([.string(nasty), .integer(-7), .bool(true), .null, .object([])]))
+    #expect(parsed["b"] == .number(Double(UInt64.max)))
+  }
+}
