@@ -57,8 +57,8 @@ struct TimelineData {
     strings("statuses", TaskStatus.allCases.map(\.rawValue))
     strings("priorities", Priority.allCases.map { "\($0)" })
     strings("handlers", handlers)
-    column("rowKind", lanes.rows.map(\.kind.rawValue))
-    column("rowNumber", lanes.rows.map(\.number))
+    list("rowKind", lanes.rows.map(\.kind.rawValue))
+    list("rowNumber", lanes.rows.map(\.number))
     strings("id", tasks.map(\.id))
     column("handler", tasks.map { handlerIndex[$0.handler] ?? 0 })
     column("status", tasks.map { statuses[$0.status] ?? 0 })
@@ -67,10 +67,11 @@ struct TimelineData {
     column("bytes", tasks.map { Int(clamping: $0.outputBytes) })
     // What released the task, as the distance back to it: mostly small, 0 for none.
     column("by", kept.enumerated().map { new, old in releasers.of[old].flatMap { position[$0] }.map { new - $0 } ?? 0 })
-    column("path", path.steps.compactMap { position[$0.task] })
+    list("path", path.steps.compactMap { position[$0.task] })
 
     let places = lanes.places
     let starts = places.map { Int(clamping: $0.start / unit) }
+    member("attempts", String(places.count))
     column("attemptTask", places.map { position[$0.task] ?? 0 })
     column("attemptStart", zip(starts, [0] + starts).map { $0 - $1 })
     column(
@@ -113,7 +114,7 @@ struct TimelineData {
       pairs += [index, known[key] ?? 0]
     }
     strings("errors", texts)
-    column("attemptError", pairs)
+    list("attemptError", pairs)
   }
 
   /// `causes`: ids; `taskCause`: task, cause, task, cause, ... for skipped tasks.
@@ -130,7 +131,7 @@ struct TimelineData {
       pairs += [index, known[cause] ?? 0]
     }
     strings("causes", texts)
-    column("taskCause", pairs)
+    list("taskCause", pairs)
   }
 
   /// `strip`: for each of equal parts of the run, how many attempts were running on average, in hundredths.
@@ -175,10 +176,14 @@ struct TimelineData {
     member(name, "[" + values.map(Self.quoted).joined(separator: ",") + "]")
   }
 
+  private mutating func list(_ name: String, _ values: [Int]) {
+    member(name, "[" + values.lazy.map(String.init).joined(separator: ",") + "]")
+  }
+
   /// A column as array, or as its value if all values are equal and there are at least two.
   private mutating func column(_ name: String, _ values: [Int]) {
     if values.count > 1, let first = values.first, values.allSatisfy({ $0 == first }) { return member(name, String(first)) }
-    member(name, "[" + values.lazy.map(String.init).joined(separator: ",") + "]")
+    list(name, values)
   }
 
   /// At most `limit` bytes of UTF-8, cut between characters.

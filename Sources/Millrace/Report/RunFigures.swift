@@ -1,0 +1,46 @@
+import MillraceWorkflow
+
+/// The figures of a run that summary and timeline show alike.
+struct RunFigures {
+  let makespan: UInt64
+  let path: CriticalPath
+  let releasers: Releasers
+  /// Seconds; Graham's bound for the measured durations, see `Bound.graham(of:)`.
+  let work: Double
+  let bound: Double
+  /// How many tasks could be in progress at once.
+  let machines: Int
+
+  init(_ record: RunRecord) {
+    makespan = record.makespan
+    releasers = Releasers(record)
+    path = CriticalPath(record, releasers: releasers)
+    machines = Lanes(record, limit: 0).machines
+    let graham = Bound.graham(
+      durations: record.tasks.map { Double(record.busy($0)) / 1e9 }, dependencies: record.tasks.map(\.dependencies), slots: machines)
+    (work, bound) = (graham.work, graham.bound)
+  }
+
+  /// How many tasks were in progress on average.
+  var parallelism: Double { makespan == 0 ? 0 : work / (Double(makespan) / 1e9) }
+
+  /// `parallelism` as part of what was possible, 0 ... 1.
+  var efficiency: Double { parallelism / Double(machines) }
+}
+
+extension TaskStatus {
+  /// As a word of a sentence: `timed out`.
+  var word: String { rawValue.lowercased().split(separator: "_").joined(separator: " ") }
+}
+
+extension RunRecord {
+  /// `1,700 completed, 2 failed`: the statuses that occur, in the order of `TaskStatus`, completed first.
+  var countsInWords: String {
+    let order: [TaskStatus] = [.completed, .failed, .timedOut, .skipped, .cancelled, .running, .pending]
+    let words = order.compactMap { status in
+      let count = self.count(status)
+      return count == 0 ? nil : Quantity.integer(count) + " " + status.word
+    }
+    return words.isEmpty ? "none" : words.joined(separator: ", ")
+  }
+}
