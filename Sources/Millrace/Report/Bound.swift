@@ -60,14 +60,14 @@ public enum Bound {
   /// The duration of a task is the sum of its attempts; an attempt that still runs counts up to now. Waits before retries hold no slot and
   /// are not counted, so a run with retries may exceed the bound by its longest chain of such waits.
   ///
-  /// The machines are the slots if a handler of the run completed asynchronously (see `Lanes`), else at most the threads that ran something:
-  /// slots beyond the threads cannot be filled by handlers that hold a thread.
+  /// The machines are the slots if all handlers completed asynchronously. Handlers that hold a thread may have to wait for one while slots are
+  /// free: then they are no more than the worker threads, or the blocking threads, that ran something (see `Lanes`).
   ///
   /// - Complexity: O(tasks + dependencies + attempts x log attempts)
   public static func graham(of record: RunRecord) -> (work: Double, criticalPath: Double, bound: Double) {
     graham(
       durations: record.tasks.map { Double(record.busy($0)) / 1e9 }, dependencies: record.tasks.map(\.dependencies),
-      slots: Lanes(record, limit: .max).machines)
+      slots: Lanes(record, limit: 0).machines)
   }
 }
 

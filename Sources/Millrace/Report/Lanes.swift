@@ -27,6 +27,9 @@ struct Lanes {
   /// By start, then by task.
   private(set) var places: [Place] = []
   /// How many tasks the run could have in progress at once: its slots if a handler completed asynchronously, else no more than its threads.
+  private(set) var capacity: Int
+  /// How many tasks were in progress at least whenever one that was ready had to wait: the machines of Graham's bound. The slots, or the
+  /// worker threads or the blocking threads where those were what a task had to wait for.
   private(set) var machines: Int
   /// Attempts left out because of `limit`.
   private(set) var omitted = 0
@@ -51,11 +54,13 @@ struct Lanes {
 
     let threads = max(1, record.threads)
     var used = Set(all.lazy.filter { !isAsynchronous($0) }.map(lane))
-    machines = max(1, record.slots)
-    if !all.contains(where: isAsynchronous) {
-      machines = min(machines, threads + used.count { $0 >= threads })
-    }
-    if threads <= Self.idleRowsUpTo { used.formUnion(0..<threads) }
+    let blocking = used.count { $0 >= threads }
+    capacity = max(1, record.slots)
+    machines = capacity
+    if used.count > blocking { machines = min(machines, threads) }
+    if blocking > 0 { machines = min(machines, blocking) }
+    if !all.contains(where: isAsynchronous) { capacity = min(capacity, threads + blocking) }
+    if threads <= Self.idleRowsUpTo, !used.isEmpty { used.formUnion(0..<threads) }
     var rowOfLane: [Int: Int] = [:]
     for thread in used.sorted() {
       rowOfLane[thread] = rows.count
@@ -81,12 +86,25 @@ struct Lanes {
 
   /// Handlers with an attempt that went on while its thread began another one.
   private static func asynchronousHandlers(_ record: RunRecord, _ places: [Place]) -> Set<String> {
+    let handler = { (place: Place) in record.tasks[place.task].handler }
+    let lane = { (place: Place) in record.tasks[place.task].attempts[place.attempt].lane }
     var found = Set<String>()
-    var previous: [Int: Place] = [:]  // by lane; whatever overlaps a later start overlaps the next one
+    // By lane, those that began last and together; whatever overlaps a later start overlaps the next one.
+    var latest: [Int: [Place]] = [:]
     for place in places {
-      let lane = record.tasks[place.task].attempts[place.attempt].lane
-      if let before = previous[lane], before.end > place.start { found.insert(record.tasks[before.task].handler) }
-      previous[lane] = place
+      let before = latest[lane(place), default: []]
+      if let first = before.first, first.start < place.start {
+        for other in before where other.end > place.start { found.insert(handler(other)) }
+        latest[lane(place)] = [place]
+      } else {
+        latest[lane(place), default: []].append(place)
+      }
+    }
+    // Of several with one start (a virtual clock), all but one were asynchronous; which, only their handlers' other attempts tell.
+    var previous: [Int: Place] = [:]
+    for place in places where !found.contains(handler(place)) {
+      if let before = previous[lane(place)], before.end > place.start, place.end > place.start { found.insert(handler(before)) }
+      previous[lane(place)] = place
     }
     return found
   }

@@ -8,14 +8,16 @@ struct RunFigures {
   /// Seconds; Graham's bound for the measured durations, see `Bound.graham(of:)`.
   let work: Double
   let bound: Double
-  /// How many tasks could be in progress at once.
+  /// How many tasks the bound counts on, and how many could be in progress at once; see `Lanes`.
   let machines: Int
+  let capacity: Int
 
   init(_ record: RunRecord) {
     makespan = record.makespan
     releasers = Releasers(record)
     path = CriticalPath(record, releasers: releasers)
-    machines = Lanes(record, limit: 0).machines
+    let lanes = Lanes(record, limit: 0)
+    (machines, capacity) = (lanes.machines, lanes.capacity)
     let graham = Bound.graham(
       durations: record.tasks.map { Double(record.busy($0)) / 1e9 }, dependencies: record.tasks.map(\.dependencies), slots: machines)
     (work, bound) = (graham.work, graham.bound)
@@ -25,7 +27,18 @@ struct RunFigures {
   var parallelism: Double { makespan == 0 ? 0 : work / (Double(makespan) / 1e9) }
 
   /// `parallelism` as part of what was possible, 0 ... 1.
-  var efficiency: Double { parallelism / Double(machines) }
+  var efficiency: Double { parallelism / Double(capacity) }
+}
+
+extension RunRecord {
+  /// Indices of the tasks whose attempts took longest together, longest first; those that never started are left out.
+  func slowest(_ count: Int) -> [Int] {
+    let started = tasks.indices.filter { !tasks[$0].attempts.isEmpty }.map { (task: $0, busy: busy(tasks[$0])) }
+    return started.sorted { ($1.busy, $0.task) < ($0.busy, $1.task) }.prefix(count).map(\.task)
+  }
+
+  /// Indices of the tasks that failed or ran out of time.
+  var failed: [Int] { tasks.indices.filter { tasks[$0].status == .failed || tasks[$0].status == .timedOut } }
 }
 
 extension TaskStatus {

@@ -7,6 +7,9 @@ public import MillraceWorkflow
 public enum Timeline {
   /// Steps of the critical path that the page lists; all of them are drawn.
   static let listedSteps = 200
+  /// Slowest tasks and failed tasks that it lists.
+  static let listedSlowest = 8
+  static let listedFailures = 50
 
   /// The page, UTF-8: about 80 bytes a task and 45 KB.
   ///
@@ -31,7 +34,7 @@ public enum Timeline {
       <link rel="icon" href="data:,">
       <title>\(escaped(record.workflow)): timeline</title>
       <style>
-      \(TimelineStyle.css)
+      \(dense(TimelineStyle.css))
       </style>
       </head>
       <body>
@@ -40,15 +43,15 @@ public enum Timeline {
       <div class="cards">
       <section class="card" id="details" hidden aria-live="polite"><h2>Selected</h2><div class="body"></div><p><button type="button" id="close">Close</button></p></section>
       \(pathCard(record, figures))
-      \(result.map(resultCard) ?? "")
+      \(failuresCard(record))
+      \(slowestCard(record))
       </div>
+      \(result.map(resultCard) ?? "")
       <script type="application/json" id="data">\(data)</script>
       <script>
       'use strict';
       (() => {
-      \(TimelineModelScript.source)
-      \(TimelineDrawScript.source)
-      \(TimelineActionScript.source)
+      \(script)
       })();
       </script>
       </body>
@@ -57,19 +60,25 @@ public enum Timeline {
       """
   }
 
+  private static let script = dense(TimelineModelScript.source + "\n" + TimelineDrawScript.source + "\n" + TimelineActionScript.source)
+
+  /// Without indentation and lines of comment: a page is for reading, its source is here.
+  private static func dense(_ source: String) -> String {
+    source.split(separator: "\n").map { $0.drop { $0 == " " } }.filter { !$0.hasPrefix("//") && !$0.isEmpty }.joined(separator: "\n")
+  }
+
   private static func header(_ record: RunRecord, _ figures: RunFigures) -> String {
     let path = figures.path
     var facts: [(name: String, value: String, note: String)] = []
     let recorded = record.recordedMakespanSeconds.map { "recorded: " + Quantity.seconds($0) } ?? ""
     facts.append((record.status == .running ? "Running for" : "Makespan", Quantity.nanoseconds(figures.makespan), recorded))
     facts.append(("Critical path", Quantity.nanoseconds(path.length), Quantity.percent(path.share) + " of the makespan"))
-    let machines = figures.machines == record.slots ? "slot" : "thread"
     facts.append(
-      ("Graham\u{2019}s bound", Quantity.seconds(figures.bound), "for \(Quantity.count(figures.machines, machines)), measured durations"))
+      ("Graham\u{2019}s bound", Quantity.seconds(figures.bound), "for \(Quantity.integer(figures.machines)) at once, measured durations"))
     facts.append(
       (
         "Parallel efficiency", Quantity.percent(figures.efficiency),
-        "\(Quantity.number((figures.parallelism * 100).rounded() / 100)) of \(Quantity.integer(figures.machines)) busy on average"
+        "\(Quantity.number((figures.parallelism * 100).rounded() / 100)) of \(Quantity.integer(figures.capacity)) busy on average"
       ))
     facts.append((record.tasks.count == 1 ? "Task" : "Tasks", Quantity.integer(record.tasks.count), record.countsInWords))
     let repeated = record.tasks.count { $0.attempts.count > 1 }
@@ -128,8 +137,43 @@ public enum Timeline {
       """
   }
 
+  private static func slowestCard(_ record: RunRecord) -> String {
+    let slowest = record.slowest(listedSlowest).map { record.tasks[$0] }
+    guard let longest = slowest.first.map(record.busy), longest > 0 else { return "" }
+    let rows = slowest.map { task in
+      let share = Quantity.fixed(Double(record.busy(task)) / Double(longest) * 100, decimals: 1)
+      return "<tr><td>\(escaped(task.id))</td><td class=\"soft\">\(escaped(task.handler))</td>"
+        + "<td class=\"number\">\(Quantity.nanoseconds(record.busy(task)))</td><td class=\"meter\"><i style=\"width:\(share)%\"></i></td></tr>"
+    }
+    return """
+      <section class="card"><h2>Slowest tasks</h2>
+      <table><thead><tr><th>task</th><th>handler</th><th class="number">ran</th><th></th></tr></thead><tbody>
+      \(rows.joined(separator: "\n"))
+      </tbody></table></section>
+      """
+  }
+
+  private static func failuresCard(_ record: RunRecord) -> String {
+    let failed = record.failed
+    if failed.isEmpty { return "" }
+    let rows = failed.prefix(listedFailures).map { index in
+      let task = record.tasks[index]
+      let error = task.attempts.last.map { [$0.errorType, $0.message].filter { !$0.isEmpty }.joined(separator: ": ") } ?? ""
+      return
+        "<tr><td>\(escaped(task.id))<br><span class=\"soft\">\(task.status.word), \(Quantity.count(task.attempts.count, "attempt"))</span></td>"
+        + "<td class=\"error\">\(clipped(error))</td></tr>"
+    }
+    let more = failed.count > listedFailures ? "<p class=\"note\">and \(Quantity.integer(failed.count - listedFailures)) more</p>" : ""
+    return """
+      <section class="card"><h2>\(Quantity.count(failed.count, "task")) failed</h2>
+      <div class="scroll" tabindex="0"><table>
+      \(rows.joined(separator: "\n"))
+      </table></div>\(more)</section>
+      """
+  }
+
   private static func resultCard(_ result: JSON) -> String {
-    "<section class=\"card wide\"><h2>Result</h2><div class=\"result\">\(ResultBlock.blocks(result).map { "<section>" + html($0) + "</section>" }.joined(separator: "\n"))</div></section>"
+    "<section class=\"card\"><h2>Result</h2><div class=\"result\">\(ResultBlock.blocks(result).map { "<section>" + html($0) + "</section>" }.joined(separator: "\n"))</div></section>"
   }
 
   private static func html(_ block: ResultBlock) -> String {

@@ -175,7 +175,7 @@ enum TimelineDrawScript {
       if (pen.measureText(shown).width > room) {
         let a = 0, b = shown.length;
         while (a < b) { const m = (a + b + 1) >> 1; if (pen.measureText(shown.slice(0, m) + '…').width <= room) a = m; else b = m - 1; }
-        if (a < 3) return;
+        if (a < 6) return;
         shown = shown.slice(0, a) + '…';
       }
       if (halo) { pen.strokeStyle = halo; pen.lineWidth = 3; pen.lineJoin = 'round'; pen.strokeText(shown, at, middle + .5); }

@@ -70,7 +70,7 @@ enum TimelineStyle {
     kbd { font: 11px ui-monospace, monospace; border: 1px solid var(--line); border-radius: 4px; padding: 0 4px; background: var(--card); }
     .cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 380px), 1fr)); gap: 16px; align-items: start; }
     .card { background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: 14px 16px; min-width: 0; }
-    .card.wide { grid-column: 1 / -1; }
+    .cards + .card { margin-top: 16px; }
     table { border-collapse: collapse; width: 100%; font-size: 13px; }
     th { text-align: left; font-weight: 500; color: var(--soft); font-size: 12px; }
     th, td { padding: 3px 10px 3px 0; vertical-align: top; overflow-wrap: anywhere; }
@@ -90,6 +90,7 @@ enum TimelineStyle {
       .stage { grid-template-columns: 48px minmax(0, 1fr); }
       .names span { right: 4px; left: 3px; font-size: 10px; }
       .help { display: none; }
+      .stage { margin-bottom: 14px; }
     }
     @media print { .bar, .help { display: none; } body { max-width: none; } }
     """#
