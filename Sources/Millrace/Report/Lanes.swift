@@ -37,9 +37,10 @@ struct Lanes {
   /// Up to this many threads, idle ones have a row too.
   static let idleRowsUpTo = 16
 
-  /// - Parameter limit: at most this many attempts get a place, the longest first; those that did not complete come before all others.
+  /// - Parameters:
+  ///   - limit: at most this many attempts get a place: first those of `kept` tasks, then those that did not complete, then the longest.
   /// - Complexity: O(n log n) in attempts.
-  init(_ record: RunRecord, limit: Int) {
+  init(_ record: RunRecord, limit: Int, keeping kept: Set<Int> = []) {
     var all: [Place] = []
     all.reserveCapacity(record.attemptCount)
     for (task, taskRecord) in record.tasks.enumerated() {
@@ -69,7 +70,7 @@ struct Lanes {
 
     if all.count > limit {
       omitted = all.count - limit
-      all = Self.mostTelling(limit, of: all, in: record)
+      all = Self.mostTelling(limit, of: all, in: record, keeping: kept)
     }
     places = all
     var packing = Packing()
@@ -109,13 +110,15 @@ struct Lanes {
     return found
   }
 
-  private static func mostTelling(_ limit: Int, of places: [Place], in record: RunRecord) -> [Place] {
-    let failed = { (place: Place) in record.tasks[place.task].attempts[place.attempt].status != .completed }
-    let ranked = places.sorted { a, b in
-      if failed(a) != failed(b) { return failed(a) }
-      return a.end - a.start > b.end - b.start
+  private static func mostTelling(_ limit: Int, of places: [Place], in record: RunRecord, keeping kept: Set<Int>) -> [Place] {
+    let rank = { (place: Place) in
+      if kept.contains(place.task) { return 0 }
+      return record.tasks[place.task].attempts[place.attempt].status == .completed ? 2 : 1
     }
-    return ranked.prefix(limit).sorted { ($0.start, $0.task, $0.attempt) < ($1.start, $1.task, $1.attempt) }
+    let ranked = places.map { (rank: rank($0), place: $0) }.sorted { a, b in
+      (a.rank, b.place.end - b.place.start) < (b.rank, a.place.end - a.place.start)
+    }
+    return ranked.prefix(limit).map(\.place).sorted { ($0.start, $0.task, $0.attempt) < ($1.start, $1.task, $1.attempt) }
   }
 }
 

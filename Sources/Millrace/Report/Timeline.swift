@@ -91,7 +91,7 @@ public enum Timeline {
     return """
       <header>
       <div class="title"><h1>\(escaped(record.workflow))</h1><span class="status \(record.status.rawValue)">\(record.status.rawValue)</span></div>
-      <p class="sub">run \(escaped(record.run)) · <span id="started"></span> · \(Quantity.count(record.slots, "slot")) · \(Quantity.count(record.threads, "thread")) · order \(escaped(record.order))</p>
+      <p class="sub">run \(escaped(record.run))<span id="started"></span> · \(Quantity.count(record.slots, "slot")) · \(Quantity.count(record.threads, "thread")) · order \(escaped(record.order))</p>
       <dl class="facts">\(items.joined(separator: "\n"))</dl>
       </header>
       """
@@ -101,7 +101,7 @@ public enum Timeline {
     let note =
       omitted == 0
       ? ""
-      : "<p class=\"note\">Shows \(Quantity.integer(record.attemptCount - omitted)) of \(Quantity.integer(record.attemptCount)) attempts: those that did not complete, then the longest. The strip counts all; run.json has all.</p>"
+      : "<p class=\"note\">Shows \(Quantity.integer(record.attemptCount - omitted)) of \(Quantity.integer(record.attemptCount)) attempts: those of the critical path, those that did not complete, then the longest. The strip counts all; run.json has all.</p>"
     return """
       <main>
       <noscript><p>The drawing needs JavaScript, which is part of this file.</p></noscript>

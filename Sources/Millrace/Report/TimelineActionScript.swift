@@ -186,6 +186,6 @@ enum TimelineActionScript {
     addEventListener('resize', () => { layout(); redraw(); });
     readLook(); layout(); fit();
     const started = new Date(D.startedMilliseconds);
-    if (D.startedMilliseconds > 0) $('started').textContent = started.toLocaleString();
+    if (D.startedMilliseconds > 0) $('started').textContent = ' · ' + started.toLocaleString();
     """#
 }

@@ -6,7 +6,7 @@ import MillraceWorkflow
 /// a task. Times are in ticks of `unit` nanoseconds, a power of ten chosen so that the run has at most 10^8 of them, and at least one
 /// nanosecond. The page holds no more than a browser draws smoothly: see the limits below; run.json has everything.
 struct TimelineData {
-  /// Attempts in the page; of a run with more, those that did not complete and the longest.
+  /// Attempts in the page; of a run with more, those of the critical path, those that did not complete, and the longest.
   static let attemptLimit = 100_000
   /// Bytes of one message.
   static let messageLimit = 400
@@ -25,7 +25,7 @@ struct TimelineData {
   }
 
   private mutating func encode(_ record: RunRecord, path: CriticalPath, releasers: Releasers, limit: Int) {
-    let lanes = Lanes(record, limit: limit)
+    let lanes = Lanes(record, limit: limit, keeping: Set(path.steps.map(\.task)))
     let makespan = record.makespan
     var unit: UInt64 = 1
     while makespan / unit > 100_000_000 { unit *= 10 }

@@ -26,7 +26,7 @@ enum TimelineStyle {
     .COMPLETED { color: var(--good); } .FAILED, .TIMED_OUT { color: var(--bad); } .CANCELLED, .SKIPPED { color: var(--warn); }
     .RUNNING, .CREATED, .PENDING { color: var(--accent); }
     .sub { color: var(--soft); margin: 3px 0 14px; overflow-wrap: anywhere; }
-    dl.facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(165px, 1fr)); gap: 1px; margin: 0 0 16px; background: var(--line);
+    dl.facts { display: grid; grid-template-columns: repeat(6, 1fr); gap: 1px; margin: 0 0 16px; background: var(--line);
       border: 1px solid var(--line); border-radius: 8px; overflow: hidden; }
     dl.facts div { background: var(--card); padding: 9px 14px 10px; }
     dl.facts dt { color: var(--soft); font-size: 12px; }
@@ -84,6 +84,7 @@ enum TimelineStyle {
     .result { columns: 380px; column-gap: 32px; }
     .result section { break-inside: avoid; margin-bottom: 16px; }
     .result h3 { font-size: 13px; font-weight: 600; margin: 0 0 4px; }
+    @media (max-width: 1080px) { dl.facts { grid-template-columns: repeat(3, 1fr); } }
     @media (max-width: 640px) {
       body { padding: 14px 12px 28px; }
       dl.facts { grid-template-columns: 1fr 1fr; } dl.facts dd { font-size: 16px; } dl.facts div { padding: 7px 10px 8px; }
