@@ -60,10 +60,10 @@ import Testing
           b (demo/fetch) failed, 1 task skipped because of it
             attempt 1 failed after 500 ms: not-found: no such page
             attempt 2 failed after 2.00 s: not-found: no such page\\u{1B}[2J
-            what to do: check the name or path in the task's input; see that what it names exists on this machine
+            what to do: check the name or path in the task's `input`, and that what it names exists on this machine
           d (demo/wait) timed out
             attempt 1 timed out after 1.00 s: start-to-close: took longer than 1 s
-            what to do: raise `start_to_close`, or give the handler less to do per task
+            what to do: raise `startToClose`, or give the handler less to do per task
 
         """)
     #expect(text.contains("Tasks         5: 1 completed, 1 failed, 1 timed out, 1 skipped, 1 cancelled\n"))

@@ -85,7 +85,9 @@ import Testing
     #expect(data["attemptError"] as? [Int] == [1, 0])
   }
 
-  @Test("a page stays below 45 KiB and 100 bytes a task, and with 4 KiB of message on every attempt below 60 KiB and 150", arguments: [10, 150, 2000])
+  @Test(
+    "a page stays below 45 KiB and 100 bytes a task, and with 4 KiB of message on every attempt below 60 KiB and 150",
+    arguments: [10, 150, 2000])
   func size(tasks: Int) {
     var record = ReportRecords(tasks: tasks, failures: 20, seed: 4).record()
     #expect(Timeline.html(record, result: nil).utf8.count < 45 * 1024 + 100 * tasks)

@@ -86,21 +86,22 @@ public enum RunSummary {
   }
 }
 
-/// What a person can do about a kind of error.
+/// What a person can do about a kind of error. Messages of the shipped plugins mostly say it themselves; this adds what only the whole tells.
 enum Advice {
   /// nil where the kind of error does not tell.
   static func text(errorType: String, status: TaskStatus) -> String? {
     switch errorType {
-    case "not-found": "check the name or path in the task's input; see that what it names exists on this machine"
-    case "permission-denied": "run as a user who may read it, or change its permissions"
-    case "invalid-input", "bad-input": "correct the task's `input` in the definition"
-    case "start-to-close": "raise `start_to_close`, or give the handler less to do per task"
-    case "schedule-to-start": "raise `schedule_to_start` or `--slots`: the task waited too long for its start"
-    case "schedule-to-close": "raise `schedule_to_close`, or lower the waits of `retry`"
-    case "heartbeat": "the handler stopped reporting: raise `heartbeat`, or see why it hangs"
-    case "out-of-memory", "no-memory": "lower `--slots`, or give the process more memory"
+    case "bad-input": "correct the task's `input` in the definition, or the `--param` that it uses"
+    case "not-found": "check the name or path in the task's `input`, and that what it names exists on this machine"
+    case "permission-denied", "not-executable": "run as a user who may use it, or change its permissions"
+    case "too-large": "give a smaller input, or split it over more tasks"
+    case "not-started": "lower `--slots`, or raise the limits on processes and open files (`ulimit -u`, `ulimit -n`)"
+    case "no-memory", "out-of-memory": "lower `--slots`, or give the process more memory"
     case "no-space": "free space on the disk that the message names"
-    case "unavailable", "connection": "see that the service is running, then run again, or add `retry`"
+    case "start-to-close", "timed-out": "raise `startToClose`, or give the handler less to do per task"
+    case "schedule-to-start": "raise `scheduleToStart`, or `--slots`: the task waited too long for its start"
+    case "schedule-to-close": "raise `scheduleToClose`, or lower the waits of `retry`"
+    case "heartbeat": "the handler stopped reporting: raise `heartbeat`, or see why it hangs"
     default: status == .timedOut ? "raise the timeout that the message names, or give the handler less to do per task" : nil
     }
   }

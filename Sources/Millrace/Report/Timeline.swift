@@ -123,10 +123,10 @@ public enum Timeline {
   private static func pathCard(_ record: RunRecord, _ figures: RunFigures) -> String {
     let steps = figures.path.steps
     if steps.isEmpty { return "<section class=\"card\"><h2>Critical path</h2><p class=\"soft\">Nothing has started.</p></section>" }
-    let rows = steps.prefix(listedSteps).enumerated().map { index, step in
+    let rows = steps.prefix(listedSteps).map { step in
       let task = record.tasks[step.task]
       return
-        "<tr><td><button type=\"button\" data-task=\"\(index)\">\(escaped(task.id))</button></td><td class=\"soft\">\(escaped(task.handler))</td><td class=\"number soft\">\(Quantity.nanoseconds(step.waiting))</td><td class=\"number\">\(Quantity.nanoseconds(step.running))</td></tr>"
+        "<tr><td>\(button(task))</td><td class=\"soft\">\(escaped(task.handler))</td><td class=\"number soft\">\(Quantity.nanoseconds(step.waiting))</td><td class=\"number\">\(Quantity.nanoseconds(step.running))</td></tr>"
     }
     let more = steps.count > listedSteps ? "<p class=\"note\">and \(Quantity.integer(steps.count - listedSteps)) more</p>" : ""
     return """
@@ -137,12 +137,15 @@ public enum Timeline {
       """
   }
 
+  /// The id of a task, to be clicked.
+  private static func button(_ task: TaskRecord) -> String { "<button type=\"button\" class=\"task\">\(escaped(task.id))</button>" }
+
   private static func slowestCard(_ record: RunRecord) -> String {
     let slowest = record.slowest(listedSlowest).map { record.tasks[$0] }
     guard let longest = slowest.first.map(record.busy), longest > 0 else { return "" }
     let rows = slowest.map { task in
       let share = Quantity.fixed(Double(record.busy(task)) / Double(longest) * 100, decimals: 1)
-      return "<tr><td>\(escaped(task.id))</td><td class=\"soft\">\(escaped(task.handler))</td>"
+      return "<tr><td>\(button(task))</td><td class=\"soft\">\(escaped(task.handler))</td>"
         + "<td class=\"number\">\(Quantity.nanoseconds(record.busy(task)))</td><td class=\"meter\"><i style=\"width:\(share)%\"></i></td></tr>"
     }
     return """
@@ -160,7 +163,7 @@ public enum Timeline {
       let task = record.tasks[index]
       let error = task.attempts.last.map { [$0.errorType, $0.message].filter { !$0.isEmpty }.joined(separator: ": ") } ?? ""
       return
-        "<tr><td>\(escaped(task.id))<br><span class=\"soft\">\(task.status.word), \(Quantity.count(task.attempts.count, "attempt"))</span></td>"
+        "<tr><td>\(button(task))<br><span class=\"soft\">\(task.status.word), \(Quantity.count(task.attempts.count, "attempt"))</span></td>"
         + "<td class=\"error\">\(clipped(error))</td></tr>"
     }
     let more = failed.count > listedFailures ? "<p class=\"note\">and \(Quantity.integer(failed.count - listedFailures)) more</p>" : ""

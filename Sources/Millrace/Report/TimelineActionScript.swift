@@ -163,9 +163,10 @@ enum TimelineActionScript {
       const started = found.filter(task => T.attempts[task].length);
       if (started.length) { at = (at + (e.shiftKey ? started.length - 1 : 1)) % started.length; pin(T.attempts[started[at]][0], true); }
     });
-    for (const button of document.querySelectorAll('button[data-task]')) {
-      button.onclick = () => { const list = T.attempts[D.path[+button.dataset.task]]; if (list && list.length) { pin(list[0], true); $('plot').scrollIntoView({ block: 'nearest' }); } };
-    }
+    for (const button of document.querySelectorAll('button.task')) button.onclick = () => {
+      const task = T.id.findIndex(id => show(id) === button.textContent);
+      if (task >= 0 && T.attempts[task].length) { pin(T.attempts[task][0], true); plot.scrollIntoView({ block: 'nearest' }); }
+    };
 
     // Legend: the handlers that have a colour, then what shapes say.
     const legend = $('legend'), mark = (html, style) => { const li = element('li'), s = element('span', undefined, 'swatch'); Object.assign(s.style, style); li.append(s, html); legend.append(li); };

@@ -226,7 +226,7 @@ enum TimelineDrawScript {
       for (let k = 1; k < list.length; k++) {
         const a = list[k - 1], b = list[k], x0 = x(A.end[a]), x1 = x(A.start[b]);
         if (x1 < 0 || x0 > box.width) continue;
-        const y0 = rowTop(A.row[a]) + box.row / 2, y1 = rowTop(A.row[b]) + box.row / 2;
+        const y0 = rowTop(A.row[a]) + box.row / 2, y1 = rowTop(A.row[b]) + (box.row >= 8 ? .5 : box.row / 2);
         pen.moveTo(x0, y0); pen.lineTo(x0, y1); pen.lineTo(x1, y1);
       }
       pen.stroke();
