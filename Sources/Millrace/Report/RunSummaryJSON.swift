@@ -1,0 +1,78 @@
+public import MillraceWorkflow
+
+extension RunSummary {
+  /// The object that `millrace run -o json` prints.
+  ///
+  /// A task that timed out counts as failed; a value that is not known is null. Times are seconds.
+  ///
+  /// - Parameter bound: Graham's bound in seconds, from recorded durations or, by `Bound.graham(of:)`, from measured ones.
+  public static func json(_ record: RunRecord, bound: Double?) -> JSON {
+    let count = { (status: TaskStatus) in JSON.integer(Int64(record.count(status))) }
+    return .object([
+      .init("run", .string(record.run)),
+      .init("workflow", .string(record.workflow)),
+      .init("status", .string(record.status.rawValue)),
+      .init(
+        "tasks",
+        .object([
+          .init("completed", count(.completed)),
+          .init("failed", .integer(Int64(record.count(.failed) + record.count(.timedOut)))),
+          .init("skipped", count(.skipped)),
+          .init("cancelled", count(.cancelled)),
+        ])),
+      .init("attempts", .integer(Int64(record.attemptCount))),
+      .init("makespanSeconds", .number(Double(record.makespan) / 1e9)),
+      .init("boundSeconds", bound.map(JSON.number) ?? .null),
+      .init("recordedMakespanSeconds", record.recordedMakespanSeconds.map(JSON.number) ?? .null),
+      .init("slots", .integer(Int64(record.slots))),
+      .init("threads", .integer(Int64(record.threads))),
+    ])
+  }
+
+  /// Everything in the record, for run.json. Times are nanoseconds: `startedWallNanoseconds` since 1970 UTC, all others since the start of the
+  /// run. `dependencies` are indices into `tasks`.
+  public static func record(_ record: RunRecord) -> JSON {
+    .object([
+      .init("format", .integer(1)),
+      .init("run", .string(record.run)),
+      .init("workflow", .string(record.workflow)),
+      .init("status", .string(record.status.rawValue)),
+      .init("slots", .integer(Int64(record.slots))),
+      .init("threads", .integer(Int64(record.threads))),
+      .init("order", .string(record.order)),
+      .init("startedWallNanoseconds", .integer(record.startedWall)),
+      .init("elapsedNanoseconds", time(record.elapsed)),
+      .init("recordedMakespanSeconds", record.recordedMakespanSeconds.map(JSON.number) ?? .null),
+      .init("tasks", .array(record.tasks.map(task))),
+    ])
+  }
+
+  private static func task(_ task: TaskRecord) -> JSON {
+    .object([
+      .init("id", .string(task.id)),
+      .init("handler", .string(task.handler)),
+      .init("priority", .string("\(task.priority)")),
+      .init("status", .string(task.status.rawValue)),
+      .init("dependencies", .array(task.dependencies.map { .integer(Int64($0)) })),
+      .init("readyNanoseconds", task.ready.map(time) ?? .null),
+      .init("cause", task.cause.map(JSON.string) ?? .null),
+      .init("outputBytes", time(task.outputBytes)),
+      .init("attempts", .array(task.attempts.map(attempt))),
+    ])
+  }
+
+  private static func attempt(_ attempt: AttemptRecord) -> JSON {
+    .object([
+      .init("number", .integer(Int64(attempt.number))),
+      .init("status", .string(attempt.status.rawValue)),
+      .init("startNanoseconds", time(attempt.start)),
+      .init("endNanoseconds", attempt.end.map(time) ?? .null),
+      .init("lane", .integer(Int64(attempt.lane))),
+      .init("errorType", .string(attempt.errorType)),
+      .init("message", .string(attempt.message)),
+    ])
+  }
+
+  /// Nothing that is measured reaches 2^63: 292 years of nanoseconds, 8 EiB.
+  private static func time(_ value: UInt64) -> JSON { .integer(Int64(clamping: value)) }
+}
