@@ -158,7 +158,12 @@ static uint32_t run(const millrace_handler *handler, millrace_attempt *a, millra
     pthread_mutex_unlock(&mutex);
     while (clock_of(CLOCK_MONOTONIC) < a->complete_at && !host_cancelled(a)) nanosleep(&(struct timespec){0, 200000}, NULL);
     *outcome = a->completion;
-    status = outcome->status = host_cancelled(a) ? MILLRACE_CANCELLED : MILLRACE_DONE;
+    if (host_cancelled(a)) {
+      outcome->status = MILLRACE_CANCELLED;
+      outcome->message_length = (uint32_t)snprintf(message, MILLRACE_MESSAGE_BYTES, "cancelled while it was pending");
+      snprintf(outcome->error_type, sizeof outcome->error_type, "cancelled");
+    }
+    status = outcome->status;
   }
   if (status != outcome->status) die("the handler returned %u, its outcome says %u", status, outcome->status);
   if (outcome->message_length >= MILLRACE_MESSAGE_BYTES || strlen(message) != outcome->message_length) die("the message's length is wrong");

@@ -44,31 +44,32 @@ static void attach_details(const millrace_call *call, millrace_outcome *outcome,
   if (to) memcpy(to, w->bytes, w->length);
 }
 
-/* The end of stderr that a message has room for, begun at a line where one begins soon. */
-static const char *tail(const shell_stream *err, int *length) {
-  *length = 0;
-  if (err->length == 0) return "";
-  const size_t take = err->length < SHELL_TAIL_BYTES ? err->length : SHELL_TAIL_BYTES;
+/* The end of stderr that a message has room for, begun at a line where one begins soon. `to` has SHELL_TAIL_BYTES + 1. */
+static void tail(const shell_stream *err, char *to) {
+  size_t take = err->length < SHELL_TAIL_BYTES ? err->length : SHELL_TAIL_BYTES;
+  to[0] = 0;
+  if (take == 0) return;
   const char *end = err->bytes + err->length, *from = end - take;
   if (take < err->length) {
     const char *line = memchr(from, '\n', take);
     if (line && end - line > (ptrdiff_t)take / 2) from = line + 1;
   }
   while (end > from && (end[-1] == '\n' || end[-1] == '\r')) end--;
-  *length = (int)(end - from);
-  return from;
+  take = (size_t)(end - from);
+  for (size_t i = 0; i < take; i++) to[i] = from[i] ? from[i] : '?';
+  to[take] = 0;
 }
 
 static uint32_t refuse_end(millrace_outcome *outcome, const shell_request *q, const shell_result *r) {
   char type[MILLRACE_ERROR_TYPE_BYTES];
-  int length;
-  const char *text = tail(&r->err, &length);
+  char text[SHELL_TAIL_BYTES + 1];
+  tail(&r->err, text);
   if (r->left)
     return outcome_end(outcome, MILLRACE_FAILED, "left-behind", "`%.512s` did not end within 5 s after SIGKILL: the kernel holds it; look for a dead network file system",
                        q->program);
   if (r->timed_out)
-    return outcome_end(outcome, MILLRACE_RETRY, "timed-out", "`%.512s` ran past the task's start-to-close timeout; its process group was ended. stderr: %.*s",
-                       q->program, length, text);
+    return outcome_end(outcome, MILLRACE_RETRY, "timed-out", "`%.512s` ran past the task's start-to-close timeout; its process group was ended. stderr: %s",
+                       q->program, text);
   if (r->cancelled)
     return outcome_end(outcome, MILLRACE_CANCELLED, "cancelled", "`%.512s` was stopped, and its process group ended, because the attempt was", q->program);
   if (r->lost)
@@ -76,11 +77,11 @@ static uint32_t refuse_end(millrace_outcome *outcome, const shell_request *q, co
                        q->program);
   if (r->signal) {
     (void)snprintf(type, sizeof type, "signal-%d", r->signal);
-    return outcome_end(outcome, MILLRACE_RETRY, type, "`%.512s` was ended by signal %d (%s). stderr: %.*s", q->program, r->signal, sigdescr_np(r->signal) ? sigdescr_np(r->signal) : "unknown",
-                       length, text);
+    return outcome_end(outcome, MILLRACE_RETRY, type, "`%.512s` was ended by signal %d (%s). stderr: %s", q->program, r->signal, sigdescr_np(r->signal) ? sigdescr_np(r->signal) : "unknown",
+                       text);
   }
   (void)snprintf(type, sizeof type, "exit-%d", r->exit_code);
-  return outcome_end(outcome, MILLRACE_RETRY, type, "`%.512s` ended with exit code %d. stderr: %.*s", q->program, r->exit_code, length, text);
+  return outcome_end(outcome, MILLRACE_RETRY, type, "`%.512s` ended with exit code %d. stderr: %s", q->program, r->exit_code, text);
 }
 
 static uint32_t finish(const millrace_call *call, millrace_outcome *outcome, const shell_request *q, shell_result *r) {
