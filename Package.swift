@@ -25,7 +25,7 @@ let rows: [Row] = [
   Row(layer: 2, name: "MillracePluginKit", kind: .swift, needs: ["CMillrace"]),
   Row(layer: 3, name: "MillraceWorkflow", kind: .swift, needs: ["MillraceCore", "CMillrace"], packages: [yams], tests: []),
   Row(layer: 3, name: "MillracePlugins", kind: .swift, needs: ["CMillrace", "CCrypto"], tests: ["MillracePluginKit"]),
-  Row(layer: 3, name: "DebianPlugin", kind: .pluginC, path: "plugins/debian", needs: ["CMillrace"]),
+  Row(layer: 3, name: "DebianPlugin", kind: .pluginC, path: "plugins/debian", needs: ["CMillrace", "CCrypto"]),
   Row(layer: 3, name: "ReplayPlugin", kind: .pluginC, path: "plugins/replay", needs: ["CMillrace"]),
   Row(layer: 3, name: "ShellPlugin", kind: .pluginC, path: "plugins/shell", needs: ["CMillrace"]),
   Row(layer: 3, name: "FilesPlugin", kind: .pluginSwift, path: "plugins/files", needs: ["MillracePluginKit", "CCrypto"]),

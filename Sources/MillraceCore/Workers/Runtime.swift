@@ -172,7 +172,7 @@ public enum RuntimeError: Error, CustomStringConvertible {
   public func start() throws(RuntimeError) {
     do { try loop.start() } catch { throw .loop(error) }
     for i in 0..<configuration.scheduler.workers {
-      let start = unsafe UnsafeMutablePointer<WorkerStart>.allocate(capacity: 1)
+      let start = UnsafeMutablePointer<WorkerStart>.allocate(capacity: 1)
       unsafe start.initialize(to: WorkerStart(runtime: self, index: i))
       var thread = pthread_t()
       let code = unsafe pthread_create(&thread, nil, Runtime.workerMain, start)
@@ -190,7 +190,7 @@ public enum RuntimeError: Error, CustomStringConvertible {
   public func stop() {
     scheduler.stopping.storeReleasing(1)
     scheduler.parking.wakeAll()
-    for thread in threads { unsafe pthread_join(thread, nil) }
+    for thread in threads { pthread_join(thread, nil) }
     threads = []
     poolStorage?.stop()
     loop.stop()
@@ -208,7 +208,7 @@ public enum RuntimeError: Error, CustomStringConvertible {
     let index = unsafe start.pointee.index
     unsafe start.deinitialize(count: 1)
     unsafe start.deallocate()
-    unsafe pthread_setname_np(pthread_self(), "millrace-\(index)")
+    millrace_name_thread("millrace-\(index)")
     runtime.work(index)
     return unsafe nil
   }

@@ -66,7 +66,7 @@ extension Scheduler {
     guard job.state.replace(Job.word(id.generation, Job.State.ready), by: Job.word(id.generation, Job.State.expired)) else { return false }
     // unsafe: the owner keeps the run alive; jobs carry its address.
     let bits = unsafe UInt64(UInt(bitPattern: Unmanaged.passUnretained(run).toOpaque()))
-    withStripe { stripe in
+    unsafe withStripe { stripe in
       let index = unsafe makeNodeJob(run, bits, node, &stripe.pointee.jobs, tellReady: false)
       let word = Job(jobs, index).state
       word.storeReleasing(Job.word(Job.generation(word.loadRelaxed()), Job.State.finished, Outcome.timedOut.rawValue))
@@ -183,10 +183,10 @@ extension Scheduler {
     _ = job.cancelled.exchange(id.generation)
     if fields.flags & Job.Flag.node != 0 {
       unsafe Unmanaged<Run>.fromOpaque(UnsafeRawPointer(bitPattern: UInt(fields.first))!)._withUnsafeGuaranteedRef { run in
-        if let overdue = run.hooks.overdue { unsafe overdue(run.hooks.context, UInt32(truncatingIfNeeded: fields.second)) }
+        if let overdue = unsafe run.hooks.overdue { unsafe overdue(run.hooks.context, UInt32(truncatingIfNeeded: fields.second)) }
       }
     }
-    withStripe { stripe in unsafe publishCompleted(id.index, &stripe.pointee.nodes) }
+    unsafe withStripe { stripe in unsafe publishCompleted(id.index, &stripe.pointee.nodes) }
   }
 
   /// The handler of an attempt that had timed out came back on `lane`.

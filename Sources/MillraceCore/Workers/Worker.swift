@@ -256,6 +256,18 @@ public struct Begun: Sendable {
     let fields = unsafe job.fields.pointee
     let generation = Job.generation(job.state.loadRelaxed())
     let isNode = fields.flags & Job.Flag.node != 0
+    let handler = unsafe scheduler.handlers[Int(fields.handler)]
+    let limited = handler.limit > 0 || fields.flags & Job.Flag.keyed != 0
+    let mayExpire = fields.flags & Job.Flag.expires != 0
+    if mayExpire {
+      // Before anything else is looked at: of an expired node nothing but this record may be left.
+      if limited, unsafe !scheduler.enterLimits(index) { return nil }
+      if !job.state.replace(Job.word(generation, Job.State.ready), by: Job.word(generation, Job.State.running)) {
+        unsafe scheduler.leaveLimits(index, &own.pointee.nodes)
+        free(index, job)
+        return nil
+      }
+    }
     if isNode {
       let bypassed = unsafe Unmanaged<Run>.fromOpaque(UnsafeRawPointer(bitPattern: UInt(fields.first))!)._withUnsafeGuaranteedRef {
         $0.isStopping || $0.isPoisoned(UInt32(truncatingIfNeeded: fields.second))
@@ -269,16 +281,7 @@ public struct Begun: Sendable {
       settle(index, outcome: Outcome.cancelled.rawValue)
       return nil
     }
-    let handler = unsafe scheduler.handlers[Int(fields.handler)]
-    if handler.limit > 0 || fields.flags & Job.Flag.keyed != 0, unsafe !scheduler.enterLimits(index) { return nil }
-    if fields.flags & Job.Flag.expires != 0,
-      !job.state.replace(Job.word(generation, Job.State.ready), by: Job.word(generation, Job.State.running))
-    {
-      // Timed out before its start: the owner knows by another record.
-      unsafe scheduler.leaveLimits(index, &own.pointee.nodes)
-      free(index, job)
-      return nil
-    }
+    if !mayExpire, limited, unsafe !scheduler.enterLimits(index) { return nil }
     // A run must not wait for its last sinks to be counted while this worker is busy elsewhere.
     if unsafe own.pointee.sinks != 0 && own.pointee.sinkRun != fields.first { flushSinks() }
 
@@ -297,7 +300,7 @@ public struct Begun: Sendable {
 
   /// Calls the handler of a job that `begin` returned. On this worker's thread.
   @inline(__always) func run(_ begun: Begun) -> UInt8 {
-    if begun.deadline != 0 { unsafe scheduler.watch(lane, begun.job, begun.deadline) }
+    if begun.deadline != 0 { unsafe scheduler.watch(lane, begun.deadline, of: begun.job) }
     // unsafe: the context is this worker's; the handler's function and context are the registrant's, valid until the scheduler has stopped.
     unsafe context.pointee.job = begun.job
     unsafe context.pointee.first = begun.first

@@ -1,1 +1,0 @@
-#include <millrace/plugin.h>
