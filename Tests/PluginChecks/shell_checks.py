@@ -207,6 +207,5 @@ def run_all():
 
 
 def run_few():
-    """What is worth its time under valgrind."""
-    with tempfile.TemporaryDirectory() as folder:
-        check_failures(folder)
+    """What is worth its time under valgrind, which makes vfork a fork: how a start fails cannot be seen there."""
+    check_bounds()

@@ -33,7 +33,6 @@ typedef struct entry {
 typedef struct listing {
   entry *rows; /* by cost, the greatest first */
   size_t count, capacity;
-  size_t ignored; /* names that no package has */
 } listing;
 int listing_read(const char *info, const ranges *r, int64_t permille, listing *l); /* 0, or -1 with errno (EFBIG: too many) */
 void listing_deal(listing *l, uint32_t chunks);                                    /* gives each the chunk that has least so far */
