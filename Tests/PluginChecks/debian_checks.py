@@ -270,15 +270,15 @@ def check_refusals(folder):
     check(end.error == "totals-differ" and "y: nothing in parallel" in end.message, f"a missing total: {end}")
 
 
-def check_damage(folder, count):
-    """Each handler on damaged inputs: any end but a crash; a sanitizer watches."""
+def handler_runs(folder):
+    """Each handler with inputs that suit it: (handler, inputs, value)."""
     path = write(f"{folder}/damage/status", CONTENTS["ties"] + CONTENTS["dependencies"])
     write(f"{folder}/damage/info/a.list", b"/etc\n/etc/passwd\n")
     write(f"{folder}/damage/info/a.md5sums", b"0" * 32 + b"  etc/hostname\n")
     end = census({"status": path}, 2)
     o = end.outputs
     json_of = lambda name, e: (name, "json", e.output)
-    runs = [
+    return [
         ("split", [], {"status": path, "chunks": 3}),
         ("parse", [o["plan"]], {"chunk": 1}),
         ("files", [o["plan"]], {"chunk": 1}),
@@ -289,7 +289,11 @@ def check_damage(folder, count):
         ("compare", [json_of("r", o["ranked"]), json_of("f", o["counted"]), json_of("s", o["single"])], None),
         ("report", [json_of("r", o["ranked"]), json_of("f", o["counted"]), json_of("c", o["compared"]), o["plan"]], None),
     ]
-    for handler, inputs, value in runs:
+
+
+def check_damage(folder, count):
+    """Each handler on damaged inputs: any end but a crash; a sanitizer watches."""
+    for handler, inputs, value in handler_runs(folder):
         attempt("debian", handler, inputs, value, mutate=f"{random.Random(handler).randrange(1 << 30)}:{count}")
 
 
@@ -372,6 +376,14 @@ def run_all(thorough):
         check_refusals(folder)
         check_example(folder)
         check_damage(folder, 3000 if thorough else 300)
+
+
+def run_together():
+    """Each handler in eight threads at once."""
+    with tempfile.TemporaryDirectory() as folder:
+        for handler, inputs, value in handler_runs(folder):
+            end = attempt("debian", handler, inputs, value, together=8)
+            check(end.status == "done", f"{handler} in 8 threads: {end}")
 
 
 def run_few():

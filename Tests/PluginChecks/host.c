@@ -2,10 +2,11 @@
  * A small real host for one attempt of one handler: loads a plugin, gives it inputs, prints how the attempt ended.
  *
  *   host PLUGIN.so HANDLER [--set KEY=VALUE] [--input NAME:json|bytes:FILE] [--output FILE] [--details FILE]
- *        [--cancel-after MS] [--deadline MS] [--mutate SEED:COUNT]
+ *        [--cancel-after MS] [--deadline MS] [--mutate SEED:COUNT] [--together COUNT]
  *
  * Inputs lie in blocks of exactly their size, so that a sanitizer sees every read beyond them. --mutate runs COUNT attempts on damaged
  * copies of the inputs and asks only that each ends with a status, and says a reason where that is not DONE.
+ * --together runs COUNT attempts at once in as many threads.
  * stdout: one line each `status`, `error`, `message`, `wall` and `cpu` (seconds), `beats`.
  */
 #include <dlfcn.h>
@@ -192,7 +193,9 @@ static uint32_t run(const millrace_handler *handler, millrace_attempt *a, millra
                               .task_key = "run/task",
                               .task_id = "task",
                               .deadline = a->deadline};
+  pthread_mutex_lock(&mutex);
   current = a;
+  pthread_mutex_unlock(&mutex);
   uint32_t status = handler->run(handler->context, &call, outcome);
   if (status == MILLRACE_PENDING) {
     pthread_mutex_lock(&mutex);
@@ -263,8 +266,42 @@ static void mutate(const millrace_handler *handler, const millrace_attempt *soun
   printf("mutated %lu: done %lu retry %lu failed %lu\n", count, (unsigned long)ends[0], (unsigned long)ends[2], (unsigned long)ends[3]);
 }
 
+/* One of several attempts at once; the inputs are shared, the claims are its own. */
+struct together {
+  const millrace_handler *handler;
+  millrace_attempt attempt;
+  uint32_t status;
+};
+
+static void *run_one(void *context) {
+  struct together *t = context;
+  char message[MILLRACE_MESSAGE_BYTES] = "";
+  millrace_outcome outcome;
+  t->status = run(t->handler, &t->attempt, &outcome, message);
+  for (uint32_t k = 0; k < t->attempt.claim_count; k++) free(t->attempt.claims[k]);
+  return NULL;
+}
+
+/* Runs the handler in so many threads at once: all must end alike. For handlers that end when they return. */
+static void run_together(const millrace_handler *handler, const millrace_attempt *sound, unsigned count) {
+  struct together *all = calloc(count, sizeof *all);
+  pthread_t *threads = calloc(count, sizeof *threads);
+  for (unsigned i = 0; i < count; i++) {
+    all[i].handler = handler;
+    all[i].attempt = *sound;
+    if (pthread_create(&threads[i], NULL, run_one, &all[i])) die("no thread");
+  }
+  for (unsigned i = 0; i < count; i++) pthread_join(threads[i], NULL);
+  for (unsigned i = 1; i < count; i++)
+    if (all[i].status != all[0].status) die("one ended with %u, another with %u", all[0].status, all[i].status);
+  printf("status %s\nerror \nmessage %u at once\n", all[0].status == MILLRACE_DONE ? "done" : "other", count);
+  free(all);
+  free(threads);
+}
+
 int main(int argc, char **argv) {
   static millrace_attempt attempt;
+  unsigned together = 0;
   const char *output = NULL, *details = NULL, *mutation = NULL;
   char message[MILLRACE_MESSAGE_BYTES] = "";
   millrace_outcome outcome;
@@ -282,6 +319,7 @@ int main(int argc, char **argv) {
     else if (!strcmp(argv[i], "--output")) output = value;
     else if (!strcmp(argv[i], "--details")) details = value;
     else if (!strcmp(argv[i], "--mutate")) mutation = value;
+    else if (!strcmp(argv[i], "--together")) together = (unsigned)atol(value);
     else if (!strcmp(argv[i], "--cancel-after")) attempt.cancel_at = attempt.begin + (uint64_t)atol(value) * 1000000u;
     else if (!strcmp(argv[i], "--deadline")) attempt.deadline = attempt.begin + (uint64_t)atol(value) * 1000000u;
     else die("unknown option %s", argv[i]);
@@ -304,6 +342,8 @@ int main(int argc, char **argv) {
   if (!handler || handler->size != sizeof *handler) die("no handler %s", argv[2]);
   if (mutation) {
     mutate(handler, &attempt, mutation);
+  } else if (together) {
+    run_together(handler, &attempt, together);
   } else {
     static const char *const words[] = {"done", "pending", "retry", "failed", "cancelled"};
     const uint64_t wall = clock_of(CLOCK_MONOTONIC), cpu = clock_of(CLOCK_PROCESS_CPUTIME_ID);
