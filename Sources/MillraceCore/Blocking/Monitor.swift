@@ -10,7 +10,10 @@ internal import Glibc
 @safe
 struct Monitor: @unchecked Sendable {
   /// Who may sleep until told: see `BlockingPool`.
-  enum Condition: Int { case work = 0, ended = 1 }
+  enum Condition: Int {
+    case work
+    case ended
+  }
 
   private let mutex: UnsafeMutablePointer<pthread_mutex_t>
   private let conditions: UnsafeMutablePointer<pthread_cond_t>

@@ -133,7 +133,8 @@ import Testing
     }
   }
 
-  @Test("a million random operations agree with a sorted array: each fires once, in order, never early; cancels are exact", arguments: 0..<4)
+  @Test(
+    "a million random operations agree with a sorted array: each fires once, in order, never early; cancels are exact", arguments: 0..<4)
   func model(seed: UInt64) throws {
     let capacity = 400
     let store = try HeldTimers(capacity: capacity)
@@ -148,7 +149,8 @@ import Testing
       case 0..<7:
         let due = operation % 50 == 0 ? now - now / 3 : now.plus(random.duration())
         do {
-          let handle = try store.arm(due: due, value: operation, kind: UInt16(truncatingIfNeeded: operation), now: operation % 2 == 0 ? now : 0)
+          let kind = UInt16(truncatingIfNeeded: operation)
+          let handle = try store.arm(due: due, value: operation, kind: kind, now: operation % 2 == 0 ? now : 0)
           guard oracle.entries.count < capacity else { return fail("armed more than there is room for", seed, operation) }
           oracle.arm(due: due, value: operation)
           handles.append((handle, operation))
@@ -180,7 +182,9 @@ import Testing
         } while store.nextDue <= now && !expected.isEmpty && fired.count < expected.count
         if fired != expected { return fail("fired \(fired), expected \(expected) at \(now)", seed, operation) }
       }
-      guard store.count == oracle.entries.count else { return fail("count \(store.count), expected \(oracle.entries.count)", seed, operation) }
+      guard store.count == oracle.entries.count else {
+        return fail("count \(store.count), expected \(oracle.entries.count)", seed, operation)
+      }
       guard store.nextDue <= oracle.entries.first?.due ?? TimerStore.never else { return fail("next due is too late", seed, operation) }
     }
     #expect(limitedRest, "the limit never left work behind, so the case was not met")
