@@ -10,7 +10,10 @@ internal import Glibc
 @safe
 package struct Monitor: @unchecked Sendable {
   /// Who may sleep until told: see `BlockingPool`.
-  package enum Condition: Int { case work = 0, ended = 1 }
+  package enum Condition: Int {
+    case work
+    case ended
+  }
 
   private let mutex: UnsafeMutablePointer<pthread_mutex_t>
   private let conditions: UnsafeMutablePointer<pthread_cond_t>
