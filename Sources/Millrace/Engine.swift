@@ -93,7 +93,7 @@ public enum EngineError: Error, CustomStringConvertible {
     hooks = HooksBox(host: host, stalled: configuration.stalled)
     do {
       // unsafe: the box outlives the runtime: both are this engine's.
-      runtime = try Runtime(
+      runtime = unsafe try Runtime(
         runtimeConfiguration,
         hooks: unsafe RuntimeHooks(
           context: Unmanaged.passUnretained(hooks).toOpaque(),

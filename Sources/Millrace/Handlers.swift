@@ -76,9 +76,9 @@ public struct TaskFailure: Error, Sendable, Hashable {
   }
 
   private func find(_ index: Int) -> millrace_input? {
-    var input = millrace_input()
+    var input = unsafe millrace_input()
     unsafe input.size = UInt32(MemoryLayout<millrace_input>.size)
-    guard unsafe call.pointee.host.pointee.input(call.pointee.attempt, UInt32(index), &input) == 0 else { return unsafe nil }
+    guard unsafe call.pointee.host.pointee.input(call.pointee.attempt, UInt32(index), &input) == 0 else { return nil }
     return unsafe input
   }
 
