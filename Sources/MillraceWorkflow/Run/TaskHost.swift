@@ -62,9 +62,9 @@ public import MillraceCore
       }
       unsafe lanes.deallocate()
     }
-    for unsafe attempt in unsafe graveyard { unsafe attempt.deallocate() }
+    for unsafeattempt in unsafe graveyard { unsafe attempt.deallocate() }
     graveyardLock.deallocate()
-    for unsafe value in unsafe settings.values { unsafe free(value) }
+    for unsafevalue in unsafe settings.values { unsafe free(value) }
     unsafe free(names.0)
     unsafe free(names.1)
     unsafe table.deallocate()
