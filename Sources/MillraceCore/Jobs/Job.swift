@@ -61,20 +61,26 @@ public struct JobRequest: Sendable {
   ///                 |            \-> claimedPending
   ///                 \-> pending -> claimedPending -> finished -> (freed by the worker that takes it from the completions)
   ///
-  /// A timeout claims as a token does. A claim is taken by one CAS: whoever has it decides the outcome.
+  /// A timeout claims as a token does. A claim is taken by one CAS: whoever has it decides the outcome. A running job can be claimed only while it is `open`:
+  /// its worker then ends it by CAS as well, which all other jobs are spared.
   enum State {
     static let free: UInt64 = 0
     static let ready: UInt64 = 1
+    /// Nobody but its worker may end it.
     static let running: UInt64 = 2
     static let pending: UInt64 = 3
     static let claimedRunning: UInt64 = 4
+    /// Its outcome is what the handler said; `Outcome.pending` if that, or if the job was pending.
     static let claimedPending: UInt64 = 5
     static let completed: UInt64 = 6
+    /// Ended after its handler had returned: its slot goes with it.
     static let finished: UInt64 = 7
     /// Finished by a timeout while its handler still runs.
     static let overdue: UInt64 = 8
-    /// Timed out before it started; another record tells the owner.
+    /// Timed out before it started; another record, in the same state, tells the owner.
     static let expired: UInt64 = 9
+    /// Runs, and has a token or a deadline: others may end it.
+    static let open: UInt64 = 10
   }
 
   struct Fields {
@@ -97,8 +103,6 @@ public struct JobRequest: Sendable {
     static let node: UInt8 = 1
     /// A permit of the handler's limit is held.
     static let permit: UInt8 = 2
-    /// A slot is held; set while the job is pending or in the blocking pool.
-    static let slot: UInt8 = 4
     /// A permit of its key's limit is held.
     static let keyPermit: UInt8 = 8
     /// `limit` is the limit of its key.
@@ -133,6 +137,8 @@ public struct JobRequest: Sendable {
     var generation = Job.generation(state.loadRelaxed()) &+ 1
     if generation == 0 { generation = 1 }
     state.storeRelaxed(Job.word(generation, State.ready))
+    // Just behind, so that a late `cancel` of an earlier life can tell that it is late.
+    cancelled.storeRelaxed(generation &- 1)
     return generation
   }
 }

@@ -292,13 +292,13 @@ public struct Begun: Sendable {
     }
     if !mayExpire, limited, unsafe !scheduler.enterLimits(index) { return nil }
     // A run must not wait for its last sinks to be counted while this worker is busy elsewhere.
-    if unsafe own.pointee.sinks != 0 && own.pointee.sinkRun != fields.first { flushSinks() }
+    if unsafe own.pointee.sinks != 0 && (!isNode || own.pointee.sinkRun != fields.first) { flushSinks() }
 
     var deadline: UInt64 = 0
     unsafe own.pointee.starts &+= 1
     if fields.timeout != 0 { deadline = unsafe scheduler.clock.now &+ fields.timeout }
     // Order: releasing. Pairs with the loads of whoever claims the job by its id.
-    job.state.storeReleasing(Job.word(generation, Job.State.running))
+    job.state.storeReleasing(Job.word(generation, deadline == 0 ? Job.State.running : Job.State.open))
     return Begun(
       job: JobID(index: index, generation: generation), handler: HandlerIndex(rawValue: fields.handler), first: fields.first,
       second: fields.second,
@@ -340,35 +340,32 @@ public struct Begun: Sendable {
     lane.deadline.storeReleasing(0)
     unsafe context.pointee.tokenIssued = false
     let job = unsafe Job(scheduler.jobs, begun.job.index)
-    let running = Job.word(begun.job.generation, Job.State.running)
-    if outcome == Outcome.pending.rawValue {
-      // The slot goes with the job; said before the job can be seen by whoever completes it.
-      unsafe job.fields.pointee.flags |= Job.Flag.slot
-      if job.state.replace(running, by: Job.word(begun.job.generation, Job.State.pending)) {
-        unsafe own.pointee.hasSlot = false
-        if job.cancelled.loadRelaxed() == begun.job.generation { unsafe scheduler.endPending(begun.job, .cancelled) }
-        return
-      }
-    } else if job.state.replace(running, by: Job.word(begun.job.generation, Job.State.completed, outcome)) {
-      settle(begun.job.index, outcome: outcome)
-      return
-    }
-    // Somebody else has ended the attempt, or is about to.
+    let generation = begun.job.generation
     while true {
       let word = job.state.loadAcquiring()
-      guard Job.generation(word) == begun.job.generation, Job.state(word) != Job.State.overdue else {
-        // Timed out: what came back late changes nothing. The slot was held until now.
+      guard Job.generation(word) == generation, Job.state(word) != Job.State.overdue else {
+        // Timed out: what came back late changes nothing, and the record is not ours. The slot was held until now.
         unsafe scheduler.reportLate(begun, lane: index)
         return
       }
-      if Job.state(word) == Job.State.completed {
-        unsafe job.fields.pointee.flags &= ~Job.Flag.slot
+      switch Job.state(word) {
+      case Job.State.running, Job.State.open:
+        if outcome != Outcome.pending.rawValue {
+          guard job.state.replace(word, by: Job.word(generation, Job.State.completed, outcome)) else { continue }
+          settle(begun.job.index, outcome: outcome)
+          return
+        }
+        // The slot goes with the job.
+        guard job.state.replace(word, by: Job.word(generation, Job.State.pending)) else { continue }
+        unsafe own.pointee.hasSlot = false
+        if job.cancelled.loadRelaxed() == generation { unsafe scheduler.endPending(begun.job, .cancelled) }
+        return
+      case Job.State.completed:
         settle(begun.job.index, outcome: Job.outcome(word))
         return
-      }
-      // claimedRunning: whoever has the claim will hand the job to the completions; the slot goes with it.
-      unsafe job.fields.pointee.flags |= Job.Flag.slot
-      if job.state.replace(word, by: Job.word(begun.job.generation, Job.State.claimedPending)) {
+      default:
+        // claimedRunning: whoever has the claim hands the job to the completions, or goes by `outcome` if it gives the claim back; the slot goes with it.
+        guard job.state.replace(word, by: Job.word(generation, Job.State.claimedPending, outcome)) else { continue }
         unsafe own.pointee.hasSlot = false
         return
       }
@@ -383,11 +380,7 @@ public struct Begun: Sendable {
     for i in 0..<count {
       let job = unsafe Job(scheduler.jobs, buffer[i])
       let word = job.state.loadAcquiring()
-      // unsafe: taken from the completions, the job is this worker's.
-      if unsafe job.fields.pointee.flags & Job.Flag.slot != 0 {
-        unsafe job.fields.pointee.flags &= ~Job.Flag.slot
-        unsafe scheduler.giveSlot()
-      }
+      if Job.state(word) == Job.State.finished { unsafe scheduler.giveSlot() }
       unsafe settle(buffer[i], outcome: Job.outcome(word))
     }
     return true
