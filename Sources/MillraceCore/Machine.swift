@@ -19,6 +19,17 @@ public struct Machine: Equatable, Sendable {
   /// As `uname -r` says.
   public var kernelRelease: String
 
+  public init(
+    affinityCPUs: Int, quotaCPUs: Double?, physicalMemory: UInt64, memoryQuota: UInt64?, pageBytes: Int, kernelRelease: String
+  ) {
+    self.affinityCPUs = affinityCPUs
+    self.quotaCPUs = quotaCPUs
+    self.physicalMemory = physicalMemory
+    self.memoryQuota = memoryQuota
+    self.pageBytes = pageBytes
+    self.kernelRelease = kernelRelease
+  }
+
   /// Processors worth starting threads for: what the groups grant, rounded up, never more than the affinity allows, at least 1.
   public var cpusGranted: Int {
     guard let quotaCPUs else { return max(1, affinityCPUs) }

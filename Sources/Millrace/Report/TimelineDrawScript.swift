@@ -143,7 +143,7 @@ enum TimelineDrawScript {
     // One attempt: colour says handler, shape says how it ended.
     const bar = (i, left, right, y, h) => {
       const from = Math.max(-4, left), to = Math.min(box.width + 4, right), w = Math.max(1, to - from), status = A.status[i];
-      const inset = h >= 8 ? 1 : h >= 5 ? .5 : 0, top = y + inset, tall = h - 2 * inset, gap = w > 4 ? .5 : 0;
+      const inset = h >= 8 ? 1 : .4, top = y + inset, tall = h - 2 * inset, gap = w > 4 ? .5 : 0;
       const colour = look.handlers[T.handler[A.task[i]]];
       pen.globalAlpha = dimmed(i) ? .14 : 1;
       const ended = bad(i) || status === S.CANCELLED;
@@ -217,6 +217,8 @@ enum TimelineDrawScript {
     const outline = (i, colour, width) => {
       const r = A.row[i], y = rowTop(r), left = Math.max(-6, x(A.start[i])), right = Math.min(box.width + 6, x(A.end[i]));
       if (right < -5 || left > box.width + 5) return;
+      // Narrow ones get ticks above and below: outlines would hide what they mark.
+      if (right - left < 4) { const tick = box.row >= 8 ? 3 : 1; pen.fillStyle = colour; for (const at of [y, y + box.row - tick]) pen.fillRect(Math.floor(left), at, 1.5, tick); return; }
       const inset = box.row >= 8 ? 1 : 0;
       pen.strokeStyle = colour; pen.lineWidth = width;
       pen.strokeRect(left + width / 2 - .5, y + inset + width / 2 - .5, Math.max(1, right - left - width + .5), Math.max(1, box.row - 2 * inset - width + 1));

@@ -3,12 +3,12 @@ internal import Glibc
 /// Zeroed memory reserved from the system: pages are taken when first touched, all are given back at once.
 ///
 /// One owner: `free()` is called once, by whoever made it, when no thread uses the memory any more.
-@safe struct Region: @unchecked Sendable {
-  let base: UnsafeMutableRawPointer
-  let bytes: Int
+@safe package struct Region: @unchecked Sendable {
+  package let base: UnsafeMutableRawPointer
+  package let bytes: Int
 
   /// Complexity: one system call, whatever the size. Throws `MemoryError` if the system refuses.
-  init(bytes: Int) throws(MemoryError) {
+  package init(bytes: Int) throws(MemoryError) {
     let rounded = (max(bytes, 1) + 4095) & ~4095
     // unsafe: a new anonymous mapping, ours alone.
     let address = unsafe mmap(nil, rounded, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)
@@ -19,7 +19,7 @@ internal import Glibc
     self.bytes = rounded
   }
 
-  func free() {
+  package func free() {
     // unsafe: the mapping made by init; the caller promises that nobody uses it.
     unsafe munmap(base, bytes)
   }
@@ -37,4 +37,4 @@ public struct MemoryError: Error, CustomStringConvertible {
 }
 
 /// Bytes between words that different threads write: two cache lines, since processors fetch them in pairs.
-let padding = 128
+package let padding = 128

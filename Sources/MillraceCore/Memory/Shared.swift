@@ -8,100 +8,100 @@ internal import Synchronization
 ///
 /// The order of each operation is in its name. `sequentiallyConsistent` forms are used where a store must be seen before a later load of
 /// another word (Dekker's pattern); on x86-64 they cost nothing over the plain locked instruction.
-@safe struct SharedWord {
+@safe package struct SharedWord {
   private let cell: UnsafeMutablePointer<Atomic<UInt64>>
 
   /// unsafe: `address` must be 8-byte aligned, zeroed or initialised, and live for as long as this value is used.
-  @unsafe init(_ address: UnsafeMutableRawPointer) {
+  @unsafe package init(_ address: UnsafeMutableRawPointer) {
     unsafe cell = address.assumingMemoryBound(to: Atomic<UInt64>.self)
   }
 
-  @inline(__always) var address: UnsafeRawPointer { unsafe UnsafeRawPointer(cell) }
+  @inline(__always) package var address: UnsafeRawPointer { unsafe UnsafeRawPointer(cell) }
 
-  @inline(__always) func loadRelaxed() -> UInt64 {
+  @inline(__always) package func loadRelaxed() -> UInt64 {
     ModelCheck.step()
     return unsafe cell.pointee.load(ordering: .relaxed)
   }
-  @inline(__always) func loadAcquiring() -> UInt64 {
+  @inline(__always) package func loadAcquiring() -> UInt64 {
     ModelCheck.step()
     return unsafe cell.pointee.load(ordering: .acquiring)
   }
-  @inline(__always) func loadSequential() -> UInt64 {
+  @inline(__always) package func loadSequential() -> UInt64 {
     ModelCheck.step()
     return unsafe cell.pointee.load(ordering: .sequentiallyConsistent)
   }
-  @inline(__always) func storeRelaxed(_ value: UInt64) {
+  @inline(__always) package func storeRelaxed(_ value: UInt64) {
     ModelCheck.step()
     unsafe cell.pointee.store(value, ordering: .relaxed)
   }
-  @inline(__always) func storeReleasing(_ value: UInt64) {
+  @inline(__always) package func storeReleasing(_ value: UInt64) {
     ModelCheck.step()
     unsafe cell.pointee.store(value, ordering: .releasing)
   }
-  @inline(__always) func exchange(_ value: UInt64) -> UInt64 {
+  @inline(__always) package func exchange(_ value: UInt64) -> UInt64 {
     ModelCheck.step()
     return unsafe cell.pointee.exchange(value, ordering: .sequentiallyConsistent)
   }
   /// True if the word was `expected` and is now `desired`.
-  @inline(__always) func replace(_ expected: UInt64, by desired: UInt64) -> Bool {
+  @inline(__always) package func replace(_ expected: UInt64, by desired: UInt64) -> Bool {
     ModelCheck.step()
     return unsafe cell.pointee.compareExchange(expected: expected, desired: desired, ordering: .sequentiallyConsistent).exchanged
   }
   /// The value before.
-  @inline(__always) func add(_ value: UInt64) -> UInt64 {
+  @inline(__always) package func add(_ value: UInt64) -> UInt64 {
     ModelCheck.step()
     return unsafe cell.pointee.wrappingAdd(value, ordering: .sequentiallyConsistent).oldValue
   }
   /// The value after.
-  @inline(__always) func subtract(_ value: UInt64) -> UInt64 {
+  @inline(__always) package func subtract(_ value: UInt64) -> UInt64 {
     ModelCheck.step()
     return unsafe cell.pointee.wrappingSubtract(value, ordering: .sequentiallyConsistent).newValue
   }
   /// The value before.
-  @inline(__always) func insert(bits: UInt64) -> UInt64 {
+  @inline(__always) package func insert(bits: UInt64) -> UInt64 {
     ModelCheck.step()
     return unsafe cell.pointee.bitwiseOr(bits, ordering: .sequentiallyConsistent).oldValue
   }
   /// The value before.
-  @inline(__always) func remove(bits: UInt64) -> UInt64 {
+  @inline(__always) package func remove(bits: UInt64) -> UInt64 {
     ModelCheck.step()
     return unsafe cell.pointee.bitwiseAnd(~bits, ordering: .sequentiallyConsistent).oldValue
   }
 }
 
 /// As `SharedWord`, 32 bits wide.
-@safe struct SharedHalf {
+@safe package struct SharedHalf {
   private let cell: UnsafeMutablePointer<Atomic<UInt32>>
 
   /// unsafe: `address` must be 4-byte aligned, zeroed or initialised, and live for as long as this value is used.
-  @unsafe init(_ address: UnsafeMutableRawPointer) {
+  @unsafe package init(_ address: UnsafeMutableRawPointer) {
     unsafe cell = address.assumingMemoryBound(to: Atomic<UInt32>.self)
   }
 
-  @inline(__always) var address: UnsafeRawPointer { unsafe UnsafeRawPointer(cell) }
+  @inline(__always) package var address: UnsafeRawPointer { unsafe UnsafeRawPointer(cell) }
 
-  @inline(__always) func loadRelaxed() -> UInt32 {
+  @inline(__always) package func loadRelaxed() -> UInt32 {
     ModelCheck.step()
     return unsafe cell.pointee.load(ordering: .relaxed)
   }
-  @inline(__always) func loadAcquiring() -> UInt32 {
+  @inline(__always) package func loadAcquiring() -> UInt32 {
     ModelCheck.step()
     return unsafe cell.pointee.load(ordering: .acquiring)
   }
-  @inline(__always) func storeRelaxed(_ value: UInt32) {
+  @inline(__always) package func storeRelaxed(_ value: UInt32) {
     ModelCheck.step()
     unsafe cell.pointee.store(value, ordering: .relaxed)
   }
-  @inline(__always) func storeReleasing(_ value: UInt32) {
+  @inline(__always) package func storeReleasing(_ value: UInt32) {
     ModelCheck.step()
     unsafe cell.pointee.store(value, ordering: .releasing)
   }
-  @inline(__always) func exchange(_ value: UInt32) -> UInt32 {
+  @inline(__always) package func exchange(_ value: UInt32) -> UInt32 {
     ModelCheck.step()
     return unsafe cell.pointee.exchange(value, ordering: .sequentiallyConsistent)
   }
   /// The value after.
-  @inline(__always) func subtract(_ value: UInt32) -> UInt32 {
+  @inline(__always) package func subtract(_ value: UInt32) -> UInt32 {
     ModelCheck.step()
     return unsafe cell.pointee.wrappingSubtract(value, ordering: .acquiringAndReleasing).newValue
   }
@@ -156,14 +156,14 @@ struct Backoff {
 }
 
 /// One byte that several threads may write; relaxed, ordered by what comes after.
-@safe struct SharedByte {
+@safe package struct SharedByte {
   private let cell: UnsafeMutablePointer<Atomic<UInt8>>
 
   /// unsafe: `address` lives for as long as this value is used.
-  @unsafe @inline(__always) init(_ address: UnsafeMutablePointer<UInt8>) {
+  @unsafe @inline(__always) package init(_ address: UnsafeMutablePointer<UInt8>) {
     unsafe cell = UnsafeMutableRawPointer(address).assumingMemoryBound(to: Atomic<UInt8>.self)
   }
 
-  @inline(__always) func load() -> UInt8 { unsafe cell.pointee.load(ordering: .relaxed) }
-  @inline(__always) func store(_ value: UInt8) { unsafe cell.pointee.store(value, ordering: .relaxed) }
+  @inline(__always) package func load() -> UInt8 { unsafe cell.pointee.load(ordering: .relaxed) }
+  @inline(__always) package func store(_ value: UInt8) { unsafe cell.pointee.store(value, ordering: .relaxed) }
 }

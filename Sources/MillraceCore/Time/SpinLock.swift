@@ -13,27 +13,27 @@ internal import Synchronization
 /// # Source
 /// L. Rudolph and Z. Segall (1984): test and test-and-set, so that waiters read their own cache instead of fighting for the line.
 @safe
-struct SpinLock: @unchecked Sendable {
+package struct SpinLock: @unchecked Sendable {
   /// Looks before the processor is given away.
-  static let patience = 64
+  package static let patience = 64
 
   private let word: UnsafeMutablePointer<Atomic<UInt32>>
 
   /// - Parameter word: four zeroed bytes that outlive the lock; nothing that others write shares their cache line.
-  init(word: UnsafeMutablePointer<Atomic<UInt32>>) { unsafe self.word = word }
+  package init(word: UnsafeMutablePointer<Atomic<UInt32>>) { unsafe self.word = word }
 
   /// - Parameter memory: four zeroed bytes that outlive the lock, aligned to 4.
-  init(at memory: UnsafeMutableRawPointer) { unsafe word = memory.assumingMemoryBound(to: Atomic<UInt32>.self) }
+  package init(at memory: UnsafeMutableRawPointer) { unsafe word = memory.assumingMemoryBound(to: Atomic<UInt32>.self) }
 
   /// Takes the lock if it is free.
   @inline(__always)
-  func tryLock() -> Bool {
+  package func tryLock() -> Bool {
     // Order: relaxed look, for speed only. Acquiring exchange: pairs with the releasing store in `unlock()`.
     unsafe word.pointee.load(ordering: .relaxed) == 0 && word.pointee.exchange(1, ordering: .acquiring) == 0
   }
 
   @inline(__always)
-  func lock() {
+  package func lock() {
     if tryLock() { return }
     wait()
   }
@@ -47,7 +47,7 @@ struct SpinLock: @unchecked Sendable {
   }
 
   @inline(__always)
-  func unlock() {
+  package func unlock() {
     // Order: releasing. Pairs with the acquiring exchange in `tryLock()`.
     unsafe word.pointee.store(0, ordering: .releasing)
   }
