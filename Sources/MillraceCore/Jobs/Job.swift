@@ -73,11 +73,11 @@ public struct JobRequest: Sendable {
     /// Its outcome is what the handler said; `Outcome.pending` if that, or if the job was pending.
     static let claimedPending: UInt64 = 5
     static let completed: UInt64 = 6
-    /// Ended after its handler had returned: its slot goes with it.
+    /// Among the completions, with its slot.
     static let finished: UInt64 = 7
-    /// Finished by a timeout while its handler still runs.
+    /// Among the completions, ended by a timeout while its handler still runs, or before it began: without a slot.
     static let overdue: UInt64 = 8
-    /// Timed out before it started; another record, in the same state, tells the owner.
+    /// Timed out before it started; another record tells the owner.
     static let expired: UInt64 = 9
     /// Runs, and has a token or a deadline: others may end it.
     static let open: UInt64 = 10

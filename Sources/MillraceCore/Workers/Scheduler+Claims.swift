@@ -73,7 +73,7 @@ extension Scheduler {
     unsafe withStripe { stripe in
       let index = unsafe makeNodeJob(run, bits, node, &stripe.pointee.jobs, tellReady: false)
       let word = Job(jobs, index).state
-      word.storeReleasing(Job.word(Job.generation(word.loadRelaxed()), Job.State.expired, Outcome.timedOut.rawValue))
+      word.storeReleasing(Job.word(Job.generation(word.loadRelaxed()), Job.State.overdue, Outcome.timedOut.rawValue))
       unsafe publishCompleted(index, &stripe.pointee.nodes)
     }
     return true
