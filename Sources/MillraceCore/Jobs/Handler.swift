@@ -14,10 +14,21 @@ public struct HandlerIndex: Sendable, Hashable, RawRepresentable {
   /// When start-to-close ends, engine clock; 0: no timeout.
   public internal(set) var deadline: UInt64
   /// Set by whoever hands out the job's id as a completion token, before the handler returns.
-  public var tokenIssued = false
+  public var tokenIssued = false {
+    didSet { if tokenIssued { open() } }
+  }
   /// nil in the blocking pool.
   let worker: WorkerBody?
   unowned(unsafe) let scheduler: Scheduler
+
+  /// From here on others may end the job.
+  private func open() {
+    let state = unsafe Job(scheduler.jobs, job.index).state
+    // Not open yet, the state is this thread's alone.
+    if state.loadRelaxed() == Job.word(job.generation, Job.State.running) {
+      state.storeReleasing(Job.word(job.generation, Job.State.open))
+    }
+  }
 
   /// True once the job should stop. One load.
   public var isCancelled: Bool { unsafe Job(scheduler.jobs, job.index).cancelled.loadRelaxed() == job.generation }

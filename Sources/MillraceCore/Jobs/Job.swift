@@ -61,13 +61,16 @@ public struct JobRequest: Sendable {
   ///                 |            \-> claimedPending
   ///                 \-> pending -> claimedPending -> finished -> (freed by the worker that takes it from the completions)
   ///
-  /// A timeout claims as a token does. A claim is taken by one CAS: whoever has it decides the outcome.
+  /// A timeout claims as a token does. A claim is taken by one CAS: whoever has it decides the outcome. A running job can be claimed only while it is `open`:
+  /// its worker then ends it by CAS as well, which all other jobs are spared.
   enum State {
     static let free: UInt64 = 0
     static let ready: UInt64 = 1
+    /// Nobody but its worker may end it.
     static let running: UInt64 = 2
     static let pending: UInt64 = 3
     static let claimedRunning: UInt64 = 4
+    /// Its outcome is what the handler said; `Outcome.pending` if that, or if the job was pending.
     static let claimedPending: UInt64 = 5
     static let completed: UInt64 = 6
     /// Among the completions, with its slot.
@@ -76,6 +79,8 @@ public struct JobRequest: Sendable {
     static let overdue: UInt64 = 8
     /// Timed out before it started; another record tells the owner.
     static let expired: UInt64 = 9
+    /// Runs, and has a token or a deadline: others may end it.
+    static let open: UInt64 = 10
   }
 
   struct Fields {
@@ -132,6 +137,8 @@ public struct JobRequest: Sendable {
     var generation = Job.generation(state.loadRelaxed()) &+ 1
     if generation == 0 { generation = 1 }
     state.storeRelaxed(Job.word(generation, State.ready))
+    // Just behind, so that a late `cancel` of an earlier life can tell that it is late.
+    cancelled.storeRelaxed(generation &- 1)
     return generation
   }
 }

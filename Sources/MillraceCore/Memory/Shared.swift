@@ -113,12 +113,30 @@ enum ModelCheck {
     /// Called before each operation on a shared word; set before any thread starts.
     nonisolated(unsafe) static var hook: (@convention(c) () -> Void)?
 
+    /// Called instead of waiting: the thread cannot go on before another one has done something.
+    nonisolated(unsafe) static var waitHook: (@convention(c) () -> Void)?
+
     @inline(__always) static func step() {
       if let hook = unsafe hook { hook() }
     }
+    /// False: the caller waits by itself.
+    static func wait() -> Bool {
+      guard let hook = unsafe waitHook else { return false }
+      hook()
+      return true
+    }
   #else
     @inline(__always) static func step() {}
+    @inline(__always) static func wait() -> Bool { false }
   #endif
+}
+
+extension SharedHalf {
+  /// True if the word was `expected` and is now `desired`.
+  @inline(__always) func replace(_ expected: UInt32, by desired: UInt32) -> Bool {
+    ModelCheck.step()
+    return unsafe cell.pointee.compareExchange(expected: expected, desired: desired, ordering: .sequentiallyConsistent).exchanged
+  }
 }
 
 /// One round of a short spin: the processor's hint alone at first, then the rest of the time slice is given away.
@@ -126,9 +144,9 @@ struct Backoff {
   private var rounds: UInt32 = 0
 
   mutating func pause() {
+    if ModelCheck.wait() { return }
     rounds &+= 1
     if rounds < 64 { millrace_pause() } else { millrace_yield() }
-    ModelCheck.step()
   }
 }
 

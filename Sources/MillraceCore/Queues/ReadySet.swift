@@ -109,11 +109,13 @@
 
   /// Clears the level's bit unless there are jobs of it: clear, then look again, so that no job is left behind a cleared bit.
   ///
-  /// `cached` tells whether a worker's cache has jobs of the priority.
-  func retire(priority: Int, cached: () -> Bool) {
+  /// `cached` tells whether a worker's cache has jobs of the priority. True: there are jobs, and others may have missed them meanwhile.
+  func retire(priority: Int, cached: () -> Bool) -> Bool {
     let bit: UInt64 = 1 &<< UInt64(priority)
     _ = levels.remove(bits: bit)
-    if hasJobs(priority: priority) || cached() { _ = levels.insert(bits: bit) }
+    guard hasJobs(priority: priority) || cached() else { return false }
+    _ = levels.insert(bits: bit)
+    return true
   }
 
   func hasJobs(priority: Int) -> Bool {
@@ -144,15 +146,17 @@
     if word.loadSequential() & bit == 0 { _ = word.insert(bits: bit) }
   }
 
-  private func deactivate(_ priority: Int, _ tenant: Int) {
+  /// True: there are jobs, and others may have missed them meanwhile.
+  private func deactivate(_ priority: Int, _ tenant: Int) -> Bool {
     let word = activeWord(priority, tenant / 64)
     let bit: UInt64 = 1 &<< UInt64(tenant % 64)
     _ = word.remove(bits: bit)
     var empty = queue(priority, tenant).isEmpty()
     if empty, let heaps = unsafe heaps { empty = unsafe heaps[priority * tenants + tenant].isEmpty() }
-    if empty { return }
+    if empty { return false }
     _ = word.insert(bits: bit)
     announce(priority: priority)  // a worker may have retired the level while our bit was clear
+    return true
   }
 
   /// True if a tenant other than `tenant` may have jobs of the priority. Complexity: O(tenants / 64).
@@ -179,10 +183,12 @@
 
   /// Takes up to `limit` jobs of a priority, of the tenant whose turn it is, and charges them to it. 0: there was none.
   ///
+  /// `missed` is set if other workers may have overlooked what is still there.
+  ///
   /// unsafe: `target` has room for `limit` indices.
   /// Complexity: O(1) amortised; O(tenants / 64) when the turn passes on.
   @unsafe @inline(__always) func take(
-    priority: Int, upTo limit: Int, into target: UnsafeMutablePointer<UInt32>, _ cache: inout SlabCache
+    priority: Int, upTo limit: Int, into target: UnsafeMutablePointer<UInt32>, _ cache: inout SlabCache, missed: inout Bool
   ) -> Int {
     let turn = turn(priority)
     while true {
@@ -209,7 +215,7 @@
         taken += got
       }
       if isOrdered, taken < count { taken += unsafe takeKeyed(priority, tenant, count - taken, target + taken) }
-      if taken < count { deactivate(priority, tenant) }
+      if taken < count, deactivate(priority, tenant) { missed = true }
       if taken > 0 { return taken }
     }
   }
@@ -246,10 +252,13 @@
 
   /// unsafe: `target` has room for `limit` indices.
   @unsafe func takeCompleted(upTo limit: Int, into target: UnsafeMutablePointer<UInt32>, _ cache: inout SlabCache) -> Int {
-    let taken = unsafe completions.take(upTo: limit, into: target, &cache)
-    if taken > 0 { return taken }
-    _ = levels.remove(bits: ReadySet.completionsBit)
-    if !completions.isEmpty() { _ = levels.insert(bits: ReadySet.completionsBit) }
-    return 0
+    while true {
+      let taken = unsafe completions.take(upTo: limit, into: target, &cache)
+      if taken > 0 { return taken }
+      _ = levels.remove(bits: ReadySet.completionsBit)
+      if completions.isEmpty() { return 0 }
+      // Others may have looked while the bit was clear and gone to sleep: what is there is this worker's to take.
+      _ = levels.insert(bits: ReadySet.completionsBit)
+    }
   }
 }

@@ -42,13 +42,15 @@ internal import CMillrace
     unsafe SharedHalf(slots + Int(position % UInt32(WorkerCache.capacity)) &* 4)
   }
 
-  /// What a claim says. Bits 0-1 kind, 8-15 count, 16-23 first position (modulo 256), 32-63 sequence: no two claims are equal.
+  /// What a claim says. Bits 0-2 kind, 8-15 count, 16-23 first position (modulo 256), 32-63 sequence: no two claims are equal.
   private enum Claim {
     static let request: UInt64 = 1
     static let offer: UInt64 = 2
     static let taken: UInt64 = 3
+    /// The owner is between its answer and the new `head`: nobody else may touch anything.
+    static let offering: UInt64 = 4
 
-    @inline(__always) static func kind(_ word: UInt64) -> UInt64 { word & 3 }
+    @inline(__always) static func kind(_ word: UInt64) -> UInt64 { word & 7 }
     @inline(__always) static func count(_ word: UInt64) -> UInt32 { UInt32(truncatingIfNeeded: word >> 8 & 0xFF) }
     @inline(__always) static func first(_ word: UInt64) -> UInt8 { UInt8(truncatingIfNeeded: word >> 16) }
     @inline(__always) static func make(_ kind: UInt64, first: UInt32, count: UInt32, like word: UInt64) -> UInt64 {
@@ -75,27 +77,63 @@ internal import CMillrace
     return WorkerCache.capacity - Int(tail.loadRelaxed() &- low)
   }
 
-  /// The caller has seen `room`. True if the cache was empty before: others cannot know of the job yet. Owner.
-  @inline(__always) func push(_ job: UInt32) -> Bool {
+  /// The caller has seen `room`. True if the cache was empty before, or may have seemed so: others cannot know of the job yet. Owner.
+  @inline(__always) func push(_ job: UInt32, fenced: Bool) -> Bool {
     let t = tail.loadRelaxed()
     slot(t).storeRelaxed(job)
-    if t == head.loadRelaxed() {
+    if fenced || t == head.loadRelaxed() {
       // Order: sequentially consistent. Pairs with `isEmpty` of a worker that cleared the level's bit: one of the two sees the other.
       _ = tail.exchange(t &+ 1)
-      return true
+    } else {
+      // Order: releasing. Pairs with the acquiring load of `tail` in `steal`.
+      tail.storeReleasing(t &+ 1)
     }
-    // Order: releasing. Pairs with the acquiring load of `tail` in `steal`.
-    tail.storeReleasing(t &+ 1)
-    return false
+    // Order: as in `pop`. Without a claim yet, the thief's barrier comes later, and it takes the new job with the others.
+    millrace_compiler_barrier()
+    let word = claim.loadRelaxed()
+    if word == 0 || Claim.kind(word) == Claim.offer { return t == head.loadRelaxed() }
+    answerAtPush(t)
+    return true
+  }
+
+  /// Settles a claim that was found after `tail` had been moved to `t + 1`: what a thief that came before has not seen must not wait for the next pop.
+  @inline(never) private func answerAtPush(_ t: UInt32) {
+    // Order: sequentially consistent. The job is seen by all before its level is announced.
+    _ = tail.exchange(t &+ 1)
+    while true {
+      let word = claim.loadAcquiring()
+      let h = head.loadRelaxed()
+      switch Claim.kind(word) {
+      case Claim.request: if offer(word, from: h, (t &+ 2 &- h) / 2) { return }
+      case Claim.taken:
+        head.storeReleasing(h &+ Claim.count(word))
+        claim.storeReleasing(0)
+        return
+      default: return
+      }
+    }
+  }
+
+  /// Answers a request with `count` jobs from `first` on. False: the thief has helped itself, or is gone.
+  private func offer(_ word: UInt64, from first: UInt32, _ count: UInt32) -> Bool {
+    // unsafe: the owner's own field. Set before the offer is out: pushes spare the offered slots from now on.
+    unsafe floor.pointee = first
+    // Order: sequentially consistent. In two steps: a thief that finds no claim must find the new `head`.
+    guard claim.replace(word, by: Claim.make(Claim.offering, first: first, count: count, like: word)) else { return false }
+    head.storeReleasing(first &+ count)
+    // Order: releasing. Pairs with the acquiring load of `claim` in `steal`: `slots` and `head` happened before.
+    claim.storeReleasing(Claim.make(Claim.offer, first: first, count: count, like: word))
+    return true
   }
 
   /// The oldest job. Owner. `fenced`: the system has no barrier on other threads, so that the owner pays one.
   @inline(__always) func pop(fenced: Bool) -> UInt32? {
     let h = head.loadRelaxed()
-    if h == tail.loadRelaxed() { return takeBack() }
+    if h == tail.loadRelaxed() { return takeBack(fenced: fenced) }
     // Order: the store of `head` comes before the load of `claim` in program order; the thief's barrier between its claim and its load of
     // `head` makes it so for the processor. One of the two sees the other.
-    if fenced { _ = head.exchange(h &+ 1) } else { head.storeRelaxed(h &+ 1) }
+    // Releasing: who sees the new `head` in `isEmpty` sees the `tail` of all pushes before.
+    if fenced { _ = head.exchange(h &+ 1) } else { head.storeReleasing(h &+ 1) }
     millrace_compiler_barrier()
     let word = claim.loadRelaxed()
     let job = slot(h).loadRelaxed()
@@ -115,24 +153,17 @@ internal import CMillrace
         if rest == 0 {
           if claim.replace(word, by: 0) { return job }
         } else {
-          let count = (rest &+ 1) / 2
-          // unsafe: the owner's own field. Set before the offer is out: pushes spare the offered slots from now on.
-          unsafe floor.pointee = h &+ 1
-          // Order: sequentially consistent. Pairs with the CAS of the thief that takes the offer: `slots` happened before.
-          if claim.replace(word, by: Claim.make(Claim.offer, first: h &+ 1, count: count, like: word)) {
-            head.storeReleasing(h &+ 1 &+ count)
-            return job
-          }
+          if offer(word, from: h &+ 1, (rest &+ 1) / 2) { return job }
         }
       case Claim.taken:
         let count = Claim.count(word)
         // The thief read `head` before or after our store; either way it took all from there on.
         if Claim.first(word) == UInt8(truncatingIfNeeded: h) {
-          head.storeRelaxed(h &+ count)
+          head.storeReleasing(h &+ count)
           claim.storeReleasing(0)
           return nil
         }
-        head.storeRelaxed(h &+ 1 &+ count)
+        head.storeReleasing(h &+ 1 &+ count)
         claim.storeReleasing(0)
         return job
       default:
@@ -142,7 +173,7 @@ internal import CMillrace
   }
 
   /// The ring is empty; an offer that nobody wanted is the owner's again. Owner.
-  @inline(never) private func takeBack() -> UInt32? {
+  @inline(never) private func takeBack(fenced: Bool) -> UInt32? {
     let word = claim.loadAcquiring()
     guard Claim.kind(word) == Claim.offer else {
       // A request to an empty ring is refused, so that its thief does not wait.
@@ -155,7 +186,7 @@ internal import CMillrace
     // unsafe: the owner's own field.
     let first = unsafe floor.pointee
     let job = slot(first).loadRelaxed()
-    for i in 1..<max(count, 1) { _ = push(slot(first &+ i).loadRelaxed()) }
+    for i in 1..<max(count, 1) { _ = push(slot(first &+ i).loadRelaxed(), fenced: fenced) }
     return count > 1 ? job | WorkerCache.announce : job
   }
 
@@ -164,9 +195,11 @@ internal import CMillrace
   /// True if nothing could be stolen at some moment during the call. Sequentially consistent, for the check after a bit was cleared.
   func isEmpty() -> Bool {
     let word = claim.loadSequential()
-    if Claim.kind(word) == Claim.offer { return false }
-    let t = tail.loadAcquiring()
+    if Claim.kind(word) == Claim.offer || Claim.kind(word) == Claim.offering { return false }
+    // `head` first: it only grows and never passes `tail`, so that equal values were equal at the second load.
     let h = head.loadAcquiring()
+    let t = tail.loadAcquiring()
+    // What was pushed since all was taken is announced by its push, which settles the claim.
     return h == t || Claim.kind(word) == Claim.taken
   }
 
@@ -176,7 +209,7 @@ internal import CMillrace
   @unsafe func steal(into target: UnsafeMutablePointer<UInt32>, sequence: UInt32, patience: Int, barrier: Bool) -> Int {
     var word = claim.loadAcquiring()
     if Claim.kind(word) == Claim.offer { return unsafe accept(word, into: target) }
-    if word != 0 || tail.loadAcquiring() == head.loadAcquiring() { return 0 }
+    if word != 0 || isEmpty() { return 0 }
     let request = UInt64(sequence) << 32 | Claim.request
     if !claim.replace(0, by: request) { return 0 }
 

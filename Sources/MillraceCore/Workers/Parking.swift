@@ -7,10 +7,16 @@ internal import CMillrace
 /// looks at the word afterwards and wakes one sleeper, but only if nobody searches: the searcher will find the job, and the last searcher that finds one
 /// wakes the next.
 ///
+/// A waker counts the sleeper as a searcher before it wakes it. Lest the others rely on a searcher that sleeps on because its waker was stopped in between,
+/// `wakers` says that there may be such a one, and whoever publishes then finishes the wake. So a wake may come twice or late: a worker that wakes
+/// looks at its bit, and counts itself if nobody has.
+///
 /// # Threads
 /// Any.
+/// # Fields
+/// `word`: as above. `wakers`: threads between their claim on a sleeper and its wake. Futex words: 0 awake, 1 woken, 2 asleep or about to.
 /// # Progress
-/// `notify`: lock-free. `sleep` waits, as it must.
+/// `notify`: lock-free, and no thread stopped in it keeps others from waking workers. `sleep` waits, as it must.
 /// # Source
 /// The searcher count follows Go's and tokio's schedulers; the barrier on the sleeper's side is Linux membarrier(2), PRIVATE_EXPEDITED. Models of both
 /// forms: Tests/Models/parking.pml.
@@ -19,7 +25,15 @@ internal import CMillrace
   private static let searcher: UInt64 = 1 << 56
   private static let mask: UInt64 = searcher - 1
 
+  /// What a worker's futex word says.
+  private enum State {
+    static let awake: UInt32 = 0
+    static let woken: UInt32 = 1
+    static let asleep: UInt32 = 2
+  }
+
   private let word: SharedWord
+  private let wakers: SharedWord
   private let sleepers: UnsafeMutableRawPointer
   private let region: Region
   let workers: Int
@@ -33,6 +47,7 @@ internal import CMillrace
     region = try Region(bytes: (workers + 1) * padding)
     // unsafe: the region is (workers + 1) * padding zeroed bytes.
     unsafe word = SharedWord(region.base)
+    unsafe wakers = SharedWord(region.base + 8)
     unsafe sleepers = region.base + padding
   }
 
@@ -42,35 +57,49 @@ internal import CMillrace
 
   /// Called after jobs were published: wakes a sleeper if there is one and nobody searches. 0.3 ns when there is nobody to wake.
   @inline(__always) func notify() {
+    let seen: UInt64
     if asymmetric {
       // Order: program order is enough here: the sleeper's barrier, between its bit and its second look, orders us too.
       millrace_compiler_barrier()
-      let seen = word.loadRelaxed()
-      if seen & Parking.mask == 0 || seen >= Parking.searcher { return }
+      seen = word.loadAcquiring()
     } else {
       // Order: sequentially consistent read-modify-write. Pairs with the one in `prepareToSleep`.
-      let seen = word.add(0)
-      if seen & Parking.mask == 0 || seen >= Parking.searcher { return }
+      seen = word.add(0)
     }
+    // Order: acquiring, both: whoever counted a sleeper in `word` was counted in `wakers` before.
+    if seen == 0 || seen >= Parking.searcher && wakers.loadAcquiring() == 0 { return }
     wakeOne()
   }
 
   @inline(never) private func wakeOne() {
     while true {
       let seen = word.loadSequential()
-      if seen & Parking.mask == 0 || seen >= Parking.searcher { return }
-      let worker = (seen & Parking.mask).trailingZeroBitCount
-      // The woken worker begins as a searcher, counted by us: nobody else wakes meanwhile.
-      if word.replace(seen, by: (seen & ~(1 << UInt64(worker))) &+ Parking.searcher) {
-        wake(worker)
+      if seen >= Parking.searcher {
+        // The searcher may be one whose waker was stopped before the wake.
+        if wakers.loadSequential() != 0 { finishWakes() }
         return
       }
+      if seen == 0 { return }
+      let worker = seen.trailingZeroBitCount
+      // The woken worker begins as a searcher, counted by us: nobody else wakes meanwhile. Said before, so that others can finish it.
+      _ = wakers.add(1)
+      let claimed = word.replace(seen, by: (seen & ~(1 << UInt64(worker))) &+ Parking.searcher)
+      if claimed { wake(worker) }
+      _ = wakers.subtract(1)
+      if claimed { return }
+    }
+  }
+
+  /// Wakes whoever has lost its bit and is still asleep.
+  private func finishWakes() {
+    for worker in 0..<workers where futex(worker).loadAcquiring() != State.awake && word.loadSequential() & (1 << UInt64(worker)) == 0 {
+      wake(worker)
     }
   }
 
   private func wake(_ worker: Int) {
-    // Order: sequentially consistent. Pairs with the exchange in `sleep`.
-    _ = futex(worker).exchange(1)
+    // Order: sequentially consistent. Pairs with the acquiring load in `sleep`.
+    _ = futex(worker).exchange(State.woken)
     // unsafe: the futex word lives as long as the scheduler.
     _ = unsafe millrace_futex_wake(futex(worker).address, 1)
   }
@@ -79,7 +108,7 @@ internal import CMillrace
   func wakeAll() {
     while true {
       let seen = word.loadSequential()
-      if seen & Parking.mask == 0 { return }
+      if seen & Parking.mask == 0 { return finishWakes() }
       let worker = (seen & Parking.mask).trailingZeroBitCount
       if word.replace(seen, by: (seen & ~(1 << UInt64(worker))) &+ Parking.searcher) { wake(worker) }
     }
@@ -96,32 +125,39 @@ internal import CMillrace
 
   /// The searcher gives up: not a searcher any more, its bit is set, and from here on whoever publishes sees it. It must look once more before `sleep`.
   func prepareToSleep(_ worker: Int, searching: Bool) {
+    futex(worker).storeRelaxed(State.asleep)
     // Order: sequentially consistent, one step: the bit appears with the searcher's disappearance.
     _ = word.add((1 << UInt64(worker)) &- (searching ? Parking.searcher : 0))
     if asymmetric { _ = millrace_membarrier() }
   }
 
-  /// The second look found something. True: the worker is awake again on its own; false: somebody has woken it, as a searcher.
-  func cancelSleep(_ worker: Int) -> Bool {
-    let bit: UInt64 = 1 << UInt64(worker)
-    while true {
-      let seen = word.loadSequential()
-      if seen & bit == 0 {
-        // The wake is on its way or here: take it, so that it does not cut a later sleep short.
-        var backoff = Backoff()
-        while futex(worker).exchange(0) == 0 { backoff.pause() }
-        return false
-      }
-      if word.replace(seen, by: (seen & ~bit) &+ Parking.searcher) { return true }
-    }
+  /// The second look found something: the worker is awake again, as a searcher. True: on its own; false: somebody was about to wake it.
+  @discardableResult func cancelSleep(_ worker: Int) -> Bool {
+    let claimed = clearBit(worker)
+    // A wake that comes later cuts a later sleep short, which does no harm.
+    futex(worker).storeRelaxed(State.awake)
+    return claimed
   }
 
   /// Sleeps until woken. The worker is then a searcher.
   func sleep(_ worker: Int) {
     let futex = futex(worker)
-    while futex.exchange(0) == 0 {
+    while futex.loadAcquiring() == State.asleep {
+      if ModelCheck.wait() { continue }
       // unsafe: the futex word lives as long as the scheduler.
-      _ = unsafe millrace_futex_wait(futex.address, 0, -1)
+      _ = unsafe millrace_futex_wait(futex.address, State.asleep, -1)
+    }
+    futex.storeRelaxed(State.awake)
+    _ = clearBit(worker)
+  }
+
+  /// Makes the worker a searcher, unless its waker has. True: its bit was still set.
+  private func clearBit(_ worker: Int) -> Bool {
+    let bit: UInt64 = 1 << UInt64(worker)
+    while true {
+      let seen = word.loadSequential()
+      if seen & bit == 0 { return false }
+      if word.replace(seen, by: (seen & ~bit) &+ Parking.searcher) { return true }
     }
   }
 

@@ -5,7 +5,7 @@ extension Scheduler {
   public enum Claim: Sendable {
     /// The caller alone may end the attempt, and must call `endClaimed`, `expireClaimed` or `unclaim` soon.
     case taken
-    /// Somebody else has the claim: the attempt is about to end, or the claim to be given back.
+    /// Somebody else has the claim: the attempt is about to end, or the claim to be given back. Or the job runs with neither token nor deadline.
     case busy
     /// The attempt has ended, or there is no such job.
     case gone
@@ -20,12 +20,12 @@ extension Scheduler {
       guard Job.generation(word) == id.generation else { return .gone }
       let claimed: UInt64
       switch Job.state(word) {
-      case Job.State.running: claimed = Job.State.claimedRunning
-      case Job.State.pending: claimed = Job.State.claimedPending
-      case Job.State.claimedRunning, Job.State.claimedPending: return .busy
+      case Job.State.open: claimed = Job.word(id.generation, Job.State.claimedRunning)
+      case Job.State.pending: claimed = Job.word(id.generation, Job.State.claimedPending, Outcome.pending.rawValue)
+      case Job.State.running, Job.State.claimedRunning, Job.State.claimedPending: return .busy
       default: return .gone
       }
-      if job.state.replace(word, by: Job.word(id.generation, claimed)) { return .taken }
+      if job.state.replace(word, by: claimed) { return .taken }
     }
   }
 
@@ -39,8 +39,12 @@ extension Scheduler {
   /// Gives a claim back: the attempt goes on.
   public func unclaim(_ id: JobID) {
     let job = Job(jobs, id.index)
-    if job.state.replace(Job.word(id.generation, Job.State.claimedRunning), by: Job.word(id.generation, Job.State.running)) { return }
-    job.state.storeReleasing(Job.word(id.generation, Job.State.pending))
+    if job.state.replace(Job.word(id.generation, Job.State.claimedRunning), by: Job.word(id.generation, Job.State.open)) { return }
+    let word = job.state.loadAcquiring()
+    // The handler came back while we had the claim: what it said counts now.
+    if Job.outcome(word) != Outcome.pending.rawValue { return endClaimed(id, Job.outcome(word)) }
+    // Order: sequentially consistent. Pairs with the CAS in `endPending`: either a canceller sees the job pending, or its mark is seen here.
+    _ = job.state.exchange(Job.word(id.generation, Job.State.pending))
     // A cancellation that came while we had the claim could not end the job.
     if isCancelled(id) { endPending(id, .cancelled) }
   }
@@ -98,9 +102,8 @@ extension Scheduler {
   /// As `complete`, but only a job whose handler has returned.
   @discardableResult func endPending(_ id: JobID, _ outcome: Outcome) -> Bool {
     let job = Job(jobs, id.index)
-    guard job.state.replace(Job.word(id.generation, Job.State.pending), by: Job.word(id.generation, Job.State.claimedPending)) else {
-      return false
-    }
+    let claimed = Job.word(id.generation, Job.State.claimedPending, Outcome.pending.rawValue)
+    guard job.state.replace(Job.word(id.generation, Job.State.pending), by: claimed) else { return false }
     endClaimed(id, outcome.rawValue)
     return true
   }
@@ -111,9 +114,15 @@ extension Scheduler {
   @discardableResult public func cancel(_ id: JobID) -> Bool {
     guard id.rawValue != 0, id.index < jobs.blocks &* UInt32(Slab.blockRecords) else { return false }
     let job = Job(jobs, id.index)
-    guard Job.generation(job.state.loadAcquiring()) == id.generation else { return false }
-    // A record that is reused meanwhile has another generation, to which this mark means nothing.
-    _ = job.cancelled.exchange(id.generation)
+    let word = job.state.loadAcquiring()
+    guard Job.generation(word) == id.generation, Job.state(word) != Job.State.free else { return false }
+    // The record may be reused meanwhile, and its new job be cancelled: that mark must not be lost to ours.
+    while true {
+      let mark = job.cancelled.loadRelaxed()
+      let behind = Int32(bitPattern: id.generation &- mark)
+      if behind < 0 { return false }
+      if behind == 0 || job.cancelled.replace(mark, by: id.generation) { break }
+    }
     endPending(id, .cancelled)
     return true
   }
@@ -125,9 +134,10 @@ extension Scheduler {
 
   /// Shows that `lane` runs a job that must end by `deadline`. No timer is armed; the loop looks at the lanes when the earliest deadline is due.
   func watch(_ lane: Lane, _ deadline: UInt64, of job: JobID) {
-    // Order: releasing, both. Pairs with the loads in `endOverdue`: a scan that sees the new job sees that the old deadline is gone.
+    // Order: releasing. Pairs with the loads in `endOverdue`: a scan that sees the new job sees that the old deadline is gone.
     lane.job.storeReleasing(job.rawValue)
-    lane.deadline.storeReleasing(deadline)
+    // Order: sequentially consistent. Pairs with the exchange in `endOverdue`: either the scan sees the deadline, or the alarm is seen to be unset.
+    _ = lane.deadline.exchange(deadline)
     if deadline < overdueAlarm.loadSequential() { moveAlarm(to: deadline) }
   }
 
@@ -163,7 +173,7 @@ extension Scheduler {
       }
       let job = Job(jobs, id.index)
       if job.state.replace(
-        Job.word(id.generation, Job.State.running), by: Job.word(id.generation, Job.State.overdue, Outcome.timedOut.rawValue))
+        Job.word(id.generation, Job.State.open), by: Job.word(id.generation, Job.State.overdue, Outcome.timedOut.rawValue))
       {
         endOverdue(id)
       } else if job.state.loadAcquiring() == Job.word(id.generation, Job.State.claimedRunning) {
@@ -206,6 +216,9 @@ extension Scheduler {
     let lane = lane(index)
     // unsafe: running and handed over, the job is this thread's until a claim or the scan takes its outcome; the fields do not change.
     let fields = unsafe job.fields.pointee
+    // Handed over as `running`: up to here the state is this thread's alone.
+    let running = Job.word(id.generation, Job.State.running)
+    if job.state.loadRelaxed() == running { job.state.storeReleasing(Job.word(id.generation, Job.State.open)) }
     let begun = Begun(
       job: id, handler: HandlerIndex(rawValue: fields.handler), first: fields.first, second: fields.second,
       isNode: fields.flags & Job.Flag.node != 0, blocking: true, deadline: fields.timeout == 0 ? 0 : clock.now &+ fields.timeout)
@@ -230,8 +243,6 @@ extension Scheduler {
   private func end(_ begun: Begun, _ outcome: UInt8, lane: Int) {
     let id = begun.job
     let job = Job(jobs, id.index)
-    let running = Job.word(id.generation, Job.State.running)
-    let after = outcome == Outcome.pending.rawValue ? Job.State.pending : Job.State.claimedPending
     while true {
       let word = job.state.loadAcquiring()
       guard Job.generation(word) == id.generation, Job.state(word) != Job.State.overdue else {
@@ -239,22 +250,22 @@ extension Scheduler {
         giveSlot()
         return
       }
-      if word == running {
-        guard job.state.replace(word, by: Job.word(id.generation, after)) else { continue }
-        if after == Job.State.claimedPending {
-          endClaimed(id, outcome)
-        } else if isCancelled(id) {
-          endPending(id, .cancelled)
-        }
+      switch Job.state(word) {
+      case Job.State.open:
+        let isPending = outcome == Outcome.pending.rawValue
+        let after = isPending ? Job.word(id.generation, Job.State.pending) : Job.word(id.generation, Job.State.claimedPending, outcome)
+        guard job.state.replace(word, by: after) else { continue }
+        if !isPending { endClaimed(id, outcome) } else if isCancelled(id) { endPending(id, .cancelled) }
         return
-      }
-      if Job.state(word) == Job.State.completed {
-        job.state.storeReleasing(Job.word(id.generation, Job.State.claimedPending))
+      case Job.State.completed:
+        job.state.storeReleasing(Job.word(id.generation, Job.State.claimedPending, Job.outcome(word)))
         endClaimed(id, Job.outcome(word))
         return
+      default:
+        // claimedRunning: whoever has the claim hands the job on.
+        guard job.state.replace(word, by: Job.word(id.generation, Job.State.claimedPending, outcome)) else { continue }
+        return
       }
-      // claimedRunning: whoever has the claim hands the job on.
-      if job.state.replace(word, by: Job.word(id.generation, Job.State.claimedPending)) { return }
     }
   }
 }

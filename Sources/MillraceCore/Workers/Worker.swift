@@ -72,7 +72,6 @@ public struct Begun: Sendable {
     /// Jobs admitted for `spawn` ahead of time.
     var admitted: UInt64 = 0
     var stealSequence: UInt32 = 0
-    var stealFrom = 0
   }
 
   /// Starts that released jobs of a tenant have in hand, by priority.
@@ -152,10 +151,12 @@ public struct Begun: Sendable {
     let cache = unsafe scheduler.cache(of: self.index, priority)
     if cache.room > 0 {
       unsafe own.pointee.cached |= 1 &<< UInt64(priority)
-      if cache.push(index) { unsafe scheduler.ready.announce(priority: priority) }
+      if unsafe cache.push(index, fenced: !scheduler.parking.asymmetric) { unsafe scheduler.ready.announce(priority: priority) }
     } else {
       unsafe scheduler.enqueue(index, &own.pointee.nodes)
     }
+    // Nobody could see the job until now, and whoever looked for it may sleep.
+    unsafe scheduler.parking.notify()
   }
 
   private func choose(_ occupied: UInt64) -> UInt32? {
@@ -196,14 +197,19 @@ public struct Begun: Sendable {
     if unsafe own.pointee.cached & bit != 0 {
       while !cache.isEmptyForOwner {
         guard let job = unsafe cache.pop(fenced: !scheduler.parking.asymmetric) else { continue }
-        if job & WorkerCache.announce != 0 { unsafe scheduler.ready.announce(priority: priority) }
+        if job & WorkerCache.announce != 0 {
+          unsafe scheduler.ready.announce(priority: priority)
+          unsafe scheduler.parking.notify()
+        }
         return job & ~WorkerCache.announce
       }
       unsafe own.pointee.cached &= ~bit
     }
     // With several levels in use, or an order by key, nothing is taken ahead: what waits stays where everybody looks first.
     let limit = unsafe mixed || scheduler.ready.isOrdered ? 1 : WorkerBody.ahead
-    let taken = unsafe scheduler.ready.take(priority: priority, upTo: limit, into: buffer, &own.pointee.nodes)
+    var missed = false
+    let taken = unsafe scheduler.ready.take(priority: priority, upTo: limit, into: buffer, &own.pointee.nodes, missed: &missed)
+    if missed { unsafe scheduler.parking.notify() }
     if taken > 0 {
       if taken > 1 { adopt(taken, priority) }
       return unsafe buffer[0]
@@ -213,7 +219,10 @@ public struct Begun: Sendable {
       if stolen > 1 { adopt(stolen, priority) }
       return unsafe buffer[0]
     }
-    unsafe scheduler.ready.retire(priority: priority) { unsafe scheduler.isCached(priority) }
+    // A worker that looked while the bit was clear may sleep, and this one may go on to another level.
+    if unsafe scheduler.ready.retire(priority: priority, cached: { unsafe scheduler.isCached(priority) }) {
+      unsafe scheduler.parking.notify()
+    }
     return nil
   }
 
@@ -224,19 +233,20 @@ public struct Begun: Sendable {
     for i in 1..<count {
       if cache.room == 0 {
         unsafe scheduler.enqueue(buffer[i], &own.pointee.nodes)
-      } else if unsafe cache.push(buffer[i]) {
+      } else if unsafe cache.push(buffer[i], fenced: !scheduler.parking.asymmetric) {
         newly = true
       }
     }
     unsafe own.pointee.cached |= 1 &<< UInt64(priority)
     if newly { unsafe scheduler.ready.announce(priority: priority) }
+    // Between queue and cache the jobs were in nobody's sight: a worker that looked then may sleep.
+    unsafe scheduler.parking.notify()
   }
 
   private func steal(_ priority: Int) -> Int {
     let workers = unsafe scheduler.parking.workers
     for step in 1..<max(workers, 1) {
-      let victim = unsafe (own.pointee.stealFrom + step) % workers
-      if victim == index { continue }
+      let victim = (index + step) % workers
       let cache = unsafe scheduler.cache(of: victim, priority)
       if cache.isEmpty() { continue }
       unsafe own.pointee.stealSequence = own.pointee.stealSequence & 0xFF00_0000 | (own.pointee.stealSequence &+ 1) & 0x00FF_FFFF
@@ -245,7 +255,6 @@ public struct Begun: Sendable {
         barrier: scheduler.parking.asymmetric)
       if count > 0 { return count }
     }
-    unsafe own.pointee.stealFrom = index
     return 0
   }
 
@@ -283,13 +292,13 @@ public struct Begun: Sendable {
     }
     if !mayExpire, limited, unsafe !scheduler.enterLimits(index) { return nil }
     // A run must not wait for its last sinks to be counted while this worker is busy elsewhere.
-    if unsafe own.pointee.sinks != 0 && own.pointee.sinkRun != fields.first { flushSinks() }
+    if unsafe own.pointee.sinks != 0 && (!isNode || own.pointee.sinkRun != fields.first) { flushSinks() }
 
     var deadline: UInt64 = 0
     unsafe own.pointee.starts &+= 1
     if fields.timeout != 0 { deadline = unsafe scheduler.clock.now &+ fields.timeout }
     // Order: releasing. Pairs with the loads of whoever claims the job by its id.
-    job.state.storeReleasing(Job.word(generation, Job.State.running))
+    job.state.storeReleasing(Job.word(generation, deadline == 0 ? Job.State.running : Job.State.open))
     return Begun(
       job: JobID(index: index, generation: generation), handler: HandlerIndex(rawValue: fields.handler), first: fields.first,
       second: fields.second,
@@ -331,32 +340,32 @@ public struct Begun: Sendable {
     lane.deadline.storeReleasing(0)
     unsafe context.pointee.tokenIssued = false
     let job = unsafe Job(scheduler.jobs, begun.job.index)
-    let running = Job.word(begun.job.generation, Job.State.running)
-    if outcome == Outcome.pending.rawValue {
-      // The slot goes with the job: whoever takes it from the completions as `finished` gives the slot back.
-      if job.state.replace(running, by: Job.word(begun.job.generation, Job.State.pending)) {
-        unsafe own.pointee.hasSlot = false
-        if job.cancelled.loadRelaxed() == begun.job.generation { unsafe scheduler.endPending(begun.job, .cancelled) }
-        return
-      }
-    } else if job.state.replace(running, by: Job.word(begun.job.generation, Job.State.completed, outcome)) {
-      settle(begun.job.index, outcome: outcome)
-      return
-    }
-    // Somebody else has ended the attempt, or is about to.
+    let generation = begun.job.generation
     while true {
       let word = job.state.loadAcquiring()
-      guard Job.generation(word) == begun.job.generation, Job.state(word) != Job.State.overdue else {
-        // Timed out: what came back late changes nothing. The slot was held until now.
+      guard Job.generation(word) == generation, Job.state(word) != Job.State.overdue else {
+        // Timed out: what came back late changes nothing, and the record is not ours. The slot was held until now.
         unsafe scheduler.reportLate(begun, lane: index)
         return
       }
-      if Job.state(word) == Job.State.completed {
+      switch Job.state(word) {
+      case Job.State.running, Job.State.open:
+        if outcome != Outcome.pending.rawValue {
+          guard job.state.replace(word, by: Job.word(generation, Job.State.completed, outcome)) else { continue }
+          settle(begun.job.index, outcome: outcome)
+          return
+        }
+        // The slot goes with the job.
+        guard job.state.replace(word, by: Job.word(generation, Job.State.pending)) else { continue }
+        unsafe own.pointee.hasSlot = false
+        if job.cancelled.loadRelaxed() == generation { unsafe scheduler.endPending(begun.job, .cancelled) }
+        return
+      case Job.State.completed:
         settle(begun.job.index, outcome: Job.outcome(word))
         return
-      }
-      // claimedRunning: whoever has the claim will hand the job to the completions; the slot goes with it.
-      if job.state.replace(word, by: Job.word(begun.job.generation, Job.State.claimedPending)) {
+      default:
+        // claimedRunning: whoever has the claim hands the job to the completions, or goes by `outcome` if it gives the claim back; the slot goes with it.
+        guard job.state.replace(word, by: Job.word(generation, Job.State.claimedPending, outcome)) else { continue }
         unsafe own.pointee.hasSlot = false
         return
       }
@@ -508,7 +517,7 @@ public struct Begun: Sendable {
       outbox.surplus = true
       if cache.room > 0 {
         unsafe own.pointee.cached |= 1 &<< UInt64(priority)
-        if cache.push(index) { unsafe scheduler.ready.announce(priority: priority) }
+        if unsafe cache.push(index, fenced: !scheduler.parking.asymmetric) { unsafe scheduler.ready.announce(priority: priority) }
         return
       }
     }
@@ -600,6 +609,7 @@ public struct Begun: Sendable {
         }
       }
     }
+    unsafe scheduler.parking.notify()
     settleCounts()
     unsafe own.pointee.jobs.flush(scheduler.jobs)
     unsafe own.pointee.nodes.flush(scheduler.ready.nodes)
