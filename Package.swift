@@ -5,7 +5,7 @@ import PackageDescription
 struct Row {
   enum Kind {
     case system(pkgConfig: String, apt: String)
-    case c, swift, command, pluginC, pluginSwift
+    case c, swift, command, benchmark, pluginC, pluginSwift
 
     var isCommand: Bool { if case .command = self { true } else { false } }
   }
@@ -36,6 +36,7 @@ let rows: [Row] = [
   Row(layer: 3, name: "ShellPlugin", kind: .pluginC, path: "plugins/shell", needs: ["CMillrace"]),
   Row(layer: 3, name: "FilesPlugin", kind: .pluginSwift, path: "plugins/files", needs: ["MillracePluginKit", "CCrypto"]),
   Row(layer: 4, name: "Millrace", kind: .swift, needs: ["MillraceCore", "MillraceWorkflow", "MillracePlugins", "CMillrace"], tests: []),
+  Row(layer: 6, name: "CoreBenchmark", kind: .benchmark, path: "Benchmarks/Core", needs: ["MillraceCore"]),
   Row(layer: 6, name: "MillraceCommand", kind: .command, needs: ["Millrace", "CJemalloc"], packages: [arguments], tests: []),
 ]
 
@@ -64,7 +65,7 @@ func target(_ row: Row) -> Target {
     return .target(name: row.name, dependencies: needs, path: row.path, cSettings: strictC)
   case .swift, .pluginSwift:
     return .target(name: row.name, dependencies: needs, path: row.path, swiftSettings: strict)
-  case .command:
+  case .command, .benchmark:
     return .executableTarget(name: row.name, dependencies: needs, path: row.path, swiftSettings: strict)
   }
 }
@@ -79,7 +80,7 @@ func products(_ row: Row) -> [Product] {
         name: "millrace-plugin-" + row.path!.split(separator: "/").last!, type: .dynamic, targets: [row.name])
     ]
   case .swift: [.library(name: row.name, targets: [row.name])]
-  case .system, .c: []
+  case .system, .c, .benchmark: []
   }
 }
 
