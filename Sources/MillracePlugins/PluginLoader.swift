@@ -34,7 +34,7 @@ public import CMillrace
 
   /// Loads one file. Its name is free.
   ///
-  /// - Complexity: O(bytes of the file): about 2 ms a MiB for the copy and its SHA-256, and what the linker and `init` take.
+  /// - Complexity: O(bytes of the file) for the copy and its SHA-256, and what the linker and `init` take.
   /// - Throws: every ``PluginError`` except `tooManyPlugins`.
   public mutating func load(_ path: String) throws(PluginError) -> LoadedPlugin {
     loaded.removeAll { !$0.isLoaded }

@@ -26,6 +26,8 @@ struct PrivateCopy: ~Copyable {
   /// - Throws: `missing`, `unreadable`, `tooLarge`, `writableByOthers`, `foreignOwner`, `noPrivateCopy`.
   /// - Complexity: O(bytes of the file); one pass copies and hashes.
   static func make(of path: String, limit: Int64) throws(PluginError) -> PrivateCopy {
+    // C would end the path there and open another file.
+    guard !path.utf8.contains(0) else { throw .missing(path: path) }
     // Not blocking: opening a pipe must not wait for a writer.
     let file = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
     guard file >= 0 else {

@@ -6,8 +6,12 @@ import Glibc
   /// Whether code inside forbids unmapping, whatever the plugin says.
   let mustStay: Bool
 
-  let copy: PrivateCopy
-  // From dlopen; used by the loading thread only.
+  /// The path of the private copy.
+  let mappedPath: String
+
+  // Open for as long as the library may be mapped; used by the loading thread only.
+  private nonisolated(unsafe) var copy: PrivateCopy?
+  // From dlopen.
   private nonisolated(unsafe) let handle: UnsafeMutableRawPointer
 
   /// - Throws: `missingLibrary`, `missingSymbol`, `refusedByLinker`.
@@ -21,7 +25,8 @@ import Glibc
     }
     unsafe handle = opened
     self.mustStay = mustStay
-    self.copy = copy
+    mappedPath = copy.path
+    unsafe self.copy = consume copy
     // As long as the library may be mapped its copy must stay open (see `PrivateCopy`), even if nobody refers to it any
     // more: this reference goes in `close`.
     _ = unsafe Unmanaged.passRetained(self)
@@ -42,9 +47,10 @@ import Glibc
     // The caller's promise.
     unsafe dlclose(handle)
     // The linker may keep a library (unique symbols of C++, destructors of threads): then its path stays taken.
-    if let still = unsafe dlopen(copy.path, RTLD_NOW | RTLD_NOLOAD) {
+    if let still = unsafe dlopen(mappedPath, RTLD_NOW | RTLD_NOLOAD) {
       unsafe dlclose(still)
     } else {
+      unsafe copy = nil
       // Balances the reference taken in `init`.
       unsafe Unmanaged.passUnretained(self).release()
     }

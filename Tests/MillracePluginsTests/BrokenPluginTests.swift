@@ -44,9 +44,9 @@ import Testing
       try $0.write("broken.so", [0x7f, 0x45, 0x4c])
     },
     Case("an object file", "it is an ELF object file, not a shared object; link it with -shared -fPIC") {
-      try $0.plugin("broken.so", flags: ["-c", "-shared"].dropLast() + ["-r"])
+      try $0.plugin("broken.so", flags: ["-c"])
     },
-    Case("half of it", "it is truncated: the section header table ends at byte") { workshop in
+    Case("half of it", "it is truncated: segment ") { workshop in
       let bytes = try Data(contentsOf: URL(filePath: workshop.plugin()))
       return try workshop.write("broken.so", bytes.prefix(bytes.count / 2))
     },

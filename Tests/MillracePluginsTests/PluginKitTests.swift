@@ -4,8 +4,8 @@ import MillracePluginKit
 import Synchronization
 import Testing
 
-/// The kit against a host, in this process: no shared object needed.
-@Suite struct PluginKitTests {
+/// The kit against a host, in this process: no shared object needed. One test at a time, for a process is meant to hold one kit per plugin.
+@Suite(.serialized) struct PluginKitTests {
   /// Runs `body` as the one handler of a plugin.
   private func run(_ host: TestHost, _ attempt: TestAttempt, _ body: @escaping Handler.Body) -> TestOutcome {
     let plugin = Plugin("kit", version: "1", summary: "for tests") { Handler("only", summary: "for tests", body) }
@@ -129,19 +129,28 @@ import Testing
   }
 
   @Test("starting may refuse with a reason; stopping is called at the end") func starts() throws {
+    final class Count: Sendable { let stops = Atomic(0) }
+    let count = Count()
     let host = TestHost(settings: ["kit.fail": "no"])
     let plugin = Plugin(
       "kit", version: "1", summary: "s",
       starting: { host throws(HandlerError) in
         host.log(.notice, "starting")
         if host.setting("kit.fail") != nil { throw .failed("no", "kit.fail is set") }
-      }
-    ) { Handler("a", summary: "s") { _ in .empty } }
+      },
+      stopping: { count.stops.add(1, ordering: .relaxed) },
+      handlers: { Handler("a", summary: "s") { _ in .empty } })
     let description = try unsafe #require(plugin.entry(MILLRACE_ABI_VERSION)).pointee
     var message = [CChar](repeating: 1, count: 8)
     #expect(unsafe description.`init`(host.table, &message, message.count) != 0)
     #expect(message.map(UInt8.init(bitPattern:)) == Array("kit.fai\0".utf8))
-    #expect(host.lines == ["1 starting"])
+    #expect(host.lines == ["1 starting"] && count.stops.load(ordering: .relaxed) == 0)
+
+    let willing = TestHost()
+    #expect(unsafe description.`init`(willing.table, &message, message.count) == 0)
+    unsafe description.`deinit`()
+    #expect(willing.lines == ["1 starting"] && count.stops.load(ordering: .relaxed) == 1)
+    willing.end()
     host.end()
   }
 }

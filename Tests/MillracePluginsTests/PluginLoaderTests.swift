@@ -23,7 +23,7 @@ import Testing
     let outcome = unsafe host.run(say.pointer, TestAttempt(host))
     #expect(outcome.status == UInt32(MILLRACE_DONE) && outcome.text == "one")
 
-    let copy = plugin.object.copy.path
+    let copy = plugin.object.mappedPath
     let inode = try #require(status(of: copy)).st_ino
     #expect(try mappedInodes().contains(inode))
     plugin.unload()
@@ -74,12 +74,12 @@ import Testing
     let host = TestHost()
     var loader = unsafe PluginLoader(host: host.table)
     let first = try loader.load(try workshop.plugin("a.so", ["FLAGS=MILLRACE_PLUGIN_STAYS"]))
-    let inode = try #require(status(of: first.object.copy.path)).st_ino
+    let inode = try #require(status(of: first.object.mappedPath)).st_ino
     first.unload()
     #expect(first.stays)
     #expect(try mappedInodes().contains(inode))
     let second = try loader.load(try workshop.plugin("b.so", ["FLAGS=MILLRACE_PLUGIN_STAYS", #"SAYS="two""#]))
-    #expect(second.object.copy.path != first.object.copy.path)
+    #expect(second.object.mappedPath != first.object.mappedPath)
     #expect(unsafe host.run(second.handlers[0].pointer, TestAttempt(host)).text == "two")
     loader.unloadAll()
     host.end()
@@ -128,8 +128,29 @@ import Testing
     host.end()
   }
 
+  @Test(
+    "the plugins in docs/plugins.md compile without a warning, load and greet", .enabled(if: Workshop.compiler != nil, Workshop.noCompiler),
+    arguments: [("c", ["-std=c11"]), ("cpp", ["-x", "c++", "-std=c++17", "-lstdc++"])])
+  func documented(_ language: String, _ flags: [String]) throws {
+    let article = try String(contentsOf: Workshop.packageRoot.appending(path: "docs/plugins.md"), encoding: .utf8)
+    let begin = try #require(article.range(of: "```\(language)\n"))
+    let end = try #require(article.range(of: "\n```", range: begin.upperBound..<article.endIndex))
+    let workshop = try Workshop()
+    let host = TestHost()
+    var loader = unsafe PluginLoader(host: host.table)
+    let strict = ["-O2", "-fvisibility=hidden", "-Wall", "-Wextra", "-Wpedantic", "-Werror"]
+    let plugin = try loader.load(
+      try workshop.plugin("hello.so", source: String(article[begin.upperBound..<end.lowerBound]) + "\n", flags: strict + flags))
+    #expect(plugin.handlers.map(\.qualifiedName) == ["hello/greet"])
+    #expect(unsafe host.run(plugin.handlers[0].pointer, TestAttempt(host, json: "world")).text == "hello, world")
+    loader.unloadAll()
+    host.end()
+  }
+
   private func mappedInodes() throws -> Set<ino_t> {
-    let lines = try String(contentsOfFile: "/proc/self/maps", encoding: .utf8).split(separator: "\n")
+    // Files of /proc say that they are empty: read until the end.
+    let maps = try FileHandle(forReadingFrom: URL(filePath: "/proc/self/maps")).readToEnd() ?? Data()
+    let lines = String(decoding: maps, as: UTF8.self).split(separator: "\n")
     return Set(lines.compactMap { ino_t($0.split(separator: " ", omittingEmptySubsequences: true)[4]) })
   }
 }

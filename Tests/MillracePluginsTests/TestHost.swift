@@ -49,7 +49,7 @@ import Synchronization
   func end() {
     unsafe free(UnsafeMutablePointer(mutating: table.pointee.name))
     unsafe free(UnsafeMutablePointer(mutating: table.pointee.version))
-    state.withLock { unsafe $0.texts.values.forEach { unsafe free($0) } }
+    state.withLock { while let text = unsafe $0.texts.popFirst() { unsafe free(text.value) } }
     unsafe table.deallocate()
     unsafe Unmanaged.passUnretained(self).release()
   }
@@ -146,7 +146,7 @@ import Synchronization
   }
 
   deinit {
-    state.withLock { unsafe $0.memory.forEach { unsafe free($0) } }
+    state.withLock { while let memory = unsafe $0.memory.popLast() { unsafe free(memory) } }
   }
 
   var pointer: OpaquePointer { unsafe OpaquePointer(Unmanaged.passUnretained(self).toOpaque()) }

@@ -39,11 +39,12 @@ final class Workshop {
   ) throws -> String {
     let sourceFile = try write(name + ".c", source.utf8)
     let output = file(name)
-    let arguments = [
-      "-shared", "-fPIC", "-I", Self.packageRoot.appending(path: "Sources/CMillrace/include").path, "-o", output, sourceFile,
-    ]
-    let errors = try run(try #require(Self.compiler, Self.noCompiler), arguments + flags + definitions.map { "-D" + $0 })
-    guard FileManager.default.fileExists(atPath: output) else { throw CompileError(words: errors) }
+    let arguments = ["-shared", "-fPIC", "-I", Self.packageRoot.appending(path: "Sources/CMillrace/include").path, "-o", output]
+    // A language stands before the source, libraries behind it.
+    let libraries = flags.filter { $0.hasPrefix("-l") }
+    let options = flags.filter { !$0.hasPrefix("-l") } + definitions.map { "-D" + $0 }
+    let errors = try run(try #require(Self.compiler, Self.noCompiler), arguments + options + [sourceFile] + libraries)
+    guard errors.isEmpty, FileManager.default.fileExists(atPath: output) else { throw CompileError(words: errors) }
     return output
   }
 

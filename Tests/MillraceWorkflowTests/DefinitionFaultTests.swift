@@ -43,6 +43,12 @@ struct Broken: Sendable, CustomTestStringConvertible {
           fix: begin with 'format: 1' and 'workflow: NAME'
         """),
     Broken(
+      what: "control characters are not passed on to the terminal", text: workflow("  - { id: \"a\\e[2Jb\", handler: shell/run }\n"),
+      printed: """
+        w.yaml:4:11: error: 'id' 'a\\u{1b}[2Jb' has a letter that is not allowed
+          fix: use 1 to 128 of A-Z a-z 0-9 . _ and -
+        """),
+    Broken(
       what: "no map", text: "- a\n",
       printed: """
         w.yaml:1:1: error: the definition must be a map, not a list

@@ -9,6 +9,14 @@ import shell_checks
 
 if "--only-machine" in sys.argv:
     debian_checks.check_machine()
+elif "--threads" in sys.argv:
+    debian_checks.run_together()
+    for plugin, handler, value in (
+        ("replay", "task", {"seconds": 0.05}),
+        ("shell", "run", {"command": "echo out; sleep 0.1 & true", "stdin": "x"}),
+    ):
+        end = driver.attempt(plugin, handler, value=value, together=8)
+        driver.check(end.status == "done", f"{plugin} in 8 threads: {end}")
 elif "--valgrind" in sys.argv:
     replay_checks.run_all()
     shell_checks.run_few()

@@ -82,7 +82,9 @@ def census(value, chunks=None, threads=2, times=None):
     for end in parts + files:
         if end.status != "done":
             return end
-    merged = stage("merge-packages", [(("merge-packages", [(f"p{i}", "bytes", e.output) for i, e in reversed(list(enumerate(parts)))]), {})])[0]
+    merged = stage(
+        "merge-packages", [(("merge-packages", [(f"p{i}", "bytes", e.output) for i, e in reversed(list(enumerate(parts)))]), {})]
+    )[0]
     if merged.status != "done":
         return merged
     ranked = stage("rank", [(("rank", [("m", "bytes", merged.output)]), {})])[0]
@@ -96,5 +98,14 @@ def census(value, chunks=None, threads=2, times=None):
     if compared.status != "done":
         return compared
     end = stage("report", [(("report", [*results, ("compare", "json", compared.output), plan]), {})])[0]
-    end.outputs = {"plan": plan, "parts": parts, "files": files, "merged": merged, "ranked": ranked, "counted": counted, "single": single, "compared": compared}
+    end.outputs = {
+        "plan": plan,
+        "parts": parts,
+        "files": files,
+        "merged": merged,
+        "ranked": ranked,
+        "counted": counted,
+        "single": single,
+        "compared": compared,
+    }
     return end

@@ -2,10 +2,11 @@
  * A small real host for one attempt of one handler: loads a plugin, gives it inputs, prints how the attempt ended.
  *
  *   host PLUGIN.so HANDLER [--set KEY=VALUE] [--input NAME:json|bytes:FILE] [--output FILE] [--details FILE]
- *        [--cancel-after MS] [--deadline MS] [--mutate SEED:COUNT]
+ *        [--cancel-after MS] [--deadline MS] [--mutate SEED:COUNT] [--together COUNT]
  *
  * Inputs lie in blocks of exactly their size, so that a sanitizer sees every read beyond them. --mutate runs COUNT attempts on damaged
  * copies of the inputs and asks only that each ends with a status, and says a reason where that is not DONE.
+ * --together runs COUNT attempts at once in as many threads.
  * stdout: one line each `status`, `error`, `message`, `wall` and `cpu` (seconds), `beats`.
  */
 #include <dlfcn.h>
@@ -20,7 +21,12 @@
 enum { MOST = 512, CLAIMS = 8 };
 
 struct millrace_attempt {
-  struct { char name[128]; uint32_t type; size_t length; void *bytes; } inputs[MOST];
+  struct {
+    char name[128];
+    uint32_t type;
+    size_t length;
+    void *bytes;
+  } inputs[MOST];
   uint32_t input_count;
   void *claims[CLAIMS];
   uint32_t claim_count;
@@ -32,7 +38,9 @@ struct millrace_attempt {
   millrace_outcome completion;
 };
 
-static struct { const char *key, *value; } settings[MOST];
+static struct {
+  const char *key, *value;
+} settings[MOST];
 static uint32_t setting_count;
 static millrace_attempt *current;
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
@@ -54,7 +62,10 @@ static uint64_t clock_of(clockid_t id) {
   return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-static uint64_t host_now(const millrace_host *host) { (void)host; return clock_of(CLOCK_MONOTONIC); }
+static uint64_t host_now(const millrace_host *host) {
+  (void)host;
+  return clock_of(CLOCK_MONOTONIC);
+}
 
 static const char *host_setting(const millrace_host *host, const char *key) {
   (void)host;
@@ -63,13 +74,17 @@ static const char *host_setting(const millrace_host *host, const char *key) {
   return NULL;
 }
 
-static void host_log(const millrace_host *host, uint32_t level, const char *line) { (void)host; fprintf(stderr, "log %u: %s\n", level, line); }
+static void host_log(const millrace_host *host, uint32_t level, const char *line) {
+  (void)host;
+  fprintf(stderr, "log %u: %s\n", level, line);
+}
 static uint32_t host_input_count(const millrace_attempt *a) { return a->input_count; }
 
 static int32_t host_input(const millrace_attempt *a, uint32_t index, millrace_input *input) {
   if (index >= a->input_count) return -1;
   if (input->size < sizeof *input) die("a handler asked for an input without its size");
-  input->payload = (millrace_payload){.offset = index, .length = a->inputs[index].length, .arena = 1, .content_type = a->inputs[index].type};
+  input->payload =
+      (millrace_payload){.offset = index, .length = a->inputs[index].length, .arena = 1, .content_type = a->inputs[index].type};
   input->bytes = a->inputs[index].bytes;
   input->name = a->inputs[index].name;
   return 0;
@@ -92,7 +107,10 @@ static void host_heartbeat(millrace_attempt *a, uint32_t progress) {
   a->beats++;
 }
 
-static millrace_token host_token(millrace_attempt *a) { (void)a; return 7; }
+static millrace_token host_token(millrace_attempt *a) {
+  (void)a;
+  return 7;
+}
 
 static int32_t host_complete_after(const millrace_host *host, millrace_token token, uint64_t delay, const millrace_outcome *outcome) {
   (void)host;
@@ -112,15 +130,34 @@ static int32_t host_complete(const millrace_host *host, millrace_token token, co
   return host_complete_after(host, token, 0, outcome);
 }
 
-static const void *host_extension(const millrace_host *host, const char *id) { (void)host; (void)id; return NULL; }
+static const void *host_extension(const millrace_host *host, const char *id) {
+  (void)host;
+  (void)id;
+  return NULL;
+}
 
-static const millrace_host host = {
-    sizeof(millrace_host), MILLRACE_ABI_VERSION, "plugin-checks", "0", NULL, host_now, host_setting, host_log, host_input_count, host_input,
-    host_claim, host_cancelled, host_heartbeat, host_token, host_complete, host_complete_after, host_extension};
+static const millrace_host host = {sizeof(millrace_host),
+                                   MILLRACE_ABI_VERSION,
+                                   "plugin-checks",
+                                   "0",
+                                   NULL,
+                                   host_now,
+                                   host_setting,
+                                   host_log,
+                                   host_input_count,
+                                   host_input,
+                                   host_claim,
+                                   host_cancelled,
+                                   host_heartbeat,
+                                   host_token,
+                                   host_complete,
+                                   host_complete_after,
+                                   host_extension};
 
 static void read_input(millrace_attempt *a, const char *spec) {
   char name[128], type[16], path[1024];
-  if (a->input_count == MOST || sscanf(spec, "%127[^:]:%15[^:]:%1023[^\n]", name, type, path) != 3) die("--input NAME:TYPE:FILE, not %s", spec);
+  if (a->input_count == MOST || sscanf(spec, "%127[^:]:%15[^:]:%1023[^\n]", name, type, path) != 3)
+    die("--input NAME:TYPE:FILE, not %s", spec);
   FILE *file = fopen(path, "rb");
   if (!file) die("cannot open %s", path);
   fseek(file, 0, SEEK_END);
@@ -149,8 +186,16 @@ static uint32_t run(const millrace_handler *handler, millrace_attempt *a, millra
   outcome->size = sizeof *outcome;
   outcome->message = message;
   outcome->message_capacity = MILLRACE_MESSAGE_BYTES;
-  const millrace_call call = {.size = sizeof call, .attempt_number = 1, .attempt = a, .host = &host, .task_key = "run/task", .task_id = "task", .deadline = a->deadline};
+  const millrace_call call = {.size = sizeof call,
+                              .attempt_number = 1,
+                              .attempt = a,
+                              .host = &host,
+                              .task_key = "run/task",
+                              .task_id = "task",
+                              .deadline = a->deadline};
+  pthread_mutex_lock(&mutex);
   current = a;
+  pthread_mutex_unlock(&mutex);
   uint32_t status = handler->run(handler->context, &call, outcome);
   if (status == MILLRACE_PENDING) {
     pthread_mutex_lock(&mutex);
@@ -167,7 +212,8 @@ static uint32_t run(const millrace_handler *handler, millrace_attempt *a, millra
   }
   if (status != outcome->status) die("the handler returned %u, its outcome says %u", status, outcome->status);
   if (outcome->message_length >= MILLRACE_MESSAGE_BYTES || strlen(message) != outcome->message_length) die("the message's length is wrong");
-  if (status != MILLRACE_DONE && (outcome->error_type[0] == 0 || outcome->message_length == 0)) die("an end with status %u and no reason", status);
+  if (status != MILLRACE_DONE && (outcome->error_type[0] == 0 || outcome->message_length == 0))
+    die("an end with status %u and no reason", status);
   if (status == MILLRACE_DONE && outcome->output.arena != 2) die("DONE without an output");
   return status;
 }
@@ -190,7 +236,8 @@ static void *damage(const void *bytes, size_t length, uint64_t *state, size_t *m
       case 1: copy[at] = (unsigned char)random_next(state); break;
       case 2: copy[at] = random_next(state) % 2 ? 0xFF : 0; break;
       case 3: *made = at; break;
-      default: if (*made - at > 1) memmove(copy + at, copy + at + 1, --*made - at);
+      default:
+        if (*made - at > 1) memmove(copy + at, copy + at + 1, --*made - at);
     }
   }
   void *exact = malloc(*made ? *made : 1);
@@ -219,8 +266,42 @@ static void mutate(const millrace_handler *handler, const millrace_attempt *soun
   printf("mutated %lu: done %lu retry %lu failed %lu\n", count, (unsigned long)ends[0], (unsigned long)ends[2], (unsigned long)ends[3]);
 }
 
+/* One of several attempts at once; the inputs are shared, the claims are its own. */
+struct together {
+  const millrace_handler *handler;
+  millrace_attempt attempt;
+  uint32_t status;
+};
+
+static void *run_one(void *context) {
+  struct together *t = context;
+  char message[MILLRACE_MESSAGE_BYTES] = "";
+  millrace_outcome outcome;
+  t->status = run(t->handler, &t->attempt, &outcome, message);
+  for (uint32_t k = 0; k < t->attempt.claim_count; k++) free(t->attempt.claims[k]);
+  return NULL;
+}
+
+/* Runs the handler in so many threads at once: all must end alike. For handlers that end when they return. */
+static void run_together(const millrace_handler *handler, const millrace_attempt *sound, unsigned count) {
+  struct together *all = calloc(count, sizeof *all);
+  pthread_t *threads = calloc(count, sizeof *threads);
+  for (unsigned i = 0; i < count; i++) {
+    all[i].handler = handler;
+    all[i].attempt = *sound;
+    if (pthread_create(&threads[i], NULL, run_one, &all[i])) die("no thread");
+  }
+  for (unsigned i = 0; i < count; i++) pthread_join(threads[i], NULL);
+  for (unsigned i = 1; i < count; i++)
+    if (all[i].status != all[0].status) die("one ended with %u, another with %u", all[0].status, all[i].status);
+  printf("status %s\nerror \nmessage %u at once\n", all[0].status == MILLRACE_DONE ? "done" : "other", count);
+  free(all);
+  free(threads);
+}
+
 int main(int argc, char **argv) {
   static millrace_attempt attempt;
+  unsigned together = 0;
   const char *output = NULL, *details = NULL, *mutation = NULL;
   char message[MILLRACE_MESSAGE_BYTES] = "";
   millrace_outcome outcome;
@@ -238,6 +319,7 @@ int main(int argc, char **argv) {
     else if (!strcmp(argv[i], "--output")) output = value;
     else if (!strcmp(argv[i], "--details")) details = value;
     else if (!strcmp(argv[i], "--mutate")) mutation = value;
+    else if (!strcmp(argv[i], "--together")) together = (unsigned)atol(value);
     else if (!strcmp(argv[i], "--cancel-after")) attempt.cancel_at = attempt.begin + (uint64_t)atol(value) * 1000000u;
     else if (!strcmp(argv[i], "--deadline")) attempt.deadline = attempt.begin + (uint64_t)atol(value) * 1000000u;
     else die("unknown option %s", argv[i]);
@@ -260,12 +342,15 @@ int main(int argc, char **argv) {
   if (!handler || handler->size != sizeof *handler) die("no handler %s", argv[2]);
   if (mutation) {
     mutate(handler, &attempt, mutation);
+  } else if (together) {
+    run_together(handler, &attempt, together);
   } else {
     static const char *const words[] = {"done", "pending", "retry", "failed", "cancelled"};
     const uint64_t wall = clock_of(CLOCK_MONOTONIC), cpu = clock_of(CLOCK_PROCESS_CPUTIME_ID);
     const uint32_t status = run(handler, &attempt, &outcome, message);
     printf("status %s\nerror %s\nwall %.6f\ncpu %.6f\nbeats %u\nmessage %s\n", words[status % 5], outcome.error_type,
-           (double)(clock_of(CLOCK_MONOTONIC) - wall) / 1e9, (double)(clock_of(CLOCK_PROCESS_CPUTIME_ID) - cpu) / 1e9, attempt.beats, message);
+           (double)(clock_of(CLOCK_MONOTONIC) - wall) / 1e9, (double)(clock_of(CLOCK_PROCESS_CPUTIME_ID) - cpu) / 1e9, attempt.beats,
+           message);
     write_payload(&attempt, &outcome.output, status == MILLRACE_DONE ? output : NULL);
     write_payload(&attempt, &outcome.details, details);
   }

@@ -42,11 +42,63 @@ static int takes_bytes(const char *text, size_t length) {
 static int takes(const char *text) { return takes_bytes(text, strlen(text)); }
 
 static void check_grammar(void) {
-  static const char *const good[] = {"null", " true ", "[]", "{}", "[1,2]", "-0", "0", "1.5e-3", "1E+9", "\"\"", "\"\\u00e9\\ud83d\\ude00\"", "{\"a\":[{\"b\":null}],\"c\":\"d\"}",
-                                     "\"\xC3\xA9\xF0\x9F\x98\x80\"", "[[[]],{}]", "\"\\u0000\"", "\t\r\n[\n]\n"};
-  static const char *const bad[] = {"", " ", "nul", "truefalse", "[", "]", "[1,]", "[,1]", "{,}", "{\"a\"}", "{\"a\":}", "{\"a\":1,}", "{a:1}", "01", "-", "1.", ".5", "1e", "+1", "0x1",
-                                    "\"", "\"\\\"", "\"\\x\"", "\"\\u12\"", "\"\\ud800\"", "\"\\ud800\\u0041\"", "\"\\udc00\"", "\"\n\"", "\"\xFF\"", "\"\xC0\x80\"", "\"\xED\xA0\x80\"",
-                                    "\"\xF4\x90\x80\x80\"", "[1 2]", "1 2", "[1}", "{\"a\":1]", "NaN", "Infinity", "\xEF\xBB\xBF{}", "[\"a\"", "{\"a\":1"};
+  static const char *const good[] = {"null",
+                                     " true ",
+                                     "[]",
+                                     "{}",
+                                     "[1,2]",
+                                     "-0",
+                                     "0",
+                                     "1.5e-3",
+                                     "1E+9",
+                                     "\"\"",
+                                     "\"\\u00e9\\ud83d\\ude00\"",
+                                     "{\"a\":[{\"b\":null}],\"c\":\"d\"}",
+                                     "\"\xC3\xA9\xF0\x9F\x98\x80\"",
+                                     "[[[]],{}]",
+                                     "\"\\u0000\"",
+                                     "\t\r\n[\n]\n"};
+  static const char *const bad[] = {"",
+                                    " ",
+                                    "nul",
+                                    "truefalse",
+                                    "[",
+                                    "]",
+                                    "[1,]",
+                                    "[,1]",
+                                    "{,}",
+                                    "{\"a\"}",
+                                    "{\"a\":}",
+                                    "{\"a\":1,}",
+                                    "{a:1}",
+                                    "01",
+                                    "-",
+                                    "1.",
+                                    ".5",
+                                    "1e",
+                                    "+1",
+                                    "0x1",
+                                    "\"",
+                                    "\"\\\"",
+                                    "\"\\x\"",
+                                    "\"\\u12\"",
+                                    "\"\\ud800\"",
+                                    "\"\\ud800\\u0041\"",
+                                    "\"\\udc00\"",
+                                    "\"\n\"",
+                                    "\"\xFF\"",
+                                    "\"\xC0\x80\"",
+                                    "\"\xED\xA0\x80\"",
+                                    "\"\xF4\x90\x80\x80\"",
+                                    "[1 2]",
+                                    "1 2",
+                                    "[1}",
+                                    "{\"a\":1]",
+                                    "NaN",
+                                    "Infinity",
+                                    "\xEF\xBB\xBF{}",
+                                    "[\"a\"",
+                                    "{\"a\":1"};
   for (size_t i = 0; i < sizeof good / sizeof *good; i++)
     if (!takes(good[i])) failures++, fprintf(stderr, "refused: %s\n", good[i]);
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
@@ -68,7 +120,9 @@ static void check_access(void) {
   int64_t i;
   double x;
   size_t length;
-  const char *text = "{\"min\":-9223372036854775808,\"max\":9223372036854775807,\"over\":9223372036854775808,\"x\":0.1,\"huge\":1e999,\"s\":\"a\\n\\u0000\\\"\\ud83d\\ude00\",\"list\":[1,[2,3],{\"k\":4}]}";
+  const char *text =
+      "{\"min\":-9223372036854775808,\"max\":9223372036854775807,\"over\":9223372036854775808,\"x\":0.1,\"huge\":1e999,\"s\":"
+      "\"a\\n\\u0000\\\"\\ud83d\\ude00\",\"list\":[1,[2,3],{\"k\":4}]}";
   CHECK(json_read(&d, text, strlen(text)) == 0);
   CHECK(json_integer(&d, json_find(&d, 0, "min"), &i) == 0 && i == INT64_MIN);
   CHECK(json_integer(&d, json_find(&d, 0, "max"), &i) == 0 && i == INT64_MAX);
@@ -119,8 +173,9 @@ static void check_writer(uint64_t *state) {
 }
 
 static void check_damage(uint64_t *state, long rounds) {
-  static const char *const seeds[] = {"{\"program\":\"x\",\"arguments\":[\"a\",\"\\u00e9\\ud83d\\ude00\"],\"environment\":{\"A\":\"b\"},\"outputLimit\":12}",
-                                      "[[1,2.5e-3],[true,false,null],{\"a\":{\"b\":[{}]}}]", "{\"chunks\":[[0,10],[10,20]],\"files\":[[\"a\",\"b\"],[]]}"};
+  static const char *const seeds[] = {
+      "{\"program\":\"x\",\"arguments\":[\"a\",\"\\u00e9\\ud83d\\ude00\"],\"environment\":{\"A\":\"b\"},\"outputLimit\":12}",
+      "[[1,2.5e-3],[true,false,null],{\"a\":{\"b\":[{}]}}]", "{\"chunks\":[[0,10],[10,20]],\"files\":[[\"a\",\"b\"],[]]}"};
   for (long round = 0; round < rounds; round++) {
     char text[256];
     const char *seed = seeds[round % 3];
@@ -132,8 +187,11 @@ static void check_damage(uint64_t *state, long rounds) {
       switch (*state >> 33 & 3) {
         case 0: text[at] = (char)(*state >> 16); break;
         case 1: text[at] = "{}[]\",:\\u0e-"[(*state >> 20) % 12]; break;
-        case 2: if (length > 2) memmove(text + at, text + at + 1, --length - at); break;
-        default: if (length > 2) length = at ? at : 1;
+        case 2:
+          if (length > 2) memmove(text + at, text + at + 1, --length - at);
+          break;
+        default:
+          if (length > 2) length = at ? at : 1;
       }
     }
     (void)takes_bytes(text, length);

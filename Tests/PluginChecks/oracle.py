@@ -70,7 +70,9 @@ def packages(content):
         "installedSizeKiB": sum(size.values()),
         "sections": dict(sections),
         "largest": [{"package": show(k[0]), "installedSizeKiB": v} for k, v in sorted(size.items(), key=lambda kv: (-kv[1], kv[0]))[:TOP]],
-        "mostDependedUpon": [{"package": show(k), "dependents": v} for k, v in sorted(dependents.items(), key=lambda kv: (-kv[1], kv[0]))[:TOP]],
+        "mostDependedUpon": [
+            {"package": show(k), "dependents": v} for k, v in sorted(dependents.items(), key=lambda kv: (-kv[1], kv[0]))[:TOP]
+        ],
     }
 
 
@@ -83,7 +85,23 @@ def files(info, root=""):
         for i in range(0, len(lines) - 2, 3):
             diverted[lines[i]] = (lines[i + 1], lines[i + 2])
     real = lambda path, package: diverted[path][0] if path in diverted and diverted[path][1] != package else path
-    found = Counter({k: 0 for k in ("paths", "pathsMissing", "bytesOnDisk", "filesListed", "filesChecked", "filesAltered", "filesMissing", "filesUnreadable", "linesMalformed", "bytesChecked")})
+    found = Counter(
+        {
+            k: 0
+            for k in (
+                "paths",
+                "pathsMissing",
+                "bytesOnDisk",
+                "filesListed",
+                "filesChecked",
+                "filesAltered",
+                "filesMissing",
+                "filesUnreadable",
+                "linesMalformed",
+                "bytesChecked",
+            )
+        }
+    )
     altered = []
     for name in os.listdir(info):
         stem, extension = os.path.splitext(name)

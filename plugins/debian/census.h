@@ -19,20 +19,20 @@
 
 #pragma GCC visibility push(hidden)
 
-#define CENSUS_STATUS_BYTES (1ull << 30)    /* of a status file */
-#define CENSUS_LIST_BYTES (64ull << 20)     /* of one .list or .md5sums file, and of the diversions */
-#define CENSUS_FILE_BYTES (4ull << 30)      /* of one file whose MD5 sum is checked; larger ones count as unreadable */
-#define CENSUS_CHUNKS 256                   /* most chunks of either kind */
-#define CENSUS_ENTRIES 200000               /* most packages of an info directory */
-#define CENSUS_PATH_BYTES 4096              /* with the NUL */
-#define CENSUS_NAME_BYTES 4096              /* of a package's name, architecture or section; the rest is cut off */
+#define CENSUS_STATUS_BYTES (1ull << 30)             /* of a status file */
+#define CENSUS_LIST_BYTES (64ull << 20)              /* of one .list or .md5sums file, and of the diversions */
+#define CENSUS_FILE_BYTES (4ull << 30)               /* of one file whose MD5 sum is checked; larger ones count as unreadable */
+#define CENSUS_CHUNKS 256                            /* most chunks of either kind */
+#define CENSUS_ENTRIES 200000                        /* most packages of an info directory */
+#define CENSUS_PATH_BYTES 4096                       /* with the NUL */
+#define CENSUS_NAME_BYTES 4096                       /* of a package's name, architecture or section; the rest is cut off */
 #define CENSUS_SECTION_BYTES (3 * CENSUS_NAME_BYTES) /* each byte may become U+FFFD */
-#define CENSUS_DEPENDENCIES 65536           /* names in one package's dependencies */
-#define CENSUS_PACKAGE_KIB (1ll << 36)      /* 64 TiB: a larger Installed-Size is no size and counts as 0 */
-#define CENSUS_TOP 15                       /* rows of `largest` and `mostDependedUpon` */
-#define CENSUS_ALTERED 100                  /* paths of altered files that are listed */
-#define CENSUS_PERMILLE 1000                /* of files whose sums are checked: all of them */
-#define CENSUS_UNKNOWN "unknown"            /* the section of a package that names none */
+#define CENSUS_DEPENDENCIES 65536                    /* names in one package's dependencies */
+#define CENSUS_PACKAGE_KIB (1ll << 36)               /* 64 TiB: a larger Installed-Size is no size and counts as 0 */
+#define CENSUS_TOP 15                                /* rows of `largest` and `mostDependedUpon` */
+#define CENSUS_ALTERED 100                           /* paths of altered files that are listed */
+#define CENSUS_PERMILLE 1000                         /* of files whose sums are checked: all of them */
+#define CENSUS_UNKNOWN "unknown"                     /* the section of a package that names none */
 
 /* Bytes of somebody else. */
 typedef struct text {
@@ -78,8 +78,8 @@ typedef struct plan {
   char *info; /* "" : none beside the status file */
   char *root; /* "" or the directory that stands for / */
   identity id;
-  int64_t sample;      /* per mille of files whose sums are checked */
-  uint32_t chunks;     /* node: [[begin, end], ...] */
+  int64_t sample;       /* per mille of files whose sums are checked */
+  uint32_t chunks;      /* node: [[begin, end], ...] */
   uint32_t file_chunks; /* node: [[stem, ...], ...] */
 } plan;
 uint32_t plan_read(const millrace_call *call, millrace_outcome *outcome, uint32_t index, plan *p);
@@ -92,7 +92,9 @@ uint32_t plan_changed(millrace_outcome *outcome, const char *path);
 uint32_t plan_unreadable(millrace_outcome *outcome, const char *path, int reason, uint64_t most);
 
 /* diversions.c: where dpkg put files that another package diverts. */
-typedef struct diversion { text from, to, by; } diversion;
+typedef struct diversion {
+  text from, to, by;
+} diversion;
 typedef struct diversions {
   char *bytes;
   diversion *rows; /* by `from` */

@@ -4,20 +4,23 @@
  */
 #include "census.h"
 
-#define COMPARE_INPUTS 8u   /* results that are compared with the single pass */
-#define COMPARE_SHOWN 200   /* bytes of a value in the message */
+#define COMPARE_INPUTS 8u /* results that are compared with the single pass */
+#define COMPARE_SHOWN 200 /* bytes of a value in the message */
 #define COMPARE_MESSAGE 3072u
 
-static void put_difference(char *to, size_t capacity, const json_document *single, uint32_t name, const char *raw, size_t length, const char *other, size_t other_length) {
+static void put_difference(char *to, size_t capacity, const json_document *single, uint32_t name, const char *raw, size_t length,
+                           const char *other, size_t other_length) {
   const size_t used = strlen(to);
   size_t name_length;
   const char *name_text = json_raw(single, name, &name_length);
-  (void)snprintf(to + used, capacity - used, "; %.*s: %.*s in parallel, %.*s in one thread", (int)(name_length < 64 ? name_length : 64), name_text,
-                 (int)(other_length < COMPARE_SHOWN ? other_length : COMPARE_SHOWN), other, (int)(length < COMPARE_SHOWN ? length : COMPARE_SHOWN), raw);
+  (void)snprintf(to + used, capacity - used, "; %.*s: %.*s in parallel, %.*s in one thread", (int)(name_length < 64 ? name_length : 64),
+                 name_text, (int)(other_length < COMPARE_SHOWN ? other_length : COMPARE_SHOWN), other,
+                 (int)(length < COMPARE_SHOWN ? length : COMPARE_SHOWN), raw);
 }
 
 /* Compares each member of `single` with the member of that name in `others`: both write their values in the same order. */
-static uint32_t compare(const json_document *single, const json_document *others, uint32_t count, json_writer *w, millrace_outcome *outcome) {
+static uint32_t compare(const json_document *single, const json_document *others, uint32_t count, json_writer *w,
+                        millrace_outcome *outcome) {
   char differences[COMPARE_MESSAGE] = "";
   int different = 0;
   json_open(w, "{");
@@ -35,7 +38,8 @@ static uint32_t compare(const json_document *single, const json_document *others
       if ((found = json_find(&others[i], 0, wanted)) != 0) other = json_raw(&others[i], found, &other_length);
     if (other_length != length || memcmp(raw, other, length) != 0) {
       different = 1;
-      put_difference(differences, sizeof differences, single, name, raw, length, other_length ? other : "nothing", other_length ? other_length : 7);
+      put_difference(differences, sizeof differences, single, name, raw, length, other_length ? other : "nothing",
+                     other_length ? other_length : 7);
     }
     json_put_raw(w, name_raw - 1, name_length + 2); /* with its quotes */
     name = json_next(single, 0, value);
@@ -44,7 +48,8 @@ static uint32_t compare(const json_document *single, const json_document *others
   json_close(w, "}");
   if (!different) return MILLRACE_DONE;
   return outcome_end(outcome, MILLRACE_FAILED, "totals-differ",
-                     "the parallel census and the single-threaded one differ%s. If packages or files changed while it ran, run it again; else report this as a fault",
+                     "the parallel census and the single-threaded one differ%s. If packages or files changed while it ran, run it again; "
+                     "else report this as a fault",
                      differences);
 }
 
@@ -54,7 +59,8 @@ uint32_t census_compare(void *context, const millrace_call *call, millrace_outco
   uint32_t count = 0, status = MILLRACE_DONE;
   (void)context;
   if (inputs < 3 || inputs - 2 > COMPARE_INPUTS)
-    return outcome_end(outcome, MILLRACE_FAILED, "bad-input", "debian/compare needs 2 to %u dependencies, the last of them the debian/single task", COMPARE_INPUTS + 1);
+    return outcome_end(outcome, MILLRACE_FAILED, "bad-input",
+                       "debian/compare needs 2 to %u dependencies, the last of them the debian/single task", COMPARE_INPUTS + 1);
   for (; count < inputs - 1 && status == MILLRACE_DONE; count++) {
     status = outcome_read_object(call, outcome, count + 1, NULL, &read[count]);
     if (status != MILLRACE_DONE) break;

@@ -3,7 +3,9 @@
 
 #include "census.h"
 
-static int order_rows(const void *left, const void *right) { return text_order(((const diversion *)left)->from, ((const diversion *)right)->from); }
+static int order_rows(const void *left, const void *right) {
+  return text_order(((const diversion *)left)->from, ((const diversion *)right)->from);
+}
 
 static text next_line(const char **at, const char *end) {
   const char *begin = *at, *stop = begin < end ? memchr(begin, '\n', (size_t)(end - begin)) : NULL;

@@ -134,8 +134,10 @@ static uint32_t take_packages(survey *s, millrace_outcome *outcome, uint32_t ste
   const uint32_t count = json_count(d, stems);
   for (uint32_t i = json_first(d, stems); i; i = json_next(d, stems, i), done++) {
     char *stem = json_text(d, i);
-    if (stem == NULL) return outcome_end(outcome, MILLRACE_FAILED, "bad-input", "the plan's `files` hold something that is no package's name");
-    const int failed = take_lines(s, stem, "list", path, take_path) || (s->plan->sample > 0 && take_lines(s, stem, "md5sums", path, take_sum));
+    if (stem == NULL)
+      return outcome_end(outcome, MILLRACE_FAILED, "bad-input", "the plan's `files` hold something that is no package's name");
+    const int failed =
+        take_lines(s, stem, "list", path, take_path) || (s->plan->sample > 0 && take_lines(s, stem, "md5sums", path, take_sum));
     const int reason = errno;
     free(stem);
     if (failed) return plan_unreadable(outcome, path, reason, CENSUS_LIST_BYTES);
@@ -157,10 +159,11 @@ uint32_t census_files(void *context, const millrace_call *call, millrace_outcome
   survey s = {.call = call, .plan = &p};
   const uint32_t stems = plan_item(&p, p.file_chunks, chunk);
   if (stems == 0 || p.d.nodes[stems].type != JSON_ARRAY)
-    status = outcome_end(outcome, MILLRACE_FAILED, "bad-input", "file chunk %lld is not in the plan: debian/split made %u (`fileChunks`)", (long long)chunk,
-                         json_count(&p.d, p.file_chunks));
+    status = outcome_end(outcome, MILLRACE_FAILED, "bad-input", "file chunk %lld is not in the plan: debian/split made %u (`fileChunks`)",
+                         (long long)chunk, json_count(&p.d, p.file_chunks));
   else if (p.sample > 0 && (s.md5 = md5_new()) == NULL) status = md5_refused(outcome);
-  else if (p.info[0] && diversions_load(p.info, &s.diversions)) status = plan_unreadable(outcome, "dpkg's diversions file", errno, CENSUS_LIST_BYTES);
+  else if (p.info[0] && diversions_load(p.info, &s.diversions))
+    status = plan_unreadable(outcome, "dpkg's diversions file", errno, CENSUS_LIST_BYTES);
   else if (p.info[0]) status = take_packages(&s, outcome, stems);
   if (status == MILLRACE_DONE) {
     json_writer w = outcome_writer();

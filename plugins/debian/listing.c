@@ -5,7 +5,8 @@
 
 #include "split.h"
 
-#define COST_OF_LIST_BYTE 28u /* asking for one path costs as much as summing 1.4 KB, and a path has some 50 bytes */
+#define COST_OF_PATH_BYTE 28u /* asking for a path costs as much as summing 1.4 KB, and a line of a .list file has some 50 bytes */
+#define COST_OF_SUM_BYTE 200u /* opening a file costs as much as summing 19 KB, and a line of a .md5sums file has some 95 bytes */
 
 /* The length of a name's stem if it ends in `.list` or `.md5sums` and could be a package's, else 0. */
 static size_t stem_length(const char *name) {
@@ -15,7 +16,7 @@ static size_t stem_length(const char *name) {
   return strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-.:~_") >= length ? length : 0;
 }
 
-static int push(listing *l, const char *name, size_t length, uint64_t bytes) {
+static int push(listing *l, const char *name, size_t length, uint64_t cost) {
   if (l->count == 2 * (size_t)CENSUS_ENTRIES) {
     errno = EFBIG;
     return -1;
@@ -29,7 +30,7 @@ static int push(listing *l, const char *name, size_t length, uint64_t bytes) {
   }
   char *stem = strndup(name, length);
   if (stem == NULL) return -1;
-  l->rows[l->count++] = (entry){stem, bytes * COST_OF_LIST_BYTE, 0};
+  l->rows[l->count++] = (entry){stem, cost, 0};
   return 0;
 }
 
@@ -47,6 +48,7 @@ static void join(listing *l, const ranges *r, int64_t permille) {
   if (l->count) qsort(l->rows, l->count, sizeof *l->rows, order_stems);
   for (size_t i = 0; i < l->count; i++) {
     if (kept && strcmp(l->rows[kept - 1].stem, l->rows[i].stem) == 0) {
+      l->rows[kept - 1].cost += l->rows[i].cost;
       free(l->rows[i].stem);
       continue;
     }
@@ -66,12 +68,12 @@ int listing_read(const char *info, const ranges *r, int64_t permille, listing *l
   for (struct dirent *e; errno = 0, (e = readdir(directory)) != NULL;) {
     struct stat s;
     const size_t length = stem_length(e->d_name);
-    if (length == 0) {
-      l->ignored++;
-      continue;
-    }
+    if (length == 0) continue;
     if (fstatat(dirfd(directory), e->d_name, &s, 0) != 0 || !S_ISREG(s.st_mode)) continue; /* gone, or not a file */
-    if (push(l, e->d_name, length, (uint64_t)s.st_size)) {
+    const uint64_t size = (uint64_t)s.st_size < CENSUS_LIST_BYTES ? (uint64_t)s.st_size : CENSUS_LIST_BYTES;
+    const uint64_t cost =
+        strcmp(e->d_name + length, ".list") == 0 ? COST_OF_PATH_BYTE : COST_OF_SUM_BYTE * (uint64_t)permille / CENSUS_PERMILLE;
+    if (push(l, e->d_name, length, size * cost)) {
       reason = errno ? errno : ENOMEM;
       break;
     }

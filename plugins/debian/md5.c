@@ -33,8 +33,9 @@ void md5_free(md5 *m) {
 }
 
 uint32_t md5_refused(millrace_outcome *outcome) {
-  return outcome_end(outcome, MILLRACE_FAILED, "no-md5",
-                     "libcrypto gives no MD5, as where only FIPS algorithms are allowed: run the census with `--param sampleMiB=0`, which checks no sums");
+  return outcome_end(
+      outcome, MILLRACE_FAILED, "no-md5",
+      "libcrypto gives no MD5, as where only FIPS algorithms are allowed: run the census with `--param sampleMiB=0`, which checks no sums");
 }
 
 int md5_in_sample(text path, int64_t permille) {

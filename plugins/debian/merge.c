@@ -22,7 +22,6 @@ typedef struct records {
   size_t name_count;
 } records;
 
-
 static int order_records(const void *left, const void *right) {
   const record *l = left, *r = right;
   int order = text_order(l->name, r->name);
@@ -59,7 +58,8 @@ static record read_record(wire_reader *r, uint64_t position) {
 }
 
 /* Reads one chunk's output. `seen` has a byte for each chunk; `bytes` and `chunks` must agree among all. */
-static uint32_t read_chunk(const millrace_input *input, records *all, unsigned char *seen, uint64_t *chunks, uint64_t *bytes, millrace_outcome *outcome) {
+static uint32_t read_chunk(const millrace_input *input, records *all, unsigned char *seen, uint64_t *chunks, uint64_t *bytes,
+                           millrace_outcome *outcome) {
   wire_reader r = wire_begin(input->bytes, input->payload.length, WIRE_CHUNK);
   const uint64_t chunk = wire_number(&r), of = wire_number(&r), file = wire_number(&r), packages = wire_number(&r);
   const int first = *chunks == 0;
@@ -68,14 +68,17 @@ static uint32_t read_chunk(const millrace_input *input, records *all, unsigned c
     *bytes = file;
   }
   if (r.failed || of == 0 || of > CENSUS_CHUNKS || chunk >= of || of != *chunks || file != *bytes || seen[chunk])
-    return outcome_end(outcome, MILLRACE_FAILED, "bad-input", "the input from %.128s is not a chunk of the same plan, or a chunk given twice: depend once on each debian/parse task",
-                       input->name);
+    return outcome_end(
+        outcome, MILLRACE_FAILED, "bad-input",
+        "the input from %.128s is not a chunk of the same plan, or a chunk given twice: depend once on each debian/parse task",
+        input->name);
   seen[chunk] = 1;
   for (uint64_t i = 0; i < packages && !r.failed; i++) {
     const record made = read_record(&r, chunk << 40 | i);
     if (!r.failed && push(all, &made)) return outcome_no_memory(outcome);
   }
-  if (r.failed || r.at != r.end) return outcome_end(outcome, MILLRACE_FAILED, "bad-input", "the input from %.128s is damaged: run debian/parse again", input->name);
+  if (r.failed || r.at != r.end)
+    return outcome_end(outcome, MILLRACE_FAILED, "bad-input", "the input from %.128s is damaged: run debian/parse again", input->name);
   return MILLRACE_DONE;
 }
 
@@ -91,8 +94,8 @@ static uint32_t read_chunks(const millrace_call *call, millrace_outcome *outcome
     if (status != MILLRACE_DONE) return status;
   }
   if (chunks == 0 || inputs - 1 != chunks)
-    return outcome_end(outcome, MILLRACE_FAILED, "missing-chunk", "%u of %llu chunks came: depend on a debian/parse task for each", inputs ? inputs - 1 : 0,
-                       (unsigned long long)chunks);
+    return outcome_end(outcome, MILLRACE_FAILED, "missing-chunk", "%u of %llu chunks came: depend on a debian/parse task for each",
+                       inputs ? inputs - 1 : 0, (unsigned long long)chunks);
   return MILLRACE_DONE;
 }
 
@@ -158,7 +161,8 @@ uint32_t census_merge_packages(void *context, const millrace_call *call, millrac
   json_writer w = outcome_writer();
   (void)context;
   uint32_t status = read_chunks(call, outcome, &all);
-  if (status == MILLRACE_DONE && (resolve(&all) || put_merged(&w, &all) || w.failed == JSON_WRITE_NO_MEMORY)) status = outcome_no_memory(outcome);
+  if (status == MILLRACE_DONE && (resolve(&all) || put_merged(&w, &all) || w.failed == JSON_WRITE_NO_MEMORY))
+    status = outcome_no_memory(outcome);
   if (status == MILLRACE_DONE && w.failed) status = outcome_too_large(outcome, "the database has too many packages for one census");
   if (status == MILLRACE_DONE) status = outcome_done(call, outcome, w.bytes, w.length, MILLRACE_BYTES);
   free(w.bytes);

@@ -1,7 +1,10 @@
 /* `debian/merge-files`: the counts of all chunks of files as one. Inputs 1.. are the outputs of debian/files, in any order. */
 #include "census.h"
 
-static const struct { const char *name; size_t offset; } members[] = {
+static const struct {
+  const char *name;
+  size_t offset;
+} members[] = {
     {"paths", offsetof(file_counts, paths)},
     {"pathsMissing", offsetof(file_counts, paths_missing)},
     {"bytesOnDisk", offsetof(file_counts, bytes_on_disk)},
@@ -78,12 +81,13 @@ uint32_t census_merge_files(void *context, const millrace_call *call, millrace_o
     status = outcome_read_object(call, outcome, i, NULL, &d);
     if (status != MILLRACE_DONE) break;
     if (take_number(&d, seen, &chunks) || add(&sum, &d) || take_altered(altered, &altered_count, &d))
-      status = outcome_end(outcome, MILLRACE_FAILED, "bad-input", "input %u is not the output of a debian/files task of this plan, or came twice: depend once on each", i);
+      status = outcome_end(outcome, MILLRACE_FAILED, "bad-input",
+                           "input %u is not the output of a debian/files task of this plan, or came twice: depend once on each", i);
     json_free(&d);
   }
   if (status == MILLRACE_DONE && (chunks == 0 || inputs - 1 != chunks))
-    status = outcome_end(outcome, MILLRACE_FAILED, "missing-chunk", "%u of %lld file chunks came: depend on a debian/files task for each", inputs ? inputs - 1 : 0,
-                         (long long)chunks);
+    status = outcome_end(outcome, MILLRACE_FAILED, "missing-chunk", "%u of %lld file chunks came: depend on a debian/files task for each",
+                         inputs ? inputs - 1 : 0, (long long)chunks);
   if (status == MILLRACE_DONE) {
     if (altered_count) qsort(altered, altered_count, sizeof *altered, order_texts);
     json_writer w = outcome_writer();

@@ -74,7 +74,8 @@ static uint64_t put_packages(const millrace_call *call, json_writer *w, const ch
   return packages;
 }
 
-static uint32_t finish(const millrace_call *call, millrace_outcome *outcome, const plan *p, int64_t chunk, json_writer *body, uint64_t packages) {
+static uint32_t finish(const millrace_call *call, millrace_outcome *outcome, const plan *p, int64_t chunk, json_writer *body,
+                       uint64_t packages) {
   json_writer w = outcome_writer();
   json_bytes(&w, WIRE_CHUNK, 4);
   wire_put_number(&w, (uint64_t)chunk);
@@ -114,8 +115,8 @@ uint32_t census_parse(void *context, const millrace_call *call, millrace_outcome
   if (status != MILLRACE_DONE) return status;
   json_writer body = outcome_writer();
   if (chunk_range(&p, chunk, &begin, &end)) {
-    status = outcome_end(outcome, MILLRACE_FAILED, "bad-input", "chunk %lld is not in the plan: debian/split made %u chunks", (long long)chunk,
-                         json_count(&p.d, p.chunks));
+    status = outcome_end(outcome, MILLRACE_FAILED, "bad-input", "chunk %lld is not in the plan: debian/split made %u chunks",
+                         (long long)chunk, json_count(&p.d, p.chunks));
   } else if (load_file(p.status, (uint64_t)begin, (size_t)(end - begin), CENSUS_STATUS_BYTES, &bytes, &length, &id)) {
     status = plan_unreadable(outcome, p.status, errno, CENSUS_STATUS_BYTES);
   } else if (id.bytes != p.id.bytes || id.modified != p.id.modified || id.inode != p.id.inode) {
@@ -125,8 +126,9 @@ uint32_t census_parse(void *context, const millrace_call *call, millrace_outcome
     if (cancelled) status = outcome_cancelled(outcome);
     else if (n.no_memory) status = outcome_no_memory(outcome);
     else if (n.too_many)
-      status = outcome_end(outcome, MILLRACE_FAILED, "too-large", "a package in chunk %lld names more than %d dependencies: is %.1024s a dpkg status file?",
-                           (long long)chunk, CENSUS_DEPENDENCIES, p.status);
+      status = outcome_end(outcome, MILLRACE_FAILED, "too-large",
+                           "a package in chunk %lld names more than %d dependencies: is %.1024s a dpkg status file?", (long long)chunk,
+                           CENSUS_DEPENDENCIES, p.status);
     else status = finish(call, outcome, &p, chunk, &body, packages);
   }
   free(body.bytes);

@@ -33,13 +33,15 @@ uint32_t plan_read(const millrace_call *call, millrace_outcome *outcome, uint32_
   p->status = member_text(p, "status");
   p->info = member_text(p, "info");
   p->root = member_text(p, "root");
-  p->id = (identity){member_integer(p, "bytes", (int64_t)CENSUS_STATUS_BYTES), member_integer(p, "modified", INT64_MAX), member_integer(p, "inode", INT64_MAX)};
+  p->id = (identity){member_integer(p, "bytes", (int64_t)CENSUS_STATUS_BYTES), member_integer(p, "modified", INT64_MAX),
+                     member_integer(p, "inode", INT64_MAX)};
   p->sample = member_integer(p, "sample", CENSUS_PERMILLE);
   p->chunks = member_array(p, "chunks");
   p->file_chunks = member_array(p, "files");
   if (p->status && p->info && p->root && p->id.bytes >= 0 && p->sample >= 0 && p->chunks && p->file_chunks) return MILLRACE_DONE;
   plan_free(p);
-  return outcome_end(outcome, MILLRACE_FAILED, "bad-input", "input %u is not the output of debian/split: name that task as the dependency", index);
+  return outcome_end(outcome, MILLRACE_FAILED, "bad-input", "input %u is not the output of debian/split: name that task as the dependency",
+                     index);
 }
 
 uint32_t plan_item(const plan *p, uint32_t array, int64_t index) {
@@ -61,25 +63,22 @@ uint32_t plan_chunk(const millrace_call *call, millrace_outcome *outcome, int64_
 }
 
 uint32_t plan_changed(millrace_outcome *outcome, const char *path) {
-  return outcome_end(outcome, MILLRACE_FAILED, "changed", "%.1024s changed while it was read: wait until no package is being installed, and run again", path);
+  return outcome_end(outcome, MILLRACE_FAILED, "changed",
+                     "%.1024s changed while it was read: wait until no package is being installed, and run again", path);
 }
 
 uint32_t plan_unreadable(millrace_outcome *outcome, const char *path, int reason, uint64_t most) {
   switch (reason) {
-    case ENOMEM:
-      return outcome_no_memory(outcome);
-    case ESTALE:
-      return plan_changed(outcome, path);
+    case ENOMEM: return outcome_no_memory(outcome);
+    case ESTALE: return plan_changed(outcome, path);
     case EFBIG:
-      return outcome_end(outcome, MILLRACE_FAILED, "too-large", "%.1024s is larger than %llu MiB, the most that is read: is it the right file?", path,
+      return outcome_end(outcome, MILLRACE_FAILED, "too-large",
+                         "%.1024s is larger than %llu MiB, the most that is read: is it the right file?", path,
                          (unsigned long long)(most >> 20));
-    case EINVAL:
-      return outcome_end(outcome, MILLRACE_FAILED, "unreadable", "%.1024s is not a regular file: name a file", path);
+    case EINVAL: return outcome_end(outcome, MILLRACE_FAILED, "unreadable", "%.1024s is not a regular file: name a file", path);
     case EIO:
     case EMFILE:
-    case ENFILE:
-      return outcome_end(outcome, MILLRACE_RETRY, "unreadable", "%.1024s cannot be read: %s", path, strerrordesc_np(reason));
-    default:
-      return outcome_end(outcome, MILLRACE_FAILED, "unreadable", "%.1024s cannot be read: %s", path, strerrordesc_np(reason));
+    case ENFILE: return outcome_end(outcome, MILLRACE_RETRY, "unreadable", "%.1024s cannot be read: %s", path, strerrordesc_np(reason));
+    default: return outcome_end(outcome, MILLRACE_FAILED, "unreadable", "%.1024s cannot be read: %s", path, strerrordesc_np(reason));
   }
 }

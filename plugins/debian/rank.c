@@ -79,13 +79,15 @@ static void put_ranks(json_writer *w, wire_reader *r) {
 uint32_t census_rank(void *context, const millrace_call *call, millrace_outcome *outcome) {
   millrace_input input;
   (void)context;
-  if (wire_input(call, 1, &input)) return outcome_end(outcome, MILLRACE_FAILED, "bad-input", "input 1 is missing: depend on the debian/merge-packages task");
+  if (wire_input(call, 1, &input))
+    return outcome_end(outcome, MILLRACE_FAILED, "bad-input", "input 1 is missing: depend on the debian/merge-packages task");
   json_writer w = outcome_writer();
   wire_reader r = wire_begin(input.bytes, input.payload.length, WIRE_MERGED);
   put_ranks(&w, &r);
   if (r.failed || r.at != r.end) {
     free(w.bytes);
-    return outcome_end(outcome, MILLRACE_FAILED, "bad-input", "the input from %.128s is not the output of debian/merge-packages, or damaged", input.name);
+    return outcome_end(outcome, MILLRACE_FAILED, "bad-input",
+                       "the input from %.128s is not the output of debian/merge-packages, or damaged", input.name);
   }
   return outcome_done_json(call, outcome, &w, "the database names too many sections");
 }

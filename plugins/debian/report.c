@@ -7,10 +7,28 @@
 #define REPORT_INPUTS 16u
 
 /* In the order of the report: required ones first. */
-static const struct { const char *name; int required; } members[] = {
-    {"packages", 1}, {"installedSizeKiB", 1}, {"sections", 1}, {"largest", 1}, {"mostDependedUpon", 1}, {"filesChecked", 1}, {"filesAltered", 1},
-    {"filesListed", 0}, {"filesMissing", 0}, {"filesUnreadable", 0}, {"bytesChecked", 0}, {"paths", 0}, {"pathsMissing", 0}, {"bytesOnDisk", 0},
-    {"linesMalformed", 0}, {"altered", 0}, {"status", 0}, {"sample", 0}, {"note", 0}};
+static const struct {
+  const char *name;
+  int required;
+} members[] = {{"packages", 1},
+               {"installedSizeKiB", 1},
+               {"sections", 1},
+               {"largest", 1},
+               {"mostDependedUpon", 1},
+               {"filesChecked", 1},
+               {"filesAltered", 1},
+               {"filesListed", 0},
+               {"filesMissing", 0},
+               {"filesUnreadable", 0},
+               {"bytesChecked", 0},
+               {"paths", 0},
+               {"pathsMissing", 0},
+               {"bytesOnDisk", 0},
+               {"linesMalformed", 0},
+               {"altered", 0},
+               {"status", 0},
+               {"sample", 0},
+               {"note", 0}};
 
 /* The member of that name in the first document that has it; `in` takes which. 0: none. */
 static uint32_t find(const json_document *read, uint32_t count, const char *name, uint32_t *in) {
@@ -62,7 +80,8 @@ uint32_t census_report(void *context, const millrace_call *call, millrace_outcom
   uint32_t count = 0, status = MILLRACE_DONE;
   (void)context;
   if (inputs < 2 || inputs - 1 > REPORT_INPUTS)
-    return outcome_end(outcome, MILLRACE_FAILED, "bad-input", "debian/report needs 1 to %u dependencies: debian/rank and debian/merge-files at least", REPORT_INPUTS);
+    return outcome_end(outcome, MILLRACE_FAILED, "bad-input",
+                       "debian/report needs 1 to %u dependencies: debian/rank and debian/merge-files at least", REPORT_INPUTS);
   for (; count < inputs - 1; count++) {
     status = outcome_read_object(call, outcome, count + 1, NULL, &read[count]);
     if (status != MILLRACE_DONE) break;
@@ -71,7 +90,9 @@ uint32_t census_report(void *context, const millrace_call *call, millrace_outcom
     json_writer w = outcome_writer();
     const char *missing = put_report(&w, read, count);
     if (missing == NULL) status = outcome_done_json(call, outcome, &w, "the database names too many sections");
-    else status = outcome_end(outcome, MILLRACE_FAILED, "bad-input", "no input has `%s`: debian/report needs debian/rank and debian/merge-files among its dependencies", missing);
+    else
+      status = outcome_end(outcome, MILLRACE_FAILED, "bad-input",
+                           "no input has `%s`: debian/report needs debian/rank and debian/merge-files among its dependencies", missing);
     free(w.bytes);
   }
   while (count > 0) json_free(&read[--count]);

@@ -13,8 +13,8 @@ static uint32_t refuse(millrace_outcome *outcome, int ended, const plan *p, cons
     case SINGLE_NO_MD5: return md5_refused(outcome);
     case SINGLE_UNREADABLE: return plan_unreadable(outcome, path, reason, CENSUS_LIST_BYTES);
     case SINGLE_TOO_MANY:
-      return outcome_end(outcome, MILLRACE_FAILED, "too-large", "a package names more than %d dependencies: is %.1024s a dpkg status file?", CENSUS_DEPENDENCIES,
-                         p->status);
+      return outcome_end(outcome, MILLRACE_FAILED, "too-large", "a package names more than %d dependencies: is %.1024s a dpkg status file?",
+                         CENSUS_DEPENDENCIES, p->status);
     default: return outcome_no_memory(outcome);
   }
 }

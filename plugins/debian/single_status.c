@@ -41,7 +41,9 @@ static int by_package(const void *left, const void *right) {
   return order ? order : text_order(l->architecture, r->architecture);
 }
 
-static int by_name(const void *left, const void *right) { return text_order(((const counter *)left)->name, ((const counter *)right)->name); }
+static int by_name(const void *left, const void *right) {
+  return text_order(((const counter *)left)->name, ((const counter *)right)->name);
+}
 
 /* Finds or adds a copy of `key`, `size` bytes long. NULL: out of memory. */
 static void *find_or_add(void **tree, const void *key, size_t size, int (*order)(const void *, const void *), int *added) {
@@ -91,8 +93,15 @@ static int64_t number(text value) {
 
 /* Sets the field a line begins; returns where a folded line may lengthen it, or NULL. */
 static text *set_field(package *p, text name, text value) {
-  const struct { const char *name; text *value; int folds; } fields[] = {
-      {"package", &p->name, 0}, {"architecture", &p->architecture, 0}, {"section", &p->section, 0}, {"depends", &p->depends, 1}, {"pre-depends", &p->pre_depends, 1}};
+  const struct {
+    const char *name;
+    text *value;
+    int folds;
+  } fields[] = {{"package", &p->name, 0},
+                {"architecture", &p->architecture, 0},
+                {"section", &p->section, 0},
+                {"depends", &p->depends, 1},
+                {"pre-depends", &p->pre_depends, 1}};
   for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
     if (name.length != strlen(fields[i].name) || strncasecmp(name.bytes, fields[i].name, name.length) != 0) continue;
     *fields[i].value = fields[i].folds ? value : shortened(value);

@@ -26,17 +26,16 @@ int64_t ranges_kib(const ranges *r, const char *stem);
 
 /* listing.c: the packages of an info directory. */
 typedef struct entry {
-  char *stem; /* owned */
+  char *stem;    /* owned */
   uint64_t cost; /* bytes of reading it stands for */
   uint32_t chunk;
 } entry;
 typedef struct listing {
   entry *rows; /* by cost, the greatest first */
   size_t count, capacity;
-  size_t ignored; /* names that no package has */
 } listing;
 int listing_read(const char *info, const ranges *r, int64_t permille, listing *l); /* 0, or -1 with errno (EFBIG: too many) */
-void listing_deal(listing *l, uint32_t chunks); /* gives each the chunk that has least so far */
+void listing_deal(listing *l, uint32_t chunks);                                    /* gives each the chunk that has least so far */
 void listing_free(listing *l);
 
 #pragma GCC visibility pop

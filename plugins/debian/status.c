@@ -22,9 +22,16 @@ static text trimmed(const char *from, const char *end) {
 
 /* Where the field of that name is kept, or NULL. Names are compared without case, as dpkg does. */
 static text *field_of(stanza *s, text name) {
-  const struct { const char *name; text *value; } fields[] = {
-      {"Package", &s->package}, {"Status", &s->status}, {"Architecture", &s->architecture}, {"Section", &s->section},
-      {"Installed-Size", &s->installed_size}, {"Depends", &s->depends}, {"Pre-Depends", &s->pre_depends}};
+  const struct {
+    const char *name;
+    text *value;
+  } fields[] = {{"Package", &s->package},
+                {"Status", &s->status},
+                {"Architecture", &s->architecture},
+                {"Section", &s->section},
+                {"Installed-Size", &s->installed_size},
+                {"Depends", &s->depends},
+                {"Pre-Depends", &s->pre_depends}};
   for (size_t i = 0; i < sizeof fields / sizeof *fields; i++)
     if (strlen(fields[i].name) == name.length && strncasecmp(fields[i].name, name.bytes, name.length) == 0) return fields[i].value;
   return NULL;

@@ -5,7 +5,7 @@
 
 #include "../support/outcome.h"
 
-#define BURN_ROUNDS 16384u              /* arithmetic between two looks at the clock: some 20 us, so that short tasks stay short */
+#define BURN_ROUNDS 16384u /* arithmetic between two looks at the clock: some 20 us, so that short tasks stay short */
 #define BURN_HEARTBEAT_NANOSECONDS 50000000u
 
 static uint64_t real_now(void) {
@@ -41,8 +41,7 @@ static uint32_t burn(const millrace_call *call, uint64_t length) {
 /* Hands the end of the attempt to the host's timers. */
 static uint32_t wait_by_timer(const millrace_call *call, millrace_outcome *outcome, uint64_t length) {
   const millrace_token token = call->host->token(call->attempt);
-  if (token == 0)
-    return outcome_end(outcome, MILLRACE_RETRY, "no-token", "the host gave no completion token: set replay.mode=burn");
+  if (token == 0) return outcome_end(outcome, MILLRACE_RETRY, "no-token", "the host gave no completion token: set replay.mode=burn");
   outcome->status = MILLRACE_DONE;
   if (call->host->complete_after(call->host, token, length, outcome) != 0)
     return outcome_end(outcome, MILLRACE_RETRY, "too-late", "the attempt had ended before its timer was set");
@@ -55,14 +54,18 @@ uint32_t replay_task(void *context, const millrace_call *call, millrace_outcome 
   json_document d;
   double seconds = 0;
   size_t raw_length = 0;
-  uint32_t status = outcome_read_object(call, outcome, 0, NULL, &d); /* recordings carry more than the length: other members may stand there */
+  uint32_t status =
+      outcome_read_object(call, outcome, 0, NULL, &d); /* recordings carry more than the length: other members may stand there */
   if (status != MILLRACE_DONE) return status;
   const uint32_t node = json_find(&d, 0, "seconds");
   const char *raw = json_raw(&d, node, &raw_length);
   if (node == 0 || json_number(&d, node, &seconds) || seconds < 0 || seconds > REPLAY_MOST_SECONDS ||
       seconds * settings->time_scale > REPLAY_MOST_SECONDS) {
     status = outcome_end(outcome, MILLRACE_FAILED, "bad-input", "`seconds` is `%.*s`: it must be a number from 0 to %.0f, scaled too",
-                         (int)(node == 0 ? 0 : raw_length < 64 ? raw_length : 64), raw, REPLAY_MOST_SECONDS);
+                         (int)(node == 0         ? 0
+                               : raw_length < 64 ? raw_length
+                                                 : 64),
+                         raw, REPLAY_MOST_SECONDS);
     json_free(&d);
     return status;
   }

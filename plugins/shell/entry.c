@@ -9,10 +9,12 @@ static const millrace_handler run = {
     .name = "run",
     .summary = "runs a program, or text for /bin/sh, in a process group of its own",
     .input_schema =
-        "{\"type\":\"object\",\"oneOf\":[{\"required\":[\"program\"]},{\"required\":[\"command\"]}],\"additionalProperties\":false,\"properties\":{"
+        "{\"type\":\"object\",\"oneOf\":[{\"required\":[\"program\"]},{\"required\":[\"command\"]}],\"additionalProperties\":false,"
+        "\"properties\":{"
         "\"program\":{\"type\":\"string\"},\"arguments\":{\"type\":\"array\",\"items\":{\"type\":\"string\"}},"
         "\"command\":{\"type\":\"string\"},\"environment\":{\"type\":\"object\",\"additionalProperties\":{\"type\":\"string\"}},"
-        "\"inheritEnvironment\":{\"type\":\"boolean\",\"default\":true},\"directory\":{\"type\":\"string\"},\"stdin\":{\"type\":\"string\"},"
+        "\"inheritEnvironment\":{\"type\":\"boolean\",\"default\":true},\"directory\":{\"type\":\"string\"},\"stdin\":{\"type\":\"string\"}"
+        ","
         "\"outputLimit\":{\"type\":\"integer\",\"minimum\":0,\"maximum\":16777216,\"default\":1048576}}}",
     .run = shell_run,
 };

@@ -5,7 +5,8 @@
 #include "../support/outcome.h"
 #include "shell.h"
 
-static const char *const members[] = {"program", "arguments", "command", "environment", "inheritEnvironment", "directory", "stdin", "outputLimit", NULL};
+static const char *const members[] = {"program",   "arguments", "command",     "environment", "inheritEnvironment",
+                                      "directory", "stdin",     "outputLimit", NULL};
 
 void shell_request_free(shell_request *request) {
   free(request->program);

@@ -65,20 +65,22 @@ static uint32_t refuse_end(millrace_outcome *outcome, const shell_request *q, co
   char text[SHELL_TAIL_BYTES + 1];
   tail(&r->err, text);
   if (r->left)
-    return outcome_end(outcome, MILLRACE_FAILED, "left-behind", "`%.512s` did not end within 5 s after SIGKILL: the kernel holds it; look for a dead network file system",
+    return outcome_end(outcome, MILLRACE_FAILED, "left-behind",
+                       "`%.512s` did not end within 5 s after SIGKILL: the kernel holds it; look for a dead network file system",
                        q->program);
   if (r->timed_out)
-    return outcome_end(outcome, MILLRACE_RETRY, "timed-out", "`%.512s` ran past the task's start-to-close timeout; its process group was ended. stderr: %s",
-                       q->program, text);
+    return outcome_end(outcome, MILLRACE_RETRY, "timed-out",
+                       "`%.512s` ran past the task's start-to-close timeout; its process group was ended. stderr: %s", q->program, text);
   if (r->cancelled)
-    return outcome_end(outcome, MILLRACE_CANCELLED, "cancelled", "`%.512s` was stopped, and its process group ended, because the attempt was", q->program);
+    return outcome_end(outcome, MILLRACE_CANCELLED, "cancelled",
+                       "`%.512s` was stopped, and its process group ended, because the attempt was", q->program);
   if (r->lost)
-    return outcome_end(outcome, MILLRACE_FAILED, "status-lost", "how `%.512s` ended is not known: this process ignores SIGCHLD or reaps children it did not start",
-                       q->program);
+    return outcome_end(outcome, MILLRACE_FAILED, "status-lost",
+                       "how `%.512s` ended is not known: this process ignores SIGCHLD or reaps children it did not start", q->program);
   if (r->signal) {
     (void)snprintf(type, sizeof type, "signal-%d", r->signal);
-    return outcome_end(outcome, MILLRACE_RETRY, type, "`%.512s` was ended by signal %d (%s). stderr: %s", q->program, r->signal, sigdescr_np(r->signal) ? sigdescr_np(r->signal) : "unknown",
-                       text);
+    return outcome_end(outcome, MILLRACE_RETRY, type, "`%.512s` was ended by signal %d (%s). stderr: %s", q->program, r->signal,
+                       sigdescr_np(r->signal) ? sigdescr_np(r->signal) : "unknown", text);
   }
   (void)snprintf(type, sizeof type, "exit-%d", r->exit_code);
   return outcome_end(outcome, MILLRACE_RETRY, type, "`%.512s` ended with exit code %d. stderr: %s", q->program, r->exit_code, text);

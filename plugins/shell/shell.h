@@ -9,14 +9,14 @@
 
 #pragma GCC visibility push(hidden)
 
-#define SHELL_OUTPUT_BYTES (1u << 20)         /* kept of stdout and of stderr, each, unless `outputLimit` says otherwise */
-#define SHELL_MOST_OUTPUT_BYTES (16u << 20)   /* the most `outputLimit` may say */
-#define SHELL_MOST_ARGUMENTS 4096u            /* arguments, and variables of the environment */
-#define SHELL_GRACE_NANOSECONDS 2000000000u   /* between SIGTERM and SIGKILL */
-#define SHELL_REAP_NANOSECONDS 5000000000u    /* a killed program that the kernel does not end within this time is left behind */
-#define SHELL_GLANCE_MILLISECONDS 20          /* how often a silent program's attempt looks whether it was cancelled */
+#define SHELL_OUTPUT_BYTES (1u << 20)           /* kept of stdout and of stderr, each, unless `outputLimit` says otherwise */
+#define SHELL_MOST_OUTPUT_BYTES (16u << 20)     /* the most `outputLimit` may say */
+#define SHELL_MOST_ARGUMENTS 4096u              /* arguments, and variables of the environment */
+#define SHELL_GRACE_NANOSECONDS 2000000000u     /* between SIGTERM and SIGKILL */
+#define SHELL_REAP_NANOSECONDS 5000000000u      /* a killed program that the kernel does not end within this time is left behind */
+#define SHELL_GLANCE_MILLISECONDS 20            /* how often a silent program's attempt looks whether it was cancelled */
 #define SHELL_HEARTBEAT_NANOSECONDS 1000000000u /* a running program is a living attempt */
-#define SHELL_TAIL_BYTES 1024u                /* of stderr, in the message of a failure */
+#define SHELL_TAIL_BYTES 1024u                  /* of stderr, in the message of a failure */
 
 /* What to run. Strings end in NUL and are owned. */
 typedef struct shell_request {
@@ -63,7 +63,7 @@ void shell_strings_free(char **strings);
 uint32_t shell_request_read(const millrace_call *call, millrace_outcome *outcome, shell_request *request);
 void shell_request_free(shell_request *request);
 
-/* start.c: starts the program as leader of its own process group, with `out` and `err` at the read ends of its pipes, which do not block. */
+/* start.c: starts the program as leader of its own process group; `out` and `err` read its pipes and do not block. */
 uint32_t shell_start(millrace_outcome *outcome, const shell_request *request, pid_t *child, shell_stream *out, shell_stream *err);
 
 /* collect.c: collects output until the program has ended, the attempt is cancelled or its deadline passes; then ends the group. */

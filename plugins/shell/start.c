@@ -86,8 +86,7 @@ static int spawn(const shell_request *r, const char *path, const int *fd, pid_t 
   if (!failed) failed = posix_spawnattr_setsigmask(&attributes, &none);
   if (!failed) failed = posix_spawnattr_setsigdefault(&attributes, &all);
   if (!failed) failed = posix_spawnattr_setpgroup(&attributes, 0);
-  if (!failed)
-    failed = posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+  if (!failed) failed = posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
   if (!failed && fd[DIRECTORY] >= 0) failed = posix_spawn_file_actions_addfchdir_np(&actions, fd[DIRECTORY]);
   if (!failed) failed = posix_spawn_file_actions_adddup2(&actions, fd[STDIN_END], 0);
   if (!failed) failed = posix_spawn_file_actions_adddup2(&actions, fd[OUT_WRITE], 1);
@@ -103,16 +102,18 @@ static uint32_t refuse_start(millrace_outcome *outcome, const shell_request *r, 
   switch (reason) {
     case ENOENT:
     case ENOTDIR:
-      return outcome_end(outcome, MILLRACE_FAILED, "not-found", "`%.512s`, or the interpreter its first line names, does not exist: install it, or give its path",
-                         r->program);
+      return outcome_end(outcome, MILLRACE_FAILED, "not-found",
+                         "`%.512s`, or the interpreter its first line names, does not exist: install it, or give its path", r->program);
     case EACCES:
     case EPERM:
-      return outcome_end(outcome, MILLRACE_FAILED, "not-executable", "`%.512s` may not be executed by this user: %s", r->program, strerrordesc_np(reason));
+      return outcome_end(outcome, MILLRACE_FAILED, "not-executable", "`%.512s` may not be executed by this user: %s", r->program,
+                         strerrordesc_np(reason));
     case ENOEXEC:
-      return outcome_end(outcome, MILLRACE_FAILED, "not-executable", "`%.512s` is no program: a script needs a first line as `#!/bin/sh`", r->program);
-    case E2BIG:
-      return outcome_end(outcome, MILLRACE_FAILED, "too-large", "the arguments and the environment of `%.512s` exceed what the kernel takes; use `stdin`",
+      return outcome_end(outcome, MILLRACE_FAILED, "not-executable", "`%.512s` is no program: a script needs a first line as `#!/bin/sh`",
                          r->program);
+    case E2BIG:
+      return outcome_end(outcome, MILLRACE_FAILED, "too-large",
+                         "the arguments and the environment of `%.512s` exceed what the kernel takes; use `stdin`", r->program);
     default:
       return outcome_end(outcome, MILLRACE_RETRY, "not-started", "`%.512s` could not be started: %s", r->program, strerrordesc_np(reason));
   }
@@ -126,10 +127,12 @@ uint32_t shell_start(millrace_outcome *outcome, const shell_request *r, pid_t *c
                        faccessat(fd[DIRECTORY], ".", X_OK, AT_EACCESS) != 0))
     status = outcome_end(outcome, MILLRACE_FAILED, "bad-directory", "`directory` %.512s: %s", r->directory, strerrordesc_np(errno));
   else if (find_program(r, path, sizeof path))
-    status = outcome_end(outcome, MILLRACE_FAILED, "not-found", "`%.512s` is in no directory of PATH (%.1024s): install it, or give its path", r->program,
+    status = outcome_end(outcome, MILLRACE_FAILED, "not-found",
+                         "`%.512s` is in no directory of PATH (%.1024s): install it, or give its path", r->program,
                          shell_environment_find(r->environment, "PATH") ? shell_environment_find(r->environment, "PATH") : "not set");
   else if ((fd[STDIN_END] = open_stdin(r)) < 0 || open_pipe(&fd[OUT_READ], &fd[OUT_WRITE]) || open_pipe(&fd[ERR_READ], &fd[ERR_WRITE]))
-    status = outcome_end(outcome, MILLRACE_RETRY, "not-started", "no descriptors for the program's input and output: %s", strerrordesc_np(errno));
+    status = outcome_end(outcome, MILLRACE_RETRY, "not-started", "no descriptors for the program's input and output: %s",
+                         strerrordesc_np(errno));
   else {
     const int failed = spawn(r, path, fd, child);
     if (failed) status = refuse_start(outcome, r, failed);

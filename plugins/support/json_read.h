@@ -35,7 +35,7 @@ typedef struct json_document {
   uint32_t length;
   uint32_t count;
   uint32_t capacity;
-  json_node *nodes; /* owned: json_free */
+  json_node *nodes;  /* owned: json_free */
   const char *fault; /* why json_read refused, or NULL */
   uint32_t fault_at; /* byte offset of it */
 } json_document;

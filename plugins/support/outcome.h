@@ -24,8 +24,8 @@ static inline void outcome_clean(char *text, size_t length) {
 }
 
 /* Ends an attempt without an output: `type` is the kind of error, the format says what was wrong, where, and what to do. */
-__attribute__((format(printf, 4, 5))) static inline uint32_t outcome_end(
-    millrace_outcome *outcome, uint32_t status, const char *type, const char *format, ...) {
+__attribute__((format(printf, 4, 5))) static inline uint32_t outcome_end(millrace_outcome *outcome, uint32_t status, const char *type,
+                                                                         const char *format, ...) {
   va_list arguments;
   outcome->status = status;
   outcome->message_length = 0;
@@ -54,8 +54,8 @@ static inline uint32_t outcome_too_large(millrace_outcome *outcome, const char *
 }
 
 /* Ends an attempt with a copy of `bytes` as its output. */
-static inline uint32_t outcome_done(
-    const millrace_call *call, millrace_outcome *outcome, const void *bytes, size_t length, uint32_t content_type) {
+static inline uint32_t outcome_done(const millrace_call *call, millrace_outcome *outcome, const void *bytes, size_t length,
+                                    uint32_t content_type) {
   void *to = call->host->claim(call->attempt, length, content_type, &outcome->output);
   if (to == NULL) return outcome_no_memory(outcome);
   memcpy(to, bytes, length);
@@ -85,20 +85,21 @@ static inline json_writer outcome_writer(void) {
  * Reads input `index` as a JSON object whose members are among `names` (ended by NULL; NULL: any). MILLRACE_DONE, and the document is
  * the caller's to free; or the ended outcome's status, and there is nothing to free.
  */
-static inline uint32_t outcome_read_object(
-    const millrace_call *call, millrace_outcome *outcome, uint32_t index, const char *const *names, json_document *d) {
+static inline uint32_t outcome_read_object(const millrace_call *call, millrace_outcome *outcome, uint32_t index, const char *const *names,
+                                           json_document *d) {
   millrace_input input = {0};
   input.size = sizeof input;
   if (call->host->input(call->attempt, index, &input) != 0)
     return outcome_end(outcome, MILLRACE_FAILED, "bad-input", "input %u is missing: the task needs one more dependency", index);
   const char *name = input.name ? input.name : "";
   if (json_read(d, input.bytes ? (const char *)input.bytes : "", (size_t)input.payload.length))
-    return outcome_end(outcome, MILLRACE_FAILED, "bad-input", "input %u (%.128s) is not JSON: byte %u: %s", index, name, d->fault_at, d->fault);
+    return outcome_end(outcome, MILLRACE_FAILED, "bad-input", "input %u (%.128s) is not JSON: byte %u: %s", index, name, d->fault_at,
+                       d->fault);
   uint32_t stray = 0;
   if (d->nodes[0].type != JSON_OBJECT) {
     json_free(d);
-    return outcome_end(outcome, MILLRACE_FAILED, "bad-input", "input %u (%.128s) is not a JSON object: give it members, as in docs/plugins-shipped.md",
-                       index, name);
+    return outcome_end(outcome, MILLRACE_FAILED, "bad-input",
+                       "input %u (%.128s) is not a JSON object: give it members, as in docs/plugins-shipped.md", index, name);
   }
   if (names && (stray = json_stray(d, 0, names)) != 0) {
     size_t length, used = 0;
@@ -106,8 +107,9 @@ static inline uint32_t outcome_read_object(
     char known[512] = "";
     for (const char *const *n = names; *n && used < sizeof known; n++)
       used += (size_t)snprintf(known + used, sizeof known - used, "%s%s", n == names ? "" : ", ", *n);
-    const uint32_t status = outcome_end(outcome, MILLRACE_FAILED, "bad-input", "input %u (%.128s): `%.*s` is unknown or stands there twice; known are: %s",
-                                        index, name, (int)(length < 128 ? length : 128), raw, known);
+    const uint32_t status =
+        outcome_end(outcome, MILLRACE_FAILED, "bad-input", "input %u (%.128s): `%.*s` is unknown or stands there twice; known are: %s",
+                    index, name, (int)(length < 128 ? length : 128), raw, known);
     json_free(d);
     return status;
   }

@@ -90,7 +90,7 @@ struct FaultList {
     }
     faults.append(
       Fault(
-        severity: severity, code: code, message: message(), fix: fix(), file: file, line: position.map { Int($0.line) },
+        severity: severity, code: code, message: message().printable, fix: fix().printable, file: file, line: position.map { Int($0.line) },
         column: position.map { Int($0.column) }, task: task))
   }
 
@@ -107,4 +107,20 @@ struct FaultList {
   }
 
   var error: DefinitionError { DefinitionError(faults: sorted, omitted: omitted) }
+}
+
+extension String {
+  /// With control characters as `\u{1b}`: a message quotes what a file holds, and goes to a terminal.
+  var printable: String {
+    guard unicodeScalars.contains(where: { $0.properties.generalCategory == .control }) else { return self }
+    var result = ""
+    for scalar in unicodeScalars {
+      if scalar.properties.generalCategory == .control {
+        result += "\\u{\(String(scalar.value, radix: 16))}"
+      } else {
+        result.unicodeScalars.append(scalar)
+      }
+    }
+    return result
+  }
 }

@@ -1,62 +1,3 @@
-/// Where something stands in a file: line and column from 1, columns in characters (Unicode scalars).
-struct Position: Sendable, Hashable {
-  var line: UInt32
-  var column: UInt32
-
-  static let start = Position(line: 1, column: 1)
-}
-
-/// Why a text is not JSON that this program accepts, and where.
-public struct JSONSyntaxError: Error, Sendable, Hashable, CustomStringConvertible {
-  /// What is wrong.
-  public let message: String
-  /// What to do about it.
-  public let fix: String
-  /// From 1.
-  public let line: Int
-  /// From 1, in characters (Unicode scalars).
-  public let column: Int
-
-  public var description: String { "line \(line), column \(column): \(message); \(fix)" }
-}
-
-extension JSON {
-  /// Longest text that is parsed: 64 MiB.
-  public static let maximumBytes = 64 << 20
-  /// Deepest nesting of arrays and objects that is parsed.
-  public static let maximumDepth = 64
-
-  /// Parses one JSON text, strictly as RFC 8259 says: UTF-8 without byte order mark, no comments, no trailing commas, no lone surrogates. A member
-  /// name that occurs twice in an object is refused. An integral number that fits 64 bits becomes `.integer`, any other `.number`.
-  /// Complexity: O(bytes).
-  public init(parsing bytes: [UInt8]) throws(JSONSyntaxError) {
-    var parser = JSONParser<JSON>(bytes)
-    self = try parser.document()
-  }
-
-  public init(parsing text: String) throws(JSONSyntaxError) {
-    try self.init(parsing: Array(text.utf8))
-  }
-}
-
-/// What a parser builds: plain `JSON`, or `Located`, which remembers where everything stood.
-protocol ParsedTree {
-  associatedtype Entry
-  static func scalar(_ value: JSON, at position: Position) -> Self
-  static func list(_ elements: [Self], at position: Position) -> Self
-  static func map(_ entries: [Entry], at position: Position) -> Self
-  static func entry(_ name: String, at position: Position, _ value: Self) -> Entry
-  static func name(of entry: Entry) -> String
-}
-
-extension JSON: ParsedTree {
-  static func scalar(_ value: JSON, at position: Position) -> JSON { value }
-  static func list(_ elements: [JSON], at position: Position) -> JSON { .array(elements) }
-  static func map(_ entries: [Member], at position: Position) -> JSON { .object(entries) }
-  static func entry(_ name: String, at position: Position, _ value: JSON) -> Member { Member(name, value) }
-  static func name(of entry: Member) -> String { entry.name }
-}
-
 /// Recursive descent over bytes; the recursion is bounded by `JSON.maximumDepth`.
 struct JSONParser<Tree: ParsedTree> {
   private let bytes: [UInt8]
@@ -383,7 +324,7 @@ struct JSONParser<Tree: ParsedTree> {
 
   private func fault(_ message: String, fix: String, at position: Position? = nil) -> JSONSyntaxError {
     let place = position ?? here
-    return JSONSyntaxError(message: message, fix: fix, line: Int(place.line), column: Int(place.column))
+    return JSONSyntaxError(message: message.printable, fix: fix.printable, line: Int(place.line), column: Int(place.column))
   }
 
   private func controlCharacter(_ byte: UInt8) -> JSONSyntaxError {

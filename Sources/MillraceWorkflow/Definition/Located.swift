@@ -1,3 +1,21 @@
+/// Where something stands in a file: line and column from 1, columns in characters (Unicode scalars).
+struct Position: Sendable, Hashable {
+  var line: UInt32
+  var column: UInt32
+
+  static let start = Position(line: 1, column: 1)
+}
+
+/// What a parser builds: plain `JSON`, or `Located`, which remembers where everything stood.
+protocol ParsedTree {
+  associatedtype Entry
+  static func scalar(_ value: JSON, at position: Position) -> Self
+  static func list(_ elements: [Self], at position: Position) -> Self
+  static func map(_ entries: [Entry], at position: Position) -> Self
+  static func entry(_ name: String, at position: Position, _ value: Self) -> Entry
+  static func name(of entry: Entry) -> String
+}
+
 /// A value of a file that remembers where it stood: what YAML and JSON are read into before a definition is made of it.
 struct Located: Sendable {
   struct Entry: Sendable {
@@ -58,4 +76,12 @@ extension Located: ParsedTree {
     Entry(name: name, position: position, value: value)
   }
   static func name(of entry: Entry) -> String { entry.name }
+}
+
+extension JSON: ParsedTree {
+  static func scalar(_ value: JSON, at position: Position) -> JSON { value }
+  static func list(_ elements: [JSON], at position: Position) -> JSON { .array(elements) }
+  static func map(_ entries: [Member], at position: Position) -> JSON { .object(entries) }
+  static func entry(_ name: String, at position: Position, _ value: JSON) -> Member { Member(name, value) }
+  static func name(of entry: Member) -> String { entry.name }
 }

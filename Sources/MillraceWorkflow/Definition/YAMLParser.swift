@@ -11,7 +11,7 @@ struct YAMLParser {
   static let maximumDepth = 64
   static let maximumAliases = 1_000
   /// What all aliases together may stand for, in bytes of text and 8 bytes a value.
-  static let maximumAliasedBytes = 64 << 20
+  static let maximumAliasedBytes = 16 << 20
 
   static let tooDeep = "lists and maps are nested more than \(maximumDepth) deep"
 
