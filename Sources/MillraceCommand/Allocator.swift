@@ -6,8 +6,8 @@ enum Allocator {
   /// As `5.3.0-0-g54eaed1d8b56b1aa528be3bdd1877e59c56fa90c`; nil if it does not answer.
   static var version: String? {
     var text: UnsafePointer<CChar>?
-    var size = MemoryLayout.size(ofValue: text)
-    // jemalloc writes one pointer, to a constant of its own.
+    var size = MemoryLayout<Int>.size
+    // jemalloc writes one pointer, as long as an Int, to a constant of its own.
     guard unsafe mallctl("version", &text, &size, nil, 0) == 0, let text = unsafe text else { return nil }
     return unsafe String(cString: text)
   }
@@ -26,7 +26,7 @@ enum Allocator {
   /// `allocated` before and after a Swift array of `bytes`; nil if jemalloc does not answer.
   static func probe(bytes: Int) -> (before: UInt64, after: UInt64)? {
     guard let before = allocated else { return nil }
-    let array = [UInt8](unsafeUninitializedCapacity: bytes) { _, count in unsafe count = 0 }
+    let array = [UInt8](repeating: 0, count: bytes)
     let after = withExtendedLifetime(array) { allocated }
     return after.map { (before, $0) }
   }

@@ -28,13 +28,13 @@ enum AtomicFile {
     if isSpecial(place) { return try fill(place, O_WRONLY | O_CLOEXEC, bytes, syncs: false) }
     let (folder, name) = split(place)
     let temporary = "\(folder)/.\(name).\(getpid()).part"
-    // Left behind by a process of the same number that was killed.
-    unlink(temporary)
+    // Left behind by a process of the same number that was killed. Paths are C strings for the call, here and below.
+    _ = unsafe unlink(temporary)
     do throws(FileError) {
       try fill(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, bytes, syncs: true)
-      guard rename(temporary, place) == 0 else { throw FileError(path: path, code: errno) }
+      guard unsafe rename(temporary, place) == 0 else { throw FileError(path: path, code: errno) }
     } catch {
-      unlink(temporary)
+      _ = unsafe unlink(temporary)
       throw FileError(path: path, code: error.code)
     }
     syncFolder(folder)
@@ -46,13 +46,13 @@ enum AtomicFile {
     var end = path.startIndex
     while end < path.endIndex {
       end = path[end...].dropFirst().firstIndex(of: "/") ?? path.endIndex
-      if mkdir(String(path[..<end]), 0o777) != 0, errno != EEXIST, failure == 0 { failure = errno }
+      if unsafe mkdir(String(path[..<end]), 0o777) != 0, errno != EEXIST, failure == 0 { failure = errno }
     }
     var found = stat()
     // Filled in during the call.
     guard unsafe stat(path, &found) == 0 else { throw FileError(path: path, code: failure == 0 ? errno : failure) }
     guard found.st_mode & S_IFMT == S_IFDIR else { throw FileError(path: path, code: ENOTDIR) }
-    guard access(path, W_OK | X_OK) == 0 else { throw FileError(path: path, code: errno) }
+    guard unsafe access(path, W_OK | X_OK) == 0 else { throw FileError(path: path, code: errno) }
   }
 
   private static func fill(_ path: String, _ flags: Int32, _ bytes: [UInt8], syncs: Bool) throws(FileError) {

@@ -11,7 +11,8 @@ struct CheckCommand: ParsableCommand {
         millrace workflow check mine.yaml --plugins build/libmine.so
         millrace workflow check mine.yaml -o json
 
-      Exit code 0: it can run, perhaps with warnings. 65: it cannot; each fault is told with file, line, column and what to do.
+      Exit code 0: it can run, perhaps with warnings. 65: it cannot.
+      Each fault is told with file, line, column and what to do.
       """)
 
   @Argument(help: "The definition of a workflow.", completion: .file(extensions: ["yaml", "yml", "json"]))
@@ -19,7 +20,7 @@ struct CheckCommand: ParsableCommand {
 
   @OptionGroup var plugins: PluginOptions
 
-  @Option(name: .customShort("o"), help: "How the result is printed.")
+  @Option(name: .customShort("o"), help: ArgumentHelp("How the result is printed.", valueName: "format"))
   var format: Output.Format = .text
 
   func run() throws {

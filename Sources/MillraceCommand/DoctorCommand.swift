@@ -16,7 +16,7 @@ struct DoctorCommand: ParsableCommand {
 
   @OptionGroup var plugins: PluginOptions
 
-  @Option(name: .customShort("o"), help: "How the result is printed.")
+  @Option(name: .customShort("o"), help: ArgumentHelp("How the result is printed.", valueName: "format"))
   var format: Output.Format = .text
 
   func run() throws {
@@ -25,7 +25,7 @@ struct DoctorCommand: ParsableCommand {
     case .json: try Output.result(examination.json)
     case .text: try Output.result(ResultTables.text(examination.tables, width: Output.width))
     }
-    for finding in examination.missing where finding.isNeeded { Output.note("\(finding.part) is missing: \(finding.remedy)") }
-    if examination.missing.contains(where: \.isNeeded) { throw ExitCode(Exit.missing.rawValue) }
+    let needed = examination.missing.filter(\.isNeeded)
+    guard needed.isEmpty else { throw Refusal(.missing, "what every run needs is not all there: " + needed.map(\.part).joined(separator: ", ")) }
   }
 }

@@ -24,7 +24,7 @@ struct Examination {
   let clock = ClockFacts.measure()
   let hasMembarrier = millrace_membarrier_register() == 1
   let allocation = Allocator.probe(bytes: Self.probeBytes)
-  let places: [(place: String, found: String)]
+  let places: [(path: String, origin: String, found: String)]
   let plugins: [LoadedPlugin]
   let refused: [String]
   private(set) var missing: [Finding] = []
@@ -61,10 +61,10 @@ struct Examination {
       add("jemalloc", true, "memory", "apt-get install libjemalloc2, and do not preload another allocator")
     }
     if !hasMembarrier { add("membarrier", false, "cheaper wake-ups", "a kernel from 4.14 on that permits the call; without it all works, slower") }
-    for header in headers where access(header.path, R_OK) != 0 {
+    for header in headers where unsafe access(header.path, R_OK) != 0 {
       add(header.package, false, "building millrace", "apt-get install \(header.package), or make deps")
     }
-    if access("/var/lib/dpkg/status", R_OK) != 0 {
+    if unsafe access("/var/lib/dpkg/status", R_OK) != 0 {
       add("/var/lib/dpkg/status", false, "Examples/package-census.yaml", "give another machine's: --param status=FILE")
     }
     return findings
@@ -75,12 +75,13 @@ struct Examination {
     (package: "libssl-dev", path: "/usr/include/openssl/evp.h"), (package: "pkg-config", path: "/usr/bin/pkg-config"),
   ]
 
-  private static func places(_ search: PluginSearch) -> [(String, String)] {
+  private static func places(_ search: PluginSearch) -> [(String, String, String)] {
     let given = search.paths.map { ($0, "--plugins") }
     let environment = search.environment?.split(separator: ":").map { (String($0), PluginSearch.variable) } ?? []
     let beside = search.programDirectory.map { [($0 + "/plugins", "beside the command"), ($0, "beside the command")] } ?? []
     return (given + environment + beside).map { path, origin in
-      (path + " (\(origin))", access(path, R_OK) == 0 ? "there" : "not there: \(Output.reason(errno))")
+      // A C string for the call.
+      (path, origin, unsafe access(path, R_OK) == 0 ? "yes" : "no: \(Output.reason(errno))")
     }
   }
 
@@ -96,7 +97,14 @@ struct Examination {
 
   // Constants of the libraries: they live as long as the process.
   static var libuvVersion: String { unsafe String(cString: uv_version_string()) }
-  static var libcVersion: String { unsafe String(cString: gnu_get_libc_version()) }
+  static var libcVersion: String {
+    var name = [CChar](repeating: 0, count: 64)
+    // Fills at most the bytes it is told, the NUL included.
+    let bytes = unsafe confstr(Int32(_CS_GNU_LIBC_VERSION), &name, name.count)
+    // As `glibc 2.36`.
+    let text = String(decoding: name.prefix(max(0, Int(bytes) - 1)).map(UInt8.init(bitPattern:)), as: UTF8.self)
+    return text.split(separator: " ").last.map(String.init) ?? "unknown"
+  }
 
   /// Why so many processors.
   var reason: String {

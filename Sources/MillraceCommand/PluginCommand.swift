@@ -29,7 +29,7 @@ struct PluginListCommand: ParsableCommand {
 
   @OptionGroup var plugins: PluginOptions
 
-  @Option(name: .customShort("o"), help: "How the result is printed.")
+  @Option(name: .customShort("o"), help: ArgumentHelp("How the result is printed.", valueName: "format"))
   var format: Output.Format = .text
 
   func run() throws {
@@ -38,7 +38,7 @@ struct PluginListCommand: ParsableCommand {
     switch format {
     case .json:
       let refused = engine.pluginProblems.map { JSON.object([.init("path", .string($0.path)), .init("reason", .string("\($0)"))]) }
-      try Output.result(["plugins": .array(engine.plugins.map(PluginTable.json)), "refused": .array(refused)])
+      try Output.result(.object([.init("plugins", .array(engine.plugins.map(PluginTable.json))), .init("refused", .array(refused))]))
     case .text:
       if engine.plugins.isEmpty {
         Output.note("no plugin is loaded; `millrace doctor` shows where they are looked for")
@@ -79,12 +79,24 @@ enum PluginTable {
   private static func schema(_ text: String) -> JSON { Assignment(name: "", value: text).json }
 
   static func tables(_ plugins: [LoadedPlugin]) -> JSON {
-    [
-      "plugins": .array(
-        plugins.map { ["plugin": .string($0.name), "version": .string($0.version), "build": .string(String($0.sha256.prefix(12))), "file": .string($0.path)] }),
-      "handlers": .array(
-        plugins.flatMap(\.handlers).map { ["handler": .string($0.qualifiedName), "runs on": .string(isBlocking($0) ? "blocking thread" : "worker"), "does": .string($0.summary)] }),
-    ]
+    .object([.init("plugins", .array(plugins.map(row))), .init("handlers", .array(plugins.flatMap(\.handlers).map(row)))])
+  }
+
+  static func row(_ plugin: LoadedPlugin) -> JSON {
+    .object([
+      .init("plugin", .string(plugin.name)),
+      .init("version", .string(plugin.version)),
+      .init("build", .string(String(plugin.sha256.prefix(12)))),
+      .init("file", .string(plugin.path)),
+    ])
+  }
+
+  private static func row(_ handler: LoadedHandler) -> JSON {
+    .object([
+      .init("handler", .string(handler.qualifiedName)),
+      .init("runsOn", .string(isBlocking(handler) ? "blocking thread" : "worker")),
+      .init("does", .string(handler.summary)),
+    ])
   }
 
   private static func isBlocking(_ handler: LoadedHandler) -> Bool { handler.flags & UInt32(MILLRACE_BLOCKING) != 0 }

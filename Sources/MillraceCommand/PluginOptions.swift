@@ -1,5 +1,6 @@
 internal import ArgumentParser
 internal import Millrace
+internal import MillraceCore
 
 /// Where plugins are looked for: the same on every command that needs them.
 struct PluginOptions: ParsableArguments {

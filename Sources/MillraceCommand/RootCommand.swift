@@ -12,14 +12,14 @@ struct RootCommand: ParsableCommand {
       Examples:
         millrace run Examples/package-census.yaml --report report
         millrace workflow check Examples/package-census.yaml
-        millrace workflow graph Examples/package-census.yaml --format svg --output census.svg
+        millrace workflow graph Examples/package-census.yaml
         millrace plugin list
         millrace doctor
 
       Results go to standard output, all else to standard error.
 
-      Exit codes: 0 done, 1 the work failed, 2 cancelled or timed out, 64 wrong use, 65 bad definition or data,
-      69 a needed part is missing, 75 try again, 130 interrupted.
+      Exit codes: 0 done, 1 the work failed, 2 cancelled or timed out, 64 wrong use,
+      65 bad definition or data, 69 a needed part is missing, 75 try again, 130 interrupted.
       """,
     version: version,
     subcommands: [RunCommand.self, WorkflowCommand.self, PluginCommand.self, DoctorCommand.self])
@@ -27,7 +27,7 @@ struct RootCommand: ParsableCommand {
   /// Wrong use is told by the parser, with exit code 64; refusals of our own by us.
   static func main() {
     // A reader that went away (`| head`) is an error of `write`, not the end of a run.
-    _ = unsafe signal(SIGPIPE, SIG_IGN)
+    signal(SIGPIPE, SIG_IGN)
     do {
       var command = try parseAsRoot()
       try command.run()

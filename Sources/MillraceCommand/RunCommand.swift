@@ -1,6 +1,7 @@
 internal import ArgumentParser
 internal import Glibc
 internal import Millrace
+internal import MillraceCore
 
 struct RunCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -9,13 +10,39 @@ struct RunCommand: ParsableCommand {
     discussion: """
       Examples:
         millrace run Examples/package-census.yaml --report report
-        millrace run Examples/package-census.yaml --param status=/mnt/var/lib/dpkg/status --param sampleMiB=0
+        millrace run Examples/package-census.yaml --param sampleMiB=512
         millrace run trace.json --slots 64 --time-scale 0.01 --set replay.mode=wait
         millrace run trace.json --order critical-path -o json
 
-      FILE is YAML, JSON, or a recorded trace in WfFormat 1.5. Ctrl-C asks the run to stop and tells what was done (exit code 130);
-      a second Ctrl-C ends the command at once.
+      The file is YAML, JSON, or a recorded trace in WfFormat 1.5.
+      Ctrl-C asks the run to stop, and tells what was done (exit code 130); a second one ends it at once.
       """)
+
+  /// The engine's words, as options.
+  enum Order: String, ExpressibleByArgument, CaseIterable {
+    case fifo, deadline
+    case criticalPath = "critical-path"
+
+    var engine: Engine.Order {
+      switch self {
+      case .fifo: .fifo
+      case .deadline: .deadline
+      case .criticalPath: .criticalPath
+      }
+    }
+  }
+
+  enum Wait: String, ExpressibleByArgument, CaseIterable {
+    case spin, adaptive, park
+
+    var engine: WaitPolicy {
+      switch self {
+      case .spin: .spin
+      case .adaptive: .adaptive
+      case .park: .park
+      }
+    }
+  }
 
   @Argument(help: "The definition of the workflow.", completion: .file(extensions: ["yaml", "yml", "json"]))
   var file: String
@@ -38,10 +65,10 @@ struct RunCommand: ParsableCommand {
   var threads: Int?
 
   @Option(help: "Which ready task of a priority goes first.")
-  var order: Engine.Order = .fifo
+  var order: Order = .fifo
 
   @Option(help: "What idle threads do.")
-  var wait: WaitPolicy = .adaptive
+  var wait: Wait = .adaptive
 
   @Option(help: ArgumentHelp("Replayed seconds for each recorded one: sets replay.time-scale.", valueName: "factor"))
   var timeScale: Double?
@@ -51,7 +78,7 @@ struct RunCommand: ParsableCommand {
   @Option(help: ArgumentHelp("Write report.json, run.json and timeline.html there.", valueName: "dir"), completion: .directory)
   var report: String?
 
-  @Option(name: .customShort("o"), help: "How the result is printed.")
+  @Option(name: .customShort("o"), help: ArgumentHelp("How the result is printed.", valueName: "format"))
   var format: Output.Format = .text
 
   func validate() throws {
@@ -81,11 +108,13 @@ struct RunCommand: ParsableCommand {
     let outcome = RunOutcome(
       record: handle.record(), result: handle.result, trace: Trace(reading.definition, timeScale: scale, waits: waits),
       signal: signal)
-    let refusals = [attempt { try outcome.print(format) }, attempt { try folder?.write(outcome) }]
+    let refusals = [
+      attempt { () throws(Refusal) in try outcome.print(format) }, attempt { () throws(Refusal) in try folder?.write(outcome) },
+    ]
     // Overdue handlers and what they started have to end first.
     engine.shutdown()
     for message in messages.take() { Output.note(message) }
-    let exit = outcome.exit == .done ? refusals.lazy.compactMap(\.self).first?.exit ?? .done : outcome.exit
+    let exit = outcome.exit == .done ? refusals.compactMap { $0 }.first?.exit ?? .done : outcome.exit
     throw ExitCode(exit.rawValue)
   }
 
@@ -93,8 +122,8 @@ struct RunCommand: ParsableCommand {
     var configuration = Engine.Configuration()
     configuration.slots = slots
     configuration.threads = threads
-    configuration.order = order
-    configuration.wait = wait
+    configuration.order = order.engine
+    configuration.wait = wait.engine
     configuration.plugins = plugins.search
     configuration.settings = try Assignment.table(settings, option: "--set", \.value)
     if let timeScale { configuration.settings[Trace.scaleSetting] = "\(timeScale)" }
@@ -160,9 +189,6 @@ struct RunCommand: ParsableCommand {
 
   private var waits: Bool { settings.contains(Assignment(name: "replay.mode", value: "wait")) }
 }
-
-extension Engine.Order: ExpressibleByArgument {}
-extension WaitPolicy: ExpressibleByArgument {}
 
 extension Refusal {
   /// A definition that cannot run. Wrong parameters are wrong use; if all that is wrong is that plugins are not there, that is what is missing.

@@ -9,7 +9,7 @@ struct WorkflowCommand: ParsableCommand {
       Examples:
         millrace workflow check Examples/package-census.yaml
         millrace workflow graph Examples/package-census.yaml
-        millrace workflow graph Examples/package-census.yaml --format svg --output census.svg
+        millrace workflow graph trace.json --format svg --output trace.svg
       """,
     subcommands: [CheckCommand.self, GraphCommand.self])
 }
