@@ -46,8 +46,9 @@ public struct Machine: Equatable, Sendable {
   public static func read(root: String = "") -> Machine {
     let groups = ControlGroups(root: root)
     let pageBytes = sysconf(Int32(_SC_PAGESIZE))
+    let pages = sysconf(Int32(_SC_PHYS_PAGES))
     return Machine(
-      affinityCPUs: affinity(), quotaCPUs: groups.cpus, physicalMemory: UInt64(max(0, sysconf(Int32(_SC_PHYS_PAGES)))) * UInt64(max(0, pageBytes)),
+      affinityCPUs: affinity(), quotaCPUs: groups.cpus, physicalMemory: UInt64(max(0, pages)) * UInt64(max(0, pageBytes)),
       memoryQuota: groups.memory, pageBytes: pageBytes, kernelRelease: release())
   }
 
@@ -154,7 +155,8 @@ struct ControlGroups {
       let type = fields[dash + 1]
       guard type == "cgroup" || type == "cgroup2" else { return nil }
       return Mount(
-        group: String(fields[3]), point: String(fields[4]), isUnified: type == "cgroup2", controllers: fields[dash + 3].split(separator: ","))
+        group: String(fields[3]), point: String(fields[4]), isUnified: type == "cgroup2",
+        controllers: fields[dash + 3].split(separator: ","))
     }
   }
 

@@ -11,19 +11,17 @@ package enum SmallFile {
     guard descriptor >= 0 else { return nil }
     defer { close(descriptor) }
     var bytes: [UInt8] = []
-    while bytes.count < limit {
-      let room = min(limit - bytes.count, 65_536)
-      let before = bytes.count
-      var got = 0
-      bytes.append(contentsOf: repeatElement(0, count: room))
-      repeat {
-        // Safe: `room` bytes lie behind `before`.
-        got = unsafe bytes.withUnsafeMutableBytes { unsafe read(descriptor, $0.baseAddress! + before, room) }
-      } while got < 0 && errno == EINTR
-      guard got >= 0 else { return nil }
-      bytes.removeLast(room - got)
-      if got == 0 { break }
+    let isWhole = unsafe withUnsafeTemporaryAllocation(byteCount: 4_096, alignment: 16) { buffer in
+      while bytes.count < limit {
+        // Safe: at most as many bytes as the buffer has.
+        let got = unsafe read(descriptor, buffer.baseAddress, buffer.count)
+        if got < 0, errno == EINTR { continue }
+        guard got > 0 else { return got == 0 }
+        unsafe bytes.append(contentsOf: UnsafeRawBufferPointer(rebasing: buffer[..<got]))
+      }
+      return true
     }
+    guard isWhole else { return nil }
     return String(decoding: bytes, as: UTF8.self)
   }
 }

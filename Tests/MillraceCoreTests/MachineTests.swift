@@ -71,9 +71,9 @@ private final class FileTree {
   func separate() throws {
     let machine = try machine([
       "/proc/self/mountinfo": """
-        40 30 0:31 /docker/abc /sys/fs/cgroup/cpu,cpuacct rw shared:9 - cgroup cgroup rw,cpu,cpuacct
-        41 30 0:32 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory
-        """,
+      40 30 0:31 /docker/abc /sys/fs/cgroup/cpu,cpuacct rw shared:9 - cgroup cgroup rw,cpu,cpuacct
+      41 30 0:32 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory
+      """,
       "/proc/self/cgroup": "4:memory:/jobs\n3:cpu,cpuacct:/docker/abc/inner\n0::/\n",
       "/sys/fs/cgroup/cpu,cpuacct/inner/cpu.cfs_quota_us": "-1\n",
       "/sys/fs/cgroup/cpu,cpuacct/inner/cpu.cfs_period_us": "100000\n",

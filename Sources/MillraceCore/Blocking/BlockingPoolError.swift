@@ -11,7 +11,8 @@ public enum BlockingPoolError: Error, Equatable, CustomStringConvertible {
 
   public var description: String {
     switch self {
-    case .full(let capacity): "the blocking pool has \(capacity) values waiting, its capacity: raise it or its thread limit, or submit later"
+    case .full(let capacity):
+      "the blocking pool has \(capacity) values waiting, its capacity: raise it or its thread limit, or submit later"
     case .stopped: "the blocking pool has been stopped"
     // Safe: strerror returns a terminated string; it is copied at once.
     case .noThread(let code): "the blocking pool cannot start a thread: \(unsafe String(cString: strerror(code)))"

@@ -8,14 +8,17 @@ internal import Glibc
 /// # Progress
 /// Blocking.
 @safe
-struct Monitor: @unchecked Sendable {
+package struct Monitor: @unchecked Sendable {
   /// Who may sleep until told: see `BlockingPool`.
-  enum Condition: Int { case work = 0, ended = 1 }
+  package enum Condition: Int {
+    case work
+    case ended
+  }
 
   private let mutex: UnsafeMutablePointer<pthread_mutex_t>
   private let conditions: UnsafeMutablePointer<pthread_cond_t>
 
-  init() {
+  package init() {
     // Safe: allocated and initialised here, released in `deallocate`.
     unsafe mutex = .allocate(capacity: 1)
     unsafe conditions = .allocate(capacity: 2)
@@ -30,7 +33,7 @@ struct Monitor: @unchecked Sendable {
   }
 
   /// Nobody uses it any more.
-  func deallocate() {
+  package func deallocate() {
     for index in 0..<2 { unsafe _ = pthread_cond_destroy(conditions + index) }
     unsafe _ = pthread_mutex_destroy(mutex)
     unsafe conditions.deallocate()
@@ -38,22 +41,22 @@ struct Monitor: @unchecked Sendable {
   }
 
   /// Runs `body` alone.
-  func locked<Value, Failure: Error>(_ body: () throws(Failure) -> Value) throws(Failure) -> Value {
+  package func locked<Value, Failure: Error>(_ body: () throws(Failure) -> Value) throws(Failure) -> Value {
     unsafe _ = pthread_mutex_lock(mutex)
     defer { unsafe _ = pthread_mutex_unlock(mutex) }
     return try body()
   }
 
   /// Sleeps, the lock given back meanwhile. May wake up for no reason.
-  func wait(_ condition: Condition) { unsafe _ = pthread_cond_wait(conditions + condition.rawValue, mutex) }
+  package func wait(_ condition: Condition) { unsafe _ = pthread_cond_wait(conditions + condition.rawValue, mutex) }
 
   /// As `wait`, until `deadline` nanoseconds of the monotonic clock at most. False if that has come.
-  func wait(_ condition: Condition, until deadline: UInt64) -> Bool {
+  package func wait(_ condition: Condition, until deadline: UInt64) -> Bool {
     var time = timespec(tv_sec: Int(deadline / 1_000_000_000), tv_nsec: Int(deadline % 1_000_000_000))
     return unsafe pthread_cond_timedwait(conditions + condition.rawValue, mutex, &time) != ETIMEDOUT
   }
 
-  func signal(_ condition: Condition) { unsafe _ = pthread_cond_signal(conditions + condition.rawValue) }
+  package func signal(_ condition: Condition) { unsafe _ = pthread_cond_signal(conditions + condition.rawValue) }
 
-  func broadcast(_ condition: Condition) { unsafe _ = pthread_cond_broadcast(conditions + condition.rawValue) }
+  package func broadcast(_ condition: Condition) { unsafe _ = pthread_cond_broadcast(conditions + condition.rawValue) }
 }

@@ -70,8 +70,9 @@ public struct JobRequest: Sendable {
     static let claimedRunning: UInt64 = 4
     static let claimedPending: UInt64 = 5
     static let completed: UInt64 = 6
+    /// Among the completions, with its slot.
     static let finished: UInt64 = 7
-    /// Finished by a timeout while its handler still runs.
+    /// Among the completions, ended by a timeout while its handler still runs, or before it began: without a slot.
     static let overdue: UInt64 = 8
     /// Timed out before it started; another record tells the owner.
     static let expired: UInt64 = 9
@@ -97,8 +98,6 @@ public struct JobRequest: Sendable {
     static let node: UInt8 = 1
     /// A permit of the handler's limit is held.
     static let permit: UInt8 = 2
-    /// A slot is held; set while the job is pending or in the blocking pool.
-    static let slot: UInt8 = 4
     /// A permit of its key's limit is held.
     static let keyPermit: UInt8 = 8
     /// `limit` is the limit of its key.

@@ -29,8 +29,12 @@ struct LoopWords: @unchecked Sendable {
 
   private var alarm: UnsafeMutablePointer<Atomic<UInt64>> { unsafe memory.assumingMemoryBound(to: Atomic<UInt64>.self) }
   private var wake: UnsafeMutablePointer<Atomic<UInt32>> { unsafe (memory + Self.line).assumingMemoryBound(to: Atomic<UInt32>.self) }
-  private var stopping: UnsafeMutablePointer<Atomic<UInt32>> { unsafe (memory + 2 * Self.line).assumingMemoryBound(to: Atomic<UInt32>.self) }
-  private var turnCount: UnsafeMutablePointer<Atomic<UInt64>> { unsafe (memory + 3 * Self.line).assumingMemoryBound(to: Atomic<UInt64>.self) }
+  private var stopping: UnsafeMutablePointer<Atomic<UInt32>> {
+    unsafe (memory + 2 * Self.line).assumingMemoryBound(to: Atomic<UInt32>.self)
+  }
+  private var turnCount: UnsafeMutablePointer<Atomic<UInt64>> {
+    unsafe (memory + 3 * Self.line).assumingMemoryBound(to: Atomic<UInt64>.self)
+  }
 
   /// Lowers the alarm. True if it was later: the caller then sets the descriptor.
   func lowerAlarm(to at: UInt64) -> Bool {

@@ -20,7 +20,7 @@ package struct SpinLock: @unchecked Sendable {
   private let word: UnsafeMutablePointer<Atomic<UInt32>>
 
   /// - Parameter word: four zeroed bytes that outlive the lock; nothing that others write shares their cache line.
-  package init(word: UnsafeMutablePointer<Atomic<UInt32>>) { unsafe self.word = word }
+  init(word: UnsafeMutablePointer<Atomic<UInt32>>) { unsafe self.word = word }
 
   /// - Parameter memory: four zeroed bytes that outlive the lock, aligned to 4.
   package init(at memory: UnsafeMutableRawPointer) { unsafe word = memory.assumingMemoryBound(to: Atomic<UInt32>.self) }

@@ -12,7 +12,7 @@ internal import Glibc
 /// # Fields
 /// All plain. The wheel, the nodes and the heap lie in one mapping, which the kernel fills with zeros as it is touched.
 /// # Limits
-/// `capacity` timers, refused with `TimerFull`; 24 + 40 bytes each. Timers due at the same nanosecond fire in the order of arming.
+/// `capacity` timers, refused with `TimerFull`; 56 bytes each. Timers due at the same nanosecond fire in the order of arming.
 /// # Source
 /// G. Varghese and A. Lauck, "Hashed and Hierarchical Timing Wheels" (1987), scheme 7.
 @safe
@@ -35,7 +35,7 @@ package struct TimerStore: ~Copyable {
     /// Counts armings: breaks ties.
     var sequence: UInt64
     var generation: UInt32
-    /// The next of its slot, or of the free list. 0: none.
+    /// The next of its slot. 0: none.
     var next: UInt32
     /// In a slot the one before it, 0 for the first; in the heap its position.
     var previous: UInt32
@@ -75,7 +75,7 @@ package struct TimerStore: ~Copyable {
   var draining = TimerStore.noSlot
   var heapCount = 0
   private var sequence: UInt64 = 0
-  private var freeHead: UInt32 = 0
+  private let freePlaces: FreePlaces
   private var touched = 0
 
   /// How many timers are armed.
@@ -89,7 +89,8 @@ package struct TimerStore: ~Copyable {
     let headsOffset = earliestOffset + Self.slots * 8
     let nodesOffset = headsOffset + Self.slots * 4
     let heapOffset = (nodesOffset + (capacity + 1) * MemoryLayout<Node>.stride + 15) & ~15
-    let bytes = heapOffset + capacity * MemoryLayout<HeapEntry>.stride
+    let freeOffset = heapOffset + capacity * MemoryLayout<HeapEntry>.stride
+    let bytes = freeOffset + FreePlaces.bytes(places: capacity + 1)
     let flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE
     guard let memory = unsafe mmap(nil, bytes, PROT_READ | PROT_WRITE, flags, -1, 0), unsafe memory != MAP_FAILED else {
       throw TimerMemoryError(bytes: bytes, code: errno)
@@ -103,6 +104,7 @@ package struct TimerStore: ~Copyable {
     unsafe heads = (memory + headsOffset).assumingMemoryBound(to: UInt32.self)
     unsafe nodes = (memory + nodesOffset).assumingMemoryBound(to: Node.self)
     unsafe heap = (memory + heapOffset).assumingMemoryBound(to: HeapEntry.self)
+    unsafe freePlaces = FreePlaces(memory: memory + freeOffset, places: capacity + 1)
   }
 
   deinit { unsafe munmap(mapping, mappingBytes) }
@@ -118,12 +120,7 @@ package struct TimerStore: ~Copyable {
   package mutating func arm(due: UInt64, value: UInt64, kind: UInt16, now: UInt64 = 0) throws(TimerFull) -> TimerHandle {
     let nowTick = now >> Self.tickShift
     if nowTick > tick { catchUp(to: nowTick) }
-    let index = freeHead
-    if index != 0 {
-      // Safe: the free list holds only nodes of the slab.
-      freeHead = unsafe nodes[Int(index)].next
-      return arm(index, due, value, kind)
-    }
+    if let index = freePlaces.take() { return arm(UInt32(truncatingIfNeeded: index), due, value, kind) }
     guard touched < capacity else { throw TimerFull(capacity: capacity) }
     touched += 1
     unsafe nodes[touched].generation = 1
@@ -216,8 +213,7 @@ package struct TimerStore: ~Copyable {
     let generation = unsafe node.pointee.generation &+ 1
     unsafe node.pointee.generation = generation == 0 ? 1 : generation
     unsafe node.pointee.place = Place.free
-    unsafe node.pointee.next = freeHead
-    freeHead = index
+    freePlaces.put(Int(index))
     count -= 1
   }
 }

@@ -43,7 +43,7 @@ public final class Timers: @unchecked Sendable {
 
   /// - Parameters:
   ///   - shards: 1 to `shardLimit`.
-  ///   - capacity: timers of each shard, 1 to `capacityLimit`; memory is taken as it is used, 64 bytes a timer.
+  ///   - capacity: timers of each shard, 1 to `capacityLimit`; memory is taken as it is used, 56 bytes a timer.
   ///   - context: handed to `sink`.
   ///   - sink: called for each timer that fires, by the thread that advances.
   ///   - alarmContext: handed to `alarm`.

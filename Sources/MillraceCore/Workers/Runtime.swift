@@ -192,7 +192,7 @@ public enum RuntimeError: Error, CustomStringConvertible {
     scheduler.parking.wakeAll()
     for thread in threads { pthread_join(thread, nil) }
     threads = []
-    poolStorage?.stop()
+    poolStorage?.stop(.drain)
     loop.stop()
   }
 
@@ -208,9 +208,9 @@ public enum RuntimeError: Error, CustomStringConvertible {
     let index = unsafe start.pointee.index
     unsafe start.deinitialize(count: 1)
     unsafe start.deallocate()
-    millrace_name_thread("millrace-\(index)")
+    unsafe millrace_name_thread("millrace-\(index)")
     runtime.work(index)
-    return unsafe nil
+    return nil
   }
 
   // MARK: Workers

@@ -69,7 +69,7 @@ extension Scheduler {
     unsafe withStripe { stripe in
       let index = unsafe makeNodeJob(run, bits, node, &stripe.pointee.jobs, tellReady: false)
       let word = Job(jobs, index).state
-      word.storeReleasing(Job.word(Job.generation(word.loadRelaxed()), Job.State.finished, Outcome.timedOut.rawValue))
+      word.storeReleasing(Job.word(Job.generation(word.loadRelaxed()), Job.State.overdue, Outcome.timedOut.rawValue))
       unsafe publishCompleted(index, &stripe.pointee.nodes)
     }
     return true
@@ -239,8 +239,6 @@ extension Scheduler {
         giveSlot()
         return
       }
-      // unsafe: not overdue, the record is ours up to the CAS.
-      unsafe job.fields.pointee.flags |= Job.Flag.slot
       if word == running {
         guard job.state.replace(word, by: Job.word(id.generation, after)) else { continue }
         if after == Job.State.claimedPending {

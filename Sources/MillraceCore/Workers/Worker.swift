@@ -333,8 +333,7 @@ public struct Begun: Sendable {
     let job = unsafe Job(scheduler.jobs, begun.job.index)
     let running = Job.word(begun.job.generation, Job.State.running)
     if outcome == Outcome.pending.rawValue {
-      // The slot goes with the job; said before the job can be seen by whoever completes it.
-      unsafe job.fields.pointee.flags |= Job.Flag.slot
+      // The slot goes with the job: whoever takes it from the completions as `finished` gives the slot back.
       if job.state.replace(running, by: Job.word(begun.job.generation, Job.State.pending)) {
         unsafe own.pointee.hasSlot = false
         if job.cancelled.loadRelaxed() == begun.job.generation { unsafe scheduler.endPending(begun.job, .cancelled) }
@@ -353,12 +352,10 @@ public struct Begun: Sendable {
         return
       }
       if Job.state(word) == Job.State.completed {
-        unsafe job.fields.pointee.flags &= ~Job.Flag.slot
         settle(begun.job.index, outcome: Job.outcome(word))
         return
       }
       // claimedRunning: whoever has the claim will hand the job to the completions; the slot goes with it.
-      unsafe job.fields.pointee.flags |= Job.Flag.slot
       if job.state.replace(word, by: Job.word(begun.job.generation, Job.State.claimedPending)) {
         unsafe own.pointee.hasSlot = false
         return
@@ -374,11 +371,7 @@ public struct Begun: Sendable {
     for i in 0..<count {
       let job = unsafe Job(scheduler.jobs, buffer[i])
       let word = job.state.loadAcquiring()
-      // unsafe: taken from the completions, the job is this worker's.
-      if unsafe job.fields.pointee.flags & Job.Flag.slot != 0 {
-        unsafe job.fields.pointee.flags &= ~Job.Flag.slot
-        unsafe scheduler.giveSlot()
-      }
+      if Job.state(word) == Job.State.finished { unsafe scheduler.giveSlot() }
       unsafe settle(buffer[i], outcome: Job.outcome(word))
     }
     return true

@@ -17,11 +17,11 @@ internal import MillraceCore
   private static let firstSegment = 64
   private static let segments = 20
 
-  private struct Chunk {
+  @safe private struct Chunk {
     var base: UnsafeMutableRawPointer?
     var size: UInt64
   }
-  private struct Lane {
+  @safe private struct Lane {
     var base: UnsafeMutableRawPointer?
     var used: Int
     var size: Int

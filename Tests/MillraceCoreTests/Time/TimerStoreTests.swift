@@ -59,6 +59,23 @@ import Testing
     #expect(store.count == 1)
   }
 
+  @Test("every place that came free is used again, in a store of many levels, and no more than there are")
+  func reuse() throws {
+    let capacity = 300_000
+    let store = try HeldTimers(capacity: capacity)
+    var random = SeededRandom(state: 17)
+    var live = try (0..<capacity).map { try store.arm(due: 1 << 50, value: UInt64($0), kind: 0) }
+    for _ in 0..<3 {
+      live.shuffle(using: &random)
+      for handle in live.suffix(100_000) where !store.cancel(handle) { Issue.record("\(handle) was not armed") }
+      live.removeLast(100_000)
+      for value in 0..<100_000 { live.append(try store.arm(due: 1 << 51, value: UInt64(value), kind: 0)) }
+      #expect(store.count == capacity)
+      #expect(Set(live).count == capacity)
+      #expect(throws: TimerFull.self) { try store.arm(due: 1, value: 0, kind: 0) }
+    }
+  }
+
   @Test("a handle names its timer only: not a later one in the same place, not none, not a made-up one")
   func handles() throws {
     let store = try HeldTimers(capacity: 1)
@@ -149,8 +166,8 @@ import Testing
       case 0..<7:
         let due = operation % 50 == 0 ? now - now / 3 : now.plus(random.duration())
         do {
-          let handle = try store.arm(
-            due: due, value: operation, kind: UInt16(truncatingIfNeeded: operation), now: operation % 2 == 0 ? now : 0)
+          let kind = UInt16(truncatingIfNeeded: operation)
+          let handle = try store.arm(due: due, value: operation, kind: kind, now: operation % 2 == 0 ? now : 0)
           guard oracle.entries.count < capacity else { return fail("armed more than there is room for", seed, operation) }
           oracle.arm(due: due, value: operation)
           handles.append((handle, operation))

@@ -1,0 +1,203 @@
+internal import CMillrace
+public import MillraceCore
+public import MillracePlugins
+public import MillraceWorkflow
+internal import Synchronization
+
+/// Why an engine could not be had, or a handler not be registered.
+public enum EngineError: Error, CustomStringConvertible {
+  case runtime(RuntimeError)
+  case plugins(PluginError)
+  case badHandlerName(String)
+  case duplicateHandler(String)
+  case tooManyHandlers(limit: Int)
+  case stopped
+
+  public var description: String {
+    switch self {
+    case .runtime(let error): "\(error)"
+    case .plugins(let error): "\(error)"
+    case .badHandlerName(let name):
+      "\"\(name)\" cannot be the name of a handler: use a-z, 0-9 and -, at most 127 of them, with one / between plugin and handler if it is to have one"
+    case .duplicateHandler(let name): "a handler called \(name) is registered already: names are unique in an engine"
+    case .tooManyHandlers(let limit): "\(limit) handlers are registered, the most an engine has"
+    case .stopped: "the engine has been shut down"
+    }
+  }
+}
+
+/// The workflow core inside a program: handlers, the threads they run on, and the runs.
+///
+///     let engine = try Engine()
+///     try engine.register("greet") { call in .text("hello \(call.input["name"]?.string ?? "you")") }
+///     var workflow = Definition("greetings")
+///     workflow.task("hello", handler: "greet", input: ["name": "world"])
+///     let run = try engine.start(workflow)
+///     _ = await run.finished()
+///
+/// All methods may be called from any thread.
+@safe public final class Engine: Sendable {
+  public static let version = "0.1.0"
+
+  /// Order of ready tasks within one priority.
+  public typealias Order = TaskOrder
+
+  /// How loud a line of the log is.
+  public enum LogLevel: UInt32, Sendable, CaseIterable {
+    case debug, notice, warning, error
+  }
+
+  public struct Configuration: Sendable {
+    /// Tasks in progress at once, 1 ... 16,777,216; nil: the processors granted.
+    public var slots: Int?
+    /// Worker threads, 1 ... 56; nil: the processors granted.
+    public var threads: Int?
+    public var order = Order.fifo
+    public var wait = WaitPolicy.adaptive
+    /// Where plugins are looked for; nil: none are loaded.
+    public var plugins: PluginSearch?
+    /// What plugins read through `setting`, by full name, as `replay.mode`.
+    public var settings: [String: String] = [:]
+    /// Seed of the retry waits; nil: drawn.
+    public var seed: UInt64?
+    /// Unfinished tasks of all runs at once.
+    public var capacity = 1 << 22
+    /// Threads for handlers that block, at most; nil: as many as slots, 256 at most.
+    public var blockingThreads: Int?
+    /// A handler that runs for longer is reported to `stalled`, nanoseconds; 0: never.
+    public var stallAfter: UInt64 = 10_000_000_000
+    public var log: (@Sendable (LogLevel, String) -> Void)?
+    public var stalled: (@Sendable (String) -> Void)?
+
+    public init() {}
+  }
+
+  public let slots: Int
+  public let threads: Int
+  let order: Order
+  private let seed: UInt64
+  private let host: TaskHost
+  private let runtime: Runtime
+  private let hooks: HooksBox
+  private let state: EngineState
+
+  /// Loads the plugins and starts the threads. A plugin file that is refused is no error: see `pluginProblems`. Throws `EngineError`.
+  public init(_ configuration: Configuration = Configuration()) throws(EngineError) {
+    let log = configuration.log
+    host = TaskHost(version: Engine.version, settings: configuration.settings) { level, line in log?(LogLevel(rawValue: level) ?? .error, line) }
+    let slots = configuration.slots ?? configuration.threads ?? Machine.read().cpusGranted
+    var runtimeConfiguration = RuntimeConfiguration(
+      slots: slots, threads: configuration.threads, capacity: configuration.capacity, ordered: configuration.order != .fifo,
+      wait: configuration.wait, blockingThreads: configuration.blockingThreads, stallAfter: configuration.stallAfter)
+    runtimeConfiguration.scheduler.tenants = 16
+    hooks = HooksBox(host: host, stalled: configuration.stalled)
+    do {
+      // unsafe: the box outlives the runtime: both are this engine's.
+      runtime = unsafe try Runtime(
+        runtimeConfiguration,
+        hooks: unsafe RuntimeHooks(
+          context: Unmanaged.passUnretained(hooks).toOpaque(),
+          timer: { context, value, kind, _ in unsafe WorkflowRun.fire(HooksBox.from(context).host, value: value, kind: kind) },
+          stall: { context, lane, job, nanoseconds in unsafe HooksBox.from(context).stall(lane, job, nanoseconds) }))
+      host.connect(runtime.scheduler, timers: runtime.timers, sharedShard: runtime.sharedTimerShard)
+      self.slots = slots
+      threads = runtimeConfiguration.scheduler.workers
+      order = configuration.order
+      var system = SystemRandomNumberGenerator()
+      seed = configuration.seed ?? system.next()
+      state = EngineState(host: host)
+      try runtime.start()
+    } catch {
+      throw .runtime(error)
+    }
+    if let search = configuration.plugins {
+      do {
+        try state.load(search, runtime.scheduler)
+      } catch {
+        runtime.stop()
+        throw error
+      }
+    }
+  }
+
+  deinit { shutdown() }
+
+  // MARK: Handlers
+
+  /// Names of all handlers, of plugins and registered ones: what `DefinitionReader` checks against.
+  public var handlerNames: Set<String> { state.handlerNames }
+  public var plugins: [LoadedPlugin] { state.plugins }
+  /// Files that were found but refused, and why.
+  public var pluginProblems: [PluginError] { state.problems }
+
+  /// Makes a function of this program a handler. `blocking`: it waits for I/O, locks or other programs, and gets a thread of the blocking pool.
+  ///
+  /// What it throws fails the attempt with the error's description, to be retried as the task's policy says; throw `TaskFailure` to say more.
+  public func register(
+    _ name: String, blocking: Bool = false, concurrency: Int = 0, _ body: @escaping @Sendable (borrowing TaskCall) throws -> Payload
+  ) throws(EngineError) {
+    try state.register(RegisteredHandler(name: name, blocking: blocking, concurrency: concurrency, body), runtime.scheduler)
+  }
+
+  // MARK: Runs
+
+  /// Checks and starts a workflow. Throws `DefinitionError` (every fault of the definition), `CompileError`, `SubmitError` or `EngineError`.
+  public func start(_ definition: Definition, parameters: [String: JSON] = [:]) throws -> WorkflowHandle {
+    let handlers = try state.handlers()
+    _ = try DefinitionChecker(handlers: Set(handlers.keys)).check(definition)
+    return try startChecked(definition, parameters: parameters, handlers)
+  }
+
+  /// Starts a workflow that `DefinitionReader` has checked against this engine's handlers. Throws as `start`.
+  public func start(_ reading: DefinitionReader.Reading, parameters: [String: JSON] = [:]) throws -> WorkflowHandle {
+    try startChecked(reading.definition, parameters: parameters, try state.handlers())
+  }
+
+  private func startChecked(_ definition: Definition, parameters: [String: JSON], _ handlers: [String: TaskHandler]) throws -> WorkflowHandle {
+    let resolved = try definition.resolve(parameters: parameters)
+    var random = SystemRandomNumberGenerator()
+    let wall = millrace_wall()
+    let end = RunEnd()
+    let scheduler = runtime.scheduler
+    let run = try WorkflowRun(
+      resolved, handlers: handlers, order: order, id: RunID(wall: wall, random: &random), wall: wall, seed: seed, host: host,
+      limit: { [state] key, limit in state.limit(key, limit, scheduler) }, ended: { _ in end.fire() })
+    state.began()
+    end.onFire { [state] in state.ended() }
+    do {
+      try run.start()
+    } catch {
+      state.ended()
+      throw error
+    }
+    return WorkflowHandle(run, end: end, engine: self)
+  }
+
+  /// Stops: takes no more work, asks nothing of runs that go on (cancel them first), waits for handlers that run, and unloads the plugins.
+  public func shutdown() {
+    guard state.stop() else { return }
+    runtime.stop()
+    state.unload()
+  }
+}
+
+/// What the runtime calls back with.
+final class HooksBox: Sendable {
+  let host: TaskHost
+  private let stalled: (@Sendable (String) -> Void)?
+
+  init(host: TaskHost, stalled: (@Sendable (String) -> Void)?) {
+    self.host = host
+    self.stalled = stalled
+  }
+
+  static func from(_ context: UnsafeMutableRawPointer?) -> HooksBox {
+    // unsafe: the engine keeps the box for as long as the runtime.
+    unsafe Unmanaged<HooksBox>.fromOpaque(context!).takeUnretainedValue()
+  }
+
+  func stall(_ lane: Int, _ job: UInt64, _ nanoseconds: UInt64) {
+    let task = WorkflowRun.taskKey(ofRunning: JobID(rawValue: job), host) ?? "a job"
+    stalled?("\(task) has run for more than \(DurationText.text(nanoseconds)) on lane \(lane), and holds its slot")
+  }
+}

@@ -1,0 +1,93 @@
+internal import CMillrace
+internal import MillraceCore
+internal import MillracePlugins
+internal import MillraceWorkflow
+
+/// What of an engine changes: handlers, keys, plugins, and whether it runs. Behind one lock; nothing here is on a task's way.
+@safe final class EngineState: @unchecked Sendable {
+  private let monitor = Monitor()
+  private var known: [String: TaskHandler] = [:]
+  private var registered: [RegisteredHandler] = []
+  private var limits: [String: UInt32] = [:]
+  private var loader: PluginLoader
+  private(set) var problems: [PluginError] = []
+  private var stopped = false
+  private var active = 0
+
+  init(host: TaskHost) {
+    // unsafe: the host's table lives as long as the engine, which unloads first.
+    loader = unsafe PluginLoader(host: UnsafePointer(host.table))
+  }
+
+  deinit { monitor.deallocate() }
+
+  var handlerNames: Set<String> { monitor.locked { Set(known.keys) } }
+  var plugins: [LoadedPlugin] { monitor.locked { loader.plugins } }
+
+  func handlers() throws(EngineError) -> [String: TaskHandler] {
+    try monitor.locked { () throws(EngineError) in
+      if stopped { throw .stopped }
+      return known
+    }
+  }
+
+  func load(_ search: PluginSearch, _ scheduler: Scheduler) throws(EngineError) {
+    do {
+      problems = try loader.loadAll(search)
+    } catch {
+      throw .plugins(error)
+    }
+    for plugin in loader.plugins {
+      for handler in plugin.handlers {
+        // unsafe: valid until the plugin is unloaded, after the runtime has stopped.
+        guard let index = scheduler.register(unsafe WorkflowRun.handler(for: handler.pointer)) else {
+          throw .tooManyHandlers(limit: Scheduler.maxHandlers)
+        }
+        known[handler.qualifiedName] = unsafe TaskHandler(name: handler.qualifiedName, index: index, pointer: handler.pointer)
+      }
+    }
+  }
+
+  func register(_ handler: RegisteredHandler, _ scheduler: Scheduler) throws(EngineError) {
+    guard handler.hasGoodName else { throw .badHandlerName(handler.name) }
+    try monitor.locked { () throws(EngineError) in
+      if stopped { throw .stopped }
+      if known[handler.name] != nil { throw .duplicateHandler(handler.name) }
+      guard let index = scheduler.register(unsafe WorkflowRun.handler(for: handler.pointer)) else {
+        throw .tooManyHandlers(limit: Scheduler.maxHandlers)
+      }
+      registered.append(handler)
+      known[handler.name] = unsafe TaskHandler(name: handler.name, index: index, pointer: handler.pointer)
+    }
+  }
+
+  /// The core's limit of a concurrency key, which all runs share. The first to name it sets the number.
+  func limit(_ key: String, _ count: Int, _ scheduler: Scheduler) -> UInt32? {
+    monitor.locked {
+      if let limit = limits[key] { return limit }
+      let limit = scheduler.makeLimit(count)
+      limits[key] = limit
+      return limit
+    }
+  }
+
+  func began() { monitor.locked { active += 1 } }
+
+  func ended() {
+    monitor.locked {
+      active -= 1
+      monitor.broadcast(.ended)
+    }
+  }
+
+  /// True for the first caller.
+  func stop() -> Bool {
+    monitor.locked {
+      if stopped { return false }
+      stopped = true
+      return true
+    }
+  }
+
+  func unload() { monitor.locked { loader.unloadAll() } }
+}

@@ -1,0 +1,108 @@
+internal import CMillrace
+internal import MillraceCore
+public import MillraceWorkflow
+internal import Synchronization
+
+/// A run that was started: watch it, wait for it, cancel it, read what it made. Any thread.
+public final class WorkflowHandle: Sendable {
+  private let run: WorkflowRun
+  private let end: RunEnd
+  private let engine: Engine
+
+  init(_ run: WorkflowRun, end: RunEnd, engine: Engine) {
+    self.run = run
+    self.end = end
+    self.engine = engine
+  }
+
+  public var id: String { run.id.description }
+  public var status: WorkflowStatus { run.status }
+  public var definition: Definition { run.definition }
+
+  /// Counters of this moment, and an estimate of what is left.
+  public func progress() -> Progress { run.progress() }
+
+  /// Everything that is known of the run. Complexity: O(tasks + attempts).
+  public func record() -> RunRecord { run.record(slots: engine.slots, threads: engine.threads) }
+
+  /// Ids of up to 8 tasks that run now.
+  public var runningTasks: [String] { run.runningTasks() }
+
+  /// Asks the run to stop: nothing new starts, waits end, handlers are asked to stop. Any number of times.
+  public func cancel() { run.cancel() }
+
+  /// Blocks the calling thread until the run has ended. Not from a handler, nor from a Swift task: use `finished`.
+  public func wait() -> WorkflowStatus { run.wait() ?? run.status }
+
+  /// As `wait`, for at most so long; nil: it goes on.
+  public func wait(nanoseconds: UInt64) -> WorkflowStatus? { run.wait(until: millrace_monotonic() &+ nanoseconds) }
+
+  /// The status of the run when it has ended.
+  public func finished() async -> WorkflowStatus {
+    await withCheckedContinuation { continuation in end.onFire { continuation.resume() } }
+    return run.status
+  }
+
+  /// Progress as it changes: at most one value in 100 ms, the last one when the run has ended. A slow reader misses values, never the last.
+  public var updates: AsyncStream<Progress> {
+    AsyncStream(bufferingPolicy: .bufferingNewest(1)) { continuation in
+      let watcher = _Concurrency.Task { [run, end] in
+        var last: Progress?
+        while !end.hasFired, !_Concurrency.Task.isCancelled {
+          let now = run.progress()
+          if now.finished != last?.finished || now.running != last?.running {
+            continuation.yield(now)
+            last = now
+          }
+          do {
+            try await _Concurrency.Task.sleep(nanoseconds: 100_000_000)
+          } catch {
+            break
+          }
+        }
+        if end.hasFired { continuation.yield(run.progress()) }
+        continuation.finish()
+      }
+      end.onFire { watcher.cancel() }
+      continuation.onTermination = { _ in watcher.cancel() }
+    }
+  }
+
+  /// The output of a completed task, copied; nil: no such task, or it is not completed.
+  public func output(of task: String) -> [UInt8]? { unsafe run.output(of: task).map { unsafe Array($0.bytes) } }
+
+  /// The output of the definition's `result` task, if it is completed and JSON.
+  public var result: JSON? {
+    guard let task = run.definition.result, let bytes = output(of: task) else { return nil }
+    return try? JSON(parsing: bytes)
+  }
+}
+
+/// The moment when a run ends: runs what was asked for then, once, or at once if it has passed.
+final class RunEnd: Sendable {
+  private struct State {
+    var hasFired = false
+    var waiting: [@Sendable () -> Void] = []
+  }
+
+  private let state = Mutex(State())
+
+  var hasFired: Bool { state.withLock { $0.hasFired } }
+
+  func onFire(_ action: @escaping @Sendable () -> Void) {
+    let now = state.withLock { state in
+      if !state.hasFired { state.waiting.append(action) }
+      return state.hasFired
+    }
+    if now { action() }
+  }
+
+  func fire() {
+    let waiting = state.withLock { state in
+      state.hasFired = true
+      defer { state.waiting = [] }
+      return state.waiting
+    }
+    for action in waiting { action() }
+  }
+}

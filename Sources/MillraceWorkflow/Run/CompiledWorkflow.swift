@@ -1,0 +1,220 @@
+public import CMillrace
+public import MillraceCore
+
+/// A handler that tasks can name.
+@safe public struct TaskHandler: Sendable {
+  public let name: String
+  public let index: HandlerIndex
+  // unsafe: the plugin's or the embedder's; valid until the engine has shut down.
+  nonisolated(unsafe) let pointer: UnsafePointer<millrace_handler>
+  let isExclusive: Bool
+
+  /// unsafe: `pointer` is valid until the engine has shut down. `index` was registered with `WorkflowRun.handler(for:)`.
+  @unsafe public init(name: String, index: HandlerIndex, pointer: UnsafePointer<millrace_handler>) {
+    self.name = name
+    self.index = index
+    unsafe self.pointer = pointer
+    isExclusive = unsafe pointer.pointee.flags & UInt32(MILLRACE_EXCLUSIVE) != 0
+  }
+}
+
+/// Order of ready tasks within one priority.
+public enum TaskOrder: String, Sendable, Hashable, CaseIterable {
+  case fifo
+  /// Earliest schedule-to-close first, then those without.
+  case deadline
+  /// Longest way to the end of the workflow first, by recorded durations where there are some, else by the number of tasks.
+  case criticalPath = "critical-path"
+}
+
+/// Why a checked definition cannot be compiled.
+public enum CompileError: Error, CustomStringConvertible {
+  case unknownHandler(task: String, handler: String)
+  case unknownDependency(task: String, dependency: String)
+  case cycle(task: String)
+  case empty(workflow: String)
+  case tooLarge(tasks: Int)
+  case tooManyKeys(limit: Int)
+  case memory(String)
+
+  public var description: String {
+    switch self {
+    case .unknownHandler(let task, let handler): "task \(task): no handler is called \(handler): `millrace plugin list` shows those there are"
+    case .unknownDependency(let task, let dependency): "task \(task) depends on \(dependency), which is no task of the workflow"
+    case .cycle(let task): "task \(task) depends on itself, through others: run the checker for the path"
+    case .empty(let workflow): "workflow \(workflow) has no tasks: add one"
+    case .tooLarge(let tasks): "\(tasks) tasks are more than a plan holds (\(Plan.maxNodes)): split the workflow"
+    case .tooManyKeys(let limit): "more than \(limit) concurrency keys and limited handlers are in use: restart the engine or use fewer keys"
+    case .memory(let what): what
+    }
+  }
+}
+
+/// A definition with its parameters in place, as flat arrays: what a run is made of.
+final class CompiledWorkflow: Sendable {
+  let definition: Definition
+  let plan: Plan
+  let order: TaskOrder
+  let index: [String: UInt32]
+  /// Dependencies of task i: `predecessors[rows[i] ..< rows[i + 1]]`, in the order of the definition.
+  let rows: [UInt32]
+  let predecessors: [UInt32]
+  /// Index into `handlers`, by task.
+  let handlerOf: [UInt32]
+  let handlers: [TaskHandler]
+  /// Index into `policies`, by task; empty: all tasks have policy 0.
+  let policyOf: [UInt32]
+  let policies: [ResolvedPolicy]
+
+  /// A policy with the defaults in place.
+  struct ResolvedPolicy: Hashable {
+    var priority: Priority
+    var retry: RetryPolicy?
+    var timeouts: Timeouts
+    var key: String?
+    var keyLimit: Int
+    /// Index of the core's limit, if there is a key.
+    var limit: UInt32 = 0
+
+    init(_ task: Policy, _ defaults: Policy) {
+      priority = task.priority ?? defaults.priority ?? .normal
+      retry = task.retry ?? defaults.retry
+      timeouts = Timeouts(
+        scheduleToStart: task.timeouts.scheduleToStart ?? defaults.timeouts.scheduleToStart,
+        startToClose: task.timeouts.startToClose ?? defaults.timeouts.startToClose,
+        scheduleToClose: task.timeouts.scheduleToClose ?? defaults.timeouts.scheduleToClose,
+        heartbeat: task.timeouts.heartbeat ?? defaults.timeouts.heartbeat)
+      key = task.concurrencyKey ?? defaults.concurrencyKey
+      keyLimit = task.concurrencyLimit ?? defaults.concurrencyLimit ?? 1
+    }
+  }
+
+  /// Complexity: O(tasks + dependencies). `limit` gives the core's limit for a concurrency key.
+  init(
+    _ definition: Definition, handlers known: [String: TaskHandler], order: TaskOrder, limit: (String, Int) -> UInt32?
+  ) throws(CompileError) {
+    let tasks = definition.tasks
+    if tasks.isEmpty { throw .empty(workflow: definition.name) }
+    if tasks.count > Plan.maxNodes { throw .tooLarge(tasks: tasks.count) }
+    var index = [String: UInt32](minimumCapacity: tasks.count)
+    for (i, task) in tasks.enumerated() { index[task.id] = UInt32(i) }
+
+    var rows: [UInt32] = [0]
+    rows.reserveCapacity(tasks.count + 1)
+    var predecessors: [UInt32] = []
+    var handlerIndex: [String: UInt32] = [:]
+    var handlers: [TaskHandler] = []
+    var handlerOf: [UInt32] = []
+    handlerOf.reserveCapacity(tasks.count)
+    let defaults = ResolvedPolicy(Policy(), definition.defaults)
+    var policies = [defaults]
+    var policyIndex: [ResolvedPolicy: UInt32] = [defaults: 0]
+    var policyOf: [UInt32] = []
+    for (i, task) in tasks.enumerated() {
+      for dependency in task.dependencies {
+        guard let p = index[dependency] else { throw .unknownDependency(task: task.id, dependency: dependency) }
+        predecessors.append(p)
+      }
+      rows.append(UInt32(predecessors.count))
+      if let known = handlerIndex[task.handler] {
+        handlerOf.append(known)
+      } else {
+        guard let handler = known[task.handler] else { throw .unknownHandler(task: task.id, handler: task.handler) }
+        handlerIndex[task.handler] = UInt32(handlers.count)
+        handlerOf.append(UInt32(handlers.count))
+        handlers.append(handler)
+      }
+      if task.hasPolicy {
+        let policy = ResolvedPolicy(task.policy, definition.defaults)
+        let position = policyIndex[policy] ?? UInt32(policies.count)
+        if position == UInt32(policies.count) {
+          policyIndex[policy] = position
+          policies.append(policy)
+        }
+        if policyOf.isEmpty, position != 0 { policyOf = [UInt32](repeating: 0, count: i) }
+        if !policyOf.isEmpty || position != 0 { policyOf.append(position) }
+      } else if !policyOf.isEmpty {
+        policyOf.append(0)
+      }
+    }
+    for i in policies.indices {
+      guard let key = policies[i].key else { continue }
+      guard let limit = limit(key, policies[i].keyLimit) else { throw .tooManyKeys(limit: Scheduler.maxLimits) }
+      policies[i].limit = limit
+    }
+    let keys = try CompiledWorkflow.keys(definition, rows, predecessors, policyOf, policies, order)
+    do {
+      plan = try Plan(
+        count: tasks.count,
+        node: { i in
+          let policy = policies[policyOf.isEmpty ? 0 : Int(policyOf[i])]
+          return Plan.Node(
+            handler: handlers[Int(handlerOf[i])].index, priority: policy.priority.rawValue, flags: policy.nodeFlags, key: keys.isEmpty ? 0 : keys[i])
+        },
+        predecessors: { i, visit in for j in Int(rows[i])..<Int(rows[i + 1]) { visit(Int(predecessors[j])) } })
+    } catch {
+      throw .memory("\(error)")
+    }
+    self.definition = definition
+    self.order = order
+    self.index = index
+    self.rows = rows
+    self.predecessors = predecessors
+    self.handlers = handlers
+    self.handlerOf = handlerOf
+    self.policies = policies
+    self.policyOf = policyOf
+  }
+
+  @inline(__always) func policy(_ node: UInt32) -> ResolvedPolicy { policies[policyOf.isEmpty ? 0 : Int(policyOf[Int(node)])] }
+
+  /// Start keys by order: smaller first. Also finds what the checker should have found: a cycle.
+  private static func keys(
+    _ definition: Definition, _ rows: [UInt32], _ predecessors: [UInt32], _ policyOf: [UInt32], _ policies: [ResolvedPolicy], _ order: TaskOrder
+  ) throws(CompileError) -> [UInt32] {
+    let tasks = definition.tasks
+    // Reverse topological order by counting successors that are still to come.
+    var left = [UInt32](repeating: 0, count: tasks.count)
+    for p in predecessors { left[Int(p)] += 1 }
+    var ranks = order == .criticalPath ? [Double](repeating: 0, count: tasks.count) : []
+    let measured = definition.tasks.contains { $0.recordedSeconds != nil }
+    var ready = tasks.indices.filter { left[$0] == 0 }
+    var seen = 0
+    while let i = ready.popLast() {
+      seen += 1
+      if order == .criticalPath { ranks[i] += measured ? tasks[i].recordedSeconds ?? 0 : 1 }
+      for j in Int(rows[i])..<Int(rows[i + 1]) {
+        let p = Int(predecessors[j])
+        if order == .criticalPath { ranks[p] = max(ranks[p], ranks[i]) }
+        left[p] -= 1
+        if left[p] == 0 { ready.append(p) }
+      }
+    }
+    if seen < tasks.count, let stuck = left.firstIndex(where: { $0 > 0 }) { throw .cycle(task: tasks[stuck].id) }
+    switch order {
+    case .fifo: return []
+    case .criticalPath:
+      let longest = max(ranks.max() ?? 0, .leastNormalMagnitude)
+      return ranks.map { UInt32((1 - $0 / longest) * Double(UInt32.max - 1)) }
+    case .deadline:
+      // Milliseconds from the start of the run; the core's keys have 32 bits.
+      return tasks.indices.map { i in
+        let close = policies[policyOf.isEmpty ? 0 : Int(policyOf[i])].timeouts.scheduleToClose
+        return close.map { UInt32(min($0 / 1_000_000, UInt64(UInt32.max - 1))) } ?? UInt32.max
+      }
+    }
+  }
+}
+
+extension CompiledWorkflow.ResolvedPolicy {
+  fileprivate var nodeFlags: UInt8 {
+    var flags: UInt8 = 0
+    if timeouts.startToClose != nil { flags |= Plan.NodeFlag.timed }
+    if timeouts.scheduleToStart != nil || timeouts.scheduleToClose != nil { flags |= Plan.NodeFlag.tellReady | Plan.NodeFlag.expires }
+    if key != nil { flags |= Plan.NodeFlag.keyed }
+    return flags
+  }
+
+  /// Timers or a retry: the node may need more than its record.
+  var hasTimers: Bool { timeouts != Timeouts() || retry != nil }
+}

@@ -1,0 +1,133 @@
+internal import CMillrace
+internal import MillraceCore
+
+/// The functions of the host table. Each is `millrace/plugin.h`'s, which says what it promises.
+enum HostFunctions {
+  static func fill(_ table: UnsafeMutablePointer<millrace_host>) {
+    unsafe table.pointee.now = { unsafe TaskHost.from($0).scheduler.clock.now }
+    unsafe table.pointee.setting = { host, key in
+      guard let key = unsafe key else { return nil }
+      return unsafe TaskHost.from(host).setting(String(cString: key))
+    }
+    unsafe table.pointee.log = { host, level, line in
+      guard let line = unsafe line else { return }
+      unsafe TaskHost.from(host).write(level, String(cString: line))
+    }
+    unsafe table.pointee.input_count = { attempt in
+      let attempt = unsafe HostFunctions.attempt(attempt)
+      return unsafe UInt32(attempt.pointee.run._withUnsafeGuaranteedRef { unsafe $0.inputCount(attempt.pointee.node) })
+    }
+    unsafe table.pointee.input = { attempt, index, input in
+      guard let input = unsafe input else { return -1 }
+      let attempt = unsafe HostFunctions.attempt(attempt)
+      return unsafe attempt.pointee.run._withUnsafeGuaranteedRef { run in
+        guard let found = unsafe run.input(attempt.pointee.node, Int(index)) else { return -1 }
+        let size = unsafe input.pointee.size
+        guard unsafe size >= UInt32(MemoryLayout<millrace_input>.size) else { return -1 }
+        unsafe input.pointee = found
+        unsafe input.pointee.size = size
+        return 0
+      }
+    }
+    unsafe table.pointee.claim = { attempt, length, type, payload in
+      guard let payload = unsafe payload, length <= UInt64(MILLRACE_INLINE_BYTES) else { return nil }
+      let attempt = unsafe HostFunctions.attempt(attempt)
+      if unsafe attempt.pointee.isAbandoned { return nil }
+      return unsafe attempt.pointee.run._withUnsafeGuaranteedRef { run in
+        guard let claimed = unsafe run.arena.claim(lane: attempt.pointee.arenaLane, length: Int(length)) else { return nil }
+        unsafe payload.pointee = claimed.payload
+        unsafe payload.pointee.content_type = type
+        return unsafe claimed.bytes
+      }
+    }
+    unsafe table.pointee.cancelled = { attempt in
+      let attempt = unsafe HostFunctions.attempt(attempt)
+      if unsafe attempt.pointee.isAbandoned { return 1 }
+      return unsafe attempt.pointee.run._withUnsafeGuaranteedRef { run in
+        unsafe run.shouldStop || run.host.scheduler.isCancelled(attempt.pointee.job) ? 1 : 0
+      }
+    }
+    unsafe table.pointee.heartbeat = { attempt, progress in
+      let attempt = unsafe HostFunctions.attempt(attempt)
+      if unsafe attempt.pointee.isAbandoned { return }
+      unsafe attempt.pointee.run._withUnsafeGuaranteedRef { unsafe $0.beat(attempt, progress) }
+    }
+    unsafe table.pointee.token = { attempt in
+      let attempt = unsafe HostFunctions.attempt(attempt)
+      unsafe attempt.pointee.context?.pointee.tokenIssued = true
+      return unsafe attempt.pointee.job.rawValue
+    }
+    unsafe table.pointee.complete = { host, token, outcome in
+      guard let outcome = unsafe outcome else { return -1 }
+      return unsafe HostFunctions.complete(TaskHost.from(host), JobID(rawValue: token), outcome) ? 0 : -1
+    }
+    unsafe table.pointee.complete_after = { host, token, delay, outcome in
+      guard let outcome = unsafe outcome else { return -1 }
+      return unsafe HostFunctions.complete(TaskHost.from(host), JobID(rawValue: token), after: delay, outcome) ? 0 : -1
+    }
+    unsafe table.pointee.extension = { _, _ in nil }
+  }
+
+  private static func attempt(_ opaque: OpaquePointer?) -> UnsafeMutablePointer<Attempt> {
+    // unsafe: the plugin hands back what the host gave it; valid by the rules of the interface.
+    unsafe UnsafeMutablePointer(opaque!)
+  }
+
+  /// The attempt of a claimed job.
+  static func claimed(_ host: TaskHost, _ id: JobID) -> (WorkflowRun, UnsafeMutablePointer<Attempt>)? {
+    let (first, second) = host.scheduler.words(ofClaimed: id)
+    // unsafe: claimed, the node is unfinished, so that its run is alive.
+    return unsafe Unmanaged<Run>.fromOpaque(UnsafeRawPointer(bitPattern: UInt(first))!)._withUnsafeGuaranteedRef { core in
+      let run = unsafe WorkflowRun.from(core.hooks.context)
+      guard let attempt = unsafe run.attempt(UInt32(truncatingIfNeeded: second)) else { return nil }
+      return unsafe (run, attempt)
+    }
+  }
+
+  private static func complete(_ host: TaskHost, _ id: JobID, _ outcome: UnsafePointer<millrace_outcome>) -> Bool {
+    guard host.scheduler.claim(id) == .taken else { return false }
+    guard let (run, attempt) = unsafe claimed(host, id) else {
+      host.scheduler.unclaim(id)
+      return false
+    }
+    unsafe run.keep(outcome, status: outcome.pointee.status, in: attempt)
+    unsafe host.scheduler.endClaimed(id, run.coreOutcome(attempt))
+    return true
+  }
+
+  private static func complete(_ host: TaskHost, _ id: JobID, after delay: UInt64, _ outcome: UnsafePointer<millrace_outcome>) -> Bool {
+    guard host.scheduler.claim(id) == .taken else { return false }
+    guard let (run, attempt) = unsafe claimed(host, id) else {
+      host.scheduler.unclaim(id)
+      return false
+    }
+    unsafe run.keep(outcome, status: outcome.pointee.status, in: attempt)
+    let now = host.scheduler.clock.now
+    let (due, overflow) = now.addingReportingOverflow(delay)
+    do {
+      let shard = unsafe attempt.pointee.lane >= 0 && attempt.pointee.lane < host.workers ? attempt.pointee.lane : host.sharedShard
+      unsafe attempt.pointee.closing = try host.timers.arm(
+        shard: shard, due: overflow ? .max : due, value: id.rawValue, kind: TimerKind.complete, now: now)
+      host.scheduler.unclaim(id)
+    } catch {
+      // No room for another timer: the attempt must not wait for ever.
+      unsafe run.fail(attempt, EngineErrorType.badOutcome, "complete_after: \(error)")
+      unsafe host.scheduler.endClaimed(id, run.coreOutcome(attempt))
+    }
+    return true
+  }
+}
+
+/// What a timer of a workflow is about.
+enum TimerKind {
+  /// Value: a job. It is completed with what `complete_after` left in its attempt.
+  static let complete: UInt16 = 1
+  /// Value: a job. Start-to-close of a pending attempt.
+  static let startToClose: UInt16 = 2
+  /// Value: a job.
+  static let heartbeat: UInt16 = 3
+  /// Value: a `Waiter`.
+  static let scheduleToStart: UInt16 = 4
+  static let scheduleToClose: UInt16 = 5
+  static let retry: UInt16 = 6
+}

@@ -1,0 +1,121 @@
+internal import CMillrace
+internal import MillraceCore
+
+/// A run as it can be told: at any moment, from any thread.
+extension WorkflowRun {
+  /// Tasks up to which an estimate looks at each of them.
+  private static let estimatedOneByOne = 20_000
+
+  /// Counters of this moment. Complexity: O(workers), and O(tasks) for the estimate of a run of up to 20,000 tasks.
+  public func progress() -> Progress {
+    let sum = counters.sum()
+    let status = status
+    let elapsed = elapsed
+    return Progress(
+      status: status, tasks: records.count, completed: sum.completed, failed: sum.failed, skipped: sum.skipped, cancelled: sum.cancelled,
+      running: max(0, sum.started - sum.ended), attempts: sum.attempts, elapsed: elapsed,
+      estimatedRemaining: status == .running ? estimate(sum, elapsed) : nil)
+  }
+
+  /// What is left, from the mean duration of each handler's finished tasks and the parallelism reached so far.
+  private func estimate(_ sum: RunCounters.Sum, _ elapsed: UInt64) -> UInt64? {
+    let finished = sum.completed + sum.failed + sum.skipped + sum.cancelled
+    guard sum.completed > 0, elapsed > 0, finished < records.count else { return nil }
+    if records.count > WorkflowRun.estimatedOneByOne {
+      return UInt64(Double(elapsed) * Double(records.count - finished) / Double(finished))
+    }
+    let now = host.scheduler.clock.now
+    var done = [(tasks: Double, time: Double)](repeating: (0, 0), count: compiled.handlers.count)
+    var spent = 0.0
+    for node in 0..<UInt32(records.count) where records.status(node) == .completed {
+      let time = Double(records.end(node) &- records.start(node))
+      done[Int(compiled.handlerOf[Int(node)])].tasks += 1
+      done[Int(compiled.handlerOf[Int(node)])].time += time
+      spent += time
+    }
+    let mean = spent / Double(sum.completed)
+    var left = 0.0
+    for node in 0..<UInt32(records.count) {
+      let own = done[Int(compiled.handlerOf[Int(node)])]
+      let expected = own.tasks > 0 ? own.time / own.tasks : mean
+      switch records.status(node) {
+      case .pending: left += expected
+      case .running:
+        let soFar = Double(now &- records.start(node))
+        spent += soFar
+        left += max(0, expected - soFar)
+      default: break
+      }
+    }
+    let parallelism = max(1, spent / Double(elapsed))
+    return UInt64(left / parallelism)
+  }
+
+  /// Ids of up to `limit` tasks that run now. Complexity: O(tasks).
+  public func runningTasks(limit: Int = 8) -> [String] {
+    var running: [String] = []
+    for node in 0..<UInt32(records.count) where records.status(node) == .running {
+      running.append(definition.tasks[Int(node)].id)
+      if running.count == limit { break }
+    }
+    return running
+  }
+
+  /// Everything that is known of the run. Complexity: O(tasks + dependencies + attempts), memory likewise.
+  public func record(slots: Int, threads: Int) -> RunRecord {
+    var logged: [UInt32: [LoggedAttempt]] = [:]
+    for attempt in monitor.locked({ log }) { logged[attempt.node, default: []].append(attempt) }
+    let base = started
+    func since(_ time: UInt64) -> UInt64 { time > base ? time - base : 0 }
+    var tasks: [TaskRecord] = []
+    tasks.reserveCapacity(records.count)
+    for node in 0..<UInt32(records.count) {
+      let definition = definition.tasks[Int(node)]
+      let status = records.status(node)
+      let dependencies = compiled.predecessors[Int(compiled.rows[Int(node)])..<Int(compiled.rows[Int(node) + 1])]
+      var attempts = (logged[node] ?? []).map { attempt in
+        AttemptRecord(
+          number: attempt.number, status: attempt.status.word, start: since(attempt.start), end: since(attempt.end), lane: attempt.lane,
+          errorType: attempt.error?.type ?? "", message: attempt.error?.message ?? "")
+      }
+      if status == .running || (status == .completed && attempts.last?.status != .completed) {
+        attempts.append(
+          AttemptRecord(
+            number: max(records.attempts(node), 1), status: status.word, start: since(records.start(node)),
+            end: status == .running ? nil : since(records.end(node)), lane: records.lane(node)))
+      }
+      // Ready with the end of the last dependency: nothing else makes a task ready.
+      var ready: UInt64? = 0
+      for dependency in dependencies {
+        guard records.status(dependency) == .completed, let soFar = ready else {
+          ready = nil
+          break
+        }
+        ready = max(soFar, since(records.end(dependency)))
+      }
+      tasks.append(
+        TaskRecord(
+          id: definition.id, handler: definition.handler, priority: compiled.policy(node).priority, status: status.word,
+          dependencies: dependencies.map(Int.init), ready: ready, attempts: attempts,
+          cause: status == .skipped ? records.cause(node).map { self.definition.tasks[Int($0)].id } : nil,
+          outputBytes: status == .completed ? records.output(node).length : 0))
+    }
+    return RunRecord(
+      run: id.description, workflow: definition.name, status: status, slots: slots, threads: threads, order: compiled.order.rawValue,
+      startedWall: startedWall, elapsed: elapsed, recordedMakespanSeconds: definition.recordedMakespanSeconds, tasks: tasks)
+  }
+}
+
+extension NodeRecords.Status {
+  var word: TaskStatus {
+    switch self {
+    case .pending: .pending
+    case .running: .running
+    case .completed: .completed
+    case .failed: .failed
+    case .skipped: .skipped
+    case .cancelled: .cancelled
+    case .timedOut: .timedOut
+    }
+  }
+}

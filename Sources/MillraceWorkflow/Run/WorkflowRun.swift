@@ -1,0 +1,230 @@
+internal import CMillrace
+internal import MillraceCore
+
+/// One execution of a workflow: its plan on the core, its payloads, and what became of each task.
+///
+/// Lives from `start` until its last task, and the last late handler, are done; and for as long as somebody holds it.
+///
+/// # Threads
+/// `progress`, `record`, `cancel`, `output`: any, at any time. Hooks: the core's threads.
+@safe public final class WorkflowRun: @unchecked Sendable {
+  public let id: RunID
+  /// Told once, on a worker, when the run has ended.
+  public typealias Ended = @Sendable (WorkflowRun) -> Void
+
+  let host: TaskHost
+  let compiled: CompiledWorkflow
+  let arena: Arena
+  let records: NodeRecords
+  let counters: RunCounters
+  let texts: RunTexts
+  let seed: UInt64
+  let startedWall: Int64
+  private(set) var started: UInt64 = 0
+  /// Set once, by `start`, before any hook is called.
+  private var core: Run?
+  private let ended: Ended
+  /// Guards `slow`, `log` and `closed`.
+  let monitor = Monitor()
+  /// Tasks with timers or waiting for a retry.
+  var slow: [UInt32: SlowNode] = [:]
+  /// Every attempt that was not both the first and completed.
+  var log: [LoggedAttempt] = []
+  private var finalStatus: WorkflowStatus?
+  private var endTime: UInt64 = 0
+  private let stopWord: UnsafeMutablePointer<UInt64>
+  /// Why nothing new starts: 0 it does, 1 a task failed, 2 cancelled.
+  let stopReason: SharedWord
+
+  /// A task that needs more than its record.
+  struct SlowNode {
+    /// Schedule-to-close, schedule-to-start, wait for the next attempt.
+    var close: ArmedTimer?
+    var open: ArmedTimer?
+    var retry: ArmedTimer?
+    /// When schedule-to-close ends; 0: it has not begun.
+    var closeAt: UInt64 = 0
+    /// The job that waits for its start, or did.
+    var job: JobID?
+    /// Handlers of timed-out attempts that have not come back.
+    var late = 0
+    /// The next attempt is due, but late code of an exclusive handler is still inside.
+    var retryBlocked = false
+    /// Which timeout ended the attempt.
+    var timeoutError: String?
+    /// Which timeout ended the task: no more attempts.
+    var finalError: String?
+    var isWaiting: Bool { retry != nil || retryBlocked }
+  }
+
+  struct LoggedAttempt {
+    var node: UInt32
+    var number: Int
+    var status: NodeRecords.Status
+    var start: UInt64
+    var end: UInt64
+    var lane: Int
+    var error: AttemptError?
+  }
+
+  /// Compiles a checked definition whose parameters are in place. Throws `CompileError`.
+  public init(
+    _ definition: Definition, handlers: [String: TaskHandler], order: TaskOrder, id: RunID, wall: Int64, seed: UInt64, host: TaskHost,
+    limit: (String, Int) -> UInt32?, ended: @escaping Ended
+  ) throws(CompileError) {
+    compiled = try CompiledWorkflow(definition, handlers: handlers, order: order, limit: limit)
+    self.id = id
+    self.host = host
+    self.seed = seed
+    self.ended = ended
+    startedWall = wall
+    arena = Arena(workers: host.workers)
+    counters = RunCounters(workers: host.workers)
+    texts = RunTexts(definition, run: id)
+    // unsafe: freed in deinit.
+    unsafe stopWord = .allocate(capacity: 1)
+    unsafe stopWord.initialize(to: 0)
+    unsafe stopReason = SharedWord(stopWord)
+    do {
+      records = try NodeRecords(count: definition.tasks.count)
+    } catch {
+      throw .memory("\(error)")
+    }
+  }
+
+  deinit {
+    records.deallocate()
+    counters.deallocate()
+    monitor.deallocate()
+    unsafe stopWord.deallocate()
+  }
+
+  public var definition: Definition { compiled.definition }
+
+  /// Puts the run on the core. Throws `SubmitError` or `MemoryError`; then nothing has happened.
+  public func start() throws {
+    // unsafe: retained from here until the core's `completed` has been called.
+    let context = unsafe Unmanaged.passRetained(self).toOpaque()
+    do {
+      let hooks = unsafe RunHooks(
+        context: context,
+        completed: { unsafe Unmanaged<WorkflowRun>.fromOpaque($0).takeRetainedValue().completed() },
+        finished: { unsafe WorkflowRun.from($0).finished(lane: $1, node: $2, outcome: $3) },
+        bypassed: { unsafe WorkflowRun.from($0).bypassed(lane: $1, node: $2) },
+        ready: { unsafe WorkflowRun.from($0).ready(node: $1, job: JobID(rawValue: $2)) },
+        timeout: { unsafe WorkflowRun.from($0).compiled.policy($1).timeouts.startToClose ?? 0 },
+        keyed: { unsafe WorkflowRun.from($0).compiled.policy($1).limit },
+        overdue: { unsafe WorkflowRun.from($0).overdue(node: $1) },
+        late: { unsafe WorkflowRun.from($0).late(lane: $1, node: $2) })
+      let core = try Run(compiled.plan, hooks: hooks)
+      self.core = core
+      started = host.scheduler.clock.now
+      try host.scheduler.start(core)
+    } catch {
+      // unsafe: the core has not taken the run: our own retain is given back.
+      unsafe Unmanaged<WorkflowRun>.fromOpaque(context).release()
+      throw error
+    }
+  }
+
+  static func from(_ context: UnsafeMutableRawPointer) -> WorkflowRun {
+    // unsafe: the core calls only between `start` and `completed`, or while `overdue` has retained us.
+    unsafe Unmanaged<WorkflowRun>.fromOpaque(context).takeUnretainedValue()
+  }
+
+  var coreRun: Run { core! }
+
+  /// Nothing new shall start, and what runs shall stop.
+  var shouldStop: Bool { stopReason.loadRelaxed() != 0 }
+
+  // MARK: Inputs and outputs
+
+  func inputCount(_ node: UInt32) -> Int { 1 + Int(compiled.rows[Int(node) + 1] - compiled.rows[Int(node)]) }
+
+  /// Input 0 is the definition's; then the outputs of the dependencies, where they lie.
+  func input(_ node: UInt32, _ index: Int) -> millrace_input? {
+    var input = unsafe millrace_input()
+    unsafe input.size = UInt32(MemoryLayout<millrace_input>.size)
+    if index == 0 {
+      let bytes = unsafe texts.input(Int(node))
+      unsafe input.payload = millrace_payload(offset: 0, length: UInt64(bytes.count), arena: .max, content_type: UInt32(MILLRACE_JSON))
+      unsafe input.bytes = unsafe UnsafeRawPointer(bytes.baseAddress)
+      unsafe input.name = texts.inputName
+      return unsafe input
+    }
+    guard index > 0, index < inputCount(node) else { return nil }
+    let dependency = compiled.predecessors[Int(compiled.rows[Int(node)]) + index - 1]
+    let output = records.output(dependency)
+    unsafe input.payload = output
+    unsafe input.bytes = output.length == 0 ? nil : arena.bytes(of: output)
+    unsafe input.name = texts.id(Int(dependency))
+    return unsafe input
+  }
+
+  /// The bytes of a completed task's output, where they lie: valid as long as the run is held. nil: no such task, or it is not completed.
+  ///
+  /// Complexity: O(1).
+  public func output(of task: String) -> (bytes: UnsafeRawBufferPointer, contentType: UInt32)? {
+    guard let node = compiled.index[task], records.status(node) == .completed else { return nil }
+    let payload = records.output(node)
+    return unsafe (UnsafeRawBufferPointer(start: arena.bytes(of: payload), count: Int(payload.length)), payload.content_type)
+  }
+
+  // MARK: End
+
+  private func completed() {
+    let now = host.scheduler.clock.now
+    let counts = counters.sum()
+    let status: WorkflowStatus =
+      switch stopReason.loadSequential() {
+      case 2: .cancelled
+      default: counts.failed > 0 ? .failed : .completed
+      }
+    monitor.locked {
+      finalStatus = status
+      endTime = now
+      monitor.broadcast(.ended)
+    }
+    ended(self)
+  }
+
+  public var status: WorkflowStatus { monitor.locked { finalStatus } ?? (core == nil ? .created : .running) }
+
+  /// Nanoseconds since the start.
+  public var elapsed: UInt64 {
+    let end = monitor.locked { finalStatus == nil ? nil : endTime }
+    return started == 0 ? 0 : (end ?? host.scheduler.clock.now) &- started
+  }
+
+  /// Blocks the calling thread until the run has ended; nil: not by `deadline` of the system's monotonic clock.
+  public func wait(until deadline: UInt64 = .max) -> WorkflowStatus? {
+    monitor.locked {
+      while finalStatus == nil {
+        if deadline == .max {
+          monitor.wait(.ended)
+        } else if !monitor.wait(.ended, until: deadline), finalStatus == nil {
+          return nil
+        }
+      }
+      return finalStatus
+    }
+  }
+
+  /// Asks the run to stop: what has not started is not started, waits end, what runs is asked to stop. Any thread, any number of times.
+  public func cancel() { stop(2) }
+
+  /// `reason` as in `stop`. Complexity: O(tasks).
+  func stop(_ reason: UInt64) {
+    while true {
+      let before = stopReason.loadSequential()
+      if before >= reason { return }
+      if stopReason.replace(before, by: reason) { break }
+    }
+    guard let core else { return }
+    core.stop()
+    for node in 0..<UInt32(records.count) where records.status(node) == .running {
+      host.scheduler.cancel(records.job(node))
+    }
+    endWaits()
+  }
+}
