@@ -3,7 +3,13 @@ import PackageDescription
 
 // The house, bottom to top. An arrow only points down: a row may need only rows of a lower layer.
 struct Row {
-  enum Kind { case system(pkgConfig: String, apt: String), c, swift, command, pluginC, pluginSwift }
+  enum Kind {
+    case system(pkgConfig: String, apt: String)
+    case c, swift, command, pluginC, pluginSwift
+
+    var isCommand: Bool { if case .command = self { true } else { false } }
+  }
+
   let layer: Int
   let name: String
   let kind: Kind
@@ -79,6 +85,14 @@ func products(_ row: Row) -> [Product] {
   }
 }
 
+func tests(_ row: Row) -> Target? {
+  guard let more = row.tests else { return nil }
+  // The command is tested as a process: linking it would bring its jemalloc into the bundle of all tests, where ThreadSanitizer cannot bear it.
+  let names: [String] = row.kind.isCommand ? ["Millrace"] : [row.name] + row.needs + more
+  let dependencies = names.map { Target.Dependency(stringLiteral: $0) } + row.packages
+  return .testTarget(name: row.name + "Tests", dependencies: dependencies, swiftSettings: strict)
+}
+
 let package = Package(
   name: "millrace",
   products: rows.flatMap(products),
@@ -88,14 +102,6 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
   ],
   targets: rows.map(target)
-    + rows.compactMap { row in
-      row.tests.map { more in
-        .testTarget(
-          name: row.name + "Tests",
-          // The command is tested as a process: linking it would bring its jemalloc into the bundle of all tests, where ThreadSanitizer cannot bear it.
-          dependencies: (row.kind.isCommand ? ["Millrace"] : [row.name] + row.needs + more).map { Target.Dependency(stringLiteral: $0) } + row.packages,
-          swiftSettings: strict)
-      }
-    },
+    + rows.compactMap(tests),
   swiftLanguageModes: [.v6]
 )

@@ -31,12 +31,12 @@ struct Examination {
 
   init(search: PluginSearch) {
     places = Self.places(search)
-    do {
+    do throws(Refusal) {
       let engine = try Engine.forPlugins(search)
       (plugins, refused) = (engine.plugins, engine.pluginProblems.map(\.description))
       engine.shutdown()
     } catch {
-      (plugins, refused) = ([], ["\(error)"])
+      (plugins, refused) = ([], [error.message])
     }
     missing = Self.missing(plugins: plugins, refused: refused, swiftUsesJemalloc: swiftUsesJemalloc, hasMembarrier: hasMembarrier)
   }

@@ -95,12 +95,12 @@ struct RunCommand: ParsableCommand {
   func run() throws {
     let folder = try report.map(ReportFolder.init)
     let messages = Messages()
-    let engine = try Engine(configuration(messages))
+    let engine = try Engine.made(configuration(messages))
     engine.tellPluginProblems()
     let reading = try read(engine)
     for warning in reading.warnings { Output.aside("\(warning)\n") }
 
-    let handle = try start(reading.definition, engine)
+    let handle = try start(reading, engine)
     Output.note(
       "run \(handle.id) of \(reading.definition.name): \(reading.definition.tasks.count) tasks, \(engine.slots) slots, \(engine.threads) threads")
     let signal = follow(handle, messages)
@@ -140,12 +140,19 @@ struct RunCommand: ParsableCommand {
     }
   }
 
-  private func start(_ definition: Definition, _ engine: Engine) throws -> WorkflowHandle {
+  private func start(_ reading: DefinitionReader.Reading, _ engine: Engine) throws -> WorkflowHandle {
+    let parameters = try Assignment.table(parameters, option: "--param", \.json)
     Signals.watch()
     do {
-      return try engine.start(definition, parameters: Assignment.table(parameters, option: "--param", \.json))
+      return try engine.start(reading, parameters: parameters)
     } catch let error as DefinitionError {
       throw Refusal(definition: error, of: engine)
+    } catch let error as CompileError {
+      if case .memory(let what) = error { throw Refusal(.tryAgain, what) }
+      throw Refusal(.badData, "\(file): \(error)")
+    } catch {
+      // The definition is correct, but there is no room for it.
+      throw Refusal(.tryAgain, "the run does not start: \(error)")
     }
   }
 
