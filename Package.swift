@@ -37,7 +37,9 @@ let rows: [Row] = [
   Row(layer: 3, name: "FilesPlugin", kind: .pluginSwift, path: "plugins/files", needs: ["MillracePluginKit", "CCrypto"]),
   Row(layer: 4, name: "Millrace", kind: .swift, needs: ["MillraceCore", "MillraceWorkflow", "MillracePlugins", "CMillrace"], tests: []),
   Row(layer: 6, name: "CoreBenchmark", kind: .benchmark, path: "Benchmarks/Core", needs: ["MillraceCore"]),
-  Row(layer: 6, name: "MillraceCommand", kind: .command, needs: ["Millrace", "CJemalloc"], packages: [arguments], tests: []),
+  Row(
+    layer: 6, name: "MillraceCommand", kind: .command,
+    needs: ["Millrace", "MillraceCore", "MillracePlugins", "MillraceWorkflow", "CJemalloc", "CMillrace", "CUV"], packages: [arguments], tests: []),
 ]
 
 let layers = Dictionary(uniqueKeysWithValues: rows.map { ($0.name, $0.layer) })
