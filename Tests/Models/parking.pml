@@ -21,19 +21,20 @@
 bit fenced;
 bit started;
 byte stored[4];           /* a job in the producer's store buffer */
-byte ready;               /* jobs that all can see */
+bit job[PRODUCERS];       /* that all can see, each its producer's */
+#define ready (job[0] + job[1])
+#define TAKE atomic { if :: job[0] -> job[0] = 0; got = 1 :: job[1] -> job[1] = 0; got = 1 :: else -> got = 0 fi }
 byte mask, search;        /* one word of shared memory, read and changed in one step */
 byte wakers;
 byte futex[WORKERS];
 bit inKernel[WORKERS];
-byte left[PRODUCERS] = 1; /* 1: will publish or has; 2: stopped */
-byte busy;                /* workers in a handler */
+byte left[PRODUCERS];     /* 2: stopped */
 
 active proctype memory() {
 end:
   do
-  :: atomic { stored[0] > 0 -> stored[0]--; ready++ }
-  :: atomic { stored[1] > 0 -> stored[1]--; ready++ }
+  :: atomic { stored[0] > 0 -> stored[0]--; job[0] = 1 }
+  :: atomic { stored[1] > 0 -> stored[1]--; job[1] = 1 }
   od
 }
 
@@ -114,13 +115,14 @@ inline foundWork() {
   last = 0
 #endif
 }
-inline handle() { busy++; (ready == 0); busy--; got = 0 }
+/* A job whose producer was stopped before it told anybody may wait. */
+inline handle() { (ready == 0 || job[1] == 0 && left[0] == 2); got = 0 }
 
 proctype worker(byte i) {
   byte m, s, v, k, p = 3; bit ok, canStop, searching, got, last;
   started;
   do
-  :: atomic { if :: ready > 0 -> ready--; got = 1 :: else -> got = 0 fi };     /* begin() */
+  :: TAKE;     /* begin() */
     if
     :: got ->
       if :: searching -> searching = 0; foundWork() :: else fi;
@@ -141,7 +143,7 @@ sleepy:
     if :: fenced :: !fenced -> stored[0] == 0 && stored[1] == 0 fi;           /* membarrier: the buffers are empty at some moment */
 #endif
 #ifndef NO_SECOND_LOOK
-    atomic { if :: ready > 0 -> ready--; got = 1 :: else -> got = 0 fi };
+    TAKE;
     if
     :: got ->
       clearBit();                                                             /* cancelSleep */
@@ -171,7 +173,7 @@ stopped: skip
 active proctype monitor() {
   started;
   timeout ->
-  assert(ready == 0 || (left[0] == 2 && ready == 1 && busy == 0))
+  assert(job[1] == 0 && (job[0] == 0 || left[0] == 2))
 }
 
 init { atomic { if :: fenced = 0 :: fenced = 1 fi; run producer(0); run producer(1); run worker(0); run worker(1); started = 1 } }

@@ -9,6 +9,7 @@
  * -DOFFER_FIRST  the offer is out before the new head
  * -DPUSH_BLIND  a push does not look at the claim
  * -DTAIL_FIRST  isEmpty reads tail before head
+ * -DNO_RECHECK  isEmpty does not look at the claim again
  * -DNO_FLOOR  pushes do not spare the slots of a standing offer
  */
 #define N 3      /* jobs 1 ... N */
@@ -222,6 +223,7 @@ active proctype looker() {
   byte h, t; short w; bit nothing;
   started;
   level = 0;
+retry:
   w = claim;
   if
   :: KIND(w) == OFFER || KIND(w) == OFFERING -> nothing = 0
@@ -231,7 +233,10 @@ active proctype looker() {
 #else
     h = head; t = tail;
 #endif
-    nothing = (h == t || KIND(w) == TAKEN)
+    nothing = (h == t || KIND(w) == TAKEN);
+#ifndef NO_RECHECK
+    if :: nothing && claim != w -> nothing = 0; goto retry :: else fi
+#endif
   fi;
   if :: !nothing -> level = 1 :: else fi;
   running--
