@@ -62,9 +62,9 @@ public import MillraceCore
       }
       unsafe lanes.deallocate()
     }
-    for unsafeattempt in unsafe graveyard { unsafe attempt.deallocate() }
+    unsafe graveyard.forEach { unsafe $0.deallocate() }
     graveyardLock.deallocate()
-    for unsafevalue in unsafe settings.values { unsafe free(value) }
+    unsafe settings.values.forEach { unsafe free($0) }
     unsafe free(names.0)
     unsafe free(names.1)
     unsafe table.deallocate()
