@@ -6,7 +6,7 @@ struct Row {
   enum Kind {
     case system(pkgConfig: String, apt: String)
     case c, swift, command, pluginC, pluginSwift
-    case support, benchmark  // no products: for the tests and benchmarks of this package
+    case support, benchmark  // no products: for this package's tests and measurements
 
     var isCommand: Bool { if case .command = self { true } else { false } }
   }
@@ -30,7 +30,8 @@ let rows: [Row] = [
   Row(layer: 0, name: "CMillrace", kind: .c),
   Row(layer: 1, name: "MillraceCore", kind: .swift, needs: ["CMillrace", "CUV"], tests: []),
   Row(layer: 2, name: "MillracePluginKit", kind: .swift, needs: ["CMillrace"]),
-  Row(layer: 3, name: "MillraceWorkflow", kind: .swift, needs: ["MillraceCore", "CMillrace"], packages: [yams], tests: ["MillraceSimulation"]),
+  Row(
+    layer: 3, name: "MillraceWorkflow", kind: .swift, needs: ["MillraceCore", "CMillrace"], packages: [yams], tests: ["MillraceSimulation"]),
   Row(layer: 3, name: "MillracePlugins", kind: .swift, needs: ["CMillrace", "CCrypto"], tests: ["MillracePluginKit"]),
   Row(layer: 3, name: "DebianPlugin", kind: .pluginC, path: "plugins/debian", needs: ["CMillrace", "CCrypto"]),
   Row(layer: 3, name: "ReplayPlugin", kind: .pluginC, path: "plugins/replay", needs: ["CMillrace"]),
@@ -38,8 +39,13 @@ let rows: [Row] = [
   Row(layer: 3, name: "FilesPlugin", kind: .pluginSwift, path: "plugins/files", needs: ["MillracePluginKit", "CCrypto"]),
   Row(layer: 4, name: "Millrace", kind: .swift, needs: ["MillraceCore", "MillraceWorkflow", "MillracePlugins", "CMillrace"], tests: []),
   Row(layer: 5, name: "MillraceSimulation", kind: .support, needs: ["MillraceCore", "MillraceWorkflow", "CMillrace"]),
-  Row(layer: 6, name: "Traces", kind: .benchmark, path: "Benchmarks/Traces", needs: ["Millrace", "MillraceSimulation"]),
-  Row(layer: 6, name: "MillraceCommand", kind: .command, needs: ["Millrace", "CJemalloc"], packages: [arguments], tests: []),
+  Row(layer: 6, name: "CoreBenchmark", kind: .benchmark, path: "Benchmarks/Core", needs: ["MillraceCore"]),
+  Row(
+    layer: 6, name: "TracesBenchmark", kind: .benchmark, path: "Benchmarks/Traces",
+    needs: ["Millrace", "MillracePlugins", "MillraceSimulation", "MillraceWorkflow"]),
+  Row(
+    layer: 6, name: "MillraceCommand", kind: .command,
+    needs: ["Millrace", "MillraceCore", "MillracePlugins", "MillraceWorkflow", "CJemalloc", "CMillrace", "CUV"], packages: [arguments], tests: []),
 ]
 
 let layers = Dictionary(uniqueKeysWithValues: rows.map { ($0.name, $0.layer) })
