@@ -84,7 +84,9 @@ public enum EngineError: Error, CustomStringConvertible {
   /// Loads the plugins and starts the threads. A plugin file that is refused is no error: see `pluginProblems`. Throws `EngineError`.
   public init(_ configuration: Configuration = Configuration()) throws(EngineError) {
     let log = configuration.log
-    host = TaskHost(version: Engine.version, settings: configuration.settings) { level, line in log?(LogLevel(rawValue: level) ?? .error, line) }
+    host = TaskHost(version: Engine.version, settings: configuration.settings) { level, line in
+      log?(LogLevel(rawValue: level) ?? .error, line)
+    }
     let slots = configuration.slots ?? configuration.threads ?? Machine.read().cpusGranted
     var runtimeConfiguration = RuntimeConfiguration(
       slots: slots, threads: configuration.threads, capacity: configuration.capacity, ordered: configuration.order != .fifo,
@@ -153,7 +155,9 @@ public enum EngineError: Error, CustomStringConvertible {
     try startChecked(reading.definition, parameters: parameters, try state.handlers())
   }
 
-  private func startChecked(_ definition: Definition, parameters: [String: JSON], _ handlers: [String: TaskHandler]) throws -> WorkflowHandle {
+  private func startChecked(_ definition: Definition, parameters: [String: JSON], _ handlers: [String: TaskHandler]) throws
+    -> WorkflowHandle
+  {
     let resolved = try definition.resolve(parameters: parameters)
     var random = SystemRandomNumberGenerator()
     let wall = millrace_wall()

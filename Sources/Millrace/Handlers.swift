@@ -142,9 +142,12 @@ public struct TaskFailure: Error, Sendable, Hashable {
           call.pointee.attempt, UInt64(output.bytes.count), output.contentType.rawValue, &payload)
       else {
         return unsafe fail(
-          TaskFailure("too-large", "an output of \(output.bytes.count) bytes: at most \(MILLRACE_INLINE_BYTES) fit", isRetryable: false), outcome)
+          TaskFailure("too-large", "an output of \(output.bytes.count) bytes: at most \(MILLRACE_INLINE_BYTES) fit", isRetryable: false),
+          outcome)
       }
-      unsafe output.bytes.withUnsafeBytes { unsafe target.copyMemory(from: $0.baseAddress ?? UnsafeRawPointer(target), byteCount: $0.count) }
+      unsafe output.bytes.withUnsafeBytes {
+        unsafe target.copyMemory(from: $0.baseAddress ?? UnsafeRawPointer(target), byteCount: $0.count)
+      }
       unsafe outcome.pointee.output = payload
       return UInt32(MILLRACE_DONE)
     } catch let failure as TaskFailure {

@@ -39,12 +39,14 @@ public enum CompileError: Error, CustomStringConvertible {
 
   public var description: String {
     switch self {
-    case .unknownHandler(let task, let handler): "task \(task): no handler is called \(handler): `millrace plugin list` shows those there are"
+    case .unknownHandler(let task, let handler):
+      "task \(task): no handler is called \(handler): `millrace plugin list` shows those there are"
     case .unknownDependency(let task, let dependency): "task \(task) depends on \(dependency), which is no task of the workflow"
     case .cycle(let task): "task \(task) depends on itself, through others: run the checker for the path"
     case .empty(let workflow): "workflow \(workflow) has no tasks: add one"
     case .tooLarge(let tasks): "\(tasks) tasks are more than a plan holds (\(Plan.maxNodes)): split the workflow"
-    case .tooManyKeys(let limit): "more than \(limit) concurrency keys and limited handlers are in use: restart the engine or use fewer keys"
+    case .tooManyKeys(let limit):
+      "more than \(limit) concurrency keys and limited handlers are in use: restart the engine or use fewer keys"
     case .memory(let what): what
     }
   }
@@ -149,7 +151,8 @@ final class CompiledWorkflow: Sendable {
         node: { i in
           let policy = policies[policyOf.isEmpty ? 0 : Int(policyOf[i])]
           return Plan.Node(
-            handler: handlers[Int(handlerOf[i])].index, priority: policy.priority.rawValue, flags: policy.nodeFlags, key: keys.isEmpty ? 0 : keys[i])
+            handler: handlers[Int(handlerOf[i])].index, priority: policy.priority.rawValue, flags: policy.nodeFlags,
+            key: keys.isEmpty ? 0 : keys[i])
         },
         predecessors: { i, visit in for j in Int(rows[i])..<Int(rows[i + 1]) { visit(Int(predecessors[j])) } })
     } catch {
@@ -170,7 +173,8 @@ final class CompiledWorkflow: Sendable {
 
   /// Start keys by order: smaller first. Also finds what the checker should have found: a cycle.
   private static func keys(
-    _ definition: Definition, _ rows: [UInt32], _ predecessors: [UInt32], _ policyOf: [UInt32], _ policies: [ResolvedPolicy], _ order: TaskOrder
+    _ definition: Definition, _ rows: [UInt32], _ predecessors: [UInt32], _ policyOf: [UInt32], _ policies: [ResolvedPolicy],
+    _ order: TaskOrder
   ) throws(CompileError) -> [UInt32] {
     let tasks = definition.tasks
     // Reverse topological order by counting successors that are still to come.

@@ -12,6 +12,7 @@ public import MillraceCore
   // unsafe: allocated in init, freed in deinit; plugins hold it as long as they are loaded.
   public nonisolated(unsafe) let table: UnsafeMutablePointer<millrace_host>
   private let settings: [String: UnsafeMutablePointer<CChar>]
+  private let settingNames: [String]
   private let log: Log
   private let names: (UnsafeMutablePointer<CChar>, UnsafeMutablePointer<CChar>)
   /// Set once by `connect`, before any handler runs.
@@ -39,6 +40,7 @@ public import MillraceCore
     var copied: [String: UnsafeMutablePointer<CChar>] = unsafe [:]
     for (key, value) in settings { unsafe copied[key] = strdup(value) }
     unsafe self.settings = copied
+    settingNames = Array(settings.keys)
     unsafe table = .allocate(capacity: 1)
     unsafe table.initialize(to: millrace_host())
     unsafe table.pointee.size = UInt32(MemoryLayout<millrace_host>.size)
@@ -62,9 +64,9 @@ public import MillraceCore
       }
       unsafe lanes.deallocate()
     }
-    for unsafe attempt in unsafe graveyard { unsafe attempt.deallocate() }
+    for i in unsafe 0..<graveyard.count { unsafe graveyard[i].deallocate() }
     graveyardLock.deallocate()
-    for unsafe value in unsafe settings.values { unsafe free(value) }
+    for key in settingNames { unsafe free(settings[key]) }
     unsafe free(names.0)
     unsafe free(names.1)
     unsafe table.deallocate()

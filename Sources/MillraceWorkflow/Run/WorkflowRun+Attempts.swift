@@ -27,7 +27,8 @@ extension WorkflowRun {
     unsafe attempt.initialize(
       to: Attempt(
         run: Unmanaged.passUnretained(self), node: node, number: UInt32(truncatingIfNeeded: attemptNumber(node)), job: context.pointee.job,
-        arenaLane: min(lane, host.workers), lane: lane, start: now, deadline: context.pointee.deadline, context: context, isAbandoned: false,
+        arenaLane: min(lane, host.workers), lane: lane, start: now, deadline: context.pointee.deadline, context: context,
+        isAbandoned: false,
         status: 0, retryAfter: 0, output: .empty, error: nil, next: nil, beat: now, progress: 0, heartbeat: .none, closing: .none))
     let key = unsafe UnsafeMutableRawPointer(attempt + 1).assumingMemoryBound(to: CChar.self)
     unsafe texts.key(Int(node), into: key)
@@ -65,7 +66,8 @@ extension WorkflowRun {
 
     if status == UInt32(MILLRACE_PENDING) {
       guard unsafe context.pointee.tokenIssued else {
-        unsafe fail(attempt, EngineErrorType.badOutcome, "the handler returned MILLRACE_PENDING without asking for a token: nobody could complete it")
+        unsafe fail(
+          attempt, EngineErrorType.badOutcome, "the handler returned MILLRACE_PENDING without asking for a token: nobody could complete it")
         return Outcome.failed.rawValue
       }
       return unsafe goesOn(attempt)

@@ -264,7 +264,8 @@ extension WorkflowRun {
       monitor.locked {
         log.append(
           LoggedAttempt(
-            node: node, number: records.attempts(node) + 1, status: .timedOut, start: host.scheduler.clock.now, end: host.scheduler.clock.now,
+            node: node, number: records.attempts(node) + 1, status: .timedOut, start: host.scheduler.clock.now,
+            end: host.scheduler.clock.now,
             lane: -1,
             error: AttemptError(
               type: EngineErrorType.scheduleToClose,

@@ -103,7 +103,9 @@ extension WorkflowRun {
     case EngineErrorType.scheduleToStart:
       AttemptError(
         type: EngineErrorType.scheduleToStart,
-        message: "did not start within \(DurationText.text(policy.timeouts.scheduleToStart ?? 0)) of being ready: more slots, or less work before it")
+        message:
+          "did not start within \(DurationText.text(policy.timeouts.scheduleToStart ?? 0)) of being ready: more slots, or less work before it"
+      )
     case EngineErrorType.scheduleToClose:
       AttemptError(
         type: EngineErrorType.scheduleToClose,

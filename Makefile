@@ -1,0 +1,42 @@
+# The few commands people type. `make help` lists them.
+.DEFAULT_GOAL := build
+PLUGINS := debian files replay shell
+RELEASE := swift build -c release
+TESTS := swift test
+BENCHMARKS := Benchmarks/run
+
+.PHONY: help deps build run test bench lint clean build-deps outside
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
+
+deps: ## install the Debian packages that are missing, those of the tests too
+	@.ci/deps
+
+build-deps:
+	@.ci/deps build
+
+build: build-deps ## the command and its plugins, optimised
+	$(RELEASE) --product millrace
+	@for plugin in $(PLUGINS); do echo "$(RELEASE) --product millrace-plugin-$$plugin"; \
+	  $(RELEASE) --product millrace-plugin-$$plugin || exit; done
+
+run: build ## a census of this machine's packages: the first thing to try
+	@"$$($(RELEASE) --show-bin-path)/millrace" run Examples/package-census.yaml --report report
+
+test: deps ## everything: Swift tests, plugins under sanitizers, models, the example of README.md, style
+	swift build --build-tests
+	$(TESTS) --skip-build
+	Tests/PluginChecks/run
+	Tests/Models/run
+	Tests/Outside/run
+	@$(MAKE) --no-print-directory lint
+
+bench: deps ## the benchmarks
+	$(BENCHMARKS)
+
+lint: ## style of all Swift files
+	swift format lint --strict -r Sources Tests plugins Package.swift
+
+clean: ## remove what was built and the report
+	rm -rf .build .build-* report

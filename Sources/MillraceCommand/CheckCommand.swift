@@ -1,0 +1,98 @@
+internal import ArgumentParser
+internal import Millrace
+
+struct CheckCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "check",
+    abstract: "Finds every fault of a definition.",
+    discussion: """
+      Examples:
+        millrace workflow check Examples/package-census.yaml
+        millrace workflow check mine.yaml --plugins build/libmine.so
+        millrace workflow check mine.yaml -o json
+
+      Exit code 0: it can run, perhaps with warnings. 65: it cannot.
+      Each fault is told with file, line, column and what to do.
+      """)
+
+  @Argument(help: "The definition of a workflow.", completion: .file(extensions: ["yaml", "yml", "json"]))
+  var file: String
+
+  @OptionGroup var plugins: PluginOptions
+
+  @Option(name: .customShort("o"), help: ArgumentHelp("How the result is printed.", valueName: "format"))
+  var format: Output.Format = .text
+
+  func run() throws {
+    let engine = try Engine.forPlugins(plugins.search)
+    defer { engine.shutdown() }
+    engine.tellPluginProblems()
+    let handlers = engine.plugins.isEmpty ? nil : engine.handlerNames
+    if handlers == nil { Output.note("warning: no plugin is loaded, so that the names of handlers are not checked") }
+    let verdict = Verdict(file: file, handlers: handlers)
+    switch format {
+    case .json: try Output.result(verdict.json)
+    case .text:
+      for line in verdict.faultLines { Output.aside(line + "\n") }
+      if let line = verdict.line { try Output.result(line + "\n") }
+    }
+    if verdict.definition == nil { throw ExitCode(Exit.badData.rawValue) }
+  }
+}
+
+/// What the check of a definition found.
+private struct Verdict {
+  let file: String
+  /// nil if it cannot run.
+  var definition: Definition?
+  var faults: [Fault]
+  var omitted = 0
+
+  init(file: String, handlers: Set<String>?) {
+    self.file = file
+    do throws(DefinitionError) {
+      let reading = try DefinitionReader(handlers: handlers).read(path: file)
+      (definition, faults) = (reading.definition, reading.warnings)
+    } catch {
+      (definition, faults, omitted) = (nil, error.faults, error.omitted)
+    }
+  }
+
+  var faultLines: [String] { faults.map(\.description) + (omitted > 0 ? ["and \(omitted) more"] : []) }
+
+  /// For people; nil if there is nothing good to say.
+  var line: String? {
+    guard let definition else { return nil }
+    let tasks = definition.tasks.count
+    let handlers = Set(definition.tasks.lazy.map(\.handler)).count
+    let warnings = faults.isEmpty ? "" : ", \(faults.count + omitted) \(faults.count + omitted == 1 ? "warning" : "warnings")"
+    return "\(file): correct: \(definition.name), \(tasks) \(tasks == 1 ? "task" : "tasks"), \(edges) dependencies, "
+      + "\(handlers) \(handlers == 1 ? "handler" : "handlers")\(warnings)"
+  }
+
+  private var edges: Int { definition?.tasks.reduce(0) { $0 + $1.dependencies.count } ?? 0 }
+
+  var json: JSON {
+    .object([
+      .init("file", .string(file)),
+      .init("correct", .bool(definition != nil)),
+      .init("workflow", definition.map { .string($0.name) } ?? .null),
+      .init("tasks", definition.map { .integer(Int64($0.tasks.count)) } ?? .null),
+      .init("dependencies", definition.map { _ in .integer(Int64(edges)) } ?? .null),
+      .init("faults", .array(faults.map(Self.json))),
+      .init("omitted", .integer(Int64(omitted))),
+    ])
+  }
+
+  private static func json(_ fault: Fault) -> JSON {
+    .object([
+      .init("severity", .string(fault.severity.rawValue)),
+      .init("code", .string(fault.code.rawValue)),
+      .init("message", .string(fault.message)),
+      .init("fix", .string(fault.fix)),
+      .init("line", fault.line.map { .integer(Int64($0)) } ?? .null),
+      .init("column", fault.column.map { .integer(Int64($0)) } ?? .null),
+      .init("task", fault.task.map(JSON.string) ?? .null),
+    ])
+  }
+}

@@ -1,0 +1,103 @@
+internal import ArgumentParser
+internal import CMillrace
+internal import Millrace
+
+struct PluginCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "plugin",
+    abstract: "Looks at plugins.",
+    discussion: """
+      Examples:
+        millrace plugin list
+        millrace plugin list --plugins build/libmine.so -o json
+      """,
+    subcommands: [PluginListCommand.self])
+}
+
+struct PluginListCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "list",
+    abstract: "Lists the plugins that are found, and their handlers.",
+    discussion: """
+      Examples:
+        millrace plugin list
+        millrace plugin list --plugins build/libmine.so
+        millrace plugin list -o json
+
+      Exit code 65: a plugin was refused; why is told on standard error.
+      """)
+
+  @OptionGroup var plugins: PluginOptions
+
+  @Option(name: .customShort("o"), help: ArgumentHelp("How the result is printed.", valueName: "format"))
+  var format: Output.Format = .text
+
+  func run() throws {
+    let engine = try Engine.forPlugins(plugins.search)
+    defer { engine.shutdown() }
+    switch format {
+    case .json:
+      let refused = engine.pluginProblems.map { JSON.object([.init("path", .string($0.path)), .init("reason", .string("\($0)"))]) }
+      try Output.result(.object([.init("plugins", .array(engine.plugins.map(PluginTable.json))), .init("refused", .array(refused))]))
+    case .text:
+      if engine.plugins.isEmpty {
+        Output.note("no plugin is loaded; `millrace doctor` shows where they are looked for")
+      } else {
+        try Output.result(ResultTables.text(PluginTable.tables(engine.plugins), width: Output.width))
+      }
+    }
+    engine.tellPluginProblems()
+    if !engine.pluginProblems.isEmpty { throw ExitCode(Exit.badData.rawValue) }
+  }
+}
+
+/// Plugins as JSON, and as what a terminal shows.
+enum PluginTable {
+  static func json(_ plugin: LoadedPlugin) -> JSON {
+    .object([
+      .init("name", .string(plugin.name)),
+      .init("version", .string(plugin.version)),
+      .init("summary", .string(plugin.summary)),
+      .init("path", .string(plugin.path)),
+      .init("sha256", .string(plugin.sha256)),
+      .init("handlers", .array(plugin.handlers.map(json))),
+    ])
+  }
+
+  private static func json(_ handler: LoadedHandler) -> JSON {
+    .object([
+      .init("name", .string(handler.qualifiedName)),
+      .init("summary", .string(handler.summary)),
+      .init("blocking", .bool(isBlocking(handler))),
+      .init("exclusive", .bool(handler.flags & UInt32(MILLRACE_EXCLUSIVE) != 0)),
+      .init("concurrency", .integer(Int64(handler.concurrency))),
+      .init("inputSchema", handler.inputSchema.map(schema) ?? .null),
+    ])
+  }
+
+  /// As an object where it is JSON: plugins promise it, nobody has checked.
+  private static func schema(_ text: String) -> JSON { Assignment(name: "", value: text).json }
+
+  static func tables(_ plugins: [LoadedPlugin]) -> JSON {
+    .object([.init("plugins", .array(plugins.map(row))), .init("handlers", .array(plugins.flatMap(\.handlers).map(row)))])
+  }
+
+  static func row(_ plugin: LoadedPlugin) -> JSON {
+    .object([
+      .init("plugin", .string(plugin.name)),
+      .init("version", .string(plugin.version)),
+      .init("build", .string(String(plugin.sha256.prefix(12)))),
+      .init("file", .string(plugin.path)),
+    ])
+  }
+
+  private static func row(_ handler: LoadedHandler) -> JSON {
+    .object([
+      .init("handler", .string(handler.qualifiedName)),
+      .init("runsOn", .string(isBlocking(handler) ? "blocking thread" : "worker")),
+      .init("does", .string(handler.summary)),
+    ])
+  }
+
+  private static func isBlocking(_ handler: LoadedHandler) -> Bool { handler.flags & UInt32(MILLRACE_BLOCKING) != 0 }
+}

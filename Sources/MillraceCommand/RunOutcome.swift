@@ -1,0 +1,49 @@
+internal import Glibc
+internal import Millrace
+
+/// How a run ended, and how that is told.
+struct RunOutcome {
+  var record: RunRecord
+  /// Output of the definition's `result` task.
+  var result: JSON?
+  var trace: Trace?
+  /// The signal that ended it.
+  var signal: Int32?
+
+  /// Graham's bound, seconds: for the recorded durations of a trace, else for the measured ones.
+  var bound: Double { trace?.bound(record) ?? Bound.graham(of: record).bound }
+
+  var exit: Exit {
+    if let signal { return Signals.exit(after: signal) }
+    switch record.status {
+    case .completed: return .done
+    case .cancelled: return .stopped
+    case .created, .running, .failed:
+      let hasFailed = record.tasks.contains { $0.status == .failed }
+      let hasTimedOut = record.tasks.contains { $0.status == .timedOut }
+      return hasTimedOut && !hasFailed ? .stopped : .failed
+    }
+  }
+
+  /// As JSON: one object. As text: the result's tables, then the run in words.
+  func print(_ format: Output.Format) throws(Refusal) {
+    let bound = bound
+    var words = RunSummary.text(record)
+    if let trace, record.status == .completed {
+      words += RunSummary.comparison(record, bound: bound, timeScale: trace.timeScale, machines: trace.machines(record))
+    }
+    switch format {
+    case .json:
+      if exit != .done { Output.aside(words) }
+      try Output.result(RunSummary.json(record, bound: bound))
+    case .text:
+      let tables = result.map { ResultTables.text($0, width: Output.width) + "\n" } ?? ""
+      try Output.result(tables + words)
+    }
+    if let signal {
+      let count = { (status: TaskStatus) in record.tasks.count { $0.status == status } }
+      let name = signal == SIGINT ? "interrupted" : "stopped by a signal"
+      Output.note("\(name): \(count(.completed)) of \(record.tasks.count) tasks completed, \(count(.cancelled)) cancelled, \(count(.failed) + count(.timedOut)) failed")
+    }
+  }
+}
