@@ -87,8 +87,12 @@ struct RunCommand: ParsableCommand {
     if let slots, slots < 1 { throw ValidationError("--slots is \(slots): give 1 or more") }
     if let threads, threads < 1 { throw ValidationError("--threads is \(threads): give 1 or more") }
     if let timeScale {
-      guard timeScale.isFinite, timeScale >= 0 else { throw ValidationError("--time-scale is \(timeScale): give a number from 0 on, as 0.01") }
-      if settings[Trace.scaleSetting] != nil { throw ValidationError("--time-scale and --set \(Trace.scaleSetting) say the same: give one") }
+      guard timeScale.isFinite, timeScale >= 0 else {
+        throw ValidationError("--time-scale is \(timeScale): give a number from 0 on, as 0.01")
+      }
+      if settings[Trace.scaleSetting] != nil {
+        throw ValidationError("--time-scale and --set \(Trace.scaleSetting) say the same: give one")
+      }
     }
   }
 
@@ -102,7 +106,8 @@ struct RunCommand: ParsableCommand {
 
     let handle = try start(reading, engine)
     Output.note(
-      "run \(handle.id) of \(reading.definition.name): \(reading.definition.tasks.count) tasks, \(engine.slots) slots, \(engine.threads) threads")
+      "run \(handle.id) of \(reading.definition.name): \(reading.definition.tasks.count) tasks, \(engine.slots) slots, \(engine.threads) threads"
+    )
     let signal = follow(handle, messages)
 
     let outcome = RunOutcome(
