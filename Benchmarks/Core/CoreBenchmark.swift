@@ -3,12 +3,14 @@ import MillraceCore
 /// Empty jobs through the core in five shapes, nanoseconds a job: what one job costs beside its body.
 @main struct CoreBenchmark {
   static func main() throws {
-    let arguments = CommandLine.arguments.dropFirst()
+    let arguments = Array(CommandLine.arguments.dropFirst())
     let count = arguments.first.flatMap { Int($0) } ?? 1_000_000
-    let rounds = arguments.dropFirst().first.flatMap { Int($0) } ?? 5
+    let rounds = arguments.count > 1 ? Int(arguments[1]) ?? 5 : 5
+    let shapes = arguments.count > 2 ? Shape.allCases.filter { $0.rawValue == arguments[2] } : Shape.allCases
+    let threads = arguments.count > 3 ? [Int(arguments[3]) ?? 1] : [1, 2]
     print("empty jobs, ns a job: minimum / median / maximum of \(rounds) rounds")
-    for threads in [1, 2] {
-      for shape in Shape.allCases {
+    for threads in threads {
+      for shape in shapes {
         var figures: [Double] = []
         for _ in 0..<rounds { figures.append(try shape.measure(count, threads: threads)) }
         figures.sort()

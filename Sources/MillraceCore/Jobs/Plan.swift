@@ -10,16 +10,21 @@
   public let edges: Int
   /// Nodes without successors: the run is over when all of them are.
   public let sinks: Int
-  // unsafe: written by init alone; parts of `region`, freed by deinit.
-  nonisolated(unsafe) let successorStart: UnsafeMutablePointer<UInt32>
-  nonisolated(unsafe) let successors: UnsafeMutablePointer<UInt32>
-  nonisolated(unsafe) let predecessorCount: UnsafeMutablePointer<UInt32>
-  nonisolated(unsafe) let handlers: UnsafeMutablePointer<UInt32>
-  nonisolated(unsafe) let keys: UnsafeMutablePointer<UInt32>
-  nonisolated(unsafe) let priorities: UnsafeMutablePointer<UInt8>
-  nonisolated(unsafe) let flags: UnsafeMutablePointer<UInt8>
+  let table: Table
   let roots: [UInt32]
   private let region: Region
+
+  /// The arrays, for the hot path: a run keeps a copy, so that a step costs no look at the plan's object.
+  @safe struct Table: Sendable {
+    // unsafe: written by `Plan.init` alone; parts of its region, freed with the plan, which every run keeps.
+    nonisolated(unsafe) let successorStart: UnsafeMutablePointer<UInt32>
+    nonisolated(unsafe) let successors: UnsafeMutablePointer<UInt32>
+    nonisolated(unsafe) let predecessorCount: UnsafeMutablePointer<UInt32>
+    nonisolated(unsafe) let handlers: UnsafeMutablePointer<UInt32>
+    nonisolated(unsafe) let keys: UnsafeMutablePointer<UInt32>
+    nonisolated(unsafe) let priorities: UnsafeMutablePointer<UInt8>
+    nonisolated(unsafe) let flags: UnsafeMutablePointer<UInt8>
+  }
 
   /// What a node asks of the core beyond being run.
   public enum NodeFlag {
@@ -102,13 +107,9 @@
     self.sinks = sinks
     self.roots = roots
     self.region = region
-    unsafe self.successorStart = successorStart
-    unsafe self.successors = successors
-    unsafe self.predecessorCount = predecessorCount
-    unsafe self.handlers = handlers
-    unsafe self.keys = keys
-    unsafe self.priorities = priorities
-    unsafe self.flags = flags
+    table = unsafe Table(
+      successorStart: successorStart, successors: successors, predecessorCount: predecessorCount, handlers: handlers, keys: keys,
+      priorities: priorities, flags: flags)
   }
 
   deinit { region.free() }
@@ -116,6 +117,6 @@
   /// Indices of the nodes that depend on `node`. Complexity: O(successors).
   public func successors(of node: Int) -> [Int] {
     precondition(node >= 0 && node < count)
-    return unsafe (Int(successorStart[node])..<Int(successorStart[node + 1])).map { unsafe Int(successors[$0]) }
+    return unsafe (Int(table.successorStart[node])..<Int(table.successorStart[node + 1])).map { unsafe Int(table.successors[$0]) }
   }
 }

@@ -59,6 +59,7 @@ public enum Verdict: UInt8, Sendable {
 /// Made by the owner, handed to `Scheduler.start`, freed by the owner after `RunHooks.completed`.
 @safe public final class Run: @unchecked Sendable {
   public let plan: Plan
+  let table: Plan.Table
   public let hooks: RunHooks
   public let tenant: UInt16
   /// Lease epoch of the run's owner: stamped by the owner into every record that the run causes.
@@ -75,6 +76,7 @@ public enum Verdict: UInt8, Sendable {
   /// Complexity: O(nodes), one copy. Throws `MemoryError`.
   public init(_ plan: Plan, hooks: RunHooks, tenant: UInt16 = 0, epoch: UInt32 = 0) throws(MemoryError) {
     self.plan = plan
+    table = plan.table
     self.hooks = hooks
     self.tenant = tenant
     self.epoch = epoch
@@ -84,7 +86,7 @@ public enum Verdict: UInt8, Sendable {
     unsafe stopping = SharedHalf(region.base + padding)
     unsafe pending = region.base + 2 * padding
     unsafe marks = (pending + plan.count * 4).assumingMemoryBound(to: UInt8.self)
-    unsafe pending.copyMemory(from: plan.predecessorCount, byteCount: plan.count * 4)
+    unsafe pending.copyMemory(from: plan.table.predecessorCount, byteCount: plan.count * 4)
     remaining.storeRelaxed(UInt64(plan.sinks))
   }
 
@@ -106,7 +108,7 @@ public enum Verdict: UInt8, Sendable {
   /// One predecessor of `node` is finished. True if it was the last.
   @inline(__always) func arrive(_ node: UInt32) -> Bool {
     // unsafe: a successor in the plan is a node of it.
-    if unsafe plan.predecessorCount[Int(node)] == 1 { return true }
+    if unsafe table.predecessorCount[Int(node)] == 1 { return true }
     // Order: acquiring and releasing. What every predecessor wrote happened before the last one's caller goes on.
     return unsafe SharedHalf(pending + Int(node) &* 4).subtract(1) == 0
   }

@@ -68,7 +68,7 @@ extension Scheduler {
           unsafe enqueue(index, &stripe.pointee.nodes)
           continue
         }
-        let rootPriority = unsafe Int(plan.priorities[Int(root)])
+        let rootPriority = unsafe Int(plan.table.priorities[Int(root)])
         if rootPriority != priority {
           ready.append(chain, priority: priority, tenant: tenant)
           chain = BatchQueue.Chain()
@@ -163,14 +163,14 @@ extension Scheduler {
     let index = allocate(&cache)
     let job = Job(jobs, index)
     let generation = job.renew()
-    let plan = run.plan
+    let table = run.table
     // unsafe: node < plan.count; the record is the caller's until it is published.
-    let asks = unsafe plan.flags[Int(node)]
+    let asks = unsafe table.flags[Int(node)]
     unsafe job.fields.initialize(
       to: Job.Fields(
-        first: bits, second: UInt64(node), key: UInt64(plan.keys[Int(node)]), timeout: 0, handler: plan.handlers[Int(node)],
+        first: bits, second: UInt64(node), key: UInt64(table.keys[Int(node)]), timeout: 0, handler: table.handlers[Int(node)],
         tenant: run.tenant,
-        priority: plan.priorities[Int(node)], flags: Job.Flag.node, link: 0, limit: 0))
+        priority: table.priorities[Int(node)], flags: Job.Flag.node, link: 0, limit: 0))
     if asks != 0 { ask(run, node, job, JobID(index: index, generation: generation), asks, tellReady) }
     return index
   }

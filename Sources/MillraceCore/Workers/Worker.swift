@@ -59,6 +59,8 @@ public struct Begun: Sendable {
     var next: UInt32 = Slab.none
     var nextPriority = 0
     var hasSlot = false
+    /// `starts` when a handler last went on elsewhere; a new worker takes its jobs for such until it has seen others.
+    var wentOnAt: UInt64 = 0
     /// Bit p: the cache of priority p may have jobs.
     var cached: UInt64 = 0
     var starts: UInt64 = 0
@@ -82,6 +84,8 @@ public struct Begun: Sendable {
 
   /// Jobs taken from a queue at once while nothing else is ready.
   private static let ahead = 16
+  /// Starts for which a worker takes nothing ahead after a handler of its went on elsewhere: such jobs are long, and their order counts for more than a CAS.
+  private static let memory: UInt64 = 64
   /// Settled jobs are counted, and spawned ones admitted, in lots of so many.
   private static let lot: UInt64 = 64
 
@@ -205,8 +209,9 @@ public struct Begun: Sendable {
       }
       unsafe own.pointee.cached &= ~bit
     }
-    // With several levels in use, or an order by key, nothing is taken ahead: what waits stays where everybody looks first.
-    let limit = unsafe mixed || scheduler.ready.isOrdered ? 1 : WorkerBody.ahead
+    // With several levels in use, an order by key, or handlers that go on elsewhere, nothing is taken ahead: what waits stays where everybody looks first.
+    let wentOn = unsafe own.pointee.starts &- own.pointee.wentOnAt < WorkerBody.memory
+    let limit = unsafe mixed || scheduler.ready.isOrdered || wentOn ? 1 : WorkerBody.ahead
     var missed = false
     let taken = unsafe scheduler.ready.take(priority: priority, upTo: limit, into: buffer, &own.pointee.nodes, missed: &missed)
     if missed { unsafe scheduler.parking.notify() }
@@ -262,12 +267,13 @@ public struct Begun: Sendable {
   @inline(__always) private func start(_ index: UInt32) -> Begun? {
     let job = unsafe Job(scheduler.jobs, index)
     // unsafe: taken from a queue, the job is this worker's.
-    let fields = unsafe job.fields.pointee
+    let fields = unsafe job.fields
     let generation = Job.generation(job.state.loadRelaxed())
-    let isNode = fields.flags & Job.Flag.node != 0
-    let handler = unsafe scheduler.handlers[Int(fields.handler)]
-    let limited = handler.limit > 0 || fields.flags & Job.Flag.keyed != 0
-    let mayExpire = fields.flags & Job.Flag.expires != 0
+    let flags = unsafe fields.pointee.flags
+    let isNode = flags & Job.Flag.node != 0
+    let handler = unsafe scheduler.handlers + Int(fields.pointee.handler)
+    let limited = unsafe handler.pointee.limit > 0 || flags & Job.Flag.keyed != 0
+    let mayExpire = flags & Job.Flag.expires != 0
     if mayExpire {
       // Before anything else is looked at: of an expired node nothing but this record may be left.
       if limited, unsafe !scheduler.enterLimits(index) { return nil }
@@ -278,8 +284,8 @@ public struct Begun: Sendable {
       }
     }
     if isNode {
-      let bypassed = unsafe Unmanaged<Run>.fromOpaque(UnsafeRawPointer(bitPattern: UInt(fields.first))!)._withUnsafeGuaranteedRef {
-        $0.isStopping || $0.isPoisoned(UInt32(truncatingIfNeeded: fields.second))
+      let bypassed = unsafe Unmanaged<Run>.fromOpaque(UnsafeRawPointer(bitPattern: UInt(fields.pointee.first))!)._withUnsafeGuaranteedRef {
+        unsafe $0.isStopping || $0.isPoisoned(UInt32(truncatingIfNeeded: fields.pointee.second))
       }
       if bypassed {
         settle(index, outcome: nil)
@@ -292,17 +298,17 @@ public struct Begun: Sendable {
     }
     if !mayExpire, limited, unsafe !scheduler.enterLimits(index) { return nil }
     // A run must not wait for its last sinks to be counted while this worker is busy elsewhere.
-    if unsafe own.pointee.sinks != 0 && (!isNode || own.pointee.sinkRun != fields.first) { flushSinks() }
+    if unsafe own.pointee.sinks != 0 && (!isNode || own.pointee.sinkRun != fields.pointee.first) { flushSinks() }
 
     var deadline: UInt64 = 0
     unsafe own.pointee.starts &+= 1
-    if fields.timeout != 0 { deadline = unsafe scheduler.clock.now &+ fields.timeout }
+    if unsafe fields.pointee.timeout != 0 { deadline = unsafe scheduler.clock.now &+ fields.pointee.timeout }
     // Order: releasing. Pairs with the loads of whoever claims the job by its id.
     job.state.storeReleasing(Job.word(generation, deadline == 0 ? Job.State.running : Job.State.open))
-    return Begun(
-      job: JobID(index: index, generation: generation), handler: HandlerIndex(rawValue: fields.handler), first: fields.first,
-      second: fields.second,
-      isNode: isNode, blocking: handler.blocking, deadline: deadline)
+    return unsafe Begun(
+      job: JobID(index: index, generation: generation), handler: HandlerIndex(rawValue: fields.pointee.handler), first: fields.pointee.first,
+      second: fields.pointee.second,
+      isNode: isNode, blocking: handler.pointee.blocking, deadline: deadline)
   }
 
   // MARK: Run
@@ -318,8 +324,8 @@ public struct Begun: Sendable {
     lane.calls.storeRelaxed(lane.calls.loadRelaxed() &+ 1)
     lane.job.storeReleasing(begun.job.rawValue)
     lane.inside.storeReleasing(1)
-    let handler = unsafe scheduler.handlers[Int(begun.handler.rawValue)]
-    let outcome = unsafe handler.run(handler.context, context)
+    let handler = unsafe scheduler.handlers + Int(begun.handler.rawValue)
+    let outcome = unsafe handler.pointee.run(handler.pointee.context, context)
     lane.inside.storeReleasing(0)
     return outcome
   }
@@ -357,7 +363,7 @@ public struct Begun: Sendable {
         }
         // The slot goes with the job.
         guard job.state.replace(word, by: Job.word(generation, Job.State.pending)) else { continue }
-        unsafe own.pointee.hasSlot = false
+        handOver()
         if job.cancelled.loadRelaxed() == generation { unsafe scheduler.endPending(begun.job, .cancelled) }
         return
       case Job.State.completed:
@@ -366,7 +372,7 @@ public struct Begun: Sendable {
       default:
         // claimedRunning: whoever has the claim hands the job to the completions, or goes by `outcome` if it gives the claim back; the slot goes with it.
         guard job.state.replace(word, by: Job.word(generation, Job.State.claimedPending, outcome)) else { continue }
-        unsafe own.pointee.hasSlot = false
+        handOver()
         return
       }
     }
@@ -381,7 +387,7 @@ public struct Begun: Sendable {
       let job = unsafe Job(scheduler.jobs, buffer[i])
       let word = job.state.loadAcquiring()
       if Job.state(word) == Job.State.finished { unsafe scheduler.giveSlot() }
-      unsafe settle(buffer[i], outcome: Job.outcome(word))
+      unsafe settle(buffer[i], outcome: Job.outcome(word), here: false)
     }
     return true
   }
@@ -389,17 +395,21 @@ public struct Begun: Sendable {
   // MARK: Settle
 
   /// The attempt is over: permits go on, the owner hears of it, successors are released, the record is freed. `outcome` nil: the node is bypassed.
-  @inline(__always) private func settle(_ index: UInt32, outcome: UInt8?) {
+  /// `here`: it ended on this worker, so that what it releases may stay.
+  @inline(__always) private func settle(_ index: UInt32, outcome: UInt8?, here: Bool = true) {
     let job = unsafe Job(scheduler.jobs, index)
     // unsafe: the job is this worker's.
-    let fields = unsafe job.fields.pointee
-    if fields.flags & (Job.Flag.permit | Job.Flag.keyPermit) != 0 { unsafe scheduler.leaveLimits(index, &own.pointee.nodes) }
-    if fields.flags & Job.Flag.node != 0 {
+    let fields = unsafe job.fields
+    let flags = unsafe fields.pointee.flags
+    let first = unsafe fields.pointee.first
+    let second = unsafe fields.pointee.second
+    if flags & (Job.Flag.permit | Job.Flag.keyPermit) != 0 { unsafe scheduler.leaveLimits(index, &own.pointee.nodes) }
+    if flags & Job.Flag.node != 0 {
       free(index, job)
-      let node = UInt32(truncatingIfNeeded: fields.second)
-      unsafe Unmanaged<Run>.fromOpaque(UnsafeRawPointer(bitPattern: UInt(fields.first))!)._withUnsafeGuaranteedRef { run in
-        if fields.flags & Job.Flag.release != 0 {
-          release(run, fields.first, node)
+      let node = UInt32(truncatingIfNeeded: second)
+      unsafe Unmanaged<Run>.fromOpaque(UnsafeRawPointer(bitPattern: UInt(first))!)._withUnsafeGuaranteedRef { run in
+        if flags & Job.Flag.release != 0 {
+          release(run, first, node, here: here)
           return
         }
         if let outcome {
@@ -412,15 +422,15 @@ public struct Begun: Sendable {
         } else if let bypassed = unsafe run.hooks.bypassed {
           unsafe bypassed(run.hooks.context, self.index, node)
         }
-        release(run, fields.first, node)
+        release(run, first, node, here: here)
       }
     } else {
       let word = job.state.loadRelaxed()
+      let handler = unsafe scheduler.handlers[Int(fields.pointee.handler)]
       free(index, job)
-      let handler = unsafe scheduler.handlers[Int(fields.handler)]
       if let finished = unsafe handler.finished {
         unsafe finished(
-          handler.context, JobID(index: index, generation: Job.generation(word)).rawValue, fields.first, fields.second,
+          handler.context, JobID(index: index, generation: Job.generation(word)).rawValue, first, second,
           outcome ?? Outcome.cancelled.rawValue)
       }
       countSettled()
@@ -448,20 +458,20 @@ public struct Begun: Sendable {
   /// A node is finished for good: its successors have one predecessor less to wait for.
   ///
   /// The run may end, and be freed by its owner, as soon as the last successor has been told: nothing of it is touched after that.
-  @inline(__always) func release(_ run: Run, _ bits: UInt64, _ node: UInt32) {
+  @inline(__always) func release(_ run: Run, _ bits: UInt64, _ node: UInt32, here: Bool) {
     countSettled()
-    let plan = run.plan
+    let table = run.table
     // unsafe: node < count; the rows lie within `successors`.
-    let begin = unsafe Int(plan.successorStart[Int(node)])
-    let end = unsafe Int(plan.successorStart[Int(node) + 1])
+    let begin = unsafe Int(table.successorStart[Int(node)])
+    let end = unsafe Int(table.successorStart[Int(node) + 1])
     if begin == end {
       finishedSink(bits)
       return
     }
     var outbox = Outbox()
     for i in begin..<end {
-      let successor = unsafe plan.successors[i]
-      if run.arrive(successor) { makeReady(run, bits, successor, &outbox) }
+      let successor = unsafe table.successors[i]
+      if run.arrive(successor) { makeReady(run, bits, successor, &outbox, here: here) }
     }
     send(&outbox)
   }
@@ -495,19 +505,22 @@ public struct Begun: Sendable {
     var surplus = false
   }
 
-  @inline(__always) private func makeReady(_ run: Run, _ bits: UInt64, _ node: UInt32, _ outbox: inout Outbox) {
+  @inline(__always) private func makeReady(_ run: Run, _ bits: UInt64, _ node: UInt32, _ outbox: inout Outbox, here: Bool) {
     let index = unsafe scheduler.makeNodeJob(run, bits, node, &own.pointee.jobs)
-    unsafe place(index, Int(run.plan.priorities[Int(node)]), Int(run.tenant), &outbox, next: true)
+    unsafe place(index, Int(run.table.priorities[Int(node)]), Int(run.tenant), &outbox, next: true, here: here)
   }
 
   /// Where a job goes that has become ready here: the next-job slot, the own cache, or its tenant's queue.
-  @inline(__always) private func place(_ index: UInt32, _ priority: Int, _ tenant: Int, _ outbox: inout Outbox, next: Bool) {
+  @inline(__always) private func place(
+    _ index: UInt32, _ priority: Int, _ tenant: Int, _ outbox: inout Outbox, next: Bool, here: Bool = true
+  ) {
     if unsafe scheduler.ready.isOrdered {
       unsafe scheduler.enqueue(index, &own.pointee.nodes)
       outbox.surplus = true
       return
     }
-    if mayRunHere(tenant, priority) {
+    // What ended elsewhere left nothing warm here: its successors stand in line.
+    if here, mayRunHere(tenant, priority) {
       if next, unsafe own.pointee.next == Slab.none {
         unsafe own.pointee.next = index
         unsafe own.pointee.nextPriority = priority
@@ -596,7 +609,11 @@ public struct Begun: Sendable {
     }
   }
 
-  func handOver() { unsafe own.pointee.hasSlot = false }
+  /// The job goes on elsewhere, and its slot with it.
+  func handOver() {
+    unsafe own.pointee.hasSlot = false
+    unsafe own.pointee.wentOnAt = own.pointee.starts
+  }
 
   /// Gives everything back, jobs included: others will run them. The worker is not stepped again.
   func retire() {
