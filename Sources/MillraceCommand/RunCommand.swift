@@ -18,6 +18,9 @@ struct RunCommand: ParsableCommand {
       Ctrl-C asks the run to stop, and tells what was done (exit code 130); a second one ends it at once.
       """)
 
+  /// A handler that runs for longer is told of, nanoseconds: a minute. Work of some seconds is what people start a command for.
+  private static let stallAfter: UInt64 = 60_000_000_000
+
   /// The engine's words, as options.
   enum Order: String, ExpressibleByArgument, CaseIterable {
     case fifo, deadline
@@ -133,6 +136,7 @@ struct RunCommand: ParsableCommand {
     configuration.settings = try Assignment.table(settings, option: "--set", \.value)
     if let timeScale { configuration.settings[Trace.scaleSetting] = "\(timeScale)" }
     configuration.log = { level, line in if level != .debug { messages.add(line) } }
+    configuration.stallAfter = Self.stallAfter
     configuration.stalled = { messages.add("stalled: \($0)") }
     return configuration
   }
