@@ -135,6 +135,7 @@ extension WorkflowRun {
       log.append(entry)
       var state = slow[node] ?? SlowNode()
       state.retry = timer
+      state.waitEnds = due
       state.timeoutError = nil
       state.timedOut = nil
       slow[node] = state

@@ -42,6 +42,8 @@ internal import MillraceCore
     var close: ArmedTimer?
     var open: ArmedTimer?
     var retry: ArmedTimer?
+    /// When the wait for the next attempt ends.
+    var waitEnds: UInt64 = 0
     /// When schedule-to-close ends; 0: it has not begun.
     var closeAt: UInt64 = 0
     /// The job that waits for its start, or did.
