@@ -47,7 +47,8 @@ cancelled.cancel()
 check(await cancelled.finished() == .cancelled, "a cancelled run ends")
 
 do {
-  _ = try DefinitionReader(handlers: engine.handlerNames).read(Array("format: 1\nworkflow: x\ntasks: [{ id: a, handler: duoble }]\n".utf8), name: "x.yaml")
+  _ = try DefinitionReader(handlers: engine.handlerNames).read(
+    Array("format: 1\nworkflow: x\ntasks: [{ id: a, handler: duoble }]\n".utf8), name: "x.yaml")
   check(false, "an unknown handler is refused")
 } catch {
   check(error.faults.first?.fix.contains("double") == true, "the nearest name is offered")
