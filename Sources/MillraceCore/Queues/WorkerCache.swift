@@ -194,13 +194,17 @@ internal import CMillrace
 
   /// True if nothing could be stolen at some moment during the call. Sequentially consistent, for the check after a bit was cleared.
   func isEmpty() -> Bool {
-    let word = claim.loadSequential()
-    if Claim.kind(word) == Claim.offer || Claim.kind(word) == Claim.offering { return false }
-    // `head` first: it only grows and never passes `tail`, so that equal values were equal at the second load.
-    let h = head.loadAcquiring()
-    let t = tail.loadAcquiring()
-    // What was pushed since all was taken is announced by its push, which settles the claim.
-    return h == t || Claim.kind(word) == Claim.taken
+    while true {
+      let word = claim.loadSequential()
+      if Claim.kind(word) == Claim.offer || Claim.kind(word) == Claim.offering { return false }
+      // `head` first: it only grows and never passes `tail`, so that equal values were equal at the second load.
+      let h = head.loadAcquiring()
+      let t = tail.loadAcquiring()
+      // What was pushed since all was taken is announced by its push, which settles the claim.
+      if h != t && Claim.kind(word) != Claim.taken { return false }
+      // `head` may have moved because jobs were offered meanwhile.
+      if claim.loadSequential() == word { return true }
+    }
   }
 
   /// Takes half of the jobs from an owner that answers within `patience` looks, all from one that does not. How many were taken.

@@ -225,8 +225,11 @@ public enum RuntimeError: Error, CustomStringConvertible {
     let worker = scheduler.makeWorker(index)
     let parking = scheduler.parking
     var searching = false
+    // Since work was last found.
+    var looks = 0
     while true {
       if let begun = worker.begin() {
+        looks = 0
         if searching {
           searching = false
           // The last one to find something sends the next, so that a burst wakes everybody without every submission waking somebody.
@@ -242,15 +245,19 @@ public enum RuntimeError: Error, CustomStringConvertible {
         parking.beginSearch()
         searching = true
       }
-      if searching, look(index) { continue }
+      if searching, look(&looks) { continue }
       if scheduler.isStopping { break }
-      if configuration.wait == .spin, searching { continue }
+      if configuration.wait == .spin, searching {
+        looks = 0
+        continue
+      }
 
       parking.prepareToSleep(index, searching: searching)
       if let begun = worker.begin() {
         _ = parking.cancelSleep(index)
         if parking.foundWork(), scheduler.ready.occupied() != 0 { parking.notify() }
         searching = false
+        looks = 0
         watchForStalls(worker.index)
         execute(begun, worker)
         continue
@@ -263,6 +270,7 @@ public enum RuntimeError: Error, CustomStringConvertible {
       }
       parking.sleep(index)
       searching = true
+      looks = 0
     }
     if searching { _ = parking.foundWork() }
     worker.retire()
@@ -282,12 +290,11 @@ public enum RuntimeError: Error, CustomStringConvertible {
     }
   }
 
-  /// Spins until there may be work. False: not within the policy's patience.
-  private func look(_ index: Int) -> Bool {
-    var looks = 0
+  /// Spins until there may be work. False: not within the policy's patience, all `looks` since work was last found together.
+  private func look(_ looks: inout Int) -> Bool {
     while looks < Runtime.adaptiveLooks {
-      if scheduler.ready.occupied() != 0 || scheduler.isStopping { return true }
       looks += 1
+      if scheduler.mayBegin || scheduler.isStopping { return true }
       // A spinning worker keeps the time as well: it is nearer than the loop's next wake-up.
       if looks & 63 == 0, timers.nextDue != Timers.never {
         let now = scheduler.clock.now

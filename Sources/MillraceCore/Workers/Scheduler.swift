@@ -244,6 +244,12 @@ public enum SubmitError: Error, Hashable, CustomStringConvertible {
   /// Slots that nothing holds. An idle worker holds none.
   public var freeSlots: Int { Int(slots.loadRelaxed()) }
 
+  /// A worker that has no slot may find something to do now: completions, or ready jobs and a slot for them.
+  var mayBegin: Bool {
+    let occupied = ready.occupied()
+    return occupied & ReadySet.completionsBit != 0 || (occupied != 0 && freeSlots > 0)
+  }
+
   func admit(_ count: UInt64) -> Bool {
     let before = admitted.add(count)
     if before &+ count <= UInt64(configuration.capacity) { return true }

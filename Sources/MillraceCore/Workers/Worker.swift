@@ -59,6 +59,8 @@ public struct Begun: Sendable {
     var next: UInt32 = Slab.none
     var nextPriority = 0
     var hasSlot = false
+    /// `starts` when a handler last went on elsewhere; a new worker takes its jobs for such until it has seen others.
+    var wentOnAt: UInt64 = 0
     /// Bit p: the cache of priority p may have jobs.
     var cached: UInt64 = 0
     var starts: UInt64 = 0
@@ -82,6 +84,8 @@ public struct Begun: Sendable {
 
   /// Jobs taken from a queue at once while nothing else is ready.
   private static let ahead = 16
+  /// Starts for which a worker takes nothing ahead after a handler of its went on elsewhere: such jobs are long, and their order counts for more than a CAS.
+  private static let memory: UInt64 = 64
   /// Settled jobs are counted, and spawned ones admitted, in lots of so many.
   private static let lot: UInt64 = 64
 
@@ -205,8 +209,9 @@ public struct Begun: Sendable {
       }
       unsafe own.pointee.cached &= ~bit
     }
-    // With several levels in use, or an order by key, nothing is taken ahead: what waits stays where everybody looks first.
-    let limit = unsafe mixed || scheduler.ready.isOrdered ? 1 : WorkerBody.ahead
+    // With several levels in use, an order by key, or handlers that go on elsewhere, nothing is taken ahead: what waits stays where everybody looks first.
+    let wentOn = unsafe own.pointee.starts &- own.pointee.wentOnAt < WorkerBody.memory
+    let limit = unsafe mixed || scheduler.ready.isOrdered || wentOn ? 1 : WorkerBody.ahead
     var missed = false
     let taken = unsafe scheduler.ready.take(priority: priority, upTo: limit, into: buffer, &own.pointee.nodes, missed: &missed)
     if missed { unsafe scheduler.parking.notify() }
@@ -301,7 +306,8 @@ public struct Begun: Sendable {
     // Order: releasing. Pairs with the loads of whoever claims the job by its id.
     job.state.storeReleasing(Job.word(generation, deadline == 0 ? Job.State.running : Job.State.open))
     return unsafe Begun(
-      job: JobID(index: index, generation: generation), handler: HandlerIndex(rawValue: fields.pointee.handler), first: fields.pointee.first,
+      job: JobID(index: index, generation: generation), handler: HandlerIndex(rawValue: fields.pointee.handler),
+      first: fields.pointee.first,
       second: fields.pointee.second,
       isNode: isNode, blocking: handler.pointee.blocking, deadline: deadline)
   }
@@ -358,7 +364,7 @@ public struct Begun: Sendable {
         }
         // The slot goes with the job.
         guard job.state.replace(word, by: Job.word(generation, Job.State.pending)) else { continue }
-        unsafe own.pointee.hasSlot = false
+        handOver()
         if job.cancelled.loadRelaxed() == generation { unsafe scheduler.endPending(begun.job, .cancelled) }
         return
       case Job.State.completed:
@@ -367,7 +373,7 @@ public struct Begun: Sendable {
       default:
         // claimedRunning: whoever has the claim hands the job to the completions, or goes by `outcome` if it gives the claim back; the slot goes with it.
         guard job.state.replace(word, by: Job.word(generation, Job.State.claimedPending, outcome)) else { continue }
-        unsafe own.pointee.hasSlot = false
+        handOver()
         return
       }
     }
@@ -382,7 +388,7 @@ public struct Begun: Sendable {
       let job = unsafe Job(scheduler.jobs, buffer[i])
       let word = job.state.loadAcquiring()
       if Job.state(word) == Job.State.finished { unsafe scheduler.giveSlot() }
-      unsafe settle(buffer[i], outcome: Job.outcome(word))
+      unsafe settle(buffer[i], outcome: Job.outcome(word), here: false)
     }
     return true
   }
@@ -390,7 +396,8 @@ public struct Begun: Sendable {
   // MARK: Settle
 
   /// The attempt is over: permits go on, the owner hears of it, successors are released, the record is freed. `outcome` nil: the node is bypassed.
-  @inline(__always) private func settle(_ index: UInt32, outcome: UInt8?) {
+  /// `here`: it ended on this worker, so that what it releases may stay.
+  @inline(__always) private func settle(_ index: UInt32, outcome: UInt8?, here: Bool = true) {
     let job = unsafe Job(scheduler.jobs, index)
     // unsafe: the job is this worker's.
     let fields = unsafe job.fields
@@ -403,7 +410,7 @@ public struct Begun: Sendable {
       let node = UInt32(truncatingIfNeeded: second)
       unsafe Unmanaged<Run>.fromOpaque(UnsafeRawPointer(bitPattern: UInt(first))!)._withUnsafeGuaranteedRef { run in
         if flags & Job.Flag.release != 0 {
-          release(run, first, node)
+          release(run, first, node, here: here)
           return
         }
         if let outcome {
@@ -416,7 +423,7 @@ public struct Begun: Sendable {
         } else if let bypassed = unsafe run.hooks.bypassed {
           unsafe bypassed(run.hooks.context, self.index, node)
         }
-        release(run, first, node)
+        release(run, first, node, here: here)
       }
     } else {
       let word = job.state.loadRelaxed()
@@ -452,7 +459,7 @@ public struct Begun: Sendable {
   /// A node is finished for good: its successors have one predecessor less to wait for.
   ///
   /// The run may end, and be freed by its owner, as soon as the last successor has been told: nothing of it is touched after that.
-  @inline(__always) func release(_ run: Run, _ bits: UInt64, _ node: UInt32) {
+  @inline(__always) func release(_ run: Run, _ bits: UInt64, _ node: UInt32, here: Bool) {
     countSettled()
     let table = run.table
     // unsafe: node < count; the rows lie within `successors`.
@@ -465,7 +472,7 @@ public struct Begun: Sendable {
     var outbox = Outbox()
     for i in begin..<end {
       let successor = unsafe table.successors[i]
-      if run.arrive(successor) { makeReady(run, bits, successor, &outbox) }
+      if run.arrive(successor) { makeReady(run, bits, successor, &outbox, here: here) }
     }
     send(&outbox)
   }
@@ -499,19 +506,22 @@ public struct Begun: Sendable {
     var surplus = false
   }
 
-  @inline(__always) private func makeReady(_ run: Run, _ bits: UInt64, _ node: UInt32, _ outbox: inout Outbox) {
+  @inline(__always) private func makeReady(_ run: Run, _ bits: UInt64, _ node: UInt32, _ outbox: inout Outbox, here: Bool) {
     let index = unsafe scheduler.makeNodeJob(run, bits, node, &own.pointee.jobs)
-    unsafe place(index, Int(run.table.priorities[Int(node)]), Int(run.tenant), &outbox, next: true)
+    unsafe place(index, Int(run.table.priorities[Int(node)]), Int(run.tenant), &outbox, next: true, here: here)
   }
 
   /// Where a job goes that has become ready here: the next-job slot, the own cache, or its tenant's queue.
-  @inline(__always) private func place(_ index: UInt32, _ priority: Int, _ tenant: Int, _ outbox: inout Outbox, next: Bool) {
+  @inline(__always) private func place(
+    _ index: UInt32, _ priority: Int, _ tenant: Int, _ outbox: inout Outbox, next: Bool, here: Bool = true
+  ) {
     if unsafe scheduler.ready.isOrdered {
       unsafe scheduler.enqueue(index, &own.pointee.nodes)
       outbox.surplus = true
       return
     }
-    if mayRunHere(tenant, priority) {
+    // What ended elsewhere left nothing warm here: its successors stand in line.
+    if here, mayRunHere(tenant, priority) {
       if next, unsafe own.pointee.next == Slab.none {
         unsafe own.pointee.next = index
         unsafe own.pointee.nextPriority = priority
@@ -600,7 +610,11 @@ public struct Begun: Sendable {
     }
   }
 
-  func handOver() { unsafe own.pointee.hasSlot = false }
+  /// The job goes on elsewhere, and its slot with it.
+  func handOver() {
+    unsafe own.pointee.hasSlot = false
+    unsafe own.pointee.wentOnAt = own.pointee.starts
+  }
 
   /// Gives everything back, jobs included: others will run them. The worker is not stepped again.
   func retire() {

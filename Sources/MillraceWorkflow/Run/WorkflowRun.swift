@@ -205,7 +205,11 @@ internal import MillraceCore
         if host.claim(records.job(node)) { host.scheduler.endClaimed(records.job(node), Outcome.cancelled.rawValue) }
         unsafe records.setAttempt(node, nil)
         unsafe endTimers(of: attempt)
-        if unsafe attempt.pointee.isPending && !attempt.pointee.isSettled { unsafe host.abandon(attempt) } else { unsafe host.discard(attempt) }
+        if unsafe attempt.pointee.isPending && !attempt.pointee.isSettled {
+          unsafe host.abandon(attempt)
+        } else {
+          unsafe host.discard(attempt)
+        }
       }
       if records.status(node) == .running { counters.count(.ended, lane: -1) }
       records.setEnd(node, host.scheduler.clock.now)
