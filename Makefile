@@ -40,7 +40,7 @@ bench: build ## the benchmarks, one after the other
 	  echo "== $$name"; "$$($(RELEASE) --show-bin-path)/$${name}Benchmark" || exit; done
 
 lint: ## style of all Swift files
-	swift format lint --strict -r Sources Tests plugins Package.swift
+	swift format lint --strict -r Sources Tests Benchmarks plugins Package.swift
 
 clean: ## remove what was built and the report
 	rm -rf .build .build-* report

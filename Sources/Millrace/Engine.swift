@@ -142,7 +142,8 @@ public enum EngineError: Error, CustomStringConvertible {
     _ name: String, blocking: Bool = false, exclusive: Bool = false, concurrency: Int = 0,
     _ body: @escaping @Sendable (borrowing TaskCall) throws -> Payload
   ) throws(EngineError) {
-    try state.register(RegisteredHandler(name: name, blocking: blocking, exclusive: exclusive, concurrency: concurrency, body), runtime.scheduler)
+    try state.register(
+      RegisteredHandler(name: name, blocking: blocking, exclusive: exclusive, concurrency: concurrency, body), runtime.scheduler)
   }
 
   // MARK: Runs

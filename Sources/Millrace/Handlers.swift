@@ -97,7 +97,8 @@ public struct TaskFailure: Error, Sendable, Hashable {
   private let cName: UnsafeMutablePointer<CChar>
   let pointer: UnsafeMutablePointer<millrace_handler>
 
-  init(name: String, blocking: Bool, exclusive: Bool, concurrency: Int, _ body: @escaping @Sendable (borrowing TaskCall) throws -> Payload) {
+  init(name: String, blocking: Bool, exclusive: Bool, concurrency: Int, _ body: @escaping @Sendable (borrowing TaskCall) throws -> Payload)
+  {
     self.name = name
     self.body = body
     // unsafe: freed in deinit; the engine keeps this object until its threads have stopped.

@@ -116,7 +116,8 @@ enum HostFunctions {
     do {
       let lane = unsafe attempt.pointee.lane
       unsafe attempt.pointee.completing = try host.timers.arm(
-        shard: lane < host.workers ? lane : host.sharedShard, due: overflow ? .max : due, value: id.rawValue, kind: TimerKind.complete, now: now)
+        shard: lane < host.workers ? lane : host.sharedShard, due: overflow ? .max : due, value: id.rawValue, kind: TimerKind.complete,
+        now: now)
       host.scheduler.unclaim(id)
     } catch {
       // No room for another timer: the attempt must not wait for ever.

@@ -153,7 +153,8 @@ extension WorkflowRun {
     let isCancelled = status == UInt32(MILLRACE_CANCELLED)
     if isCancelled, message.isEmpty { message = "the handler said that it was cancelled" }
     unsafe setError(
-      attempt, AttemptError(type: type.isEmpty ? (isCancelled ? EngineErrorType.cancelled : "error") : type, message: message, details: details))
+      attempt,
+      AttemptError(type: type.isEmpty ? (isCancelled ? EngineErrorType.cancelled : "error") : type, message: message, details: details))
   }
 
   /// How an outcome breaks the rules of the interface; nil: it does not.

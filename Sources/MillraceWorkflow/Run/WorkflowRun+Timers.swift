@@ -135,6 +135,7 @@ extension WorkflowRun {
       log.append(entry)
       var state = slow[node] ?? SlowNode()
       state.retry = timer
+      state.waitEnds = due
       state.timeoutError = nil
       state.timedOut = nil
       slow[node] = state
@@ -234,7 +235,8 @@ extension WorkflowRun {
         unsafe attempt.pointee.heartbeat = try host.timers.arm(
           shard: host.sharedShard, due: overflow ? .max : due, value: job.rawValue, kind: kind)
       } catch {
-        host.write(UInt32(MILLRACE_LOG_ERROR), "task \(run.definition.tasks[Int(node)].id): its heartbeat is not watched any more: \(error)")
+        host.write(
+          UInt32(MILLRACE_LOG_ERROR), "task \(run.definition.tasks[Int(node)].id): its heartbeat is not watched any more: \(error)")
       }
       host.scheduler.unclaim(job)
     }

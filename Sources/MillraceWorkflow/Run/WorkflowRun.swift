@@ -42,6 +42,8 @@ internal import MillraceCore
     var close: ArmedTimer?
     var open: ArmedTimer?
     var retry: ArmedTimer?
+    /// When the wait for the next attempt ends.
+    var waitEnds: UInt64 = 0
     /// When schedule-to-close ends; 0: it has not begun.
     var closeAt: UInt64 = 0
     /// The job that waits for its start, or did.
@@ -203,7 +205,11 @@ internal import MillraceCore
         if host.claim(records.job(node)) { host.scheduler.endClaimed(records.job(node), Outcome.cancelled.rawValue) }
         unsafe records.setAttempt(node, nil)
         unsafe endTimers(of: attempt)
-        if unsafe attempt.pointee.isPending && !attempt.pointee.isSettled { unsafe host.abandon(attempt) } else { unsafe host.discard(attempt) }
+        if unsafe attempt.pointee.isPending && !attempt.pointee.isSettled {
+          unsafe host.abandon(attempt)
+        } else {
+          unsafe host.discard(attempt)
+        }
       }
       if records.status(node) == .running { counters.count(.ended, lane: -1) }
       records.setEnd(node, host.scheduler.clock.now)
