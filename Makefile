@@ -3,7 +3,8 @@
 PLUGINS := debian files replay shell
 RELEASE := swift build -c release
 TESTS := swift test
-BENCHMARKS := Benchmarks/run
+BENCHMARKS := $(notdir $(wildcard Benchmarks/*))
+TRACES := ../shared/data/wfinstances
 
 .PHONY: help deps build run test bench lint clean build-deps outside
 
@@ -32,11 +33,14 @@ test: deps ## everything: Swift tests, plugins under sanitizers, models, the exa
 	Tests/Outside/run
 	@$(MAKE) --no-print-directory lint
 
-bench: deps ## the benchmarks
-	$(BENCHMARKS)
+bench: build ## the benchmarks, one after the other
+	@for name in $(BENCHMARKS); do $(RELEASE) --product $${name}Benchmark || exit; done
+	@for name in $(BENCHMARKS); do \
+	  if [ $$name = Traces ] && [ ! -d $(TRACES) ]; then echo "Traces: skipped, there is no $(TRACES)"; continue; fi; \
+	  echo "== $$name"; "$$($(RELEASE) --show-bin-path)/$${name}Benchmark" || exit; done
 
 lint: ## style of all Swift files
-	swift format lint --strict -r Sources Tests plugins Package.swift
+	swift format lint --strict -r Sources Tests Benchmarks plugins Package.swift
 
 clean: ## remove what was built and the report
 	rm -rf .build .build-* report

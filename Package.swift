@@ -45,7 +45,8 @@ let rows: [Row] = [
     needs: ["Millrace", "MillracePlugins", "MillraceSimulation", "MillraceWorkflow"]),
   Row(
     layer: 6, name: "MillraceCommand", kind: .command,
-    needs: ["Millrace", "MillraceCore", "MillracePlugins", "MillraceWorkflow", "CJemalloc", "CMillrace", "CUV"], packages: [arguments], tests: []),
+    needs: ["Millrace", "MillraceCore", "MillracePlugins", "MillraceWorkflow", "CJemalloc", "CMillrace", "CUV"], packages: [arguments],
+    tests: []),
 ]
 
 let layers = Dictionary(uniqueKeysWithValues: rows.map { ($0.name, $0.layer) })

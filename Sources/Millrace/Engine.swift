@@ -1,8 +1,8 @@
 internal import CMillrace
+internal import Glibc
 public import MillraceCore
 public import MillracePlugins
 public import MillraceWorkflow
-internal import Synchronization
 
 /// Why an engine could not be had, or a handler not be registered.
 public enum EngineError: Error, CustomStringConvertible {
@@ -132,13 +132,18 @@ public enum EngineError: Error, CustomStringConvertible {
   /// Files that were found but refused, and why.
   public var pluginProblems: [PluginError] { state.problems }
 
-  /// Makes a function of this program a handler. `blocking`: it waits for I/O, locks or other programs, and gets a thread of the blocking pool.
+  /// Makes a function of this program a handler.
+  ///
+  /// `blocking`: it waits for I/O, locks or other programs, and gets a thread of the blocking pool. `exclusive`: a retry waits until the handler of an
+  /// attempt that timed out has returned. `concurrency`: calls at once, in all runs; 0: no limit of its own.
   ///
   /// What it throws fails the attempt with the error's description, to be retried as the task's policy says; throw `TaskFailure` to say more.
   public func register(
-    _ name: String, blocking: Bool = false, concurrency: Int = 0, _ body: @escaping @Sendable (borrowing TaskCall) throws -> Payload
+    _ name: String, blocking: Bool = false, exclusive: Bool = false, concurrency: Int = 0,
+    _ body: @escaping @Sendable (borrowing TaskCall) throws -> Payload
   ) throws(EngineError) {
-    try state.register(RegisteredHandler(name: name, blocking: blocking, concurrency: concurrency, body), runtime.scheduler)
+    try state.register(
+      RegisteredHandler(name: name, blocking: blocking, exclusive: exclusive, concurrency: concurrency, body), runtime.scheduler)
   }
 
   // MARK: Runs
@@ -163,25 +168,64 @@ public enum EngineError: Error, CustomStringConvertible {
     let wall = millrace_wall()
     let end = RunEnd()
     let scheduler = runtime.scheduler
+    // Runs that fail together must not come back together: each has waits of its own.
+    var seeds = SeededRandom(seed: seed &+ state.nextRun())
     let run = try WorkflowRun(
-      resolved, handlers: handlers, order: order, id: RunID(wall: wall, random: &random), wall: wall, seed: seed, host: host,
+      resolved, handlers: handlers, order: order, id: RunID(wall: wall, random: &random), wall: wall, seed: seeds.next(), host: host,
       limit: { [state] key, limit in state.limit(key, limit, scheduler) }, ended: { _ in end.fire() })
-    state.began()
-    end.onFire { [state] in state.ended() }
-    do {
-      try run.start()
-    } catch {
-      state.ended()
-      throw error
-    }
+    try run.start()
     return WorkflowHandle(run, end: end, engine: self)
   }
 
-  /// Stops: takes no more work, asks nothing of runs that go on (cancel them first), waits for handlers that run, and unloads the plugins.
+  /// Stops: takes no more work, cancels the runs that go on, waits for handlers that run, ends the threads and unloads the plugins. Unfinished runs
+  /// are CANCELLED then. Any number of times; later calls return at once. Letting go of the engine does the same.
+  ///
+  /// On a thread of the engine, as in a handler, it returns at once, and the rest happens on a thread of its own when the handler has returned.
   public func shutdown() {
     guard state.stop() else { return }
-    runtime.stop()
-    state.unload()
+    let ending = Ending(runtime: runtime, host: host, state: state, hooks: hooks)
+    if !runtime.isOwnThread { return ending.run() }
+    if !ending.runApart() { hooks.host.report("the engine could not be shut down from its own thread: no thread to be had") }
+  }
+
+  /// What is to be stopped, apart from the engine, which may be gone by then.
+  private final class Ending: Sendable {
+    private let runtime: Runtime
+    private let host: TaskHost
+    private let state: EngineState
+    /// Called back until the runtime has stopped.
+    private let hooks: HooksBox
+
+    init(runtime: Runtime, host: TaskHost, state: EngineState, hooks: HooksBox) {
+      self.runtime = runtime
+      self.host = host
+      self.state = state
+      self.hooks = hooks
+    }
+
+    func run() {
+      for run in host.activeRuns { run.cancel() }
+      runtime.stop()
+      host.endRuns()
+      state.unload()
+      host.close()
+    }
+
+    /// False: there is no thread, and everything stays as it is.
+    func runApart() -> Bool {
+      // unsafe: retained for the thread, which gives it back.
+      let ending = unsafe Unmanaged.passRetained(self)
+      var thread = pthread_t()
+      let code = unsafe pthread_create(&thread, nil, Ending.body, ending.toOpaque())
+      if code == 0 { pthread_detach(thread) }
+      return code == 0
+    }
+
+    private static let body: @convention(c) (UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? = { ending in
+      // unsafe: the retain of `runApart`.
+      unsafe Unmanaged<Ending>.fromOpaque(ending!).takeRetainedValue().run()
+      return nil
+    }
   }
 }
 
@@ -201,7 +245,7 @@ final class HooksBox: Sendable {
   }
 
   func stall(_ lane: Int, _ job: UInt64, _ nanoseconds: UInt64) {
-    let task = WorkflowRun.taskKey(ofRunning: JobID(rawValue: job), host) ?? "a job"
+    let task = host.taskKey(running: JobID(rawValue: job)) ?? "a job"
     stalled?("\(task) has run for more than \(DurationText.text(nanoseconds)) on lane \(lane), and holds its slot")
   }
 }

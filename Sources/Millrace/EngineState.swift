@@ -10,9 +10,9 @@ internal import MillraceWorkflow
   private var registered: [RegisteredHandler] = []
   private var limits: [String: UInt32] = [:]
   private var loader: PluginLoader
-  private(set) var problems: [PluginError] = []
+  private var refused: [PluginError] = []
   private var stopped = false
-  private var active = 0
+  private var runs: UInt64 = 0
 
   init(host: TaskHost) {
     // unsafe: the host's table lives as long as the engine, which unloads first.
@@ -22,6 +22,7 @@ internal import MillraceWorkflow
   deinit { monitor.deallocate() }
 
   var handlerNames: Set<String> { monitor.locked { Set(known.keys) } }
+  var problems: [PluginError] { monitor.locked { refused } }
   var plugins: [LoadedPlugin] { monitor.locked { loader.plugins } }
 
   func handlers() throws(EngineError) -> [String: TaskHandler] {
@@ -33,7 +34,7 @@ internal import MillraceWorkflow
 
   func load(_ search: PluginSearch, _ scheduler: Scheduler) throws(EngineError) {
     do {
-      problems = try loader.loadAll(search)
+      refused = try loader.loadAll(search)
     } catch {
       throw .plugins(error)
     }
@@ -71,12 +72,11 @@ internal import MillraceWorkflow
     }
   }
 
-  func began() { monitor.locked { active += 1 } }
-
-  func ended() {
+  /// Counts the runs that are started, from 0.
+  func nextRun() -> UInt64 {
     monitor.locked {
-      active -= 1
-      monitor.broadcast(.ended)
+      defer { runs += 1 }
+      return runs
     }
   }
 

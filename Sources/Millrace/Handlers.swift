@@ -57,8 +57,8 @@ public struct TaskFailure: Error, Sendable, Hashable {
   public var isCancelled: Bool { unsafe call.pointee.host.pointee.cancelled(call.pointee.attempt) != 0 }
   /// Input 0: the definition's `input`.
   public var input: JSON {
-    let bytes = inputBytes(0)
-    return (try? JSON(parsing: bytes)) ?? .null
+    // The engine wrote these bytes itself, from a value: they are JSON.
+    (try? JSON(parsing: inputBytes(0))) ?? .null
   }
   /// Outputs of the dependencies, in the order of the definition.
   public var inputs: [Payload] { (1..<inputCount).map { Payload(inputBytes($0), contentType($0)) } }
@@ -72,7 +72,7 @@ public struct TaskFailure: Error, Sendable, Hashable {
 
   /// Says that the attempt is alive, with its progress from 0 to 1.
   public func heartbeat(progress: Double = 0) {
-    unsafe call.pointee.host.pointee.heartbeat(call.pointee.attempt, UInt32(min(max(progress, 0), 1) * 1000))
+    unsafe call.pointee.host.pointee.heartbeat(call.pointee.attempt, progress > 0 ? UInt32(min(progress, 1) * 1000) : 0)
   }
 
   private func find(_ index: Int) -> millrace_input? {
@@ -97,7 +97,8 @@ public struct TaskFailure: Error, Sendable, Hashable {
   private let cName: UnsafeMutablePointer<CChar>
   let pointer: UnsafeMutablePointer<millrace_handler>
 
-  init(name: String, blocking: Bool, concurrency: Int, _ body: @escaping @Sendable (borrowing TaskCall) throws -> Payload) {
+  init(name: String, blocking: Bool, exclusive: Bool, concurrency: Int, _ body: @escaping @Sendable (borrowing TaskCall) throws -> Payload)
+  {
     self.name = name
     self.body = body
     // unsafe: freed in deinit; the engine keeps this object until its threads have stopped.
@@ -105,10 +106,10 @@ public struct TaskFailure: Error, Sendable, Hashable {
     unsafe pointer = .allocate(capacity: 1)
     unsafe pointer.initialize(to: millrace_handler())
     unsafe pointer.pointee.size = UInt32(MemoryLayout<millrace_handler>.size)
-    unsafe pointer.pointee.flags = blocking ? UInt32(MILLRACE_BLOCKING) : 0
+    unsafe pointer.pointee.flags = (blocking ? UInt32(MILLRACE_BLOCKING) : 0) | (exclusive ? UInt32(MILLRACE_EXCLUSIVE) : 0)
     unsafe pointer.pointee.name = UnsafePointer(cName)
     unsafe pointer.pointee.summary = UnsafePointer(cName)
-    unsafe pointer.pointee.concurrency = UInt32(max(concurrency, 0))
+    unsafe pointer.pointee.concurrency = UInt32(clamping: concurrency)
     unsafe pointer.pointee.context = Unmanaged.passUnretained(self).toOpaque()
     unsafe pointer.pointee.run = { context, call, outcome in
       // unsafe: the context is this object; call and outcome are the host's, for the call.
@@ -135,15 +136,22 @@ public struct TaskFailure: Error, Sendable, Hashable {
   private func run(_ call: UnsafePointer<millrace_call>, _ outcome: UnsafeMutablePointer<millrace_outcome>) -> UInt32 {
     do {
       let output = try body(unsafe TaskCall(call))
+      if output.bytes.isEmpty {
+        unsafe outcome.pointee.output.content_type = output.contentType.rawValue
+        return UInt32(MILLRACE_DONE)
+      }
       var payload = millrace_payload()
       let host = unsafe call.pointee.host!
       guard
         let target = unsafe host.pointee.claim(
           call.pointee.attempt, UInt64(output.bytes.count), output.contentType.rawValue, &payload)
       else {
-        return unsafe fail(
-          TaskFailure("too-large", "an output of \(output.bytes.count) bytes: at most \(MILLRACE_INLINE_BYTES) fit", isRetryable: false),
-          outcome)
+        let isTooLarge = output.bytes.count > Int(MILLRACE_INLINE_BYTES)
+        let message =
+          isTooLarge
+          ? "an output of \(output.bytes.count) bytes: at most \(MILLRACE_INLINE_BYTES) fit"
+          : "no memory for an output of \(output.bytes.count) bytes"
+        return unsafe fail(TaskFailure(isTooLarge ? "too-large" : "no-memory", message, isRetryable: !isTooLarge), outcome)
       }
       unsafe output.bytes.withUnsafeBytes {
         unsafe target.copyMemory(from: $0.baseAddress ?? UnsafeRawPointer(target), byteCount: $0.count)

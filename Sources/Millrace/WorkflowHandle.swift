@@ -1,7 +1,6 @@
 internal import CMillrace
 internal import MillraceCore
 public import MillraceWorkflow
-internal import Synchronization
 
 /// A run that was started: watch it, wait for it, cancel it, read what it made. Any thread.
 public final class WorkflowHandle: Sendable {
@@ -31,13 +30,18 @@ public final class WorkflowHandle: Sendable {
   /// Asks the run to stop: nothing new starts, waits end, handlers are asked to stop. Any number of times.
   public func cancel() { run.cancel() }
 
-  /// Blocks the calling thread until the run has ended. Not from a handler, nor from a Swift task: use `finished`.
+  /// Blocks the calling thread until the run has ended. Not from a handler, whose worker the run may need, nor from a Swift task: use `finished`.
   public func wait() -> WorkflowStatus { run.wait() ?? run.status }
 
   /// As `wait`, for at most so long; nil: it goes on.
-  public func wait(nanoseconds: UInt64) -> WorkflowStatus? { run.wait(until: millrace_monotonic() &+ nanoseconds) }
+  public func wait(nanoseconds: UInt64) -> WorkflowStatus? { run.wait(until: deadline(after: nanoseconds)) }
 
-  /// The status of the run when it has ended.
+  private func deadline(after nanoseconds: UInt64) -> UInt64 {
+    let (deadline, overflow) = millrace_monotonic().addingReportingOverflow(nanoseconds)
+    return overflow ? .max : deadline
+  }
+
+  /// The status of the run when it has ended. Cancelling the Swift task that waits does not end the wait: `cancel` the run.
   public func finished() async -> WorkflowStatus {
     await withCheckedContinuation { continuation in end.onFire { continuation.resume() } }
     return run.status
@@ -79,30 +83,29 @@ public final class WorkflowHandle: Sendable {
 }
 
 /// The moment when a run ends: runs what was asked for then, once, or at once if it has passed.
-final class RunEnd: Sendable {
-  private struct State {
-    var hasFired = false
-    var waiting: [@Sendable () -> Void] = []
-  }
+final class RunEnd: @unchecked Sendable {
+  private let monitor = Monitor()
+  private var fired = false
+  private var waiting: [@Sendable () -> Void] = []
 
-  private let state = Mutex(State())
+  deinit { monitor.deallocate() }
 
-  var hasFired: Bool { state.withLock { $0.hasFired } }
+  var hasFired: Bool { monitor.locked { fired } }
 
   func onFire(_ action: @escaping @Sendable () -> Void) {
-    let now = state.withLock { state in
-      if !state.hasFired { state.waiting.append(action) }
-      return state.hasFired
+    let now = monitor.locked {
+      if !fired { waiting.append(action) }
+      return fired
     }
     if now { action() }
   }
 
   func fire() {
-    let waiting = state.withLock { state in
-      state.hasFired = true
-      defer { state.waiting = [] }
-      return state.waiting
+    let actions = monitor.locked {
+      fired = true
+      defer { waiting = [] }
+      return waiting
     }
-    for action in waiting { action() }
+    for action in actions { action() }
   }
 }

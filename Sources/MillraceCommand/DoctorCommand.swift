@@ -26,6 +26,8 @@ struct DoctorCommand: ParsableCommand {
     case .text: try Output.result(ResultTables.text(examination.tables, width: Output.width))
     }
     let needed = examination.missing.filter(\.isNeeded)
-    guard needed.isEmpty else { throw Refusal(.missing, "what every run needs is not all there: " + needed.map(\.part).joined(separator: ", ")) }
+    guard needed.isEmpty else {
+      throw Refusal(.missing, "what every run needs is not all there: " + needed.map(\.part).joined(separator: ", "))
+    }
   }
 }

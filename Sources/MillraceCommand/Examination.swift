@@ -55,12 +55,15 @@ struct Examination {
     }
     for reason in refused { add("a plugin", true, "its handlers", reason) }
     for name in shippedPlugins where !plugins.contains(where: { $0.name == name }) {
-      add("plugin \(name)", plugins.isEmpty, "handlers \(name)/...", "make build, or name its file: --plugins libmillrace-plugin-\(name).so")
+      add(
+        "plugin \(name)", plugins.isEmpty, "handlers \(name)/...", "make build, or name its file: --plugins libmillrace-plugin-\(name).so")
     }
     if !swiftUsesJemalloc {
       add("jemalloc", true, "memory", "apt-get install libjemalloc2, and do not preload another allocator")
     }
-    if !hasMembarrier { add("membarrier", false, "cheaper wake-ups", "a kernel from 4.14 on that permits the call; without it all works, slower") }
+    if !hasMembarrier {
+      add("membarrier", false, "cheaper wake-ups", "a kernel from 4.14 on that permits the call; without it all works, slower")
+    }
     for header in headers where unsafe access(header.path, R_OK) != 0 {
       add(header.package, false, "building millrace", "apt-get install \(header.package), or make deps")
     }

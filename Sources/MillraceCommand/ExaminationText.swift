@@ -39,7 +39,7 @@ extension Examination {
 
   private var versions: JSON {
     .object([
-      .init("millrace", .string(RootCommand.version)),
+      .init("millrace", .string(Engine.version)),
       .init("swift", .string(Self.swiftVersion)),
       .init("libuv", .string(Self.libuvVersion)),
       .init("jemalloc", Allocator.version.map(JSON.string) ?? .null),

@@ -1,10 +1,9 @@
 internal import ArgumentParser
 internal import Glibc
+internal import Millrace
 
 @main
 struct RootCommand: ParsableCommand {
-  static let version = "0.1.0"
-
   static let configuration = CommandConfiguration(
     commandName: "millrace",
     abstract: "Runs workflows of compiled handlers.",
@@ -21,13 +20,14 @@ struct RootCommand: ParsableCommand {
       Exit codes: 0 done, 1 the work failed, 2 cancelled or timed out, 64 wrong use,
       65 bad definition or data, 69 a needed part is missing, 75 try again, 130 interrupted.
       """,
-    version: version,
+    version: Engine.version,
     subcommands: [RunCommand.self, WorkflowCommand.self, PluginCommand.self, DoctorCommand.self])
 
   /// Wrong use is told by the parser, with exit code 64; refusals of our own by us.
   static func main() {
     // A reader that went away (`| head`) is an error of `write`, not the end of a run.
     signal(SIGPIPE, SIG_IGN)
+    Signals.unblock()
     do {
       var command = try parseAsRoot()
       try command.run()

@@ -18,6 +18,9 @@ struct RunCommand: ParsableCommand {
       Ctrl-C asks the run to stop, and tells what was done (exit code 130); a second one ends it at once.
       """)
 
+  /// A handler that runs for longer is told of, nanoseconds: a minute. Work of some seconds is what people start a command for.
+  private static let stallAfter: UInt64 = 60_000_000_000
+
   /// The engine's words, as options.
   enum Order: String, ExpressibleByArgument, CaseIterable {
     case fifo, deadline
@@ -87,8 +90,12 @@ struct RunCommand: ParsableCommand {
     if let slots, slots < 1 { throw ValidationError("--slots is \(slots): give 1 or more") }
     if let threads, threads < 1 { throw ValidationError("--threads is \(threads): give 1 or more") }
     if let timeScale {
-      guard timeScale.isFinite, timeScale >= 0 else { throw ValidationError("--time-scale is \(timeScale): give a number from 0 on, as 0.01") }
-      if settings[Trace.scaleSetting] != nil { throw ValidationError("--time-scale and --set \(Trace.scaleSetting) say the same: give one") }
+      guard timeScale.isFinite, timeScale >= 0 else {
+        throw ValidationError("--time-scale is \(timeScale): give a number from 0 on, as 0.01")
+      }
+      if settings[Trace.scaleSetting] != nil {
+        throw ValidationError("--time-scale and --set \(Trace.scaleSetting) say the same: give one")
+      }
     }
   }
 
@@ -102,7 +109,8 @@ struct RunCommand: ParsableCommand {
 
     let handle = try start(reading, engine)
     Output.note(
-      "run \(handle.id) of \(reading.definition.name): \(reading.definition.tasks.count) tasks, \(engine.slots) slots, \(engine.threads) threads")
+      "run \(handle.id) of \(reading.definition.name): \(reading.definition.tasks.count) tasks, \(engine.slots) slots, \(engine.threads) threads"
+    )
     let signal = follow(handle, messages)
 
     let outcome = RunOutcome(
@@ -128,6 +136,7 @@ struct RunCommand: ParsableCommand {
     configuration.settings = try Assignment.table(settings, option: "--set", \.value)
     if let timeScale { configuration.settings[Trace.scaleSetting] = "\(timeScale)" }
     configuration.log = { level, line in if level != .debug { messages.add(line) } }
+    configuration.stallAfter = Self.stallAfter
     configuration.stalled = { messages.add("stalled: \($0)") }
     return configuration
   }

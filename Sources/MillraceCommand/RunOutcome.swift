@@ -43,7 +43,9 @@ struct RunOutcome {
     if let signal {
       let count = { (status: TaskStatus) in record.tasks.count { $0.status == status } }
       let name = signal == SIGINT ? "interrupted" : "stopped by a signal"
-      Output.note("\(name): \(count(.completed)) of \(record.tasks.count) tasks completed, \(count(.cancelled)) cancelled, \(count(.failed) + count(.timedOut)) failed")
+      Output.note(
+        "\(name): \(count(.completed)) of \(record.tasks.count) tasks completed, \(count(.cancelled)) cancelled, \(count(.failed) + count(.timedOut)) failed"
+      )
     }
   }
 }

@@ -13,6 +13,17 @@ enum Signals {
   private static let isWatched = Atomic<Bool>(false)
   private static let hasTerminal = Atomic<Bool>(false)
 
+  /// Some programs start others with signals blocked: a run must be told to stop all the same.
+  static func unblock() {
+    var set = sigset_t()
+    // The set is filled in, then read, during the calls.
+    unsafe sigemptyset(&set)
+    for number in numbers { unsafe sigaddset(&set, number) }
+    unsafe sigprocmask(SIG_UNBLOCK, &set, nil)
+  }
+
+  private static let numbers = [SIGINT, SIGTERM, SIGHUP]
+
   /// From now on signals wait for `received`; before, they end the process.
   static func watch() {
     // Order: relaxed. Read by the handler, which is installed below.
@@ -20,7 +31,7 @@ enum Signals {
     isWatched.store(true, ordering: .relaxed)
     // Also touched here so that the handler never is the one to initialise it.
     first.store(0, ordering: .relaxed)
-    for number in [SIGINT, SIGTERM, SIGHUP] {
+    for number in numbers {
       var action = sigaction()
       // The struct is filled in by the kernel during the call.
       guard unsafe sigaction(number, nil, &action) == 0 else { continue }

@@ -1,6 +1,8 @@
 extension RetryPolicy {
   /// The longest wait before retry `retry` (from 1): min(cap, initial x factor^(retry - 1)), nanoseconds. Complexity: O(log retry).
   public func longestWait(beforeRetry retry: Int) -> UInt64 {
+    // Nothing times infinity is no number.
+    if initial == 0 { return 0 }
     var wait = Double(initial)
     var base = factor
     var exponent = max(retry, 1) - 1
@@ -16,7 +18,9 @@ extension RetryPolicy {
   ///
   /// Source: Brooker, "Exponential Backoff and Jitter" (2015).
   public func wait(beforeRetry retry: Int, using random: inout some RandomNumberGenerator) -> UInt64 {
-    UInt64.random(in: 0...longestWait(beforeRetry: retry), using: &random)
+    let (choices, overflow) = longestWait(beforeRetry: retry).addingReportingOverflow(1)
+    // The high word of a product: the same in every release of Swift, and uneven by at most one part in 2^64 / choices.
+    return overflow ? random.next() : random.next().multipliedFullWidth(by: choices).high
   }
 }
 

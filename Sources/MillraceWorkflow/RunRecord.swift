@@ -127,7 +127,8 @@ public struct Progress: Sendable, Hashable {
   public var estimatedRemaining: UInt64?
 
   public init(
-    status: WorkflowStatus, tasks: Int, completed: Int, failed: Int, skipped: Int, cancelled: Int, running: Int, attempts: Int, elapsed: UInt64,
+    status: WorkflowStatus, tasks: Int, completed: Int, failed: Int, skipped: Int, cancelled: Int, running: Int, attempts: Int,
+    elapsed: UInt64,
     estimatedRemaining: UInt64?
   ) {
     self.status = status

@@ -3,6 +3,9 @@
  * the sleeper's membarrier over the publishers' store buffers, and fences on both sides. A handler runs until no job is ready, so that a job that
  * waits beside a sleeping worker stays there. Producer 0 may stop for good at any step.
  *
+ * A job that is still in a store buffer was pushed beside an older one (WorkerCache.push: into an empty cache, and into a queue, it goes by a locked
+ * instruction), so that its level's bit is set: the last searcher's look at the bitmap sees it, a look into the cache does not.
+ *
  * Mistakes that must be found:
  * -DNO_BARRIER  the sleeper does not put the barrier
  * -DNO_SECOND_LOOK  the sleeper does not look again after its bit is set
@@ -110,7 +113,7 @@ inline clearBit() { atomic { if :: mask & (1 << i) -> mask = mask & ~(1 << i); s
 inline foundWork() {
   atomic { assert(search > 0); search--; last = (search == 0) };
 #ifndef NO_HANDOVER
-  if :: last && ready > 0 -> notify() :: else fi
+  if :: last && ready + stored[0] + stored[1] > 0 -> notify() :: else fi
 #else
   last = 0
 #endif

@@ -157,6 +157,12 @@ public final class BlockingPool: @unchecked Sendable {
   /// Values that run.
   public var running: Int { monitor.locked { busy } }
 
+  /// True on a thread of the pool.
+  var isOwnThread: Bool {
+    let here = pthread_self()
+    return monitor.locked { lanes.contains { $0.state == .running && pthread_equal($0.thread, here) != 0 } }
+  }
+
   // All below: the monitor is held, but in `work`.
 
   private func take() -> UInt64 {

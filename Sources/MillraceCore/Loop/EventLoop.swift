@@ -129,6 +129,9 @@ public final class EventLoop: @unchecked Sendable {
     unsafe handles = nil
   }
 
+  /// True on the thread of a running loop of our own.
+  var isOwnThread: Bool { unsafe host == nil && phase == .running && pthread_equal(thread, pthread_self()) != 0 }
+
   /// Has `wake` called on the loop's thread. Many at once become one.
   ///
   /// - Complexity: one atomic exchange; a system call if no wake-up is under way.

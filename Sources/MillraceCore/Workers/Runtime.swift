@@ -196,6 +196,12 @@ public enum RuntimeError: Error, CustomStringConvertible {
     loop.stop()
   }
 
+  /// True on a thread that `stop` waits for: it must not be called there.
+  public var isOwnThread: Bool {
+    let here = pthread_self()
+    return threads.contains { pthread_equal($0, here) != 0 } || loop.isOwnThread || poolStorage?.isOwnThread == true
+  }
+
   private struct WorkerStart {
     let runtime: Runtime
     let index: Int

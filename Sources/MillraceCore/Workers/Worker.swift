@@ -306,7 +306,8 @@ public struct Begun: Sendable {
     // Order: releasing. Pairs with the loads of whoever claims the job by its id.
     job.state.storeReleasing(Job.word(generation, deadline == 0 ? Job.State.running : Job.State.open))
     return unsafe Begun(
-      job: JobID(index: index, generation: generation), handler: HandlerIndex(rawValue: fields.pointee.handler), first: fields.pointee.first,
+      job: JobID(index: index, generation: generation), handler: HandlerIndex(rawValue: fields.pointee.handler),
+      first: fields.pointee.first,
       second: fields.pointee.second,
       isNode: isNode, blocking: handler.pointee.blocking, deadline: deadline)
   }

@@ -1,37 +1,76 @@
 internal import CMillrace
 internal import MillraceCore
 
-/// One attempt of a task, from the start of its handler to the verdict on it. 512 bytes, kept for reuse by the lane that settles it.
+/// One attempt of a task, from the start of its handler to the verdict on it. Kept for reuse by the lane that settles it.
+///
+/// Behind the struct lie the words that several threads touch, and the task's key: see `AttemptPointer`.
 ///
 /// # Threads
-/// Written by the lane that runs the handler; after `MILLRACE_PENDING` by whoever has the claim on its job. `beat`, `progress`: any.
+/// Written by the lane that runs the handler; after `MILLRACE_PENDING` by whoever has the claim on its job.
 @safe struct Attempt {
   /// run id, slash, task id, NUL.
   static let keyBytes = 36 + 1 + 128 + 1
+  /// `life`, `beat`.
+  static let sharedBytes = 16
 
   var run: Unmanaged<WorkflowRun>
+  var host: Unmanaged<TaskHost>
   var node: UInt32
   var number: UInt32
   var job: JobID
-  /// Arena lane: a worker's own while its handler runs, else the shared one.
+  /// Arena lane: a worker's own while its handler runs without a token, else the shared one.
   var arenaLane: Int
-  /// Where the handler runs or ran; -1 once it is pending.
+  /// Where the handler runs or ran.
   var lane: Int
   var start: UInt64
+  /// When start-to-close ends; 0: no such timeout.
   var deadline: UInt64
   /// Set during the handler's call.
   var context: UnsafeMutablePointer<JobContext>?
-  /// The node has had another verdict: what this attempt says is dropped.
-  var isAbandoned: Bool
-  var status: UInt32
-  var retryAfter: UInt64
-  var output: millrace_payload
-  var error: Unmanaged<AttemptError>?
-  var next: UnsafeMutablePointer<Attempt>?
-  var beat: UInt64
-  var progress: UInt64
-  var heartbeat: TimerHandle
-  var closing: TimerHandle
+  /// The handler asked for a token.
+  var hasToken = false
+  /// The handler returned `MILLRACE_PENDING`.
+  var isPending = false
+  /// The token's holder has said how it ends, now or after a delay: it does not use the attempt any more.
+  var isSettled = false
+  var status: UInt32 = 0
+  var retryAfter: UInt64 = 0
+  var output = millrace_payload.empty
+  var error: Unmanaged<AttemptError>? = nil
+  var next: UnsafeMutablePointer<Attempt>? = nil
+  /// The timers that may end it: heartbeat, start-to-close of a pending one, `complete_after`.
+  var heartbeat = TimerHandle.none
+  var closing = TimerHandle.none
+  var completing = TimerHandle.none
+}
+
+typealias AttemptPointer = UnsafeMutablePointer<Attempt>
+
+/// What lies behind an attempt.
+extension UnsafeMutablePointer where Pointee == Attempt {
+  static func allocateAttempt() -> AttemptPointer {
+    let bytes = MemoryLayout<Attempt>.stride + Attempt.sharedBytes + Attempt.keyBytes
+    // unsafe: the one place where attempts come from; `deallocate` is their end.
+    return unsafe UnsafeMutableRawPointer.allocate(byteCount: bytes, alignment: 64).assumingMemoryBound(to: Attempt.self)
+  }
+
+  /// An `AttemptLife`.
+  var life: SharedWord { unsafe SharedWord(UnsafeMutableRawPointer(self + 1)) }
+  /// When the handler last said that it is alive.
+  var beat: SharedWord { unsafe SharedWord(UnsafeMutableRawPointer(self + 1) + 8) }
+  /// `run/task`.
+  var key: UnsafeMutablePointer<CChar> {
+    unsafe (UnsafeMutableRawPointer(self + 1) + Attempt.sharedBytes).assumingMemoryBound(to: CChar.self)
+  }
+}
+
+/// Whether an attempt still counts.
+enum AttemptLife {
+  static let counts: UInt64 = 0
+  /// It has timed out; its handler still runs.
+  static let overdue: UInt64 = 1
+  /// It has been ended while its token was out.
+  static let abandoned: UInt64 = 2
 }
 
 /// What an attempt that failed said.
@@ -56,6 +95,8 @@ public enum EngineErrorType {
   public static let cancelled = "cancelled"
   /// The handler broke the plugin interface: an unknown status, or a payload that is not its own.
   public static let badOutcome = "bad-outcome"
+  /// The engine's timers are all in use: a wait or a timeout could not be kept.
+  public static let noTimer = "no-timer"
 }
 
 extension millrace_payload {

@@ -77,6 +77,9 @@ final class CompiledWorkflow: Sendable {
     var keyLimit: Int
     /// Index of the core's limit, if there is a key.
     var limit: UInt32 = 0
+    let hasTimeouts: Bool
+    /// Timeouts or a retry: the node may need more than its record.
+    let hasTimers: Bool
 
     init(_ task: Policy, _ defaults: Policy) {
       priority = task.priority ?? defaults.priority ?? .normal
@@ -88,6 +91,8 @@ final class CompiledWorkflow: Sendable {
         heartbeat: task.timeouts.heartbeat ?? defaults.timeouts.heartbeat)
       key = task.concurrencyKey ?? defaults.concurrencyKey
       keyLimit = task.concurrencyLimit ?? defaults.concurrencyLimit ?? 1
+      hasTimeouts = timeouts != Timeouts()
+      hasTimers = hasTimeouts || retry != nil
     }
   }
 
@@ -171,6 +176,11 @@ final class CompiledWorkflow: Sendable {
 
   @inline(__always) func policy(_ node: UInt32) -> ResolvedPolicy { policies[policyOf.isEmpty ? 0 : Int(policyOf[Int(node)])] }
 
+  /// True if timeouts may end the node's attempts.
+  @inline(__always) func isWatched(_ node: UInt32) -> Bool { policies[policyOf.isEmpty ? 0 : Int(policyOf[Int(node)])].hasTimeouts }
+
+  @inline(__always) func hasTimers(_ node: UInt32) -> Bool { policies[policyOf.isEmpty ? 0 : Int(policyOf[Int(node)])].hasTimers }
+
   /// Start keys by order: smaller first. Also finds what the checker should have found: a cycle.
   private static func keys(
     _ definition: Definition, _ rows: [UInt32], _ predecessors: [UInt32], _ policyOf: [UInt32], _ policies: [ResolvedPolicy],
@@ -218,7 +228,4 @@ extension CompiledWorkflow.ResolvedPolicy {
     if key != nil { flags |= Plan.NodeFlag.keyed }
     return flags
   }
-
-  /// Timers or a retry: the node may need more than its record.
-  var hasTimers: Bool { timeouts != Timeouts() || retry != nil }
 }

@@ -32,7 +32,7 @@ enum HostFunctions {
     unsafe table.pointee.claim = { attempt, length, type, payload in
       guard let payload = unsafe payload, length <= UInt64(MILLRACE_INLINE_BYTES) else { return nil }
       let attempt = unsafe HostFunctions.attempt(attempt)
-      if unsafe attempt.pointee.isAbandoned { return nil }
+      if unsafe attempt.life.loadAcquiring() == AttemptLife.abandoned { return nil }
       return unsafe attempt.pointee.run._withUnsafeGuaranteedRef { run in
         guard let claimed = unsafe run.arena.claim(lane: attempt.pointee.arenaLane, length: Int(length)) else { return nil }
         unsafe payload.pointee = claimed.payload
@@ -42,19 +42,22 @@ enum HostFunctions {
     }
     unsafe table.pointee.cancelled = { attempt in
       let attempt = unsafe HostFunctions.attempt(attempt)
-      if unsafe attempt.pointee.isAbandoned { return 1 }
-      return unsafe attempt.pointee.run._withUnsafeGuaranteedRef { run in
-        unsafe run.shouldStop || run.host.scheduler.isCancelled(attempt.pointee.job) ? 1 : 0
-      }
+      if unsafe attempt.life.loadRelaxed() != AttemptLife.counts { return 1 }
+      // Stopping a run marks the jobs of all its running tasks.
+      return unsafe attempt.pointee.host._withUnsafeGuaranteedRef { unsafe $0.scheduler.isCancelled(attempt.pointee.job) ? 1 : 0 }
     }
-    unsafe table.pointee.heartbeat = { attempt, progress in
+    unsafe table.pointee.heartbeat = { attempt, _ in
       let attempt = unsafe HostFunctions.attempt(attempt)
-      if unsafe attempt.pointee.isAbandoned { return }
-      unsafe attempt.pointee.run._withUnsafeGuaranteedRef { unsafe $0.beat(attempt, progress) }
+      let now = unsafe attempt.pointee.host._withUnsafeGuaranteedRef { $0.scheduler.clock.now }
+      unsafe attempt.beat.storeRelaxed(now)
     }
     unsafe table.pointee.token = { attempt in
       let attempt = unsafe HostFunctions.attempt(attempt)
-      unsafe attempt.pointee.context?.pointee.tokenIssued = true
+      guard let context = unsafe attempt.pointee.context else { return 0 }
+      unsafe context.pointee.tokenIssued = true
+      unsafe attempt.pointee.hasToken = true
+      // Whoever gets the token may claim memory while the handler still runs here.
+      unsafe attempt.pointee.arenaLane = attempt.pointee.host._withUnsafeGuaranteedRef { $0.workers }
       return unsafe attempt.pointee.job.rawValue
     }
     unsafe table.pointee.complete = { host, token, outcome in
@@ -68,50 +71,57 @@ enum HostFunctions {
     unsafe table.pointee.extension = { _, _ in nil }
   }
 
-  private static func attempt(_ opaque: OpaquePointer?) -> UnsafeMutablePointer<Attempt> {
+  private static func attempt(_ opaque: OpaquePointer?) -> AttemptPointer {
     // unsafe: the plugin hands back what the host gave it; valid by the rules of the interface.
     unsafe UnsafeMutablePointer(opaque!)
   }
 
-  /// The attempt of a claimed job.
-  static func claimed(_ host: TaskHost, _ id: JobID) -> (WorkflowRun, UnsafeMutablePointer<Attempt>)? {
+  /// The run and node of a claimed job, and the node's attempt; nil: it has none yet.
+  static func claimed(_ host: TaskHost, _ id: JobID) -> (run: WorkflowRun, node: UInt32, attempt: AttemptPointer?) {
     let (first, second) = host.scheduler.words(ofClaimed: id)
     // unsafe: claimed, the node is unfinished, so that its run is alive.
     return unsafe Unmanaged<Run>.fromOpaque(UnsafeRawPointer(bitPattern: UInt(first))!)._withUnsafeGuaranteedRef { core in
       let run = unsafe WorkflowRun.from(core.hooks.context)
-      guard let attempt = unsafe run.attempt(UInt32(truncatingIfNeeded: second)) else { return nil }
-      return unsafe (run, attempt)
+      let node = UInt32(truncatingIfNeeded: second)
+      return unsafe (run, node, run.records.attempt(node))
     }
   }
 
-  private static func complete(_ host: TaskHost, _ id: JobID, _ outcome: UnsafePointer<millrace_outcome>) -> Bool {
-    guard host.scheduler.claim(id) == .taken else { return false }
-    guard let (run, attempt) = unsafe claimed(host, id) else {
-      host.scheduler.unclaim(id)
-      return false
+  /// Claims an attempt for the holder of its token. nil: it has ended, or its end has been settled before.
+  private static func settle(_ host: TaskHost, _ id: JobID, _ outcome: UnsafePointer<millrace_outcome>) -> (WorkflowRun, AttemptPointer)? {
+    guard host.claim(id) else {
+      host.tooLate(id)
+      return nil
     }
+    let (run, _, attempt) = unsafe claimed(host, id)
+    guard let attempt = unsafe attempt, unsafe !attempt.pointee.isSettled else {
+      host.scheduler.unclaim(id)
+      return nil
+    }
+    unsafe attempt.pointee.isSettled = true
     unsafe run.keep(outcome, status: outcome.pointee.status, in: attempt)
+    return unsafe (run, attempt)
+  }
+
+  private static func complete(_ host: TaskHost, _ id: JobID, _ outcome: UnsafePointer<millrace_outcome>) -> Bool {
+    guard let (run, attempt) = unsafe settle(host, id, outcome) else { return false }
     unsafe host.scheduler.endClaimed(id, run.coreOutcome(attempt))
     return true
   }
 
   private static func complete(_ host: TaskHost, _ id: JobID, after delay: UInt64, _ outcome: UnsafePointer<millrace_outcome>) -> Bool {
-    guard host.scheduler.claim(id) == .taken else { return false }
-    guard let (run, attempt) = unsafe claimed(host, id) else {
-      host.scheduler.unclaim(id)
-      return false
-    }
-    unsafe run.keep(outcome, status: outcome.pointee.status, in: attempt)
+    guard let (run, attempt) = unsafe settle(host, id, outcome) else { return false }
     let now = host.scheduler.clock.now
     let (due, overflow) = now.addingReportingOverflow(delay)
     do {
-      let shard = unsafe attempt.pointee.lane >= 0 && attempt.pointee.lane < host.workers ? attempt.pointee.lane : host.sharedShard
-      unsafe attempt.pointee.closing = try host.timers.arm(
-        shard: shard, due: overflow ? .max : due, value: id.rawValue, kind: TimerKind.complete, now: now)
+      let lane = unsafe attempt.pointee.lane
+      unsafe attempt.pointee.completing = try host.timers.arm(
+        shard: lane < host.workers ? lane : host.sharedShard, due: overflow ? .max : due, value: id.rawValue, kind: TimerKind.complete,
+        now: now)
       host.scheduler.unclaim(id)
     } catch {
       // No room for another timer: the attempt must not wait for ever.
-      unsafe run.fail(attempt, EngineErrorType.badOutcome, "complete_after: \(error)")
+      unsafe run.fail(attempt, EngineErrorType.noTimer, "complete_after could not be kept: \(error)")
       unsafe host.scheduler.endClaimed(id, run.coreOutcome(attempt))
     }
     return true

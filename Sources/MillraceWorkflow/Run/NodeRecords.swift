@@ -3,7 +3,7 @@ internal import MillraceCore
 
 /// What a run knows of each of its tasks: 56 bytes, written by the lane that runs the task, readable by anyone at any time.
 ///
-/// Words of a task: start, end, output (arena 32, offset 32), output length (32) with content type (8), status (8) and attempts (16),
+/// Words of a task: start, end, output (arena 32, offset 32), output length (32) with content type (8), status (4) and attempts (20),
 /// lane (16) with the cause of a skip (32), attempt's address, job.
 @safe struct NodeRecords {
   private static let words = 7
@@ -45,18 +45,19 @@ internal import MillraceCore
     word.storeRelaxed(word.loadRelaxed() & 0xFFFF_FF00_0000_0000 | UInt64(payload.content_type & 0xFF) << 32 | payload.length)
   }
 
-  func status(_ node: UInt32) -> Status { Status(rawValue: UInt8(truncatingIfNeeded: word(node, 3).loadSequential() >> 40)) ?? .pending }
-  func attempts(_ node: UInt32) -> Int { Int(word(node, 3).loadRelaxed() >> 48) }
+  func status(_ node: UInt32) -> Status { Status(rawValue: UInt8(word(node, 3).loadSequential() >> 40 & 0xF)) ?? .pending }
+  func attempts(_ node: UInt32) -> Int { Int(word(node, 3).loadRelaxed() >> 44) }
   /// Sequentially consistent: pairs with `WorkflowRun.cancel`, which looks for running tasks after it has said that the run stops.
   func setStatus(_ node: UInt32, _ status: Status) {
     let word = word(node, 3)
-    _ = word.exchange(word.loadRelaxed() & 0xFFFF_00FF_FFFF_FFFF | UInt64(status.rawValue) << 40)
+    _ = word.exchange(word.loadRelaxed() & 0xFFFF_F0FF_FFFF_FFFF | UInt64(status.rawValue) << 40)
   }
-  /// Attempts beyond 65,535 are counted in the log of attempts only.
-  func countAttempt(_ node: UInt32) {
+  /// Number of the attempt that begins, from 1. `RetryPolicy.attemptsRange` ends below 2^20.
+  func countAttempt(_ node: UInt32) -> UInt64 {
     let word = word(node, 3)
-    let before = word.loadRelaxed()
-    if before >> 48 < 0xFFFF { word.storeRelaxed(before &+ (1 << 48)) }
+    let after = word.loadRelaxed() &+ (1 << 44)
+    word.storeRelaxed(after)
+    return after >> 44
   }
 
   func lane(_ node: UInt32) -> Int { Int(Int16(truncatingIfNeeded: word(node, 4).loadRelaxed())) }

@@ -22,14 +22,22 @@ public import MillraceCore
   private(set) var workers = 0
   private var lanes: UnsafeMutablePointer<HostLane>?
   private var laneCount = 0
-  private let graveyardLock = Monitor()
-  private var graveyard: [UnsafeMutablePointer<Attempt>] = unsafe []
+  /// Guards what follows.
+  private let monitor = Monitor()
+  /// Runs that are not over.
+  private var runs: [ObjectIdentifier: WorkflowRun] = [:]
+  /// Attempts that were ended while their tokens were out, by token.
+  private var abandoned: [JobID: AttemptPointer] = unsafe [:]
+  /// The last tokens that were completed too late: a holder may do so just before its attempt is set aside.
+  private var lateTokens = LateTokens()
+
+  /// Attempts that a lane keeps for reuse.
+  private static let keptAttempts = 64
 
   /// What a lane of handlers has for itself.
   @safe struct HostLane {
-    var free: UnsafeMutablePointer<Attempt>?
-    /// The attempt whose handler runs here.
-    var current: UnsafeMutablePointer<Attempt>?
+    var free: AttemptPointer?
+    var freeCount = 0
     /// MILLRACE_MESSAGE_BYTES for the handler's message.
     var message: UnsafeMutablePointer<CChar>
   }
@@ -64,8 +72,7 @@ public import MillraceCore
       }
       unsafe lanes.deallocate()
     }
-    for i in unsafe 0..<graveyard.count { unsafe graveyard[i].deallocate() }
-    graveyardLock.deallocate()
+    monitor.deallocate()
     for key in settingNames { unsafe free(settings[key]) }
     unsafe free(names.0)
     unsafe free(names.1)
@@ -82,7 +89,7 @@ public import MillraceCore
     let lanes = UnsafeMutablePointer<HostLane>.allocate(capacity: laneCount)
     for i in 0..<laneCount {
       unsafe (lanes + i).initialize(
-        to: HostLane(free: nil, current: nil, message: .allocate(capacity: Int(MILLRACE_MESSAGE_BYTES))))
+        to: HostLane(free: nil, message: .allocate(capacity: Int(MILLRACE_MESSAGE_BYTES))))
     }
     unsafe self.lanes = lanes
   }
@@ -94,36 +101,143 @@ public import MillraceCore
 
   func write(_ level: UInt32, _ line: String) { log(level, line) }
 
+  /// A line for the log about something that went wrong.
+  public func report(_ line: String) { write(UInt32(MILLRACE_LOG_ERROR), line) }
+
+  // MARK: Claims
+
+  /// The right to end an attempt whose job has a token or a deadline. Whoever else has it for a moment, to look at a heartbeat, is waited for. False:
+  /// the attempt has been ended.
+  func claim(_ job: JobID) -> Bool {
+    while true {
+      switch scheduler.claim(job) {
+      case .taken: return true
+      case .gone: return false
+      case .busy: millrace_yield()
+      }
+    }
+  }
+
   // MARK: Attempts
 
-  func takeAttempt(_ index: Int) -> UnsafeMutablePointer<Attempt> {
+  func takeAttempt(_ index: Int) -> AttemptPointer {
     let lane = unsafe lane(index)
-    if let attempt = unsafe lane.pointee.free {
-      unsafe lane.pointee.free = attempt.pointee.next
-      return unsafe attempt
-    }
-    // The key lies behind the attempt.
-    let memory = UnsafeMutableRawPointer.allocate(byteCount: MemoryLayout<Attempt>.stride + Attempt.keyBytes, alignment: 64)
-    return unsafe memory.assumingMemoryBound(to: Attempt.self)
+    guard let attempt = unsafe lane.pointee.free else { return unsafe AttemptPointer.allocateAttempt() }
+    unsafe lane.pointee.free = attempt.pointee.next
+    unsafe lane.pointee.freeCount -= 1
+    return unsafe attempt
   }
 
-  func giveAttempt(_ attempt: UnsafeMutablePointer<Attempt>, lane index: Int) {
+  /// Nobody uses the attempt any more. On the lane's own thread, which need not be the one that took it.
+  func giveAttempt(_ attempt: AttemptPointer, lane index: Int) {
     unsafe attempt.pointee.error?.release()
     let lane = unsafe lane(index)
+    // Attempts of the blocking pool end on workers, which have no use for them.
+    if unsafe lane.pointee.freeCount >= TaskHost.keptAttempts {
+      unsafe attempt.deallocate()
+      return
+    }
     unsafe attempt.pointee.next = lane.pointee.free
     unsafe lane.pointee.free = attempt
+    unsafe lane.pointee.freeCount += 1
   }
 
-  /// Sets an attempt aside whose token may still be about: its holder may call `cancelled` or `claim`, and is told to stop. Freed with the host.
-  func abandon(_ attempt: UnsafeMutablePointer<Attempt>) {
+  /// Sets an attempt aside that was ended while its token was out: its holder may read inputs and ask `cancelled` until it completes the token, too late, or
+  /// the engine ends. Until then the run stays.
+  func abandon(_ attempt: AttemptPointer) {
     unsafe attempt.pointee.error?.release()
     unsafe attempt.pointee.error = nil
-    unsafe attempt.pointee.isAbandoned = true
-    graveyardLock.locked { unsafe graveyard.append(attempt) }
+    unsafe attempt.life.storeReleasing(AttemptLife.abandoned)
+    _ = unsafe attempt.pointee.run.retain()
+    let isLate = monitor.locked {
+      if unsafe lateTokens.remove(attempt.pointee.job) { return true }
+      unsafe abandoned[attempt.pointee.job] = attempt
+      return false
+    }
+    if isLate { unsafe bury(attempt) }
+  }
+
+  /// A token was completed too late. If its attempt was set aside, it is freed, and its run let go.
+  func tooLate(_ token: JobID) {
+    let attempt: AttemptPointer? = unsafe monitor.locked {
+      if let attempt = unsafe abandoned.removeValue(forKey: token) { return unsafe attempt }
+      lateTokens.insert(token)
+      return nil
+    }
+    if let attempt = unsafe attempt { unsafe bury(attempt) }
+  }
+
+  /// Frees an attempt that belongs to no lane any more.
+  func discard(_ attempt: AttemptPointer) {
+    unsafe attempt.pointee.error?.release()
+    unsafe attempt.deallocate()
+  }
+
+  private func bury(_ attempt: AttemptPointer) {
+    let run = unsafe attempt.pointee.run
+    unsafe attempt.deallocate()
+    unsafe run.release()
+  }
+
+  /// Attempts that wait for the holders of their tokens.
+  public var abandonedAttempts: Int { monitor.locked { unsafe abandoned.count } }
+
+  // MARK: Runs
+
+  func began(_ run: WorkflowRun) { monitor.locked { runs[ObjectIdentifier(run)] = run } }
+
+  /// True: the run was one of those that are not over.
+  func ended(_ run: WorkflowRun) -> Bool { monitor.locked { runs.removeValue(forKey: ObjectIdentifier(run)) != nil } }
+
+  /// Runs that are not over.
+  public var activeRuns: [WorkflowRun] { monitor.locked { Array(runs.values) } }
+
+  /// `run/task` of a job that runs, for reports; nil: it has ended. Complexity: O(tasks of all runs). Any thread.
+  public func taskKey(running job: JobID) -> String? {
+    for run in activeRuns {
+      if let task = run.task(running: job) { return "\(run.id)/\(task)" }
+    }
+    return nil
+  }
+
+  /// Ends what the runtime left when it stopped: unfinished runs become CANCELLED. After the last thread of the runtime, before plugins go.
+  public func endRuns() {
+    for run in activeRuns { run.abandon() }
+  }
+
+  /// Lets go of attempts whose tokens nobody will complete any more. After plugins have gone.
+  public func close() {
+    let left: [AttemptPointer] = unsafe monitor.locked {
+      defer { unsafe abandoned = [:] }
+      return unsafe Array(abandoned.values)
+    }
+    for i in unsafe 0..<left.count { unsafe bury(left[i]) }
   }
 
   static func from(_ host: UnsafePointer<millrace_host>?) -> TaskHost {
     // unsafe: the table is ours, its context set by init.
     unsafe Unmanaged<TaskHost>.fromOpaque(host!.pointee.context).takeUnretainedValue()
+  }
+}
+
+/// The last few tokens that were completed too late.
+private struct LateTokens {
+  private static let capacity = 256
+  private var tokens: [JobID] = []
+  private var next = 0
+
+  mutating func insert(_ token: JobID) {
+    if tokens.count < LateTokens.capacity {
+      tokens.append(token)
+    } else {
+      tokens[next] = token
+      next = (next + 1) % LateTokens.capacity
+    }
+  }
+
+  mutating func remove(_ token: JobID) -> Bool {
+    guard let index = tokens.firstIndex(of: token) else { return false }
+    tokens[index] = JobID(rawValue: 0)
+    return true
   }
 }

@@ -28,7 +28,7 @@ extension WorkflowRun {
     var done = [(tasks: Double, time: Double)](repeating: (0, 0), count: compiled.handlers.count)
     var spent = 0.0
     for node in 0..<UInt32(records.count) where records.status(node) == .completed {
-      let time = Double(records.end(node) &- records.start(node))
+      let time = Double(max(records.end(node), records.start(node)) - records.start(node))
       done[Int(compiled.handlerOf[Int(node)])].tasks += 1
       done[Int(compiled.handlerOf[Int(node)])].time += time
       spent += time
@@ -41,7 +41,7 @@ extension WorkflowRun {
       switch records.status(node) {
       case .pending: left += expected
       case .running:
-        let soFar = Double(now &- records.start(node))
+        let soFar = Double(max(now, records.start(node)) - records.start(node))
         spent += soFar
         left += max(0, expected - soFar)
       default: break
@@ -78,7 +78,9 @@ extension WorkflowRun {
           number: attempt.number, status: attempt.status.word, start: since(attempt.start), end: since(attempt.end), lane: attempt.lane,
           errorType: attempt.error?.type ?? "", message: attempt.error?.message ?? "")
       }
-      if status == .running || (status == .completed && attempts.last?.status != .completed) {
+      // A task that goes on meanwhile may have been logged already.
+      let isLogged = attempts.last.map { $0.number >= records.attempts(node) } ?? false
+      if !isLogged, status == .running || status == .completed {
         attempts.append(
           AttemptRecord(
             number: max(records.attempts(node), 1), status: status.word, start: since(records.start(node)),

@@ -25,7 +25,7 @@ extension WorkflowRun {
 
   // MARK: Arming
 
-  private func arm(_ node: UInt32, at due: UInt64, _ kind: UInt16) -> ArmedTimer? {
+  private func arm(_ node: UInt32, at due: UInt64, _ kind: UInt16) throws(TimerFull) -> ArmedTimer {
     let waiter = unsafe Unmanaged.passRetained(Waiter(self, node))
     do {
       let handle = try host.timers.arm(
@@ -33,9 +33,7 @@ extension WorkflowRun {
       return unsafe ArmedTimer(handle: handle, waiter: waiter)
     } catch {
       unsafe waiter.release()
-      host.write(
-        UInt32(MILLRACE_LOG_ERROR), "task \(definition.tasks[Int(node)].id): a timeout or wait is not kept: \(error)")
-      return nil
+      throw error
     }
   }
 
@@ -53,59 +51,58 @@ extension WorkflowRun {
     monitor.locked {
       var state = slow[node] ?? SlowNode()
       state.job = job
-      if state.closeAt == 0, let close = timeouts.scheduleToClose {
-        state.closeAt = now &+ close
-        state.close = arm(node, at: state.closeAt, TimerKind.scheduleToClose)
+      do {
+        if state.closeAt == 0, let close = timeouts.scheduleToClose {
+          state.closeAt = now &+ close
+          state.close = try arm(node, at: state.closeAt, TimerKind.scheduleToClose)
+        }
+        if let open = timeouts.scheduleToStart { state.open = try arm(node, at: now &+ open, TimerKind.scheduleToStart) }
+      } catch {
+        host.write(UInt32(MILLRACE_LOG_ERROR), "task \(definition.tasks[Int(node)].id): a timeout is not kept: \(error)")
       }
-      if let open = timeouts.scheduleToStart { state.open = arm(node, at: now &+ open, TimerKind.scheduleToStart) }
       slow[node] = state
     }
   }
 
-  /// The attempt begins: it waits for its start no longer, and may have to show that it is alive.
-  func began(_ attempt: UnsafeMutablePointer<Attempt>) {
-    let node = unsafe attempt.pointee.node
-    let policy = compiled.policy(node)
-    if policy.timeouts == Timeouts() { return }
-    if policy.timeouts.scheduleToStart != nil {
-      monitor.locked {
-        cancel(slow[node]?.open)
-        slow[node]?.open = nil
-      }
-    }
-    // Others may end the attempt: what the handler says counts only if it is the first to claim it.
-    unsafe attempt.pointee.context?.pointee.tokenIssued = true
-    guard let heartbeat = policy.timeouts.heartbeat else { return }
-    do {
-      unsafe attempt.pointee.heartbeat = try host.timers.arm(
-        shard: host.sharedShard, due: attempt.pointee.start &+ heartbeat, value: attempt.pointee.job.rawValue, kind: TimerKind.heartbeat)
-    } catch {
-      host.write(UInt32(MILLRACE_LOG_ERROR), "task \(definition.tasks[Int(node)].id): its heartbeat is not watched: \(error)")
+  /// The task begins: it waits for its start no longer. True: a timeout has passed before, and its handler is not called.
+  func isTooLate(_ node: UInt32) -> Bool {
+    let timeouts = compiled.policy(node).timeouts
+    if timeouts.scheduleToStart == nil, timeouts.scheduleToClose == nil { return false }
+    return monitor.locked {
+      cancel(slow[node]?.open)
+      slow[node]?.open = nil
+      guard let type = slow[node]?.finalError else { return false }
+      slow[node]?.timeoutError = type
+      return true
     }
   }
 
-  /// The attempt is over: what watched it stops. `keepClose`: schedule-to-close goes on, for the next attempt.
-  func endTimers(_ node: UInt32, _ attempt: UnsafeMutablePointer<Attempt>?, keepClose: Bool = false) {
-    if let attempt = unsafe attempt {
-      _ = unsafe host.timers.cancel(attempt.pointee.heartbeat)
-      _ = unsafe host.timers.cancel(attempt.pointee.closing)
+  /// The attempt may have to show that it is alive. Why that cannot be watched; nil: it is, or need not be.
+  func watch(_ attempt: AttemptPointer) -> String? {
+    guard let heartbeat = unsafe compiled.policy(attempt.pointee.node).timeouts.heartbeat else { return nil }
+    do {
+      unsafe attempt.pointee.heartbeat = try host.timers.arm(
+        shard: host.sharedShard, due: attempt.pointee.start &+ heartbeat, value: attempt.pointee.job.rawValue, kind: TimerKind.heartbeat)
+      return nil
+    } catch {
+      return "the heartbeat could not be watched: \(error)"
     }
+  }
+
+  /// The attempt is over: what watched it stops.
+  func endTimers(of attempt: AttemptPointer) {
+    for handle in unsafe [attempt.pointee.heartbeat, attempt.pointee.closing, attempt.pointee.completing] where handle != .none {
+      _ = host.timers.cancel(handle)
+    }
+  }
+
+  /// The attempt, or the wait for its start, is over. `keepClose`: schedule-to-close goes on, for the next attempt.
+  func endTimers(_ node: UInt32, keepClose: Bool = false) {
     monitor.locked {
       guard slow[node] != nil else { return }
       cancel(slow[node]?.open)
       slow[node]?.open = nil
-      if !keepClose {
-        cancel(slow[node]?.close)
-        slow[node]?.close = nil
-        dropIfIdle(node)
-      }
-    }
-  }
-
-  /// The task is over for good.
-  func forgetTimers(_ node: UInt32) {
-    monitor.locked {
-      guard slow[node] != nil else { return }
+      if keepClose { return }
       cancel(slow[node]?.close)
       slow[node]?.close = nil
       dropIfIdle(node)
@@ -113,25 +110,36 @@ extension WorkflowRun {
   }
 
   /// With the monitor held.
-  private func dropIfIdle(_ node: UInt32) {
-    if let state = slow[node], state.late == 0, !state.isWaiting { slow[node] = nil }
+  func dropIfIdle(_ node: UInt32) {
+    if let state = slow[node], state.lateHandlers == 0, !state.isWaiting, state.close == nil { slow[node] = nil }
   }
 
   // MARK: Retries
 
-  /// Puts the task to sleep until its next attempt. False: the run stops.
-  func hold(_ node: UInt32, until due: UInt64, _ entry: LoggedAttempt) -> Bool {
+  /// What came of putting a task to sleep.
+  enum Hold {
+    case held
+    /// The run stops.
+    case refused
+    case noTimer(String)
+  }
+
+  /// Puts the task to sleep until its next attempt.
+  func hold(_ node: UInt32, until due: UInt64, _ entry: LoggedAttempt) -> Hold {
     monitor.locked {
       // Under the monitor: `endWaits` comes after `stopReason`, so that it finds the wait or we find the reason.
-      if shouldStop { return false }
+      if shouldStop { return .refused }
+      let timer: ArmedTimer
+      do { timer = try arm(node, at: due, TimerKind.retry) } catch { return .noTimer("\(error)") }
       records.setStatus(node, .pending)
-      guard let timer = arm(node, at: due, TimerKind.retry) else { return false }
       log.append(entry)
       var state = slow[node] ?? SlowNode()
       state.retry = timer
+      state.waitEnds = due
       state.timeoutError = nil
+      state.timedOut = nil
       slow[node] = state
-      return true
+      return .held
     }
   }
 
@@ -139,7 +147,7 @@ extension WorkflowRun {
     let go = monitor.locked {
       guard slow[node]?.retry != nil else { return false }
       slow[node]?.retry = nil
-      if let state = slow[node], state.late > 0, compiled.handlers[Int(compiled.handlerOf[Int(node)])].isExclusive {
+      if let state = slow[node], state.lateHandlers > 0, compiled.handlers[Int(compiled.handlerOf[Int(node)])].isExclusive {
         slow[node]?.retryBlocked = true
         return false
       }
@@ -190,39 +198,47 @@ extension WorkflowRun {
   }
 
   private static func fire(_ host: TaskHost, job: JobID, _ kind: UInt16) {
-    switch host.scheduler.claim(job) {
-    case .gone: return
-    case .busy:
-      again(host, job, kind, host.scheduler.clock.now &+ busy)
-    case .taken:
-      guard let (run, attempt) = unsafe HostFunctions.claimed(host, job) else {
-        host.scheduler.unclaim(job)
-        return
-      }
-      switch kind {
-      case TimerKind.complete:
-        unsafe host.scheduler.endClaimed(job, run.coreOutcome(attempt))
-      case TimerKind.startToClose:
-        run.expire(job, unsafe attempt.pointee.node, EngineErrorType.startToClose)
-      default:
-        let allowed = unsafe run.compiled.policy(attempt.pointee.node).timeouts.heartbeat ?? .max
-        let last = unsafe withUnsafeMutablePointer(to: &attempt.pointee.beat) { unsafe SharedWord($0).loadRelaxed() }
-        let (due, overflow) = last.addingReportingOverflow(allowed)
-        if !overflow, due <= host.scheduler.clock.now {
-          run.expire(job, unsafe attempt.pointee.node, EngineErrorType.heartbeat)
-        } else {
-          host.scheduler.unclaim(job)
-          again(host, job, kind, overflow ? .max : due)
+    while true {
+      switch host.scheduler.claim(job) {
+      case .gone: return
+      case .taken: return take(host, job, kind)
+      case .busy:
+        do {
+          _ = try host.timers.arm(shard: host.sharedShard, due: host.scheduler.clock.now &+ busy, value: job.rawValue, kind: kind)
+          return
+        } catch {
+          // No timer to come back with: claims are short.
+          millrace_yield()
         }
       }
     }
   }
 
-  private static func again(_ host: TaskHost, _ job: JobID, _ kind: UInt16, _ due: UInt64) {
-    do {
-      _ = try host.timers.arm(shard: host.sharedShard, due: due, value: job.rawValue, kind: kind)
-    } catch {
-      host.write(UInt32(MILLRACE_LOG_ERROR), "a timeout is not kept: \(error)")
+  /// A timer fired for a job that is claimed now.
+  private static func take(_ host: TaskHost, _ job: JobID, _ kind: UInt16) {
+    let (run, node, attempt) = unsafe HostFunctions.claimed(host, job)
+    guard let attempt = unsafe attempt else {
+      host.scheduler.unclaim(job)
+      return
+    }
+    switch kind {
+    case TimerKind.complete:
+      unsafe attempt.pointee.completing = .none
+      unsafe host.scheduler.endClaimed(job, run.coreOutcome(attempt))
+    case TimerKind.startToClose:
+      run.expire(job, node, EngineErrorType.startToClose)
+    default:
+      let allowed = run.compiled.policy(node).timeouts.heartbeat ?? .max
+      let (due, overflow) = unsafe attempt.beat.loadRelaxed().addingReportingOverflow(allowed)
+      if !overflow, due <= host.scheduler.clock.now { return run.expire(job, node, EngineErrorType.heartbeat) }
+      do {
+        unsafe attempt.pointee.heartbeat = try host.timers.arm(
+          shard: host.sharedShard, due: overflow ? .max : due, value: job.rawValue, kind: kind)
+      } catch {
+        host.write(
+          UInt32(MILLRACE_LOG_ERROR), "task \(run.definition.tasks[Int(node)].id): its heartbeat is not watched any more: \(error)")
+      }
+      host.scheduler.unclaim(job)
     }
   }
 
@@ -239,8 +255,8 @@ extension WorkflowRun {
       slow[node]?.finalError = EngineErrorType.scheduleToStart
       return job
     }
-    guard let job else { return }
-    if !host.scheduler.expireReady(job, coreRun, node: node) { monitor.locked { slow[node]?.finalError = nil } }
+    // If it is being started, or waits for a thread of the blocking pool, `isTooLate` finds the error.
+    if let job { _ = host.scheduler.expireReady(job, coreRun, node: node) }
   }
 
   private func closeIsLate(_ node: UInt32) {
@@ -260,35 +276,36 @@ extension WorkflowRun {
     }
     guard let isWaiting else { return }
     if isWaiting {
-      let policy = compiled.policy(node)
+      let now = host.scheduler.clock.now
+      let error = timeoutError(EngineErrorType.scheduleToClose, compiled.policy(node))
       monitor.locked {
         log.append(
-          LoggedAttempt(
-            node: node, number: records.attempts(node) + 1, status: .timedOut, start: host.scheduler.clock.now,
-            end: host.scheduler.clock.now,
-            lane: -1,
-            error: AttemptError(
-              type: EngineErrorType.scheduleToClose,
-              message: "did not end within \(DurationText.text(policy.timeouts.scheduleToClose ?? 0)), all attempts and waits included")))
+          LoggedAttempt(node: node, number: records.attempts(node) + 1, status: .timedOut, start: now, end: now, lane: -1, error: error))
       }
       endHeld(node, .timedOut)
       return
     }
     if let job, host.scheduler.expireReady(job, coreRun, node: node) { return }
+    // Not begun: `isTooLate` will find the error. Between two attempts: the verdict on the last one finds it.
+    guard records.status(node) == .running else { return }
     let running = records.job(node)
     switch host.scheduler.claim(running) {
     case .taken: expire(running, node, EngineErrorType.scheduleToClose)
-    case .gone where isOver(node): return
-    default:
-      // On its way from one state to the next: look again in a moment.
-      monitor.locked { slow[node]?.close = arm(node, at: host.scheduler.clock.now &+ WorkflowRun.busy, TimerKind.scheduleToClose) }
+    case .gone: return
+    case .busy: closeAgain(node)
     }
   }
 
-  private func isOver(_ node: UInt32) -> Bool {
-    switch records.status(node) {
-    case .pending, .running: false
-    default: true
+  /// Somebody else has the attempt for a moment.
+  private func closeAgain(_ node: UInt32) {
+    monitor.locked {
+      guard slow[node] != nil else { return }
+      do {
+        slow[node]?.close = try arm(node, at: host.scheduler.clock.now &+ WorkflowRun.busy, TimerKind.scheduleToClose)
+      } catch {
+        host.write(
+          UInt32(MILLRACE_LOG_ERROR), "task \(definition.tasks[Int(node)].id): schedule-to-close did not end its attempt: \(error)")
+      }
     }
   }
 }

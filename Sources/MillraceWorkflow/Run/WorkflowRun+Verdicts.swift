@@ -7,59 +7,70 @@ extension WorkflowRun {
     let now = host.scheduler.clock.now
     let attempt = unsafe records.attempt(node)
     unsafe records.setAttempt(node, nil)
-    counters.count(.ended, lane: lane)
-    if outcome == Outcome.done.rawValue, let attempt = unsafe attempt {
-      unsafe records.setOutput(node, attempt.pointee.output)
-      records.setEnd(node, now)
-      let first = unsafe attempt.pointee.number == 1
-      if !first {
-        let entry = unsafe LoggedAttempt(
-          node: node, number: Int(attempt.pointee.number), status: .completed, start: attempt.pointee.start, end: now,
-          lane: attempt.pointee.lane, error: nil)
-        monitor.locked { log.append(entry) }
-      }
-      if compiled.policy(node).hasTimers { unsafe endTimers(node, attempt) }
-      records.setStatus(node, .completed)
-      counters.count(.completed, lane: lane)
-      unsafe host.giveAttempt(attempt, lane: lane)
-      return Verdict.release.rawValue
+    // Neither a task that timed out in its queue nor one that was cancelled in the blocking pool's has been started.
+    if records.status(node) == .running { counters.count(.ended, lane: lane) }
+    if let attempt = unsafe attempt { unsafe endTimers(of: attempt) }
+    guard outcome == Outcome.done.rawValue, let attempt = unsafe attempt else {
+      return unsafe failed(lane, node, Outcome(rawValue: outcome) ?? .failed, attempt, now)
     }
-    return unsafe failed(lane, node, Outcome(rawValue: outcome) ?? .failed, attempt, now)
+    unsafe records.setOutput(node, attempt.pointee.output)
+    records.setEnd(node, now)
+    if unsafe attempt.pointee.number > 1 {
+      let entry = unsafe LoggedAttempt(attempt, .completed, end: now, error: nil)
+      monitor.locked { log.append(entry) }
+    }
+    if compiled.hasTimers(node) { endTimers(node) }
+    records.setStatus(node, .completed)
+    counters.count(.completed, lane: lane)
+    unsafe host.giveAttempt(attempt, lane: lane)
+    return Verdict.release.rawValue
   }
 
-  private func failed(_ lane: Int, _ node: UInt32, _ outcome: Outcome, _ attempt: UnsafeMutablePointer<Attempt>?, _ now: UInt64) -> UInt8 {
+  private func failed(_ lane: Int, _ node: UInt32, _ outcome: Outcome, _ attempt: AttemptPointer?, _ now: UInt64) -> UInt8 {
     let policy = compiled.policy(node)
-    if policy.hasTimers { unsafe endTimers(node, attempt, keepClose: true) }
-    let slow = monitor.locked { self.slow[node] }
-    var error = unsafe attempt?.pointee.error?.takeUnretainedValue()
-    if error == nil || slow?.timeoutError != nil || slow?.finalError != nil {
-      error = timeoutError(slow?.finalError ?? slow?.timeoutError, outcome, policy)
-    }
-    let number = unsafe attempt.map { unsafe Int($0.pointee.number) } ?? max(records.attempts(node), 1)
-    let retryAfter = unsafe attempt?.pointee.retryAfter ?? 0
+    if policy.hasTimers { endTimers(node, keepClose: true) }
+    let slow = policy.hasTimers ? monitor.locked { self.slow[node] } : nil
+    let timeout = outcome == .timedOut ? slow?.timeoutError ?? slow?.finalError ?? EngineErrorType.startToClose : nil
+    let said = unsafe attempt?.pointee.error?.takeUnretainedValue()
+    let error =
+      timeout.map { timeoutError($0, policy) } ?? said
+      ?? AttemptError(type: EngineErrorType.cancelled, message: "the run was stopped")
     let status: NodeRecords.Status =
       switch outcome {
       case .cancelled where shouldStop: .cancelled
       case .timedOut: .timedOut
       default: .failed
       }
-    let started = unsafe attempt != nil || records.lane(node) != 0 || records.start(node) != 0
-    var entry = unsafe LoggedAttempt(
-      node: node, number: number, status: status, start: attempt?.pointee.start ?? (started ? records.start(node) : now), end: now,
-      lane: records.lane(node), error: error)
-    if let attempt = unsafe attempt { unsafe dispose(attempt, outcome, lane: lane) }
+    let retryAfter = unsafe attempt?.pointee.retryAfter ?? 0
+    var entry: LoggedAttempt
+    if let attempt = unsafe attempt {
+      entry = unsafe LoggedAttempt(attempt, status, end: now, error: error)
+      unsafe dispose(attempt, lane: lane)
+    } else if let begun = slow?.timedOut, outcome == .timedOut {
+      entry = LoggedAttempt(node: node, number: begun.number, status: status, start: begun.start, end: now, lane: begun.lane, error: error)
+    } else {
+      entry = LoggedAttempt(node: node, number: records.attempts(node) + 1, status: status, start: now, end: now, lane: -1, error: error)
+      // Its handler was never called, and nothing failed.
+      if status == .cancelled {
+        conclude(node, status, lane: lane, now)
+        return Verdict.release.rawValue
+      }
+    }
 
-    let cures = outcome == .retry || (outcome == .timedOut && slow?.finalError == nil)
-    if cures, !shouldStop, let retry = policy.retry, number < retry.attempts, !retry.nonRetryable.contains(error?.type ?? "") {
-      let wait = retryAfter > 0 ? retryAfter : retryWait(retry, node, number)
+    let cures = outcome == .retry || timeout == EngineErrorType.startToClose || timeout == EngineErrorType.heartbeat
+    if cures, !shouldStop, let retry = policy.retry, entry.number < retry.attempts, !retry.nonRetryable.contains(error.type) {
+      let wait = retryAfter > 0 ? retryAfter : retryWait(retry, node, entry.number)
+      let (sum, overflow) = now.addingReportingOverflow(wait)
+      let due = overflow ? UInt64.max : sum
       let closeAt = slow?.closeAt ?? 0
-      if closeAt != 0, now &+ wait >= closeAt {
-        entry.error = AttemptError(
-          type: error?.type ?? "error",
-          message: (error?.message ?? "") + " (not retried: the wait before attempt \(number + 1) would end after schedule-to-close)",
-          details: error?.details ?? [])
-      } else if hold(node, until: now &+ wait, entry) {
-        return Verdict.hold.rawValue
+      if closeAt != 0, due >= closeAt {
+        entry.error = error.adding("not retried: the wait before attempt \(entry.number + 1) would end after schedule-to-close")
+      } else {
+        switch hold(node, until: due, entry) {
+        case .held: return Verdict.hold.rawValue
+        case .refused: break
+        case .noTimer(let reason): entry.error = error.adding("not retried: no timer for the wait before the next attempt: \(reason)")
+        }
       }
     }
     monitor.locked { log.append(entry) }
@@ -69,7 +80,7 @@ extension WorkflowRun {
 
   /// The task is over without an output: its dependents are skipped.
   func conclude(_ node: UInt32, _ status: NodeRecords.Status, lane: Int, _ now: UInt64) {
-    forgetTimers(node)
+    if compiled.hasTimers(node) { endTimers(node) }
     records.setEnd(node, now)
     records.setStatus(node, status)
     counters.count(status == .cancelled ? .cancelled : .failed, lane: lane)
@@ -83,7 +94,7 @@ extension WorkflowRun {
 
   /// A task that is not run: a task before it failed, or the run stops.
   func bypassed(lane: Int, node: UInt32) {
-    if compiled.policy(node).hasTimers { unsafe endTimers(node, nil) }
+    if compiled.hasTimers(node) { endTimers(node) }
     records.setEnd(node, host.scheduler.clock.now)
     guard let cause = records.cause(node) else {
       records.setStatus(node, .cancelled)
@@ -98,8 +109,8 @@ extension WorkflowRun {
     }
   }
 
-  private func timeoutError(_ type: String?, _ outcome: Outcome, _ policy: CompiledWorkflow.ResolvedPolicy) -> AttemptError {
-    switch type ?? (outcome == .timedOut ? EngineErrorType.startToClose : EngineErrorType.cancelled) {
+  func timeoutError(_ type: String, _ policy: CompiledWorkflow.ResolvedPolicy) -> AttemptError {
+    switch type {
     case EngineErrorType.scheduleToStart:
       AttemptError(
         type: EngineErrorType.scheduleToStart,
@@ -114,24 +125,23 @@ extension WorkflowRun {
       AttemptError(
         type: EngineErrorType.heartbeat,
         message: "the handler gave no heartbeat for \(DurationText.text(policy.timeouts.heartbeat ?? 0))")
-    case EngineErrorType.startToClose:
+    default:
       AttemptError(
         type: EngineErrorType.startToClose,
         message: "the attempt did not end within \(DurationText.text(policy.timeouts.startToClose ?? 0))")
-    default:
-      AttemptError(type: EngineErrorType.cancelled, message: "the attempt was cancelled")
     }
   }
 
   /// The wait before the next attempt: the same for the same seed, task and attempt, whatever ran in between.
   private func retryWait(_ retry: RetryPolicy, _ node: UInt32, _ number: Int) -> UInt64 {
-    var random = SeededRandom(seed: seed ^ UInt64(node) &* 0x9E37_79B9_7F4A_7C15 ^ UInt64(number) << 48)
-    return retry.wait(beforeRetry: number, using: &random)
+    var tasks = SeededRandom(seed: seed &+ UInt64(node))
+    var attempts = SeededRandom(seed: tasks.next() &+ UInt64(number))
+    return retry.wait(beforeRetry: number, using: &attempts)
   }
 
-  /// An attempt whose token may still be about is not used again: its holder may ask `cancelled` of it at any time.
-  private func dispose(_ attempt: UnsafeMutablePointer<Attempt>, _ outcome: Outcome, lane: Int) {
-    let isOut = unsafe attempt.pointee.context == nil && (outcome == .timedOut || outcome == .cancelled)
+  /// An attempt whose token may still be about is not used again: its holder may use it until it has said how it ends.
+  private func dispose(_ attempt: AttemptPointer, lane: Int) {
+    let isOut = unsafe attempt.pointee.isPending && !attempt.pointee.isSettled
     if isOut { unsafe host.abandon(attempt) } else { unsafe host.giveAttempt(attempt, lane: lane) }
   }
 
@@ -140,24 +150,66 @@ extension WorkflowRun {
   /// The node's attempt has timed out and its handler runs on: the attempt belongs to the handler from here on, and keeps the run alive.
   func overdue(node: UInt32) {
     _ = unsafe Unmanaged.passRetained(self)
+    // None: the timeout came before the handler.
+    let attempt = unsafe records.attempt(node)
     unsafe records.setAttempt(node, nil)
+    if let attempt = unsafe attempt { unsafe attempt.life.storeReleasing(AttemptLife.overdue) }
     monitor.locked {
-      slow[node, default: SlowNode()].late += 1
-      if slow[node]?.timeoutError == nil { slow[node]?.timeoutError = EngineErrorType.startToClose }
+      var state = slow[node] ?? SlowNode()
+      state.lateHandlers += 1
+      if state.timeoutError == nil { state.timeoutError = EngineErrorType.startToClose }
+      if let attempt = unsafe attempt {
+        unsafe state.lateAttempts.append(attempt)
+        state.timedOut = unsafe (Int(attempt.pointee.number), attempt.pointee.start, attempt.pointee.lane)
+      }
+      slow[node] = state
     }
   }
 
-  /// The late handler is back; what it said is dropped.
+  /// The late handler is back on its lane; what it said is dropped.
   func late(lane: Int, node: UInt32) {
-    if let attempt = unsafe host.lane(lane).pointee.current { unsafe host.giveAttempt(attempt, lane: lane) }
-    let resubmit = monitor.locked {
-      slow[node]?.late -= 1
-      guard let now = slow[node], now.retryBlocked, now.late == 0 else { return false }
-      slow[node]?.retryBlocked = false
-      return true
+    let (attempt, resubmit): (AttemptPointer?, Bool) = unsafe monitor.locked {
+      guard var state = slow[node] else { return (nil, false) }
+      state.lateHandlers -= 1
+      var attempt: AttemptPointer?
+      if let index = unsafe state.lateAttempts.firstIndex(where: { unsafe $0.pointee.lane == lane }) {
+        unsafe attempt = state.lateAttempts.remove(at: index)
+      }
+      let resubmit = state.retryBlocked && state.lateHandlers == 0
+      if resubmit { state.retryBlocked = false }
+      slow[node] = state
+      if !resubmit, isOver(node) { dropIfIdle(node) }
+      return unsafe (attempt, resubmit)
+    }
+    if let attempt = unsafe attempt {
+      unsafe endTimers(of: attempt)
+      unsafe dispose(attempt, lane: lane)
     }
     if resubmit { host.scheduler.resubmit(coreRun, node: node) }
     // unsafe: the retain of `overdue`.
     unsafe Unmanaged.passUnretained(self).release()
+  }
+
+  func isOver(_ node: UInt32) -> Bool {
+    switch records.status(node) {
+    case .pending, .running: false
+    default: true
+    }
+  }
+}
+
+extension WorkflowRun.LoggedAttempt {
+  /// unsafe: the caller has the attempt to itself.
+  @unsafe init(_ attempt: AttemptPointer, _ status: NodeRecords.Status, end: UInt64, error: AttemptError?) {
+    unsafe self.init(
+      node: attempt.pointee.node, number: Int(attempt.pointee.number), status: status, start: attempt.pointee.start, end: end,
+      lane: attempt.pointee.isPending ? -1 : attempt.pointee.lane, error: error)
+  }
+}
+
+extension AttemptError {
+  /// With a remark in brackets behind the message.
+  func adding(_ remark: String) -> AttemptError {
+    AttemptError(type: type, message: message.isEmpty ? remark : "\(message) (\(remark))", details: details)
   }
 }

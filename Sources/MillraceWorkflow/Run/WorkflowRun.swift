@@ -37,17 +37,22 @@ internal import MillraceCore
   let stopReason: SharedWord
 
   /// A task that needs more than its record.
-  struct SlowNode {
+  @safe struct SlowNode {
     /// Schedule-to-close, schedule-to-start, wait for the next attempt.
     var close: ArmedTimer?
     var open: ArmedTimer?
     var retry: ArmedTimer?
+    /// When the wait for the next attempt ends.
+    var waitEnds: UInt64 = 0
     /// When schedule-to-close ends; 0: it has not begun.
     var closeAt: UInt64 = 0
     /// The job that waits for its start, or did.
     var job: JobID?
-    /// Handlers of timed-out attempts that have not come back.
-    var late = 0
+    /// Handlers of timed-out attempts that have not come back, and their attempts.
+    var lateHandlers = 0
+    var lateAttempts: [AttemptPointer] = unsafe []
+    /// What timed out while its handler ran.
+    var timedOut: (number: Int, start: UInt64, lane: Int)?
     /// The next attempt is due, but late code of an exclusive handler is still inside.
     var retryBlocked = false
     /// Which timeout ended the attempt.
@@ -119,8 +124,10 @@ internal import MillraceCore
       let core = try Run(compiled.plan, hooks: hooks)
       self.core = core
       started = host.scheduler.clock.now
+      host.began(self)
       try host.scheduler.start(core)
     } catch {
+      _ = host.ended(self)
       // unsafe: the core has not taken the run: our own retain is given back.
       unsafe Unmanaged<WorkflowRun>.fromOpaque(context).release()
       throw error
@@ -173,19 +180,45 @@ internal import MillraceCore
   // MARK: End
 
   private func completed() {
+    _ = host.ended(self)
     let now = host.scheduler.clock.now
     let counts = counters.sum()
-    let status: WorkflowStatus =
-      switch stopReason.loadSequential() {
-      case 2: .cancelled
-      default: counts.failed > 0 ? .failed : .completed
-      }
+    // Cancelling a run whose last task is through changes nothing.
+    let isCancelled = stopReason.loadSequential() == 2 && counts.completed < records.count
+    let status: WorkflowStatus = isCancelled ? .cancelled : counts.failed > 0 ? .failed : .completed
     monitor.locked {
       finalStatus = status
       endTime = now
       monitor.broadcast(.ended)
     }
     ended(self)
+  }
+
+  /// The runtime has stopped, and the run is not over: what is left of it is cancelled. The caller is the only thread that still touches its tasks.
+  func abandon() {
+    guard host.ended(self), let core else { return }
+    stop(2)
+    for node in 0..<UInt32(records.count) where !isOver(node) {
+      if compiled.hasTimers(node) { endTimers(node) }
+      if let attempt = unsafe records.attempt(node) {
+        // A holder of its token may be about to complete it: after this claim nobody is.
+        if host.claim(records.job(node)) { host.scheduler.endClaimed(records.job(node), Outcome.cancelled.rawValue) }
+        unsafe records.setAttempt(node, nil)
+        unsafe endTimers(of: attempt)
+        if unsafe attempt.pointee.isPending && !attempt.pointee.isSettled {
+          unsafe host.abandon(attempt)
+        } else {
+          unsafe host.discard(attempt)
+        }
+      }
+      if records.status(node) == .running { counters.count(.ended, lane: -1) }
+      records.setEnd(node, host.scheduler.clock.now)
+      records.setStatus(node, .cancelled)
+      counters.count(.cancelled, lane: -1)
+    }
+    withExtendedLifetime(core) { completed() }
+    // unsafe: the retain of `start`, which the core will not give back any more.
+    unsafe Unmanaged.passUnretained(self).release()
   }
 
   public var status: WorkflowStatus { monitor.locked { finalStatus } ?? (core == nil ? .created : .running) }

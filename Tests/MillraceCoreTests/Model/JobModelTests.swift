@@ -74,6 +74,18 @@
       #expect(report.schedules > 300)
     }
 
+    @Test("a claim that is given back while the handler returns leaves the handler's outcome")
+    func unclaimAlone() {
+      let report = Explorer.explore {
+        let job = OneJob()
+        return Scenario(bodies: [
+          { job.worker.finish(job.begun, Outcome.done.rawValue) },
+          { if job.scheduler.claim(job.id) == .taken { job.scheduler.unclaim(job.id) } },
+        ]) { job.check() ?? (job.outcomes == [Outcome.done.rawValue] ? nil : "outcome \(job.outcomes)") }
+      }
+      #expect(report.failure == nil)
+    }
+
     @Test(
       "worker, scan for overdue jobs and token holder: one outcome, and the next job in the record keeps its own",
       arguments: [Outcome.done, .pending])

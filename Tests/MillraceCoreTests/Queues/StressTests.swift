@@ -9,15 +9,18 @@ let stressFactor = max(1, unsafe getenv("MILLRACE_STRESS").flatMap { unsafe Int(
 
 /// What each thread of a test collected, one list a thread.
 final class Lists: @unchecked Sendable {
-  var lists: [[UInt32]]
-  init(_ count: Int) { lists = Array(repeating: [], count: count) }
+  final class One: @unchecked Sendable {
+    var jobs: [UInt32] = []
+  }
+  let lists: [One]
+  init(_ count: Int) { lists = (0..<count).map { _ in One() } }
 
   /// Every one of 0 ..< count exactly once.
   func isPermutation(of count: Int) -> Bool {
     var seen = [Bool](repeating: false, count: count)
     var total = 0
     for list in lists {
-      for job in list {
+      for job in list.jobs {
         if Int(job) >= count || seen[Int(job)] { return false }
         seen[Int(job)] = true
         total += 1
@@ -75,7 +78,7 @@ final class Lists: @unchecked Sendable {
             let limit = Int.random(in: 1...16, using: &random)
             let count = unsafe buffer.withUnsafeMutableBufferPointer { unsafe queue.queue.take(upTo: limit, into: $0.baseAddress!, &cache) }
             if count == 0 { sched_yield() }
-            collected.lists[c] += buffer[..<count]
+            collected.lists[c].jobs += buffer[..<count]
             taken.add(count)
             // So that no consumer sits on the last free nodes.
             if count == 0 { cache.flush(queue.slab) }
@@ -87,7 +90,7 @@ final class Lists: @unchecked Sendable {
     #expect(collected.isPermutation(of: producers * each))
     for list in collected.lists {
       for p in 0..<producers {
-        let mine = list.filter { Int($0) / each == p }
+        let mine = list.jobs.filter { Int($0) / each == p }
         #expect(zip(mine, mine.dropFirst()).allSatisfy { $0 < $1 })
       }
     }
@@ -113,7 +116,7 @@ final class Lists: @unchecked Sendable {
             next += 1
           }
           for _ in 0..<Int.random(in: 0...6, using: &random) {
-            if let job = cache.cache.pop(fenced: !barrier) { collected.lists[0].append(job & ~WorkerCache.announce) }
+            if let job = cache.cache.pop(fenced: !barrier) { collected.lists[0].jobs.append(job & ~WorkerCache.announce) }
           }
         }
         done.add(1)
@@ -129,7 +132,7 @@ final class Lists: @unchecked Sendable {
             let count = unsafe buffer.withUnsafeMutableBufferPointer {
               unsafe cache.cache.steal(into: $0.baseAddress!, sequence: sequence, patience: patience, barrier: barrier)
             }
-            collected.lists[thief] += buffer[..<count]
+            collected.lists[thief].jobs += buffer[..<count]
             if count == 0 { sched_yield() }
           }
         })
@@ -176,7 +179,9 @@ final class Lists: @unchecked Sendable {
     #expect(all.count == records)
   }
 
-  @Test("a scheduler driven by four threads: every job once, each producer's in order where one worker runs them, nothing kept", arguments: 0..<3)
+  @Test(
+    "a scheduler driven by four threads: every job once, each producer's in order where one worker runs them, nothing kept",
+    arguments: 0..<3)
   func scheduler(round: Int) throws {
     let producers = 2
     let workers = round == 2 ? 1 : 4

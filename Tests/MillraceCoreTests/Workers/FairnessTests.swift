@@ -35,9 +35,10 @@ import Testing
     runtime.stop()
 
     let orders = (0..<few).map(ledger.order(of:))
-    let last = try #require(orders.max())
+    // While both have jobs in line: the last ones may sit, charged, with a worker that the system has taken off its processor.
+    let last = orders.sorted()[few - 1 - 2 * WorkerCache.capacity * threads]
     var isFew = [Bool](repeating: false, count: last + 1)
-    for order in orders { isFew[order] = true }
+    for order in orders where order <= last { isFew[order] = true }
     let expected = 1_000 * weight / (weight + 1)
     var inWindow = 0
     var worst = 0
