@@ -12,7 +12,7 @@ public enum Bounds {
   /// While jobs of higher priorities never end, of every so many consecutive starts at least one is of the lowest priority that has jobs.
   public static func ageing(workers: Int) -> Int { ageing * workers }
 
-  /// Jobs of a tenant with the share `weight` of `total`, the weights of all tenants that have jobs of the priority: between the first and the n-th of
-  /// them, at most n x (total / weight - 1) jobs of the other tenants start, and so many more.
-  public static func fairness(workers: Int, total: Int) -> Int { WorkerCache.capacity * workers + ReadySet.quantum * total }
+  /// A tenant that has jobs of a priority gets its share of the starts of that priority, its weight of the sum of weights of all tenants that have some,
+  /// less at most so many: what workers hold in their caches, charged already, and one round of turns. Applies to jobs in order of arrival and by key.
+  public static func fairness(workers: Int, totalWeight: Int) -> Int { WorkerCache.capacity * workers + ReadySet.quantum * totalWeight }
 }

