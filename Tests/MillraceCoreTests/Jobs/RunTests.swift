@@ -40,9 +40,9 @@ import Testing
   }
 
   static func plan(_ predecessors: [[Int]]) throws -> Plan {
-    try Plan(count: predecessors.count, node: { _ in Plan.Node(handler: HandlerIndex(rawValue: 0)) }) { i, visit in
-      for p in predecessors[i] { visit(p) }
-    }
+    try Plan(
+      count: predecessors.count, node: { _ in Plan.Node(handler: HandlerIndex(rawValue: 0)) },
+      predecessors: { i, visit in for p in predecessors[i] { visit(p) } })
   }
 }
 
@@ -62,9 +62,8 @@ import Testing
     let nodes = 1_000_000
     #expect((18 * nodes + 4 * (nodes - 1) + 5 * nodes) / nodes <= 40)
     #expect(throws: Never.self) {
-      let plan = try Plan(count: nodes, node: { _ in Plan.Node(handler: HandlerIndex(rawValue: 0)) }) { i, visit in
-        if i > 0 { visit(i - 1) }
-      }
+      let plan = try Plan(
+        count: nodes, node: { _ in Plan.Node(handler: HandlerIndex(rawValue: 0)) }, predecessors: { i, visit in if i > 0 { visit(i - 1) } })
       #expect(plan.roots == [0] && plan.sinks == 1 && plan.successors(of: nodes - 2) == [nodes - 1])
     }
   }
