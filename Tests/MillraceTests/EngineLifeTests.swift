@@ -20,7 +20,7 @@ import Testing
     let addresses = Gauge()
     let seen = Addresses()
     try engine.register("look") { call in
-      unsafe call.withInput(1) { unsafe seen.insert(UInt(bitPattern: $0.baseAddress)) }
+      unsafe call.withInput(1) { seen.insert(UInt(bitPattern: $0.baseAddress)) }
       addresses.enter()
       return .empty
     }
