@@ -360,4 +360,34 @@ private let ms: UInt64 = 1_000_000
     #expect(watched.attempts().map(\.errorType) == [EngineErrorType.noTimer])
     #expect(world.timers.cancel(taken))
   }
+
+  @Test("while no slot is free whole runs may expire in the queue, again and again, up to the capacity; the loop never waits for memory")
+  func expiredInQueue() throws {
+    let world = try SteppedWorld(slots: 1, capacity: 8_193, timers: 1 << 14)
+    let held = Left<HeldAttempt?>(nil)
+    world.handler("holds", concurrency: 1) { call in
+      held.value = call.hold()
+      return call.end(MILLRACE_PENDING)
+    }
+    world.handler("h") { call in call.done("") }
+    var holder = Definition("holder")
+    holder.task("t", handler: "holds")
+    let first = try world.start(holder)
+    world.drain()
+    var many = Definition("many", onFailure: .continue)
+    for i in 0..<8_192 { many.task("t\(i)", handler: "h", timeouts: Timeouts(scheduleToStart: ms)) }
+    let run = try world.start(many)
+    world.pass(ms)
+    #expect(run.status == .failed)
+    #expect(run.accounts == [0, 8_192, 0, 0])
+    // Their records are still in the queue.
+    #expect(throws: SubmitError.full(limit: 8_193)) { try world.start(many) }
+    #expect(world.complete(held.value!.token, Int(MILLRACE_DONE)))
+    world.drain()
+    #expect(first.status == .completed)
+    let again = try world.start(many)
+    world.drain()
+    #expect(again.status == .completed)
+    #expect(world.scheduler.freeSlots == 1)
+  }
 }

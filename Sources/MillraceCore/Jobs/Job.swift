@@ -111,6 +111,8 @@ public struct JobRequest: Sendable {
     static let release: UInt8 = 32
     /// May be ended by `Scheduler.expireReady` before it starts: the start is a CAS.
     static let expires: UInt8 = 64
+    /// Tells the owner of a node that has expired; the record that is left in the queue gives the admission back.
+    static let expired: UInt8 = 128
   }
 
   let state: SharedWord

@@ -102,6 +102,8 @@ public enum RuntimeError: Error, CustomStringConvertible {
   private let stallArmed = Atomic<Bool>(false)
   /// Calls begun on each lane when the stall detector last looked.
   private var seenCalls: [UInt64]
+  /// The call on each lane that was reported last.
+  private var reportedCalls: [UInt64]
 
   /// Armed by anyone: one shard for each worker, the last one for all others.
   public var timers: Timers { timerStorage! }
@@ -133,6 +135,7 @@ public enum RuntimeError: Error, CustomStringConvertible {
       throw .memory("\(error)")
     }
     seenCalls = Array(repeating: 0, count: scheduler.laneCount)
+    reportedCalls = seenCalls
 
     // unsafe: the loop, the timers and the pool are stopped before this object goes away; it is their context.
     let context = unsafe Unmanaged.passUnretained(self).toOpaque()
@@ -227,9 +230,15 @@ public enum RuntimeError: Error, CustomStringConvertible {
     var searching = false
     // Since work was last found.
     var looks = 0
+    // A worker's first job may be there before it has searched: it is watched as well.
+    var isFirst = true
     while true {
       if let begun = worker.begin() {
         looks = 0
+        if isFirst {
+          isFirst = false
+          watchForStalls(worker.index)
+        }
         if searching {
           searching = false
           // The last one to find something sends the next, so that a burst wakes everybody without every submission waking somebody.
@@ -356,12 +365,11 @@ public enum RuntimeError: Error, CustomStringConvertible {
       if lane.inside.loadAcquiring() == 0 { continue }
       busy = true
       // The same call as last time: it has run for a whole period at least. Reported once.
-      if seenCalls[i] == calls, calls != 0 {
+      if seenCalls[i] == calls, reportedCalls[i] != calls {
+        reportedCalls[i] = calls
         unsafe hooks.stall(hooks.context, i, lane.job.loadAcquiring(), configuration.stallAfter)
-        seenCalls[i] = .max
-      } else if seenCalls[i] != .max || lane.calls.loadAcquiring() != calls {
-        seenCalls[i] = calls
       }
+      seenCalls[i] = calls
     }
     if busy {
       armStallTimer()

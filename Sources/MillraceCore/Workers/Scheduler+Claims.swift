@@ -72,6 +72,7 @@ extension Scheduler {
     let bits = unsafe UInt64(UInt(bitPattern: Unmanaged.passUnretained(run).toOpaque()))
     unsafe withStripe { stripe in
       let index = unsafe makeNodeJob(run, bits, node, &stripe.pointee.jobs, tellReady: false)
+      unsafe Job(jobs, index).fields.pointee.flags |= Job.Flag.expired
       let word = Job(jobs, index).state
       word.storeReleasing(Job.word(Job.generation(word.loadRelaxed()), Job.State.overdue, Outcome.timedOut.rawValue))
       unsafe publishCompleted(index, &stripe.pointee.nodes)

@@ -101,8 +101,10 @@ public enum SubmitError: Error, Hashable, CustomStringConvertible {
     parking = try Parking(workers: workers, asymmetric: configuration.asymmetric)
     // Beyond the jobs that are admitted: what workers and stripes hold in their caches.
     let slack = (workers + Scheduler.stripes + 4) * 4 * Slab.blockRecords
-    jobs = try Slab(capacity: configuration.capacity + slack)
-    ready = try ReadySet(tenants: configuration.tenants, capacity: configuration.capacity + slack, ordered: configuration.ordered)
+    // A node that expired in its queue has two records until a worker meets the first.
+    let records = min(2 * configuration.capacity + slack, 1 << 31 - 1 << 20)
+    jobs = try Slab(capacity: records)
+    ready = try ReadySet(tenants: configuration.tenants, capacity: records, ordered: configuration.ordered)
     laneCount = workers + blockingLanes
     let cacheBytes = workers * ReadySet.priorities * Scheduler.cacheStride
     region = try Region(bytes: 8 * padding + laneCount * Lane.bytes + cacheBytes + Scheduler.stripes * padding)

@@ -280,6 +280,7 @@ public struct Begun: Sendable {
       if !job.state.replace(Job.word(generation, Job.State.ready), by: Job.word(generation, Job.State.running)) {
         unsafe scheduler.leaveLimits(index, &own.pointee.nodes)
         free(index, job)
+        countSettled()
         return nil
       }
     }
@@ -423,6 +424,8 @@ public struct Begun: Sendable {
         } else if let bypassed = unsafe run.hooks.bypassed {
           unsafe bypassed(run.hooks.context, self.index, node)
         }
+        // Counted when its record leaves the queue: expired records must not outnumber the admitted jobs, however long no slot is free.
+        if flags & Job.Flag.expired != 0 { unsafe own.pointee.settled &-= 1 }
         release(run, first, node, here: here)
       }
     } else {
