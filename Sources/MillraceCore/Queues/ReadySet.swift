@@ -194,7 +194,7 @@
     while true {
       let word = turn.loadRelaxed()
       let tenant = Int(word & 0xFFFF)
-      let credit = Int(word >> 16 & 0xFFFF)
+      let credit = credit(in: word, priority: priority, tenant: tenant)
       if credit == 0 || activeWord(priority, tenant / 64).loadRelaxed() & (1 &<< UInt64(tenant % 64)) == 0 {
         guard let next = nextActive(after: tenant, priority: priority) else { return 0 }
         // Alone, a tenant may as well have a longer turn: nobody waits.
@@ -220,12 +220,19 @@
     }
   }
 
+  /// What is left of a turn. The longer turn of a tenant that was alone ends as a common one once another has jobs.
+  @inline(__always) private func credit(in turn: UInt64, priority: Int, tenant: Int) -> Int {
+    let credit = Int(turn >> 16 & 0xFFFF)
+    if credit <= ReadySet.quantum || !others(than: tenant, priority: priority) { return credit }
+    return min(credit, ReadySet.quantum * Int(weightWord(tenant).loadRelaxed()))
+  }
+
   /// Charges up to `limit` jobs that a worker keeps for itself to a tenant, out of the turn that the tenant has now. How many it may keep.
   func charge(priority: Int, tenant: Int, upTo limit: Int) -> Int {
     let turn = turn(priority)
     while true {
       let word = turn.loadRelaxed()
-      let credit = Int(word >> 16 & 0xFFFF)
+      let credit = credit(in: word, priority: priority, tenant: tenant)
       if Int(word & 0xFFFF) != tenant || credit == 0 { return 0 }
       let count = min(limit, credit)
       if turn.replace(word, by: ((word >> 32) &+ 1) << 32 | UInt64(credit - count) << 16 | UInt64(tenant)) { return count }

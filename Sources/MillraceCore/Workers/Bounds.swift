@@ -13,6 +13,8 @@ public enum Bounds {
   public static func ageing(workers: Int) -> Int { ageing * workers }
 
   /// A tenant that has jobs of a priority gets its share of the starts of that priority, its weight of the sum of weights of all tenants that have some,
-  /// less at most so many: what workers hold in their caches, charged already, and one round of turns. Applies to jobs in order of arrival and by key.
-  public static func fairness(workers: Int, totalWeight: Int) -> Int { WorkerCache.capacity * workers + ReadySet.quantum * totalWeight }
+  /// less at most so many: what workers hold, charged already, in their caches, what they may still keep of a turn, and one round of turns.
+  public static func fairness(workers: Int, totalWeight: Int) -> Int {
+    WorkerCache.capacity * workers + ReadySet.quantum * (workers + totalWeight)
+  }
 }
