@@ -81,6 +81,8 @@ public struct JobRequest: Sendable {
     static let expired: UInt64 = 9
     /// Runs, and has a token or a deadline: others may end it.
     static let open: UInt64 = 10
+    /// Timed out while its handler runs; the owner is being told, and will have been when it hears of the handler's late return.
+    static let telling: UInt64 = 11
   }
 
   struct Fields {

@@ -53,7 +53,7 @@ extension Scheduler {
   public func expireClaimed(_ id: JobID) {
     let job = Job(jobs, id.index)
     if job.state.replace(
-      Job.word(id.generation, Job.State.claimedRunning), by: Job.word(id.generation, Job.State.overdue, Outcome.timedOut.rawValue))
+      Job.word(id.generation, Job.State.claimedRunning), by: Job.word(id.generation, Job.State.telling))
     {
       endOverdue(id)
     } else {
@@ -174,7 +174,7 @@ extension Scheduler {
       }
       let job = Job(jobs, id.index)
       if job.state.replace(
-        Job.word(id.generation, Job.State.open), by: Job.word(id.generation, Job.State.overdue, Outcome.timedOut.rawValue))
+        Job.word(id.generation, Job.State.open), by: Job.word(id.generation, Job.State.telling))
       {
         endOverdue(id)
       } else if job.state.loadAcquiring() == Job.word(id.generation, Job.State.claimedRunning) {
@@ -197,6 +197,8 @@ extension Scheduler {
         if let overdue = unsafe run.hooks.overdue { unsafe overdue(run.hooks.context, UInt32(truncatingIfNeeded: fields.second)) }
       }
     }
+    // Order: releasing. Pairs with the loads of the worker whose handler comes back: it reports the late return after the owner has been told.
+    job.state.storeReleasing(Job.word(id.generation, Job.State.overdue, Outcome.timedOut.rawValue))
     unsafe withStripe { stripe in unsafe publishCompleted(id.index, &stripe.pointee.nodes) }
   }
 
@@ -244,6 +246,7 @@ extension Scheduler {
   private func end(_ begun: Begun, _ outcome: UInt8, lane: Int) {
     let id = begun.job
     let job = Job(jobs, id.index)
+    var backoff = Backoff()
     while true {
       let word = job.state.loadAcquiring()
       guard Job.generation(word) == id.generation, Job.state(word) != Job.State.overdue else {
@@ -252,6 +255,7 @@ extension Scheduler {
         return
       }
       switch Job.state(word) {
+      case Job.State.telling: backoff.pause()
       case Job.State.open:
         let isPending = outcome == Outcome.pending.rawValue
         let after = isPending ? Job.word(id.generation, Job.State.pending) : Job.word(id.generation, Job.State.claimedPending, outcome)

@@ -349,6 +349,7 @@ public struct Begun: Sendable {
     unsafe context.pointee.tokenIssued = false
     let job = unsafe Job(scheduler.jobs, begun.job.index)
     let generation = begun.job.generation
+    var backoff = Backoff()
     while true {
       let word = job.state.loadAcquiring()
       guard Job.generation(word) == generation, Job.state(word) != Job.State.overdue else {
@@ -357,6 +358,7 @@ public struct Begun: Sendable {
         return
       }
       switch Job.state(word) {
+      case Job.State.telling: backoff.pause()
       case Job.State.running, Job.State.open:
         if outcome != Outcome.pending.rawValue {
           guard job.state.replace(word, by: Job.word(generation, Job.State.completed, outcome)) else { continue }
