@@ -150,18 +150,23 @@ extension WorkflowRun {
   /// The node's attempt has timed out and its handler runs on: the attempt belongs to the handler from here on, and keeps the run alive.
   func overdue(node: UInt32) {
     _ = unsafe Unmanaged.passRetained(self)
-    // None: the timeout came before the handler.
+    // None: the timeout came when the attempt had begun for the core, but not here; nor will it. It counts all the same.
     let attempt = unsafe records.attempt(node)
+    var begun = (number: 0, start: host.scheduler.clock.now, lane: -1)
+    if let attempt = unsafe attempt {
+      begun = unsafe (Int(attempt.pointee.number), attempt.pointee.start, attempt.pointee.lane)
+    } else {
+      begun.number = Int(records.countAttempt(node))
+      counters.count(.attempts, lane: -1)
+    }
     unsafe records.setAttempt(node, nil)
     if let attempt = unsafe attempt { unsafe attempt.life.storeReleasing(AttemptLife.overdue) }
     monitor.locked {
       var state = slow[node] ?? SlowNode()
       state.lateHandlers += 1
       if state.timeoutError == nil { state.timeoutError = EngineErrorType.startToClose }
-      if let attempt = unsafe attempt {
-        unsafe state.lateAttempts.append(attempt)
-        state.timedOut = unsafe (Int(attempt.pointee.number), attempt.pointee.start, attempt.pointee.lane)
-      }
+      if let attempt = unsafe attempt { unsafe state.lateAttempts.append(attempt) }
+      state.timedOut = begun
       slow[node] = state
     }
   }
