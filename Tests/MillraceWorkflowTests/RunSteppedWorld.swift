@@ -116,7 +116,12 @@ final class SteppedWorld: @unchecked Sendable {
     host.connect(scheduler, timers: timers, sharedShard: 1)
   }
 
-  deinit { worker.retire() }
+  deinit {
+    worker.retire()
+    // As an engine does at its end: runs that go on, and attempts whose tokens are out, hold the host.
+    host.endRuns()
+    host.close()
+  }
 
   private let lines: Lines
   /// What went to the log.
