@@ -18,7 +18,7 @@ public struct Payload: Sendable, Hashable {
   public static func json(_ value: JSON) -> Payload { Payload(value.utf8(), .json) }
   public static let empty = Payload([])
 
-  /// The value, if the bytes are JSON text.
+  /// The value; nil if the bytes are no JSON text. Where the fault's place matters, use `JSON(parsing:)`.
   public var json: JSON? { try? JSON(parsing: bytes) }
   public var text: String { String(decoding: bytes, as: UTF8.self) }
 }
@@ -55,7 +55,7 @@ public struct TaskFailure: Error, Sendable, Hashable {
   public var key: String { unsafe String(cString: call.pointee.task_key) }
   /// True once the attempt should stop. One load; may be asked often.
   public var isCancelled: Bool { unsafe call.pointee.host.pointee.cancelled(call.pointee.attempt) != 0 }
-  /// Input 0: the definition's `input`.
+  /// Input 0: the definition's `input`, which the engine has written as JSON; `null` if there is none.
   public var input: JSON {
     // The engine wrote these bytes itself, from a value: they are JSON.
     (try? JSON(parsing: inputBytes(0))) ?? .null

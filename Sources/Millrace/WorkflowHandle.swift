@@ -75,7 +75,7 @@ public final class WorkflowHandle: Sendable {
   /// The output of a completed task, copied; nil: no such task, or it is not completed.
   public func output(of task: String) -> [UInt8]? { unsafe run.output(of: task).map { unsafe Array($0.bytes) } }
 
-  /// The output of the definition's `result` task, if it is completed and JSON.
+  /// The output of the definition's `result` task; nil if it is not completed or no JSON text: `output(of:)` gives its bytes as they are.
   public var result: JSON? {
     guard let task = run.definition.result, let bytes = output(of: task) else { return nil }
     return try? JSON(parsing: bytes)
