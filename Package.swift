@@ -22,6 +22,7 @@ struct Row {
 
 let yams = Target.Dependency.product(name: "Yams", package: "Yams")
 let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
+let histogram = Target.Dependency.product(name: "Histogram", package: "hdrhistogram-swift")
 
 let rows: [Row] = [
   Row(layer: 0, name: "CUV", kind: .system(pkgConfig: "libuv", apt: "libuv1-dev")),
@@ -38,6 +39,9 @@ let rows: [Row] = [
   Row(layer: 3, name: "ShellPlugin", kind: .pluginC, path: "plugins/shell", needs: ["CMillrace"]),
   Row(layer: 3, name: "FilesPlugin", kind: .pluginSwift, path: "plugins/files", needs: ["MillracePluginKit", "CCrypto"]),
   Row(layer: 4, name: "Millrace", kind: .swift, needs: ["MillraceCore", "MillraceWorkflow", "MillracePlugins", "CMillrace"], tests: []),
+  Row(
+    layer: 5, name: "MillraceBench", kind: .swift, needs: ["Millrace", "MillraceCore", "MillracePlugins", "MillraceWorkflow", "CMillrace"],
+    packages: [histogram]),
   Row(layer: 5, name: "MillraceSimulation", kind: .support, needs: ["MillraceCore", "MillraceWorkflow", "CMillrace"]),
   Row(layer: 6, name: "CoreBenchmark", kind: .benchmark, path: "Benchmarks/Core", needs: ["MillraceCore"]),
   Row(
@@ -108,6 +112,7 @@ let package = Package(
   dependencies: [
     .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
   ],
   targets: rows.map(target)
     + rows.compactMap(tests),
