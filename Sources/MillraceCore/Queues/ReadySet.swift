@@ -2,9 +2,8 @@
 /// every worker reads before every start.
 ///
 /// # Fields
-/// `levels`: bit p set = priority p may have jobs, here or in a cache; bit 4 = completions wait. Set after a job is published, cleared by a worker that
-/// found nothing, which then looks again.
-/// `active[p]`: bit t set = tenant t may have jobs of priority p. Same protocol.
+/// `levels`: which priorities may have jobs, here or in a cache; number 4: completions wait.
+/// `active[p]`: which tenants may have jobs of priority p, 32 in a word.
 /// `turn[p]`: whose turn it is: tenant (16), credit (16), sequence (32).
 /// # Progress
 /// Lock-free for jobs in order of arrival; a queue ordered by key has a lock (`PriorityHeap`).
@@ -12,6 +11,7 @@
 /// Shreedhar and Varghese, "Efficient Fair Queueing Using Deficit Round Robin" (SIGCOMM 1995); the credit is counted in jobs.
 @safe struct ReadySet {
   static let priorities = 4
+  private static let completions = 4
   static let completionsBit: UInt64 = 1 << 4
   /// Tenants of one engine.
   static let maxTenants = 1024
@@ -21,36 +21,37 @@
   static let turnAlone = 64
 
   let nodes: Slab
-  private let levels: SharedWord
+  private let levels: Occupancy
   private let active: UnsafeMutableRawPointer
   private let turns: UnsafeMutableRawPointer
   private let queues: UnsafeMutableRawPointer
   private let weights: UnsafeMutableRawPointer
   /// Non-nil: jobs wait in order of their key instead of arrival. `[priority * tenants + tenant]`.
   private let heaps: UnsafeMutablePointer<PriorityHeap>?
-  private let completions: BatchQueue
+  private let completed: BatchQueue
   private let region: Region
   let tenants: Int
-  private var tenantWords: Int { (tenants + 63) / 64 }
+  private let activeStride: Int
+  private var tenantWords: Int { (tenants + Occupancy.queues - 1) / Occupancy.queues }
 
   /// Complexity: O(tenants).
   init(tenants: Int, capacity: Int, ordered: Bool) throws(MemoryError) {
     precondition(1...ReadySet.maxTenants ~= tenants, "an engine has 1 to \(ReadySet.maxTenants) tenants")
     self.tenants = tenants
     nodes = try Slab(capacity: capacity + 4 * tenants + 16384)
-    let words = (tenants + 63) / 64
+    let words = (tenants + Occupancy.queues - 1) / Occupancy.queues
     let pairs = ReadySet.priorities * tenants
-    let perPriority = max(padding, words * 8)
+    activeStride = max(padding, words * 8)
     let heapBytes = ordered ? pairs * PriorityHeap.bytes : 0
     region = try Region(
-      bytes: padding + ReadySet.priorities * (perPriority + padding) + (pairs + 1) * BatchQueue.bytes + tenants * 8 + heapBytes)
+      bytes: padding + ReadySet.priorities * (activeStride + padding) + (pairs + 1) * BatchQueue.bytes + tenants * 8 + heapBytes)
     // unsafe: consecutive parts of one zeroed region whose length is the sum of theirs.
-    unsafe levels = SharedWord(region.base)
+    unsafe levels = Occupancy(region.base)
     unsafe active = region.base + padding
-    unsafe turns = active + ReadySet.priorities * perPriority
+    unsafe turns = active + ReadySet.priorities * activeStride
     unsafe queues = turns + ReadySet.priorities * padding
     unsafe weights = queues + (pairs + 1) * BatchQueue.bytes
-    unsafe completions = BatchQueue(queues + pairs * BatchQueue.bytes, nodes: nodes)
+    unsafe completed = BatchQueue(queues + pairs * BatchQueue.bytes, nodes: nodes)
     if ordered {
       let table = UnsafeMutablePointer<PriorityHeap>.allocate(capacity: pairs)
       for pair in 0..<pairs {
@@ -80,9 +81,11 @@
 
   var isOrdered: Bool { unsafe heaps != nil }
 
-  private func activeWord(_ priority: Int, _ word: Int) -> SharedWord {
-    let perPriority = max(padding, tenantWords * 8)
-    return unsafe SharedWord(active + priority * perPriority + word * 8)
+  @inline(__always) private func activeWord(_ priority: Int, _ word: Int) -> Occupancy {
+    unsafe Occupancy(active + (priority &* activeStride &+ word &* 8))
+  }
+  @inline(__always) private func isActive(_ priority: Int, _ tenant: Int) -> Bool {
+    activeWord(priority, tenant / Occupancy.queues).loadRelaxed() & (1 &<< UInt64(tenant % Occupancy.queues)) != 0
   }
   private func turn(_ priority: Int) -> SharedWord { unsafe SharedWord(turns + priority * padding) }
   private func weightWord(_ tenant: Int) -> SharedWord { unsafe SharedWord(weights + tenant * 8) }
@@ -99,27 +102,16 @@
   // MARK: Levels
 
   /// Levels that may have jobs. Sequentially consistent: whatever `submit` announced before is seen.
-  @inline(__always) func occupied() -> UInt64 { levels.loadSequential() }
+  @inline(__always) func occupied() -> UInt64 { levels.load() }
 
   /// Called after jobs of `priority` were published anywhere.
-  @inline(__always) func announce(priority: Int) {
-    let bit: UInt64 = 1 &<< UInt64(priority)
-    if levels.loadSequential() & bit == 0 { _ = levels.insert(bits: bit) }
-  }
+  @inline(__always) func announce(priority: Int) { levels.insert(priority) }
 
-  /// Clears the level's bit unless there are jobs of it: clear, then look again, so that no job is left behind a cleared bit.
-  ///
-  /// `cached` tells whether a worker's cache has jobs of the priority. True: there are jobs, and others may have missed them meanwhile.
-  func retire(priority: Int, cached: () -> Bool) -> Bool {
-    let bit: UInt64 = 1 &<< UInt64(priority)
-    _ = levels.remove(bits: bit)
-    guard hasJobs(priority: priority) || cached() else { return false }
-    _ = levels.insert(bits: bit)
-    return true
-  }
+  /// A worker found nothing of the level. `cached` tells whether a worker's cache has jobs of the priority.
+  func retire(priority: Int, cached: () -> Bool) { _ = levels.remove(priority) { hasJobs(priority: priority) || cached() } }
 
-  func hasJobs(priority: Int) -> Bool {
-    for word in 0..<tenantWords where activeWord(priority, word).loadSequential() != 0 { return true }
+  private func hasJobs(priority: Int) -> Bool {
+    for word in 0..<tenantWords where activeWord(priority, word).load() != 0 { return true }
     return false
   }
 
@@ -141,29 +133,22 @@
   }
 
   @inline(__always) private func activate(_ priority: Int, _ tenant: Int) {
-    let word = activeWord(priority, tenant / 64)
-    let bit: UInt64 = 1 &<< UInt64(tenant % 64)
-    if word.loadSequential() & bit == 0 { _ = word.insert(bits: bit) }
+    activeWord(priority, tenant / Occupancy.queues).insert(tenant % Occupancy.queues)
   }
 
-  /// True: there are jobs, and others may have missed them meanwhile.
-  private func deactivate(_ priority: Int, _ tenant: Int) -> Bool {
-    let word = activeWord(priority, tenant / 64)
-    let bit: UInt64 = 1 &<< UInt64(tenant % 64)
-    _ = word.remove(bits: bit)
-    var empty = queue(priority, tenant).isEmpty()
-    if empty, let heaps = unsafe heaps { empty = unsafe heaps[priority * tenants + tenant].isEmpty() }
-    if empty { return false }
-    _ = word.insert(bits: bit)
-    announce(priority: priority)  // a worker may have retired the level while our bit was clear
-    return true
+  private func deactivate(_ priority: Int, _ tenant: Int) {
+    _ = activeWord(priority, tenant / Occupancy.queues).remove(tenant % Occupancy.queues) {
+      if !queue(priority, tenant).isEmpty() { return true }
+      guard let heaps = unsafe heaps else { return false }
+      return unsafe !heaps[priority * tenants + tenant].isEmpty()
+    }
   }
 
-  /// True if a tenant other than `tenant` may have jobs of the priority. Complexity: O(tenants / 64).
+  /// True if a tenant other than `tenant` may have jobs of the priority. Complexity: O(tenants / 32).
   @inline(__always) func others(than tenant: Int, priority: Int) -> Bool {
     for word in 0..<tenantWords {
       var bits = activeWord(priority, word).loadRelaxed()
-      if word == tenant / 64 { bits &= ~(1 &<< UInt64(tenant % 64)) }
+      if word == tenant / Occupancy.queues { bits &= ~(1 &<< UInt64(tenant % Occupancy.queues)) }
       if bits != 0 { return true }
     }
     return false
@@ -173,29 +158,29 @@
   private func nextActive(after tenant: Int, priority: Int) -> Int? {
     let start = tenant + 1
     for i in 0...tenantWords {
-      let word = (start / 64 + i) % tenantWords
-      var bits = activeWord(priority, word).loadAcquiring()
-      if i == 0, start / 64 < tenantWords { bits &= UInt64.max &<< UInt64(start % 64) }
-      if bits != 0 { return word * 64 + bits.trailingZeroBitCount }
+      let word = (start / Occupancy.queues + i) % tenantWords
+      var bits = activeWord(priority, word).load()
+      if i == 0, start / Occupancy.queues < tenantWords { bits &= UInt64.max &<< UInt64(start % Occupancy.queues) }
+      if bits != 0 { return word * Occupancy.queues + bits.trailingZeroBitCount }
     }
     return nil
   }
 
   /// Takes up to `limit` jobs of a priority, of the tenant whose turn it is, and charges them to it. 0: there was none.
   ///
-  /// `missed` is set if other workers may have overlooked what is still there.
-  ///
   /// unsafe: `target` has room for `limit` indices.
-  /// Complexity: O(1) amortised; O(tenants / 64) when the turn passes on.
+  /// Complexity: O(1) amortised; O(tenants / 32) when the turn passes on.
   @unsafe @inline(__always) func take(
-    priority: Int, upTo limit: Int, into target: UnsafeMutablePointer<UInt32>, _ cache: inout SlabCache, missed: inout Bool
+    priority: Int, upTo limit: Int, into target: UnsafeMutablePointer<UInt32>, _ cache: inout SlabCache
   ) -> Int {
     let turn = turn(priority)
-    while true {
+    // Tenants found empty. Some may be listed all the same, while another worker looks at them once more: one round of all is enough.
+    var empties = 0
+    while empties <= tenants {
       let word = turn.loadRelaxed()
       let tenant = Int(word & 0xFFFF)
       let credit = credit(in: word, priority: priority, tenant: tenant)
-      if credit == 0 || activeWord(priority, tenant / 64).loadRelaxed() & (1 &<< UInt64(tenant % 64)) == 0 {
+      if credit == 0 || !isActive(priority, tenant) {
         guard let next = nextActive(after: tenant, priority: priority) else { return 0 }
         // Alone, a tenant may as well have a longer turn: nobody waits.
         let alone = !others(than: next, priority: priority)
@@ -215,9 +200,14 @@
         taken += got
       }
       if isOrdered, taken < count { taken += unsafe takeKeyed(priority, tenant, count - taken, target + taken) }
-      if taken < count, deactivate(priority, tenant) { missed = true }
+      if taken < count { deactivate(priority, tenant) }
       if taken > 0 { return taken }
+      empties += 1
+      // The turn passes on, even if the tenant is still listed.
+      let after = turn.loadRelaxed()
+      if Int(after & 0xFFFF) == tenant { _ = turn.replace(after, by: ((after >> 32) &+ 1) << 32 | UInt64(tenant)) }
     }
+    return 0
   }
 
   /// What is left of a turn. The longer turn of a tenant that was alone ends as a common one once another has jobs.
@@ -253,19 +243,17 @@
 
   /// Publishes jobs whose attempt ended elsewhere: workers take them before they start anything, slot or no slot.
   func complete(_ chain: BatchQueue.Chain) {
-    completions.append(chain)
-    if levels.loadSequential() & ReadySet.completionsBit == 0 { _ = levels.insert(bits: ReadySet.completionsBit) }
+    completed.append(chain)
+    levels.insert(ReadySet.completions)
   }
 
   /// unsafe: `target` has room for `limit` indices.
   @unsafe func takeCompleted(upTo limit: Int, into target: UnsafeMutablePointer<UInt32>, _ cache: inout SlabCache) -> Int {
     while true {
-      let taken = unsafe completions.take(upTo: limit, into: target, &cache)
-      if taken > 0 { return taken }
-      _ = levels.remove(bits: ReadySet.completionsBit)
-      if completions.isEmpty() { return 0 }
-      // Others may have looked while the bit was clear and gone to sleep: what is there is this worker's to take.
-      _ = levels.insert(bits: ReadySet.completionsBit)
+      let taken = unsafe completed.take(upTo: limit, into: target, &cache)
+      if taken > 0 || levels.remove(ReadySet.completions, unless: { !completed.isEmpty() }) { return taken }
+      // Some came meanwhile, or another worker is about to find out.
+      if completed.isEmpty() { return 0 }
     }
   }
 }

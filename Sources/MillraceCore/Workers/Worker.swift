@@ -210,9 +210,7 @@ public struct Begun: Sendable {
     // With several levels in use, an order by key, or handlers that go on elsewhere, nothing is taken ahead: what waits stays where everybody looks first.
     let wentOn = unsafe own.pointee.starts &- own.pointee.wentOnAt < WorkerBody.memory
     let limit = unsafe mixed || scheduler.ready.isOrdered || wentOn ? 1 : WorkerBody.ahead
-    var missed = false
-    let taken = unsafe scheduler.ready.take(priority: priority, upTo: limit, into: buffer, &own.pointee.nodes, missed: &missed)
-    if missed { unsafe scheduler.parking.notify() }
+    let taken = unsafe scheduler.ready.take(priority: priority, upTo: limit, into: buffer, &own.pointee.nodes)
     if taken > 0 {
       if taken > 1 { adopt(taken, priority) }
       return unsafe buffer[0]
@@ -222,10 +220,7 @@ public struct Begun: Sendable {
       if stolen > 1 { adopt(stolen, priority) }
       return unsafe buffer[0]
     }
-    // A worker that looked while the bit was clear may sleep, and this one may go on to another level.
-    if unsafe scheduler.ready.retire(priority: priority, cached: { unsafe scheduler.isCached(priority) }) {
-      unsafe scheduler.parking.notify()
-    }
+    unsafe scheduler.ready.retire(priority: priority, cached: { unsafe scheduler.isCached(priority) })
     return nil
   }
 

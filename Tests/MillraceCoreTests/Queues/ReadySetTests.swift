@@ -5,10 +5,9 @@ import Testing
 @Suite struct ReadySetTests {
   private static func take(_ set: ReadySet, _ limit: Int) -> [UInt32] {
     var cache = SlabCache()
-    var missed = false
     var buffer = [UInt32](repeating: 0, count: limit)
     let count = unsafe buffer.withUnsafeMutableBufferPointer {
-      unsafe set.take(priority: 1, upTo: limit, into: $0.baseAddress!, &cache, missed: &missed)
+      unsafe set.take(priority: 1, upTo: limit, into: $0.baseAddress!, &cache)
     }
     cache.flush(set.nodes)
     return Array(buffer[..<count])
@@ -22,11 +21,11 @@ import Testing
     cache.flush(set.nodes)
   }
 
-  @Test("every tenant's jobs are found, with 1, 64, 65 and 1024 tenants", arguments: [1, 64, 65, 1024])
+  @Test("every tenant's jobs are found, on both sides of a word's end and at the limit", arguments: [1, 32, 33, 64, 65, 1024])
   func wrapAround(tenants: Int) throws {
     let set = try ReadySet(tenants: tenants, capacity: 10_000, ordered: false)
     defer { set.deallocate() }
-    let some = Set([0, 1, 62, 63, 64, 65, tenants - 2, tenants - 1].filter { $0 >= 0 && $0 < tenants })
+    let some = Set([0, 1, 31, 32, 62, 63, 64, 65, tenants - 2, tenants - 1].filter { $0 >= 0 && $0 < tenants })
     for tenant in some { for i in 0..<20 { Self.put(set, UInt32(tenant * 100 + i), tenant: tenant) } }
     var taken: [UInt32] = []
     while true {
@@ -79,13 +78,37 @@ import Testing
     defer { set.deallocate() }
     Self.put(set, 1, tenant: 0)
     #expect(set.occupied() == 2)
-    #expect(set.retire(priority: 1, cached: { false }))
+    set.retire(priority: 1, cached: { false })
+    #expect(set.occupied() == 2)
     #expect(Self.take(set, 4) == [1])
     #expect(Self.take(set, 4).isEmpty)
-    #expect(set.retire(priority: 1, cached: { true }))
+    set.retire(priority: 1, cached: { true })
     #expect(set.occupied() == 2)
-    #expect(!set.retire(priority: 1, cached: { false }))
+    set.retire(priority: 1, cached: { false })
     #expect(set.occupied() == 0)
+  }
+
+  @Test("a queue that a thread looks at once more is overlooked by nobody, and looked at by one thread only")
+  func removal() throws {
+    let region = try Region(bytes: 8)
+    defer { region.free() }
+    let set = unsafe Occupancy(region.base)
+    set.insert(3)
+    set.insert(5)
+    // A second worker comes in the middle of the first one's second look.
+    let removed = set.remove(3) {
+      #expect(set.load() == 0b10_1000)
+      let second = set.remove(3) {
+        Issue.record("a second look at the same time")
+        return true
+      }
+      #expect(!second)
+      set.insert(3)
+      return false
+    }
+    #expect(removed && set.load() == 0b10_1000)
+    #expect(!set.remove(3) { true } && set.load() == 0b10_1000)
+    #expect(set.remove(3) { false } && set.load() == 0b10_0000)
   }
 
   @Test("a heap gives the smallest key first, equal keys in order of arrival, and refuses when full")
