@@ -1,5 +1,5 @@
 /*
- * The stealable cache of one worker: Sources/MillraceCore/Queues/WorkerCache.swift. The owner pushes and pops jobs; two thieves ask, accept, or help
+ * The stealable cache of one worker: Sources/MillraceCore/Queues/WorkerCache.swift. The owner pushes, and pops the oldest or the youngest; two thieves ask, accept, or help
  * themselves after a barrier; a looker clears the level's bit and looks again. `head` and `tail` pass through the owner's store buffer (TSO); both
  * forms are explored: the thief's barrier, or the owner's fences. Every job is got once, and none is left behind a cleared bit by an owner that
  * has gone into a long handler.
@@ -10,6 +10,8 @@
  * -DPUSH_BLIND  a push does not look at the claim
  * -DTAIL_FIRST  isEmpty reads tail before head
  * -DNO_RECHECK  isEmpty does not look at the claim again
+ * -DYOUNGEST_BLIND  popYoungest does not look at the claim
+ * -DYOUNGEST_KEPT  popYoungest keeps a job that was taken with the others
  * -DNO_FLOOR  pushes do not spare the slots of a standing offer
  */
 #define N 3      /* jobs 1 ... N */
@@ -100,11 +102,13 @@ inline push(job) {
 }
 
 active proctype owner() {
+  byte deep;                 /* popYoungest so often at most */
   byte h, t, floor, low, next = 1, j, first, n, i, offered, count;
   short w;
   bit ok, tell;
   atomic { if :: fenced = 0 :: fenced = 1 fi; running = 4; started = 1 }
   do
+  :: atomic { w != 0 || j != 0 || n != 0 || first != 0 || i != 0 || low != 0 -> w = 0; j = 0; n = 0; first = 0; i = 0; low = 0 }
   :: next <= N ->                                                   /* room, then push */
     low = floor;
 #ifdef NO_FLOOR
@@ -133,7 +137,35 @@ pop:
       :: KIND(w) == REQUEST -> ownerCas(w, 0, ok)
       :: else
       fi
-    :: else ->
+    :: h != t && deep < 1 ->                                        /* popYoungest */
+      deep++;
+      if :: fenced -> atomic { FENCE -> tail = t - 1 } :: else -> buffer!1, (t - 1) fi;
+      t = t - 1;
+#ifdef YOUNGEST_BLIND
+      w = 0;
+#else
+      w = claim;
+#endif
+      j = slot[t % CAP];
+      do
+      :: w == 0 || KIND(w) == OFFER || KIND(w) == OFFERING -> have(j); break
+      :: KIND(w) == REQUEST ->                                      /* answer(youngest:_:) */
+        if
+        :: h == t -> ownerCas(w, 0, ok); if :: ok -> have(j); break :: else -> w = claim fi
+        :: else -> offer(h, (t - h + 1) / 2, ok); if :: ok -> have(j); break :: else -> w = claim fi
+        fi
+      :: KIND(w) == TAKEN ->
+        n = h + COUNT(w);
+#ifdef YOUNGEST_KEPT
+        have(j);
+#else
+        if :: n == t -> have(j) :: else fi;
+#endif
+        t = n; h = n; n = 0;
+        buffer!1, t; buffer!0, h; atomic { FENCE -> claim = 0 };
+        break
+      od
+    :: h != t ->
       setHead(h + 1);                                               /* head.storeReleasing(h + 1) */
       w = claim;                                                    /* claim.loadRelaxed */
       j = slot[h % CAP];

@@ -58,7 +58,6 @@ public struct HandlerIndex: Sendable, Hashable, RawRepresentable {
   public var blocking: Bool
   /// Jobs of this handler at once; 0: no limit of its own.
   public var limit: Int
-  var limitIndex: UInt32 = 0
 
   @unsafe public init(
     run: @escaping Run, finished: Finished? = nil, context: UnsafeMutableRawPointer? = nil, blocking: Bool = false, limit: Int = 0
@@ -69,4 +68,17 @@ public struct HandlerIndex: Sendable, Hashable, RawRepresentable {
     self.blocking = blocking
     self.limit = limit
   }
+}
+
+/// A registered handler, as workers read it: 32 bytes.
+@safe struct HandlerEntry {
+  // unsafe: the registrant's, valid until the scheduler has stopped.
+  let run: Handler.Run
+  let context: UnsafeMutableRawPointer?
+  let finished: Handler.Finished?
+  let blocking: Bool
+  let isLimited: Bool
+  /// Neither of the two.
+  let isPlain: Bool
+  let limit: UInt32
 }

@@ -85,15 +85,30 @@ public struct JobRequest: Sendable {
     static let telling: UInt64 = 11
   }
 
+  /// What a job is, in one word: handler (24 bits, 8 of a plan's own), tenant (16), priority (8), flags (8).
+  struct Word {
+    var bits: UInt64
+
+    @inline(__always) init(bits: UInt64) { self.bits = bits }
+    @inline(__always) init(handler: UInt32, tenant: UInt16, priority: UInt8, flags: UInt8) {
+      bits = UInt64(handler) | Word.tenant(tenant) | UInt64(priority) << 48 | UInt64(flags) << 56
+    }
+    @inline(__always) static func tenant(_ tenant: UInt16) -> UInt64 { UInt64(tenant) << 32 }
+    @inline(__always) var handler: UInt32 { UInt32(truncatingIfNeeded: bits) }
+    @inline(__always) var tenant: Int { Int(bits >> 32 & 0xFFFF) }
+    @inline(__always) var priority: Int { Int(bits >> 48 & 0xFF) }
+    @inline(__always) var flags: UInt8 {
+      get { UInt8(truncatingIfNeeded: bits >> 56) }
+      set { bits = bits & (1 << 56 - 1) | UInt64(newValue) << 56 }
+    }
+  }
+
   struct Fields {
     var first: UInt64
     var second: UInt64
     var key: UInt64
     var timeout: UInt64
-    var handler: UInt32
-    var tenant: UInt16
-    var priority: UInt8
-    var flags: UInt8
+    var word: Word
     /// Next in a limit's line: index + 1.
     var link: UInt32
     /// The limit of the job's key, if `Flag.keyed`.
@@ -117,17 +132,14 @@ public struct JobRequest: Sendable {
     static let expired: UInt8 = 128
   }
 
-  let state: SharedWord
-  let cancelled: SharedHalf
-  let fields: UnsafeMutablePointer<Fields>
+  private let record: UnsafeMutableRawPointer
 
-  @inline(__always) init(_ slab: Slab, _ index: UInt32) {
-    // unsafe: a record is 64 bytes; `fields` are touched only by the thread that has the job.
-    let record = unsafe slab.record(index)
-    unsafe state = SharedWord(record)
-    unsafe cancelled = SharedHalf(record + 8)
-    unsafe fields = (record + 16).assumingMemoryBound(to: Fields.self)
-  }
+  @inline(__always) init(_ slab: Slab, _ index: UInt32) { unsafe record = slab.record(index) }
+
+  @inline(__always) var state: SharedWord { unsafe SharedWord(record) }
+  @inline(__always) var cancelled: SharedHalf { unsafe SharedHalf(record + 8) }
+  // unsafe: a record is 64 bytes; `fields` are touched only by the thread that has the job.
+  @inline(__always) var fields: UnsafeMutablePointer<Fields> { unsafe (record + 16).assumingMemoryBound(to: Fields.self) }
 
   @inline(__always) static func word(_ generation: UInt32, _ state: UInt64, _ outcome: UInt8 = 0) -> UInt64 {
     UInt64(generation) << 32 | UInt64(outcome) << 8 | state
@@ -136,13 +148,56 @@ public struct JobRequest: Sendable {
   @inline(__always) static func state(_ word: UInt64) -> UInt64 { word & 0xFF }
   @inline(__always) static func outcome(_ word: UInt64) -> UInt8 { UInt8(truncatingIfNeeded: word >> 8) }
 
-  /// Begins the next life of a record that the caller has allocated. Its generation, never 0.
-  @inline(__always) func renew() -> UInt32 {
-    var generation = Job.generation(state.loadRelaxed()) &+ 1
+  /// Begins the next life of a record that the caller has allocated, or takes over. Its generation, never 0.
+  @inline(__always) private func renew(after last: UInt32) -> UInt32 {
+    var generation = last &+ 1
     if generation == 0 { generation = 1 }
     state.storeRelaxed(Job.word(generation, State.ready))
     // Just behind, so that a late `cancel` of an earlier life can tell that it is late.
     cancelled.storeRelaxed(generation &- 1)
     return generation
+  }
+
+  /// Fills the record of a job of its own. unsafe: the record is the caller's until it is published.
+  @inline(__always) func begin(_ request: JobRequest) {
+    _ = renew(after: Job.generation(state.loadRelaxed()))
+    unsafe fields.initialize(
+      to: Fields(
+        first: request.first, second: request.second, key: request.key, timeout: request.timeout,
+        word: Word(handler: request.handler.rawValue, tenant: request.tenant, priority: request.priority, flags: 0), link: 0, limit: 0))
+  }
+
+  /// Fills the record of a node that is ready. unsafe: the record is the caller's until it is published.
+  @inline(__always) func begin(_ run: RunBody, _ node: UInt32, index: UInt32, tellReady: Bool = true) {
+    let row = run.row(node)
+    let generation = begin(run, node, row, after: Job.generation(state.loadRelaxed()))
+    ask(run, node, row, JobID(index: index, generation: generation), tellReady: tellReady)
+  }
+
+  /// Fills the record, whose last life had the generation `last`; `ask` must follow. The generation.
+  @inline(__always) func begin(_ run: RunBody, _ node: UInt32, _ row: Plan.Row, after last: UInt32) -> UInt32 {
+    let generation = renew(after: last)
+    let word = Word(bits: row.word & ~(0xFF << 24) | run.tenant)
+    unsafe fields.initialize(
+      to: Fields(first: run.bits, second: UInt64(node), key: UInt64(row.key), timeout: 0, word: word, link: 0, limit: 0))
+    return generation
+  }
+
+  /// What the run's owner has to say about a node before it is published.
+  @inline(__always) func ask(_ run: RunBody, _ node: UInt32, _ row: Plan.Row, _ id: JobID, tellReady: Bool = true) {
+    let asks = Plan.asks(row)
+    if asks != 0 { ask(run, node, id, asks, tellReady) }
+  }
+
+  @inline(never) private func ask(_ run: RunBody, _ node: UInt32, _ id: JobID, _ asks: UInt8, _ tellReady: Bool) {
+    let hooks = run.hooks
+    // unsafe: hooks and context are the owner's, valid until `completed`; the record is the caller's.
+    if asks & Plan.NodeFlag.timed != 0, let timeout = unsafe hooks.timeout { unsafe fields.pointee.timeout = timeout(hooks.context, node) }
+    if asks & Plan.NodeFlag.keyed != 0, let keyed = unsafe hooks.keyed {
+      unsafe fields.pointee.limit = keyed(hooks.context, node)
+      unsafe fields.pointee.word.flags |= Flag.keyed
+    }
+    if asks & Plan.NodeFlag.expires != 0 { unsafe fields.pointee.word.flags |= Flag.expires }
+    if tellReady, asks & Plan.NodeFlag.tellReady != 0, let ready = unsafe hooks.ready { unsafe ready(hooks.context, node, id.rawValue) }
   }
 }

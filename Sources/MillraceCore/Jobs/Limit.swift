@@ -39,7 +39,7 @@
       return true
     }
     let job = Job(jobs, index)
-    let p = unsafe Int(job.fields.pointee.priority)
+    let p = unsafe job.fields.pointee.word.priority
     unsafe job.fields.pointee.link = 0
     if unsafe lines[p].head == 0 {
       unsafe lines[p].head = index + 1

@@ -1,4 +1,4 @@
-/// A graph of jobs compiled once into flat arrays; any number of runs use it at the same time. 18 bytes a node and 4 an edge.
+/// A graph of jobs compiled once into flat arrays; any number of runs use it at the same time. 20 bytes a node and 4 an edge.
 ///
 /// Immutable after `init`. Nodes are 0 ..< count; who depends on whom is given by predecessor lists.
 @safe public final class Plan: Sendable {
@@ -14,16 +14,24 @@
   let roots: [UInt32]
   private let region: Region
 
-  /// The arrays, for the hot path: a run keeps a copy, so that a step costs no look at the plan's object.
+  /// What a worker reads of a node when it ends, or becomes ready: 16 bytes, one look at memory.
+  struct Row {
+    /// Where the node's successors begin; they end where the next row's begin.
+    var successors: UInt32 = 0
+    var key: UInt32 = 0
+    /// The job's `Job.Word`, without a tenant, and in the handler's high byte what the node asks for (`NodeFlag`).
+    var word: UInt64 = 0
+  }
+
+  /// What the node of a row asks for: `NodeFlag`.
+  @inline(__always) static func asks(_ row: Row) -> UInt8 { UInt8(truncatingIfNeeded: row.word >> 24) }
+
+  /// The arrays. A run keeps their addresses, so that a step costs no look at the plan's object.
   @safe struct Table: Sendable {
-    // unsafe: written by `Plan.init` alone; parts of its region, freed with the plan, which every run keeps.
-    nonisolated(unsafe) let successorStart: UnsafeMutablePointer<UInt32>
+    // unsafe: written by `Plan.init` alone; parts of its region, freed with the plan, which every run keeps. `rows` has one more than nodes.
+    nonisolated(unsafe) let rows: UnsafeMutablePointer<Row>
     nonisolated(unsafe) let successors: UnsafeMutablePointer<UInt32>
     nonisolated(unsafe) let predecessorCount: UnsafeMutablePointer<UInt32>
-    nonisolated(unsafe) let handlers: UnsafeMutablePointer<UInt32>
-    nonisolated(unsafe) let keys: UnsafeMutablePointer<UInt32>
-    nonisolated(unsafe) let priorities: UnsafeMutablePointer<UInt8>
-    nonisolated(unsafe) let flags: UnsafeMutablePointer<UInt8>
   }
 
   /// What a node asks of the core beyond being run.
@@ -62,54 +70,49 @@
     var edges = 0
     for i in 0..<count { predecessors(i) { _ in edges += 1 } }
     precondition(edges <= Plan.maxEdges, "a plan has at most \(Plan.maxEdges) edges")
-    let region = try Region(bytes: (count + 1) * 4 + edges * 4 + count * 14)
+    let region = try Region(bytes: (count + 1) * MemoryLayout<Row>.stride + edges * 4 + count * 4)
     // unsafe: consecutive parts of one zeroed region whose length is the sum of theirs; every index below is checked against `count`.
-    let successorStart = unsafe region.base.bindMemory(to: UInt32.self, capacity: count + 1)
-    let successors = unsafe successorStart + count + 1
+    let rows = unsafe region.base.bindMemory(to: Row.self, capacity: count + 1)
+    let successors = unsafe UnsafeMutableRawPointer(rows + count + 1).bindMemory(to: UInt32.self, capacity: edges + count)
     let predecessorCount = unsafe successors + edges
-    let handlers = unsafe predecessorCount + count
-    let keys = unsafe handlers + count
-    let priorities = unsafe UnsafeMutableRawPointer(keys + count).bindMemory(to: UInt8.self, capacity: 2 * count)
-    let flags = unsafe priorities + count
 
     for i in 0..<count {
       let node = node(i)
-      unsafe handlers[i] = node.handler.rawValue
-      unsafe keys[i] = node.key
-      unsafe priorities[i] = min(node.priority, 3)
-      unsafe flags[i] = node.flags
+      unsafe rows[i].key = node.key
+      unsafe rows[i].word =
+        Job.Word(
+          handler: node.handler.rawValue | UInt32(node.flags) << 24, tenant: 0, priority: min(node.priority, 3), flags: Job.Flag.node
+        ).bits
       predecessors(i) { p in
         precondition(p >= 0 && p < count, "predecessor \(p) of node \(i) is not a node")
-        unsafe successorStart[p + 1] += 1
+        unsafe rows[p + 1].successors += 1
         unsafe predecessorCount[i] += 1
       }
     }
     var sinks = 0
     var roots: [UInt32] = []
     for i in 0..<count {
-      if unsafe successorStart[i + 1] == 0 { sinks += 1 }
+      if unsafe rows[i + 1].successors == 0 { sinks += 1 }
       if unsafe predecessorCount[i] == 0 { roots.append(UInt32(i)) }
     }
-    for i in 0..<count { unsafe successorStart[i + 1] += successorStart[i] }
+    for i in 0..<count { unsafe rows[i + 1].successors += rows[i].successors }
     // Fill each row from its start; the starts move to the ends, that is to the next row's start, and are then moved back by one.
     for i in 0..<count {
       predecessors(i) { p in
-        let at = unsafe successorStart[p]
+        let at = unsafe rows[p].successors
         unsafe successors[Int(at)] = UInt32(i)
-        unsafe successorStart[p] = at + 1
+        unsafe rows[p].successors = at + 1
       }
     }
-    for i in stride(from: count, to: 0, by: -1) { unsafe successorStart[i] = successorStart[i - 1] }
-    unsafe successorStart[0] = 0
+    for i in stride(from: count, to: 0, by: -1) { unsafe rows[i].successors = rows[i - 1].successors }
+    unsafe rows[0].successors = 0
 
     self.count = count
     self.edges = edges
     self.sinks = sinks
     self.roots = roots
     self.region = region
-    table = unsafe Table(
-      successorStart: successorStart, successors: successors, predecessorCount: predecessorCount, handlers: handlers, keys: keys,
-      priorities: priorities, flags: flags)
+    table = unsafe Table(rows: rows, successors: successors, predecessorCount: predecessorCount)
   }
 
   deinit { region.free() }
@@ -117,6 +120,6 @@
   /// Indices of the nodes that depend on `node`. Complexity: O(successors).
   public func successors(of node: Int) -> [Int] {
     precondition(node >= 0 && node < count)
-    return unsafe (Int(table.successorStart[node])..<Int(table.successorStart[node + 1])).map { unsafe Int(table.successors[$0]) }
+    return unsafe (Int(table.rows[node].successors)..<Int(table.rows[node + 1].successors)).map { unsafe Int(table.successors[$0]) }
   }
 }

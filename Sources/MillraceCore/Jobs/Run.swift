@@ -54,40 +54,27 @@ public enum Verdict: UInt8, Sendable {
   case hold = 1
 }
 
-/// One execution of a plan: a counter for each node that has several predecessors to wait for, and what is left to do. 5 bytes a node.
+/// One execution of a plan: a counter for each node, and what is left to do. 5 bytes a node.
 ///
 /// Made by the owner, handed to `Scheduler.start`, freed by the owner after `RunHooks.completed`.
 @safe public final class Run: @unchecked Sendable {
   public let plan: Plan
-  let table: Plan.Table
   public let hooks: RunHooks
   public let tenant: UInt16
   /// Lease epoch of the run's owner: stamped by the owner into every record that the run causes.
   public let epoch: UInt32
-  /// Sinks that are not finished.
-  let remaining: SharedWord
-  /// Nonzero: nodes that have not started are bypassed.
-  let stopping: SharedHalf
-  // unsafe: `plan.count` counters and marks in `region`.
-  private let pending: UnsafeMutableRawPointer
-  private let marks: UnsafeMutablePointer<UInt8>
+  let body: RunBody
   private let region: Region
 
   /// Complexity: O(nodes), one copy. Throws `MemoryError`.
   public init(_ plan: Plan, hooks: RunHooks, tenant: UInt16 = 0, epoch: UInt32 = 0) throws(MemoryError) {
     self.plan = plan
-    table = plan.table
     self.hooks = hooks
     self.tenant = tenant
     self.epoch = epoch
-    region = try Region(bytes: 2 * padding + plan.count * 5)
-    // unsafe: consecutive parts of one zeroed region whose length is the sum of theirs.
-    unsafe remaining = SharedWord(region.base)
-    unsafe stopping = SharedHalf(region.base + padding)
-    unsafe pending = region.base + 2 * padding
-    unsafe marks = (pending + plan.count * 4).assumingMemoryBound(to: UInt8.self)
-    unsafe pending.copyMemory(from: plan.table.predecessorCount, byteCount: plan.count * 4)
-    remaining.storeRelaxed(UInt64(plan.sinks))
+    region = try Region(bytes: RunBody.bytes(nodes: plan.count))
+    // unsafe: the region is as long as the body asks for; the body lives as long as this object, which keeps the plan.
+    body = unsafe RunBody(region.base, plan: plan, hooks: hooks, tenant: tenant)
   }
 
   deinit { region.free() }
@@ -95,21 +82,15 @@ public enum Verdict: UInt8, Sendable {
   /// Marks a node that has not become ready: it is bypassed instead of run. Only a thread that is about to release one of its predecessors may call this.
   public func poison(_ node: UInt32) {
     precondition(node < UInt32(plan.count))
-    // unsafe: index checked. Two predecessors may store the same value at once; readers come after the last of them by `arrive`.
-    unsafe SharedByte(marks + Int(node)).store(1)
+    body.poison(node)
   }
-
-  @inline(__always) func isPoisoned(_ node: UInt32) -> Bool { unsafe SharedByte(marks + Int(node)).load() != 0 }
 
   /// Nodes that have not started are bypassed from now on. Any thread; O(1). What runs is asked to stop by the owner.
-  public func stop() { stopping.storeReleasing(1) }
-  public var isStopping: Bool { stopping.loadRelaxed() != 0 }
+  public func stop() { body.stop() }
+  public var isStopping: Bool { body.isStopping }
 
-  /// One predecessor of `node` is finished. True if it was the last.
-  @inline(__always) func arrive(_ node: UInt32) -> Bool {
-    // unsafe: a successor in the plan is a node of it.
-    if unsafe table.predecessorCount[Int(node)] == 1 { return true }
-    // Order: acquiring and releasing. What every predecessor wrote happened before the last one's caller goes on.
-    return unsafe SharedHalf(pending + Int(node) &* 4).subtract(1) == 0
-  }
+  /// The context of the hooks of a run whose node's job has `first` as its first word.
+  ///
+  /// unsafe: `first` is what `JobContext.first` or `Scheduler.words(ofClaimed:)` gave for a job that has not ended.
+  @unsafe public static func context(first: UInt64) -> UnsafeMutableRawPointer { unsafe RunBody(bits: first).context }
 }

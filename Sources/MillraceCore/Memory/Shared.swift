@@ -132,6 +132,11 @@ enum ModelCheck {
 }
 
 extension SharedHalf {
+  /// The value before.
+  @inline(__always) func insert(bits: UInt32) -> UInt32 {
+    ModelCheck.step()
+    return unsafe cell.pointee.bitwiseOr(bits, ordering: .sequentiallyConsistent).oldValue
+  }
   /// True if the word was `expected` and is now `desired`.
   @inline(__always) func replace(_ expected: UInt32, by desired: UInt32) -> Bool {
     ModelCheck.step()

@@ -17,34 +17,40 @@
   static let blockRecords = 64
   static let none: UInt32 = .max
 
+  /// What is not needed to find a record: behind the shared words, which are behind the records. Two words travel with every call instead of ten.
+  @safe private struct Rest {
+    // unsafe: parts of the region.
+    let masks: UnsafeMutableRawPointer
+    let links: UnsafeMutableRawPointer
+    let blocks: UInt32
+    let region: Region
+  }
+
   private let records: UnsafeMutableRawPointer
-  private let masks: UnsafeMutableRawPointer
-  private let links: UnsafeMutableRawPointer
-  /// Low half: index of the first whole block + 1, or 0; high half: tag.
-  private let stack: SharedWord
-  /// Blocks handed out at least once.
-  private let touched: SharedWord
-  private let region: Region
-  let blocks: UInt32
+  /// Shared words `padding` apart: the stack of whole blocks (low half: index of the first + 1, or 0; high half: tag); blocks handed out at
+  /// least once; then the rest.
+  private let words: UnsafeMutableRawPointer
+
+  private var stack: SharedWord { unsafe SharedWord(words) }
+  private var touched: SharedWord { unsafe SharedWord(words + padding) }
+  private var rest: UnsafeMutablePointer<Rest> { unsafe (words + 2 * padding).assumingMemoryBound(to: Rest.self) }
+  var blocks: UInt32 { unsafe rest.pointee.blocks }
 
   /// `capacity` records at least. Complexity: O(1); memory is touched when used.
   init(capacity: Int) throws(MemoryError) {
     precondition(capacity > 0 && capacity < 1 << 31, "a slab holds 1 to 2^31 - 1 records")
     let blocks = (capacity + Slab.blockRecords - 1) / Slab.blockRecords
     let recordBytes = blocks * Slab.blockRecords * Slab.recordBytes
-    let region = try Region(bytes: recordBytes + blocks * 12 + 3 * padding)
-    self.region = region
-    self.blocks = UInt32(blocks)
-    // unsafe: offsets stay inside the region, whose length is their sum.
+    let region = try Region(bytes: recordBytes + 3 * padding + blocks * 12)
+    // unsafe: offsets stay inside the region, whose length is their sum; records are a multiple of 4,096 bytes long.
     unsafe records = region.base
-    unsafe masks = records + recordBytes
-    unsafe links = masks + blocks * 8
-    let words = unsafe UnsafeMutableRawPointer(bitPattern: (UInt(bitPattern: links + blocks * 4) + 127) & ~127)!
-    unsafe stack = SharedWord(words)
-    unsafe touched = SharedWord(words + padding)
+    unsafe words = records + recordBytes
+    let masks = unsafe words + 3 * padding
+    unsafe (words + 2 * padding).initializeMemory(
+      as: Rest.self, to: Rest(masks: masks, links: masks + blocks * 8, blocks: UInt32(blocks), region: region))
   }
 
-  func deallocate() { region.free() }
+  func deallocate() { unsafe rest.pointee.region.free() }
 
   /// Complexity: O(1). unsafe: the record's bytes, shared by whoever holds the index.
   @inline(__always) func record(_ index: UInt32) -> UnsafeMutableRawPointer {
@@ -54,11 +60,11 @@
   /// Records in use or in caches, at most: what has been touched so far.
   var touchedRecords: Int { Int(min(touched.loadRelaxed(), UInt64(blocks))) * Slab.blockRecords }
 
-  private func mask(_ block: UInt32) -> SharedWord { unsafe SharedWord(masks + Int(block) * 8) }
-  private func link(_ block: UInt32) -> SharedHalf { unsafe SharedHalf(links + Int(block) * 4) }
+  private func mask(_ block: UInt32) -> SharedWord { unsafe SharedWord(rest.pointee.masks + Int(block) * 8) }
+  private func link(_ block: UInt32) -> SharedHalf { unsafe SharedHalf(rest.pointee.links + Int(block) * 4) }
 
   /// A block and the bits of its records that now belong to the caller; nil if every record is in use or in a cache.
-  fileprivate func take() -> (block: UInt32, bits: UInt64)? {
+  @inline(never) fileprivate func take() -> (block: UInt32, bits: UInt64)? {
     while true {
       let top = stack.loadAcquiring()
       let first = UInt32(truncatingIfNeeded: top)
@@ -85,7 +91,7 @@
   }
 
   /// Gives records of a block back. The last one puts the block on the stack.
-  fileprivate func give(block: UInt32, bits: UInt64) {
+  @inline(never) fileprivate func give(block: UInt32, bits: UInt64) {
     let word = mask(block)
     guard word.insert(bits: bits) | bits == .max else { return }
     while true {

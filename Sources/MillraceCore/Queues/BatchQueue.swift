@@ -20,16 +20,17 @@
   /// Shared memory of one queue: head and tail on their own cache lines.
   static let bytes = 2 * padding
 
-  private let head: SharedWord
-  private let tail: SharedWord
+  private let memory: UnsafeMutableRawPointer
   private let nodes: Slab
 
   /// unsafe: `memory` is zeroed, `bytes` long, and was prepared by `prepare` or will be before use.
-  @unsafe init(_ memory: UnsafeMutableRawPointer, nodes: Slab) {
-    unsafe head = SharedWord(memory)
-    unsafe tail = SharedWord(memory + padding)
+  @unsafe @inline(__always) init(_ memory: UnsafeMutableRawPointer, nodes: Slab) {
+    unsafe self.memory = memory
     self.nodes = nodes
   }
+
+  @inline(__always) private var head: SharedWord { unsafe SharedWord(memory) }
+  @inline(__always) private var tail: SharedWord { unsafe SharedWord(memory + padding) }
 
   /// Gives the queue its first dummy. Before any other use, by one thread. False: the slab is exhausted.
   func prepare(_ cache: inout SlabCache) -> Bool {

@@ -20,51 +20,50 @@
   static let maxWeight = 1000
   static let turnAlone = 64
 
-  let nodes: Slab
-  private let levels: Occupancy
-  private let active: UnsafeMutableRawPointer
-  private let turns: UnsafeMutableRawPointer
-  private let queues: UnsafeMutableRawPointer
-  private let weights: UnsafeMutableRawPointer
-  /// Non-nil: jobs wait in order of their key instead of arrival. `[priority * tenants + tenant]`.
-  private let heaps: UnsafeMutablePointer<PriorityHeap>?
-  private let completed: BatchQueue
-  private let region: Region
-  let tenants: Int
-  private let activeStride: Int
-  private var tenantWords: Int { (tenants + Occupancy.queues - 1) / Occupancy.queues }
+  /// What does not change.
+  @safe private struct Constants {
+    let nodes: Slab
+    let tenants: Int
+    // unsafe: nil, or a heap for each priority and tenant.
+    /// Non-nil: jobs wait in order of their key instead of arrival. `[priority * tenants + tenant]`.
+    let heaps: UnsafeMutablePointer<PriorityHeap>?
+    let region: Region
+  }
+
+  // Where things lie from the start of the region; queues follow the weights.
+  private static let levelsAt = padding
+  private static let activeAt = 2 * padding
+  private static let activeStride = maxTenants / Occupancy.queues * 8
+  private static let turnsAt = activeAt + priorities * activeStride
+  private static let weightsAt = turnsAt + priorities * padding
+  private static let queuesAt = weightsAt + maxTenants * 8
+
+  private let memory: UnsafeMutableRawPointer
 
   /// Complexity: O(tenants).
   init(tenants: Int, capacity: Int, ordered: Bool) throws(MemoryError) {
     precondition(1...ReadySet.maxTenants ~= tenants, "an engine has 1 to \(ReadySet.maxTenants) tenants")
-    self.tenants = tenants
-    nodes = try Slab(capacity: capacity + 4 * tenants + 16384)
-    let words = (tenants + Occupancy.queues - 1) / Occupancy.queues
+    let nodes = try Slab(capacity: capacity + 4 * tenants + 16384)
     let pairs = ReadySet.priorities * tenants
-    activeStride = max(padding, words * 8)
-    let heapBytes = ordered ? pairs * PriorityHeap.bytes : 0
-    region = try Region(
-      bytes: padding + ReadySet.priorities * (activeStride + padding) + (pairs + 1) * BatchQueue.bytes + tenants * 8 + heapBytes)
+    let queueBytes = (pairs + 1) * BatchQueue.bytes
+    let region = try Region(bytes: ReadySet.queuesAt + queueBytes + (ordered ? pairs * PriorityHeap.bytes : 0))
     // unsafe: consecutive parts of one zeroed region whose length is the sum of theirs.
-    unsafe levels = Occupancy(region.base)
-    unsafe active = region.base + padding
-    unsafe turns = active + ReadySet.priorities * activeStride
-    unsafe queues = turns + ReadySet.priorities * padding
-    unsafe weights = queues + (pairs + 1) * BatchQueue.bytes
-    unsafe completed = BatchQueue(queues + pairs * BatchQueue.bytes, nodes: nodes)
+    unsafe memory = region.base
+    var heaps: UnsafeMutablePointer<PriorityHeap>?
     if ordered {
       let table = UnsafeMutablePointer<PriorityHeap>.allocate(capacity: pairs)
       for pair in 0..<pairs {
-        unsafe (table + pair).initialize(to: try PriorityHeap(weights + tenants * 8 + pair * PriorityHeap.bytes, capacity: capacity))
+        let heap = unsafe try PriorityHeap(memory + ReadySet.queuesAt + queueBytes + pair * PriorityHeap.bytes, capacity: capacity)
+        unsafe (table + pair).initialize(to: heap)
       }
       unsafe heaps = table
-    } else {
-      unsafe heaps = nil
     }
+    invariant(MemoryLayout<Constants>.size <= padding, "the constants fit before the first shared word")
+    unsafe memory.initializeMemory(as: Constants.self, to: Constants(nodes: nodes, tenants: tenants, heaps: heaps, region: region))
     var cache = SlabCache()
     defer { cache.flush(nodes) }
     for pair in 0...pairs {
-      let prepared = unsafe BatchQueue(queues + pair * BatchQueue.bytes, nodes: nodes).prepare(&cache)
+      let prepared = queue(pair).prepare(&cache)
       invariant(prepared, "a new slab has room for the dummies")
     }
     for tenant in 0..<tenants { setWeight(1, tenant: tenant) }
@@ -76,22 +75,34 @@
       unsafe heaps.deallocate()
     }
     nodes.deallocate()
-    region.free()
+    unsafe constants.pointee.region.free()
   }
 
-  var isOrdered: Bool { unsafe heaps != nil }
+  @inline(__always) private var constants: UnsafeMutablePointer<Constants> { unsafe memory.assumingMemoryBound(to: Constants.self) }
+  @inline(__always) private var heaps: UnsafeMutablePointer<PriorityHeap>? { unsafe constants.pointee.heaps }
+  @inline(__always) var nodes: Slab { unsafe constants.pointee.nodes }
+  @inline(__always) var tenants: Int { unsafe constants.pointee.tenants }
+  private var tenantWords: Int { (tenants + Occupancy.queues - 1) / Occupancy.queues }
+  @inline(__always) var isOrdered: Bool { unsafe heaps != nil }
 
-  @inline(__always) private func activeWord(_ priority: Int, _ word: Int) -> Occupancy {
-    unsafe Occupancy(active + (priority &* activeStride &+ word &* 8))
+  @inline(__always) private var levels: Occupancy { unsafe Occupancy(memory + ReadySet.levelsAt) }
+  // unsafe: the words of a priority.
+  @inline(__always) private func active(_ priority: Int) -> UnsafeMutableRawPointer {
+    unsafe memory + (ReadySet.activeAt &+ priority &* ReadySet.activeStride)
   }
+  @inline(__always) private func activeWord(_ priority: Int, _ word: Int) -> Occupancy { unsafe Occupancy(active(priority) + word &* 8) }
   @inline(__always) private func isActive(_ priority: Int, _ tenant: Int) -> Bool {
     activeWord(priority, tenant / Occupancy.queues).loadRelaxed() & (1 &<< UInt64(tenant % Occupancy.queues)) != 0
   }
-  private func turn(_ priority: Int) -> SharedWord { unsafe SharedWord(turns + priority * padding) }
-  private func weightWord(_ tenant: Int) -> SharedWord { unsafe SharedWord(weights + tenant * 8) }
-  @inline(__always) private func queue(_ priority: Int, _ tenant: Int) -> BatchQueue {
-    unsafe BatchQueue(queues + (priority &* tenants &+ tenant) &* BatchQueue.bytes, nodes: nodes)
+  @inline(__always) private func turn(_ priority: Int) -> SharedWord {
+    unsafe SharedWord(memory + (ReadySet.turnsAt &+ priority &* padding))
   }
+  private func weightWord(_ tenant: Int) -> SharedWord { unsafe SharedWord(memory + (ReadySet.weightsAt + tenant * 8)) }
+  @inline(__always) private func queue(_ pair: Int) -> BatchQueue {
+    unsafe BatchQueue(memory + (ReadySet.queuesAt &+ pair &* BatchQueue.bytes), nodes: nodes)
+  }
+  @inline(__always) private func queue(_ priority: Int, _ tenant: Int) -> BatchQueue { queue(priority &* tenants &+ tenant) }
+  private var completed: BatchQueue { queue(ReadySet.priorities * tenants) }
 
   /// A tenant's share relative to others, 1 ... 1,000. Any thread, at any time.
   func setWeight(_ weight: Int, tenant: Int) {
@@ -146,8 +157,17 @@
 
   /// True if a tenant other than `tenant` may have jobs of the priority. Complexity: O(tenants / 32).
   @inline(__always) func others(than tenant: Int, priority: Int) -> Bool {
+    // unsafe: the priority's words.
+    let words = unsafe active(priority)
+    if tenants <= Occupancy.queues {
+      return unsafe Occupancy(words).loadRelaxed() & ~(1 &<< UInt64(truncatingIfNeeded: tenant)) != 0
+    }
+    return unsafe manyOthers(than: tenant, words)
+  }
+
+  @unsafe @inline(never) private func manyOthers(than tenant: Int, _ words: UnsafeMutableRawPointer) -> Bool {
     for word in 0..<tenantWords {
-      var bits = activeWord(priority, word).loadRelaxed()
+      var bits = unsafe Occupancy(words + word * 8).loadRelaxed()
       if word == tenant / Occupancy.queues { bits &= ~(1 &<< UInt64(tenant % Occupancy.queues)) }
       if bits != 0 { return true }
     }

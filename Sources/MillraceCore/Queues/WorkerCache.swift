@@ -1,13 +1,14 @@
 internal import CMillrace
 
-/// A worker's own store of jobs of one priority that are already charged to their tenants: at most 64, first in first out.
+/// A worker's own store of jobs of one priority that are already charged to their tenants: at most 64, first in first out unless the owner asks
+/// for the youngest.
 ///
 /// The owner pushes and pops without a locked instruction. A thief asks by the claim word; the owner answers at its next pop by offering its
 /// older half, which any thief takes by one CAS. An owner that does not answer sits in a long handler: the thief then puts a barrier
 /// on all threads and takes everything, so that no job waits behind a handler it does not need.
 ///
 /// # Threads
-/// `push`, `pop`: the owner. `steal`, `isEmpty`: any other.
+/// `push`, `pop`, `popYoungest`: the owner. `steal`, `isEmpty`: any other.
 /// # Fields
 /// `head`, `tail`: written by the owner, read by all. `slots`: written by the owner. `claim`: all, by CAS. `floor`: the owner's own.
 /// # Progress
@@ -22,21 +23,19 @@ internal import CMillrace
   static let announce: UInt32 = 1 << 31
   /// head and tail (owner's line), claim (thieves' line), slots.
   static let bytes = 3 * padding + capacity * 4
+  /// From one cache to the next.
+  static let stride = (bytes + padding - 1) / padding * padding
 
-  private let head: SharedHalf
-  private let tail: SharedHalf
-  private let floor: UnsafeMutablePointer<UInt32>
-  private let claim: SharedWord
-  private let slots: UnsafeMutableRawPointer
+  private let memory: UnsafeMutableRawPointer
 
   /// unsafe: `memory` is zeroed, `bytes` long, aligned to 128, and outlives the cache.
-  @unsafe init(_ memory: UnsafeMutableRawPointer) {
-    unsafe head = SharedHalf(memory)
-    unsafe tail = SharedHalf(memory + 4)
-    unsafe floor = (memory + 8).assumingMemoryBound(to: UInt32.self)
-    unsafe claim = SharedWord(memory + padding)
-    unsafe slots = memory + 2 * padding
-  }
+  @unsafe @inline(__always) init(_ memory: UnsafeMutableRawPointer) { unsafe self.memory = memory }
+
+  @inline(__always) private var head: SharedHalf { unsafe SharedHalf(memory) }
+  @inline(__always) private var tail: SharedHalf { unsafe SharedHalf(memory + 4) }
+  @inline(__always) private var floor: UnsafeMutablePointer<UInt32> { unsafe (memory + 8).assumingMemoryBound(to: UInt32.self) }
+  @inline(__always) private var claim: SharedWord { unsafe SharedWord(memory + padding) }
+  @inline(__always) private var slots: UnsafeMutableRawPointer { unsafe memory + 2 * padding }
 
   @inline(__always) private func slot(_ position: UInt32) -> SharedHalf {
     unsafe SharedHalf(slots + Int(position % UInt32(WorkerCache.capacity)) &* 4)
@@ -166,6 +165,45 @@ internal import CMillrace
         head.storeReleasing(h &+ 1 &+ count)
         claim.storeReleasing(0)
         return job
+      default:
+        return job
+      }
+    }
+  }
+
+  /// The youngest job, for an owner that goes depth first; nil if there is none but in an offer, or a thief has taken it. Owner.
+  @inline(__always) func popYoungest(fenced: Bool) -> UInt32? {
+    let h = head.loadRelaxed()
+    let t = tail.loadRelaxed()
+    if h == t { return nil }
+    // Order: as in `pop`, with `tail` for `head`.
+    if fenced { _ = tail.exchange(t &- 1) } else { tail.storeReleasing(t &- 1) }
+    millrace_compiler_barrier()
+    let word = claim.loadRelaxed()
+    let job = slot(t &- 1).loadRelaxed()
+    if word == 0 || Claim.kind(word) == Claim.offer { return job }
+    return answer(youngest: t &- 1, job)
+  }
+
+  /// Settles a claim that was found after `tail` had been moved from `t + 1` to `t`. Owner.
+  @inline(never) private func answer(youngest t: UInt32, _ job: UInt32) -> UInt32? {
+    let h = head.loadRelaxed()
+    while true {
+      let word = claim.loadAcquiring()
+      switch Claim.kind(word) {
+      case Claim.request:
+        if h == t {
+          if claim.replace(word, by: 0) { return job }
+        } else if offer(word, from: h, (t &- h &+ 1) / 2) {
+          return job
+        }
+      case Claim.taken:
+        // The thief read `tail` before or after our store: it took the job just popped with the others, or not.
+        let end = h &+ Claim.count(word)
+        tail.storeReleasing(end)
+        head.storeReleasing(end)
+        claim.storeReleasing(0)
+        return end == t ? job : nil
       default:
         return job
       }

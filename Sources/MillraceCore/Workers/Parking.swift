@@ -32,28 +32,35 @@ internal import CMillrace
     static let asleep: UInt32 = 2
   }
 
-  private let word: SharedWord
-  private let wakers: SharedWord
-  private let sleepers: UnsafeMutableRawPointer
-  private let region: Region
-  let workers: Int
-  /// The barrier is on the sleeper's side (membarrier); otherwise both sides pay a fence.
-  let asymmetric: Bool
+  /// What does not change.
+  @safe private struct Constants {
+    let workers: Int
+    let asymmetric: Bool
+    let region: Region
+  }
+
+  /// Constants, the two words, the futex words of the workers, each `padding` apart.
+  private let memory: UnsafeMutableRawPointer
 
   init(workers: Int, asymmetric: Bool) throws(MemoryError) {
     precondition(1...Parking.maxWorkers ~= workers, "1 to \(Parking.maxWorkers) workers")
-    self.workers = workers
-    self.asymmetric = asymmetric && millrace_membarrier_register() == 1
-    region = try Region(bytes: (workers + 1) * padding)
-    // unsafe: the region is (workers + 1) * padding zeroed bytes.
-    unsafe word = SharedWord(region.base)
-    unsafe wakers = SharedWord(region.base + 8)
-    unsafe sleepers = region.base + padding
+    let region = try Region(bytes: (workers + 2) * padding)
+    // unsafe: the region is (workers + 2) * padding zeroed bytes, ours until `deallocate`.
+    unsafe memory = region.base
+    unsafe memory.initializeMemory(
+      as: Constants.self,
+      to: Constants(workers: workers, asymmetric: asymmetric && millrace_membarrier_register() == 1, region: region))
   }
 
-  func deallocate() { region.free() }
+  func deallocate() { unsafe constants.pointee.region.free() }
 
-  private func futex(_ worker: Int) -> SharedHalf { unsafe SharedHalf(sleepers + worker * padding) }
+  @inline(__always) private var constants: UnsafeMutablePointer<Constants> { unsafe memory.assumingMemoryBound(to: Constants.self) }
+  @inline(__always) private var word: SharedWord { unsafe SharedWord(memory + padding) }
+  @inline(__always) private var wakers: SharedWord { unsafe SharedWord(memory + padding + 8) }
+  private func futex(_ worker: Int) -> SharedHalf { unsafe SharedHalf(memory + (worker + 2) * padding) }
+  var workers: Int { unsafe constants.pointee.workers }
+  /// The barrier is on the sleeper's side (membarrier); otherwise both sides pay a fence.
+  @inline(__always) var asymmetric: Bool { unsafe constants.pointee.asymmetric }
 
   /// Called after jobs were published: wakes a sleeper if there is one and nobody searches. 0.3 ns when there is nobody to wake.
   @inline(__always) func notify() {

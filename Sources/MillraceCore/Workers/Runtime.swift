@@ -88,6 +88,8 @@ public enum RuntimeError: Error, CustomStringConvertible {
 @safe public final class Runtime: @unchecked Sendable {
   /// Looks at the queues before a worker under `adaptive` goes to sleep: some 20 microseconds.
   static let adaptiveLooks = 1000
+  /// Jobs that a worker runs before it looks whether the runtime stops.
+  static let jobsBetweenLooks = 256
   /// Timers of kinds from here on are the runtime's own.
   public static let reservedTimerKind: UInt16 = 0xFF00
   private static let stallTimer: UInt16 = 0xFF01
@@ -100,10 +102,10 @@ public enum RuntimeError: Error, CustomStringConvertible {
   private var timerStorage: Timers?
   private var poolStorage: BlockingPool?
   private let stallArmed = Atomic<Bool>(false)
-  /// Calls begun on each lane when the stall detector last looked.
-  private var seenCalls: [UInt64]
-  /// The call on each lane that was reported last.
-  private var reportedCalls: [UInt64]
+  /// The job on each lane when the stall detector last looked.
+  private var seenJobs: [UInt64]
+  /// The job on each lane that was reported last.
+  private var reportedJobs: [UInt64]
 
   /// Armed by anyone: one shard for each worker, the last one for all others.
   public var timers: Timers { timerStorage! }
@@ -134,8 +136,8 @@ public enum RuntimeError: Error, CustomStringConvertible {
     } catch {
       throw .memory("\(error)")
     }
-    seenCalls = Array(repeating: 0, count: scheduler.laneCount)
-    reportedCalls = seenCalls
+    seenJobs = Array(repeating: 0, count: scheduler.laneCount)
+    reportedJobs = seenJobs
 
     // unsafe: the loop, the timers and the pool are stopped before this object goes away; it is their context.
     let context = unsafe Unmanaged.passUnretained(self).toOpaque()
@@ -246,6 +248,8 @@ public enum RuntimeError: Error, CustomStringConvertible {
           watchForStalls(worker.index)
         }
         execute(begun, worker)
+        keepWorking(worker)
+        if scheduler.isStopping { break }
         continue
       }
       worker.settleCounts()
@@ -285,17 +289,33 @@ public enum RuntimeError: Error, CustomStringConvertible {
     worker.retire()
   }
 
-  @inline(__always) private func execute(_ begun: Begun, _ worker: borrowing Worker) {
+  /// Runs what there is until there is no more, or the runtime stops.
+  private func keepWorking(_ worker: borrowing Worker) {
+    while !scheduler.isStopping {
+      switch worker.work(upTo: Runtime.jobsBetweenLooks).end {
+      case .idle: return
+      case .limit: continue
+      case .blocking(let job): runElsewhere(job, worker)
+      }
+    }
+  }
+
+  private func execute(_ begun: Begun, _ worker: borrowing Worker) {
     if begun.blocking {
       worker.handOver(begun)
-      do {
-        try poolStorage!.submit(begun.job.rawValue)
-      } catch {
-        // No thread to be had: better late than lost. The pool's lanes are not in use by this worker, so it runs on its own.
-        runBlocking(begun.job, lane: worker.index)
-      }
+      runElsewhere(begun.job, worker)
     } else {
       worker.finish(begun, worker.run(begun))
+    }
+  }
+
+  /// Gives a job that a worker has handed over to the pool.
+  private func runElsewhere(_ job: JobID, _ worker: borrowing Worker) {
+    do {
+      try poolStorage!.submit(job.rawValue)
+    } catch {
+      // No thread to be had: better late than lost. The pool's lanes are not in use by this worker, so it runs on its own.
+      runBlocking(job, lane: worker.index)
     }
   }
 
@@ -360,16 +380,15 @@ public enum RuntimeError: Error, CustomStringConvertible {
   private func reportStalls() {
     var busy = false
     for i in 0..<scheduler.laneCount {
-      let lane = scheduler.lane(i)
-      let calls = lane.calls.loadAcquiring()
-      if lane.inside.loadAcquiring() == 0 { continue }
+      let job = scheduler.lane(i).job.loadAcquiring()
+      if job == 0 { continue }
       busy = true
-      // The same call as last time: it has run for a whole period at least. Reported once.
-      if seenCalls[i] == calls, reportedCalls[i] != calls {
-        reportedCalls[i] = calls
-        unsafe hooks.stall(hooks.context, i, lane.job.loadAcquiring(), configuration.stallAfter)
+      // The same job as last time: it has run for a whole period at least. Reported once.
+      if seenJobs[i] == job, reportedJobs[i] != job {
+        reportedJobs[i] = job
+        unsafe hooks.stall(hooks.context, i, job, configuration.stallAfter)
       }
-      seenCalls[i] = calls
+      seenJobs[i] = job
     }
     if busy {
       armStallTimer()
@@ -377,6 +396,6 @@ public enum RuntimeError: Error, CustomStringConvertible {
     }
     // Order: releasing. Pairs with the exchange in `watchForStalls`; a lane that became busy meanwhile is found by the second look.
     stallArmed.store(false, ordering: .releasing)
-    for i in 0..<scheduler.laneCount where scheduler.lane(i).inside.loadAcquiring() != 0 { return watchForStalls(i) }
+    for i in 0..<scheduler.laneCount where scheduler.lane(i).job.loadAcquiring() != 0 { return watchForStalls(i) }
   }
 }

@@ -29,7 +29,7 @@ extension Scheduler {
     }
   }
 
-  /// The two words of a job that the caller has claimed: for a node, the run's address and the node.
+  /// The two words of a job that the caller has claimed: for a node, what `Run.context(first:)` takes, and the node.
   public func words(ofClaimed id: JobID) -> (first: UInt64, second: UInt64) {
     // unsafe: claimed, the record stays this job's; these fields do not change.
     let fields = unsafe Job(jobs, id.index).fields.pointee
@@ -68,11 +68,9 @@ extension Scheduler {
     guard id.rawValue != 0, id.index < jobs.blocks &* UInt32(Slab.blockRecords) else { return false }
     let job = Job(jobs, id.index)
     guard job.state.replace(Job.word(id.generation, Job.State.ready), by: Job.word(id.generation, Job.State.expired)) else { return false }
-    // unsafe: the owner keeps the run alive; jobs carry its address.
-    let bits = unsafe UInt64(UInt(bitPattern: Unmanaged.passUnretained(run).toOpaque()))
     unsafe withStripe { stripe in
-      let index = unsafe makeNodeJob(run, bits, node, &stripe.pointee.jobs, tellReady: false)
-      unsafe Job(jobs, index).fields.pointee.flags |= Job.Flag.expired
+      let index = unsafe makeNodeJob(run.body, node, &stripe.pointee.jobs, tellReady: false)
+      unsafe Job(jobs, index).fields.pointee.word.flags |= Job.Flag.expired
       let word = Job(jobs, index).state
       word.storeReleasing(Job.word(Job.generation(word.loadRelaxed()), Job.State.overdue, Outcome.timedOut.rawValue))
       unsafe publishCompleted(index, &stripe.pointee.nodes)
@@ -192,23 +190,20 @@ extension Scheduler {
     // unsafe: the record is ours; the run's owner keeps the run.
     let fields = unsafe job.fields.pointee
     _ = job.cancelled.exchange(id.generation)
-    if fields.flags & Job.Flag.node != 0 {
-      unsafe Unmanaged<Run>.fromOpaque(UnsafeRawPointer(bitPattern: UInt(fields.first))!)._withUnsafeGuaranteedRef { run in
-        if let overdue = unsafe run.hooks.overdue { unsafe overdue(run.hooks.context, UInt32(truncatingIfNeeded: fields.second)) }
-      }
+    if fields.word.flags & Job.Flag.node != 0 {
+      let hooks = unsafe RunBody(bits: fields.first).hooks
+      if let overdue = unsafe hooks.overdue { unsafe overdue(hooks.context, UInt32(truncatingIfNeeded: fields.second)) }
     }
     // Order: releasing. Pairs with the loads of the worker whose handler comes back: it reports the late return after the owner has been told.
     job.state.storeReleasing(Job.word(id.generation, Job.State.overdue, Outcome.timedOut.rawValue))
     unsafe withStripe { stripe in unsafe publishCompleted(id.index, &stripe.pointee.nodes) }
   }
 
-  /// The handler of an attempt that had timed out came back on `lane`.
-  func reportLate(_ begun: Begun, lane: Int) {
-    guard begun.isNode else { return }
+  /// The handler of a node's attempt that had timed out came back on `lane`: the words of its job.
+  func reportLate(_ first: UInt64, _ second: UInt64, lane: Int) {
     // unsafe: the owner keeps the run until the last late handler is back.
-    unsafe Unmanaged<Run>.fromOpaque(UnsafeRawPointer(bitPattern: UInt(begun.first))!)._withUnsafeGuaranteedRef { run in
-      if let late = unsafe run.hooks.late { unsafe late(run.hooks.context, lane, UInt32(truncatingIfNeeded: begun.second)) }
-    }
+    let hooks = unsafe RunBody(bits: first).hooks
+    if let late = unsafe hooks.late { unsafe late(hooks.context, lane, UInt32(truncatingIfNeeded: second)) }
   }
 
   // MARK: Elsewhere
@@ -223,21 +218,19 @@ extension Scheduler {
     let running = Job.word(id.generation, Job.State.running)
     if job.state.loadRelaxed() == running { job.state.storeReleasing(Job.word(id.generation, Job.State.open)) }
     let begun = Begun(
-      job: id, handler: HandlerIndex(rawValue: fields.handler), first: fields.first, second: fields.second,
-      isNode: fields.flags & Job.Flag.node != 0, blocking: true, deadline: fields.timeout == 0 ? 0 : clock.now &+ fields.timeout)
+      job: id, handler: HandlerIndex(rawValue: fields.word.handler), first: fields.first, second: fields.second,
+      isNode: fields.word.flags & Job.Flag.node != 0, blocking: true, deadline: fields.timeout == 0 ? 0 : clock.now &+ fields.timeout)
     var outcome = Outcome.cancelled.rawValue
     if job.cancelled.loadRelaxed() != id.generation {
       if begun.deadline != 0 { watch(lane, begun.deadline, of: id) }
       var context = JobContext(
         job: id, first: begun.first, second: begun.second, lane: index, deadline: begun.deadline, worker: nil, scheduler: self)
-      lane.calls.storeRelaxed(lane.calls.loadRelaxed() &+ 1)
       lane.job.storeReleasing(id.rawValue)
-      lane.inside.storeReleasing(1)
       // unsafe: the handler's function and context are the registrant's, valid until the scheduler has stopped.
       let handler = unsafe handlers[Int(begun.handler.rawValue)]
       outcome = unsafe withUnsafeMutablePointer(to: &context) { unsafe handler.run(handler.context, $0) }
-      lane.inside.storeReleasing(0)
       lane.deadline.storeReleasing(0)
+      lane.job.storeReleasing(0)
     }
     end(begun, outcome, lane: index)
   }
@@ -250,7 +243,7 @@ extension Scheduler {
     while true {
       let word = job.state.loadAcquiring()
       guard Job.generation(word) == id.generation, Job.state(word) != Job.State.overdue else {
-        reportLate(begun, lane: lane)
+        if begun.isNode { reportLate(begun.first, begun.second, lane: lane) }
         giveSlot()
         return
       }

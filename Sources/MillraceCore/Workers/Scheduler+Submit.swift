@@ -54,21 +54,20 @@ extension Scheduler {
     if Int(run.tenant) >= configuration.tenants { throw .unknownTenant(run.tenant) }
     if isStopping { throw .stopped }
     guard admit(UInt64(run.plan.count)) else { throw .full(limit: configuration.capacity) }
-    // unsafe: the owner keeps the run alive; jobs carry its address.
-    let bits = unsafe UInt64(UInt(bitPattern: Unmanaged.passUnretained(run).toOpaque()))
     // Once the last root is published the run may end at any moment: the plan is held apart.
     let plan = run.plan
     let tenant = Int(run.tenant)
+    let body = run.body
     unsafe withStripe { stripe in
       var chain = BatchQueue.Chain()
       var priority = 0
       for root in plan.roots {
-        let index = unsafe makeNodeJob(run, bits, root, &stripe.pointee.jobs)
+        let index = unsafe makeNodeJob(body, root, &stripe.pointee.jobs)
         if ready.isOrdered {
           unsafe enqueue(index, &stripe.pointee.nodes)
           continue
         }
-        let rootPriority = unsafe Int(plan.table.priorities[Int(root)])
+        let rootPriority = body.word(root).priority
         if rootPriority != priority {
           ready.append(chain, priority: priority, tenant: tenant)
           chain = BatchQueue.Chain()
@@ -83,10 +82,8 @@ extension Scheduler {
 
   /// The next attempt of a node whose last one was answered with `Verdict.hold`.
   public func resubmit(_ run: Run, node: UInt32) {
-    // unsafe: the owner keeps the run alive; jobs carry its address.
-    let bits = unsafe UInt64(UInt(bitPattern: Unmanaged.passUnretained(run).toOpaque()))
     unsafe withStripe { stripe in
-      let index = unsafe makeNodeJob(run, bits, node, &stripe.pointee.jobs)
+      let index = unsafe makeNodeJob(run.body, node, &stripe.pointee.jobs)
       unsafe enqueue(index, &stripe.pointee.nodes)
       parking.notify()
     }
@@ -94,11 +91,9 @@ extension Scheduler {
 
   /// Finishes a node that was held: a worker will release its successors.
   public func release(_ run: Run, node: UInt32) {
-    // unsafe: the owner keeps the run alive; jobs carry its address.
-    let bits = unsafe UInt64(UInt(bitPattern: Unmanaged.passUnretained(run).toOpaque()))
     unsafe withStripe { stripe in
-      let index = unsafe makeNodeJob(run, bits, node, &stripe.pointee.jobs, tellReady: false)
-      unsafe Job(jobs, index).fields.pointee.flags |= Job.Flag.release
+      let index = unsafe makeNodeJob(run.body, node, &stripe.pointee.jobs, tellReady: false)
+      unsafe Job(jobs, index).fields.pointee.word.flags |= Job.Flag.release
       unsafe publishCompleted(index, &stripe.pointee.nodes)
     }
   }
@@ -114,14 +109,15 @@ extension Scheduler {
   func enqueue(_ index: UInt32, _ nodes: inout SlabCache) {
     // unsafe: the job is the caller's until it is published here.
     let fields = unsafe Job(jobs, index).fields.pointee
+    let (priority, tenant) = (fields.word.priority, fields.word.tenant)
     if ready.isOrdered {
-      let inserted = ready.insert(index, key: fields.key, priority: Int(fields.priority), tenant: Int(fields.tenant))
+      let inserted = ready.insert(index, key: fields.key, priority: priority, tenant: tenant)
       invariant(inserted, "an ordered queue has room for every job")
       return
     }
     var chain = BatchQueue.Chain()
     append(index, to: &chain, &nodes)
-    ready.append(chain, priority: Int(fields.priority), tenant: Int(fields.tenant))
+    ready.append(chain, priority: priority, tenant: tenant)
   }
 
   /// Hands a job whose attempt has ended to the workers.
@@ -132,13 +128,11 @@ extension Scheduler {
     parking.notify()
   }
 
-  @inline(__always) private func allocate(_ cache: inout SlabCache) -> UInt32 {
-    if let index = cache.allocate(jobs) { return index }
-    return allocateSlowly(&cache)
-  }
+  /// A record that was free, its next life begun; its state says `ready`.
+  @inline(__always) private func allocate(_ cache: inout SlabCache) -> UInt32 { cache.allocate(jobs) ?? allocateSlowly(&cache) }
 
   /// Every record is in use or in a cache: since admission is below capacity, some cache is about to give some back.
-  @inline(never) private func allocateSlowly(_ cache: inout SlabCache) -> UInt32 {
+  @inline(never) func allocateSlowly(_ cache: inout SlabCache) -> UInt32 {
     var backoff = Backoff()
     while true {
       backoff.pause()
@@ -148,47 +142,14 @@ extension Scheduler {
 
   @inline(__always) func makeJob(_ request: JobRequest, _ cache: inout SlabCache) -> UInt32 {
     let index = allocate(&cache)
-    let job = Job(jobs, index)
-    _ = job.renew()
-    // unsafe: the record is the caller's until it is published.
-    unsafe job.fields.initialize(
-      to: Job.Fields(
-        first: request.first, second: request.second, key: request.key, timeout: request.timeout, handler: request.handler.rawValue,
-        tenant: request.tenant, priority: request.priority, flags: 0, link: 0, limit: 0))
+    Job(jobs, index).begin(request)
     return index
   }
 
-  @inline(__always) func makeNodeJob(_ run: Run, _ bits: UInt64, _ node: UInt32, _ cache: inout SlabCache, tellReady: Bool = true) -> UInt32
-  {
+  func makeNodeJob(_ run: RunBody, _ node: UInt32, _ cache: inout SlabCache, tellReady: Bool = true) -> UInt32 {
     let index = allocate(&cache)
-    let job = Job(jobs, index)
-    let generation = job.renew()
-    let table = run.table
-    // unsafe: node < plan.count; the record is the caller's until it is published.
-    let asks = unsafe table.flags[Int(node)]
-    unsafe job.fields.initialize(
-      to: Job.Fields(
-        first: bits, second: UInt64(node), key: UInt64(table.keys[Int(node)]), timeout: 0, handler: table.handlers[Int(node)],
-        tenant: run.tenant,
-        priority: table.priorities[Int(node)], flags: Job.Flag.node, link: 0, limit: 0))
-    if asks != 0 { ask(run, node, job, JobID(index: index, generation: generation), asks, tellReady) }
+    Job(jobs, index).begin(run, node, index: index, tellReady: tellReady)
     return index
-  }
-
-  /// What the run's owner has to say about a node before it is published.
-  @inline(never) private func ask(_ run: Run, _ node: UInt32, _ job: Job, _ id: JobID, _ asks: UInt8, _ tellReady: Bool) {
-    // unsafe: hooks and context are the owner's, valid until `completed`; the record is the caller's.
-    if asks & Plan.NodeFlag.timed != 0, let timeout = unsafe run.hooks.timeout {
-      unsafe job.fields.pointee.timeout = timeout(run.hooks.context, node)
-    }
-    if asks & Plan.NodeFlag.keyed != 0, let keyed = unsafe run.hooks.keyed {
-      unsafe job.fields.pointee.limit = keyed(run.hooks.context, node)
-      unsafe job.fields.pointee.flags |= Job.Flag.keyed
-    }
-    if asks & Plan.NodeFlag.expires != 0 { unsafe job.fields.pointee.flags |= Job.Flag.expires }
-    if tellReady, asks & Plan.NodeFlag.tellReady != 0, let ready = unsafe run.hooks.ready {
-      unsafe ready(run.hooks.context, node, id.rawValue)
-    }
   }
 
   // MARK: Producers

@@ -69,8 +69,8 @@ public enum SubmitError: Error, Hashable, CustomStringConvertible {
   let ready: ReadySet
   let parking: Parking
   // unsafe: `maxHandlers` entries; written once each, before the index is given out.
-  let handlers: UnsafeMutablePointer<Handler>
-  private let handlerCount: SharedWord
+  let handlers: UnsafeMutablePointer<HandlerEntry>
+  let handlerCount: SharedWord
   private let limitCount: SharedWord
   private let registration: SpinLock
   private let slots: SharedWord
@@ -106,12 +106,12 @@ public enum SubmitError: Error, Hashable, CustomStringConvertible {
     jobs = try Slab(capacity: records)
     ready = try ReadySet(tenants: configuration.tenants, capacity: records, ordered: configuration.ordered)
     laneCount = workers + blockingLanes
-    let cacheBytes = workers * ReadySet.priorities * Scheduler.cacheStride
+    let cacheBytes = workers * ReadySet.priorities * WorkerCache.stride
     region = try Region(bytes: 8 * padding + laneCount * Lane.bytes + cacheBytes + Scheduler.stripes * padding)
     limitRegion = try Region(bytes: Scheduler.maxLimits * Limit.bytes)
-    handlerRegion = try Region(bytes: Scheduler.maxHandlers * MemoryLayout<Handler>.stride)
+    handlerRegion = try Region(bytes: Scheduler.maxHandlers * MemoryLayout<HandlerEntry>.stride)
     // unsafe: consecutive parts of zeroed regions whose lengths are the sums of theirs.
-    unsafe handlers = handlerRegion.base.bindMemory(to: Handler.self, capacity: Scheduler.maxHandlers)
+    unsafe handlers = handlerRegion.base.bindMemory(to: HandlerEntry.self, capacity: Scheduler.maxHandlers)
     unsafe limits = limitRegion.base
     unsafe handlerCount = SharedWord(region.base)
     unsafe limitCount = SharedWord(region.base + 8)
@@ -136,11 +136,11 @@ public enum SubmitError: Error, Hashable, CustomStringConvertible {
     handlerRegion.free()
   }
 
-  private static let cacheStride = (WorkerCache.bytes + padding - 1) / padding * padding
-
   @inline(__always) func lane(_ index: Int) -> Lane { unsafe Lane(lanes + index * Lane.bytes) }
+  /// The caches of a worker, `WorkerCache.stride` bytes each.
+  func cacheMemory(of worker: Int) -> UnsafeMutableRawPointer { unsafe caches + worker * ReadySet.priorities * WorkerCache.stride }
   @inline(__always) func cache(of worker: Int, _ priority: Int) -> WorkerCache {
-    unsafe WorkerCache(caches + (worker &* ReadySet.priorities &+ priority) &* Scheduler.cacheStride)
+    unsafe WorkerCache(cacheMemory(of: worker) + priority * WorkerCache.stride)
   }
 
   /// True if some worker's cache has jobs of the priority.
@@ -163,13 +163,16 @@ public enum SubmitError: Error, Hashable, CustomStringConvertible {
     defer { registration.unlock() }
     let index = handlerCount.loadRelaxed()
     guard index < UInt64(Scheduler.maxHandlers) else { return nil }
-    var handler = handler
+    var limit: UInt32 = 0
     if handler.limit > 0 {
-      guard let limit = makeLimitLocked(handler.limit) else { return nil }
-      handler.limitIndex = limit
+      guard let made = makeLimitLocked(handler.limit) else { return nil }
+      limit = made
     }
     // unsafe: index < maxHandlers, written once.
-    unsafe (handlers + Int(index)).initialize(to: handler)
+    unsafe (handlers + Int(index)).initialize(
+      to: HandlerEntry(
+        run: handler.run, context: handler.context, finished: handler.finished, blocking: handler.blocking, isLimited: handler.limit > 0,
+        isPlain: !handler.blocking && handler.limit <= 0, limit: limit))
     // Order: releasing. Pairs with the acquiring load in `check`.
     handlerCount.storeReleasing(index + 1)
     return HandlerIndex(rawValue: UInt32(index))
@@ -194,31 +197,31 @@ public enum SubmitError: Error, Hashable, CustomStringConvertible {
 
   /// The key's permit first, then the handler's: who waits for a handler may hold its key, never the other way round.
   func enterLimits(_ index: UInt32) -> Bool {
-    let job = Job(jobs, index)
     // unsafe: the job is the calling worker's until it stands in a line.
-    if unsafe job.fields.pointee.flags & Job.Flag.keyed != 0 && job.fields.pointee.flags & Job.Flag.keyPermit == 0 {
-      unsafe job.fields.pointee.flags |= Job.Flag.keyPermit
-      if unsafe !limit(job.fields.pointee.limit).enter(index, jobs) { return false }
+    let fields = unsafe Job(jobs, index).fields
+    if unsafe fields.pointee.word.flags & Job.Flag.keyed != 0 && fields.pointee.word.flags & Job.Flag.keyPermit == 0 {
+      unsafe fields.pointee.word.flags |= Job.Flag.keyPermit
+      if unsafe !limit(fields.pointee.limit).enter(index, jobs) { return false }
     }
-    let handler = unsafe handlers[Int(job.fields.pointee.handler)]
-    if unsafe handler.limit > 0 && job.fields.pointee.flags & Job.Flag.permit == 0 {
-      unsafe job.fields.pointee.flags |= Job.Flag.permit
-      if !limit(handler.limitIndex).enter(index, jobs) { return false }
+    let handler = unsafe handlers[Int(fields.pointee.word.handler)]
+    if unsafe handler.isLimited && fields.pointee.word.flags & Job.Flag.permit == 0 {
+      unsafe fields.pointee.word.flags |= Job.Flag.permit
+      if !limit(handler.limit).enter(index, jobs) { return false }
     }
     return true
   }
 
   /// Passes the job's permits on to those that wait for them.
   func leaveLimits(_ index: UInt32, _ nodes: inout SlabCache) {
-    let job = Job(jobs, index)
     // unsafe: the job is the calling worker's.
-    let fields = unsafe job.fields.pointee
-    unsafe job.fields.pointee.flags &= ~(Job.Flag.permit | Job.Flag.keyPermit)
-    if fields.flags & Job.Flag.permit != 0, let next = unsafe limit(handlers[Int(fields.handler)].limitIndex).leave(jobs) {
+    let fields = unsafe Job(jobs, index).fields
+    let word = unsafe fields.pointee.word
+    unsafe fields.pointee.word.flags &= ~(Job.Flag.permit | Job.Flag.keyPermit)
+    if word.flags & Job.Flag.permit != 0, let next = unsafe limit(handlers[Int(word.handler)].limit).leave(jobs) {
       enqueue(next, &nodes)
       parking.notify()
     }
-    if fields.flags & Job.Flag.keyPermit != 0, let next = limit(fields.limit).leave(jobs) {
+    if word.flags & Job.Flag.keyPermit != 0, let next = unsafe limit(fields.pointee.limit).leave(jobs) {
       enqueue(next, &nodes)
       parking.notify()
     }

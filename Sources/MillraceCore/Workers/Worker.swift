@@ -23,6 +23,11 @@
   /// Calls the handler of a job that `begin` returned, on this thread. What it said.
   public borrowing func run(_ begun: Begun) -> UInt8 { body.run(begun) }
 
+  /// Begins, runs and finishes jobs on this thread, `limit` at most: the three in one, without the value between them.
+  ///
+  /// Complexity: O(limit), as `begin` for each.
+  public borrowing func work(upTo limit: Int) -> Work { body.work(upTo: limit) }
+
   /// Settles a job that `begin` returned, with what its handler said, and releases what waited for it.
   public borrowing func finish(_ begun: Begun, _ outcome: UInt8) { body.finish(begun, outcome) }
 
@@ -34,6 +39,21 @@
 
   /// Gives everything back, jobs included: others will run them. The worker is not stepped again.
   public borrowing func retire() { body.retire() }
+}
+
+/// What `Worker.work` came to.
+public struct Work: Sendable {
+  public enum End: Sendable {
+    /// There is nothing that this worker may start now.
+    case idle
+    case limit
+    /// A job was begun that is to be run in the blocking pool; its slot is handed over.
+    case blocking(JobID)
+  }
+
+  /// Jobs that were picked.
+  public let ran: Int
+  public let end: End
 }
 
 /// A job that was picked and not yet finished.
@@ -50,28 +70,53 @@ public struct Begun: Sendable {
   public let deadline: UInt64
 }
 
-/// The worker's code: pointers to what it alone touches, copied into the context of its handlers.
+/// The worker's code: one pointer to what it alone touches, copied into the context of its handlers.
 @safe struct WorkerBody {
-  /// What the worker alone touches.
-  struct Own {
+  /// What the worker alone touches, and the addresses of what it shares.
+  @safe struct Own {
+    // What every step reads first.
     var next: UInt32 = Slab.none
     var nextPriority = 0
     var hasSlot = false
-    /// `starts` when a handler last went on elsewhere; a new worker takes its jobs for such until it has seen others.
-    var wentOnAt: UInt64 = 0
+    /// Nobody else works: what only workers write needs no locked instruction.
+    let alone: Bool
+    let fenced: Bool
+    let isOrdered: Bool
     /// Bit p: the cache of priority p may have jobs.
     var cached: UInt64 = 0
     var starts: UInt64 = 0
-    var jobs = SlabCache()
-    var nodes = SlabCache()
+    /// Jobs settled here whose admission is not yet given back.
+    var settled: UInt64 = 0
+    var jobCache = SlabCache()
+    var nodeCache = SlabCache()
+    // unsafe: the worker's caches, one for each priority; the table of handlers; both the scheduler's.
+    let caches: UnsafeMutableRawPointer
+    let handlers: UnsafeMutablePointer<HandlerEntry>
+    let jobs: Slab
+    let lane: Lane
+    let ready: ReadySet
+    let parking: Parking
+
+    /// `starts` when a handler last went on elsewhere; a new worker takes its jobs for such until it has seen others.
+    var wentOnAt: UInt64 = 0
     /// Sinks of this run that were finished here and are not yet counted in it.
     var sinkRun: UInt64 = 0
     var sinks: UInt64 = 0
-    /// Jobs settled here whose admission is not yet given back.
-    var settled: UInt64 = 0
     /// Jobs admitted for `spawn` ahead of time.
     var admitted: UInt64 = 0
-    var stealSequence: UInt32 = 0
+    var stealSequence: UInt32
+    let index: Int
+    // unsafe: made in init, freed by `deallocate`; touched only by the thread that drives the worker.
+    let credits: UnsafeMutablePointer<Credit>
+    let buffer: UnsafeMutablePointer<UInt32>
+    unowned(unsafe) let scheduler: Scheduler
+    // What `spawn` asks.
+    let handlerCount: SharedWord
+    let stopping: SharedHalf
+    let tenants: Int
+    /// Jobs that the handler which runs has spawned, and the priority of the last one if it went into the cache.
+    var spawned = 0
+    var spawnedPriority = -1
   }
 
   /// Starts that released jobs of a tenant have in hand, by priority.
@@ -87,36 +132,147 @@ public struct Begun: Sendable {
   /// Settled jobs are counted, and spawned ones admitted, in lots of so many.
   static let lot: UInt64 = 64
 
-  let index: Int
-  unowned(unsafe) let scheduler: Scheduler
-  // unsafe: made in init, freed by `deallocate`; touched only by the thread that drives the worker.
+  // unsafe: made in init, freed by `deallocate`; touched only by the thread that drives the worker. The context of its handlers lies before it.
   let own: UnsafeMutablePointer<Own>
-  let credits: UnsafeMutablePointer<Credit>
-  let context: UnsafeMutablePointer<JobContext>
-  let buffer: UnsafeMutablePointer<UInt32>
-  let lane: Lane
+  @inline(__always) var context: UnsafeMutablePointer<JobContext> {
+    unsafe (UnsafeMutableRawPointer(own) - padding).assumingMemoryBound(to: JobContext.self)
+  }
 
   init(_ index: Int, of scheduler: Scheduler) {
-    self.index = index
-    unsafe self.scheduler = scheduler
-    lane = scheduler.lane(index)
-    unsafe own = .allocate(capacity: 1)
-    unsafe own.initialize(to: Own())
-    unsafe own.pointee.stealSequence = UInt32(index) << 24
-    unsafe credits = .allocate(capacity: ReadySet.priorities)
+    invariant(MemoryLayout<JobContext>.size <= padding, "a handler's context fits before its worker's fields")
+    let memory = UnsafeMutableRawPointer.allocate(byteCount: padding + MemoryLayout<Own>.size, alignment: padding)
+    unsafe own = (memory + padding).bindMemory(to: Own.self, capacity: 1)
+    let credits = UnsafeMutablePointer<Credit>.allocate(capacity: ReadySet.priorities)
     unsafe credits.initialize(repeating: Credit(), count: ReadySet.priorities)
-    unsafe buffer = .allocate(capacity: WorkerCache.capacity)
-    unsafe context = .allocate(capacity: 1)
-    unsafe context.initialize(
+    unsafe own.initialize(
+      to: Own(
+        alone: scheduler.configuration.workers == 1, fenced: !scheduler.parking.asymmetric, isOrdered: scheduler.ready.isOrdered,
+        caches: scheduler.cacheMemory(of: index),
+        handlers: scheduler.handlers, jobs: scheduler.jobs, lane: scheduler.lane(index), ready: scheduler.ready, parking: scheduler.parking,
+        stealSequence: UInt32(index) << 24, index: index, credits: credits, buffer: .allocate(capacity: WorkerCache.capacity),
+        scheduler: scheduler, handlerCount: scheduler.handlerCount, stopping: scheduler.stopping, tenants: scheduler.configuration.tenants))
+    unsafe memory.bindMemory(to: JobContext.self, capacity: 1).initialize(
       to: JobContext(job: JobID(rawValue: 0), first: 0, second: 0, lane: index, deadline: 0, worker: self, scheduler: scheduler))
   }
 
   func deallocate() {
-    unsafe own.deallocate()
-    unsafe credits.deallocate()
-    unsafe buffer.deallocate()
+    unsafe own.pointee.credits.deallocate()
+    unsafe own.pointee.buffer.deallocate()
+    unsafe own.deinitialize(count: 1)
+    let memory = unsafe UnsafeMutableRawPointer(context)
     unsafe context.deinitialize(count: 1)
-    unsafe context.deallocate()
+    unsafe memory.deallocate()
+  }
+
+  var index: Int { unsafe own.pointee.index }
+  @inline(__always) var lane: Lane { unsafe own.pointee.lane }
+  @inline(__always) func job(_ index: UInt32) -> Job { unsafe Job(own.pointee.jobs, index) }
+  @inline(__always) func cache(_ priority: Int) -> WorkerCache {
+    unsafe WorkerCache(own.pointee.caches + priority &* WorkerCache.stride)
+  }
+
+  // MARK: Work
+
+  /// Begins, runs and finishes jobs on this thread, `limit` at most.
+  ///
+  /// What `begin`, `run` and `finish` do one after the other, for jobs that nothing keeps from their handlers; all others take the longer way through those
+  /// three. A job that makes its one successor ready hands its record over to it, and the successor starts at once if nothing is more urgent.
+  func work(upTo limit: Int) -> Work {
+    var ran = 0
+    while ran < limit {
+      guard let index = pick() else { return Work(ran: ran, end: .idle) }
+      let job = job(index)
+      // unsafe: taken from a queue, the job is this worker's.
+      let fields = unsafe job.fields
+      var word = unsafe fields.pointee.word
+      var handler = unsafe own.pointee.handlers + Int(word.handler)
+      let first = unsafe fields.pointee.first
+      var second = unsafe fields.pointee.second
+      var generation = Job.generation(job.state.loadRelaxed())
+      ran &+= 1
+      guard word.flags | Job.Flag.node == Job.Flag.node, unsafe fields.pointee.timeout == 0 && handler.pointee.isPlain,
+        job.cancelled.loadRelaxed() != generation, unsafe word.flags == 0 || !RunBody(bits: first).isDisturbed
+      else {
+        guard let begun = startSlowly(index) else { continue }
+        if begun.blocking {
+          handOver()
+          return Work(ran: ran, end: .blocking(begun.job))
+        }
+        finish(begun, run(begun))
+        continue
+      }
+      // A run must not wait for its last sinks to be counted while this worker is busy elsewhere.
+      if unsafe own.pointee.sinks != 0 && own.pointee.sinkRun != first { flushSinks() }
+      while true {
+        let id = JobID(index: index, generation: generation)
+        unsafe own.pointee.starts &+= 1
+        unsafe context.pointee.job = id
+        unsafe context.pointee.first = first
+        unsafe context.pointee.second = second
+        lane.job.storeReleasing(id.rawValue)
+        // Order: releasing. Pairs with the loads of whoever claims the job by its id.
+        job.state.storeReleasing(Job.word(generation, Job.State.running))
+        // unsafe: the handler's function and context are the registrant's, valid until the scheduler has stopped.
+        let outcome = unsafe handler.pointee.run(handler.pointee.context, context)
+        if unsafe context.pointee.tokenIssued || outcome == Outcome.pending.rawValue {
+          finishContended(id, word.flags != 0, outcome)
+          break
+        }
+        if word.flags == 0 {
+          free(index, generation)
+          countSettled()
+          if let finished = unsafe handler.pointee.finished {
+            unsafe finished(handler.pointee.context, id.rawValue, first, second, outcome)
+          }
+          break
+        }
+        let run = unsafe RunBody(bits: first)
+        let node = UInt32(truncatingIfNeeded: second)
+        // unsafe: the run's owner keeps hooks and context valid until `completed`.
+        if let finished = unsafe run.finished, unsafe finished(run.context, self.index, node, outcome) == Verdict.hold.rawValue {
+          free(index, generation)
+          break
+        }
+        countSettled()
+        let successors = unsafe run.successors(node)
+        guard successors.count == 1 else {
+          free(index, generation)
+          unsafe releaseAll(run, node, successors, here: true)
+          break
+        }
+        let successor = unsafe successors[0]
+        guard run.arrive(successor, alone: unsafe own.pointee.alone) else {
+          free(index, generation)
+          break
+        }
+        let row = run.row(successor)
+        generation = job.begin(run, successor, row, after: generation)
+        word = unsafe job.fields.pointee.word
+        if Plan.asks(row) == 0, ran < limit, unsafe own.pointee.spawned == 0, mayGoOn(word, run) {
+          unsafe handler = own.pointee.handlers + Int(word.handler)
+          if unsafe handler.pointee.isPlain {
+            second = UInt64(successor)
+            ran &+= 1
+            continue
+          }
+        }
+        job.ask(run, successor, row, JobID(index: index, generation: generation))
+        var outbox = Outbox()
+        place(index, word.priority, word.tenant, &outbox, next: true)
+        send(&outbox)
+        break
+      }
+      if unsafe own.pointee.spawned != 0 { goDeeper() }
+    }
+    return Work(ran: ran, end: .limit)
+  }
+
+  /// A node that has just become ready here may start at once: nothing is more urgent, its run goes on as before, and its tenant has not had more than its
+  /// share.
+  @inline(__always) private func mayGoOn(_ word: Job.Word, _ run: RunBody) -> Bool {
+    let levels = unsafe (own.pointee.ready.occupied() | own.pointee.cached) &>> UInt64(truncatingIfNeeded: word.priority)
+    return unsafe levels <= 1 && own.pointee.starts & 63 != 63 && !run.isDisturbed && own.pointee.next == Slab.none
+      && !own.pointee.isOrdered && mayRunHere(word.tenant, word.priority)
   }
 
   // MARK: Begin
@@ -125,19 +281,38 @@ public struct Begun: Sendable {
   ///
   /// Complexity: O(1), but for stealing, which looks at every other worker. Work that needs no handler (completions, bypassed nodes) is done on the way.
   func begin() -> Begun? {
-    while true {
-      let occupied = unsafe scheduler.ready.occupied()
-      if occupied & ReadySet.completionsBit != 0, settleCompleted() { continue }
-      if unsafe !own.pointee.hasSlot {
-        guard unsafe scheduler.takeSlot() else {
-          stash()
-          return nil
-        }
-        unsafe own.pointee.hasSlot = true
-      }
-      guard let index = choose(occupied & 0xF) else { return nil }
-      if let begun = start(index) { return begun }
+    while let index = pick() {
+      if let begun = startSlowly(index) { return begun }
     }
+    return nil
+  }
+
+  /// The job to start next; nil if there is none that this worker may start now.
+  @inline(__always) private func pick() -> UInt32? {
+    let occupied = unsafe own.pointee.ready.occupied()
+    let next = unsafe own.pointee.next
+    if next != Slab.none {
+      // The common case of a chain: nothing is more urgent than what has just become ready here. A worker with such a job has a slot.
+      let levels = unsafe (occupied | own.pointee.cached) &>> UInt64(truncatingIfNeeded: own.pointee.nextPriority)
+      if levels <= 1, unsafe own.pointee.starts & 63 != 63 && own.pointee.hasSlot {
+        unsafe own.pointee.next = Slab.none
+        return next
+      }
+    }
+    return pickSlowly(occupied)
+  }
+
+  @inline(never) private func pickSlowly(_ seen: UInt64) -> UInt32? {
+    var occupied = seen
+    while occupied & ReadySet.completionsBit != 0, settleCompleted() { occupied = unsafe own.pointee.ready.occupied() }
+    if unsafe !own.pointee.hasSlot {
+      guard unsafe own.pointee.scheduler.takeSlot() else {
+        stash()
+        return nil
+      }
+      unsafe own.pointee.hasSlot = true
+    }
+    return choose(occupied & 0xF)
   }
 
   /// Puts the next-job slot where others see it.
@@ -150,35 +325,26 @@ public struct Begun: Sendable {
 
   /// Into the cache if there is room, else back to its tenant's queue.
   func keep(_ index: UInt32, priority: Int) {
-    let cache = unsafe scheduler.cache(of: self.index, priority)
+    let cache = cache(priority)
     if cache.room > 0 {
       unsafe own.pointee.cached |= 1 &<< UInt64(priority)
-      if unsafe cache.push(index, fenced: !scheduler.parking.asymmetric) { unsafe scheduler.ready.announce(priority: priority) }
+      if unsafe cache.push(index, fenced: own.pointee.fenced) { unsafe own.pointee.ready.announce(priority: priority) }
     } else {
-      unsafe scheduler.enqueue(index, &own.pointee.nodes)
+      unsafe own.pointee.scheduler.enqueue(index, &own.pointee.nodeCache)
     }
     // Nobody could see the job until now, and whoever looked for it may sleep.
-    unsafe scheduler.parking.notify()
+    unsafe own.pointee.parking.notify()
   }
 
-  func choose(_ occupied: UInt64) -> UInt32? {
+  @inline(__always) private func choose(_ occupied: UInt64) -> UInt32? {
     var levels = unsafe occupied | own.pointee.cached
-    let next = unsafe own.pointee.next
-    if next != Slab.none {
-      // The common case of a chain or a tree: nothing is more urgent than what has just become ready here.
-      let priority = unsafe own.pointee.nextPriority
-      levels |= 1 &<< UInt64(priority)
-      if unsafe levels >> UInt64(priority) == 1 && own.pointee.starts & 63 != 63 {
-        unsafe own.pointee.next = Slab.none
-        return next
-      }
-    }
+    if unsafe own.pointee.next != Slab.none { levels |= 1 &<< UInt64(unsafe own.pointee.nextPriority) }
     // Every 64th start is the lowest level's, so that an endless load of higher priority cannot hold it up for ever.
     let aged = unsafe own.pointee.starts & 63 == 63
     while levels != 0 {
       let priority = aged ? levels.trailingZeroBitCount : 63 - levels.leadingZeroBitCount
       let bit: UInt64 = 1 &<< UInt64(priority)
-      if let job = choose(priority: priority, mixed: levels != bit) {
+      if let job = choose(priority: priority, mixed: levels != bit, aged: aged) {
         if unsafe own.pointee.next != Slab.none { stash() }
         return job
       }
@@ -188,29 +354,39 @@ public struct Begun: Sendable {
   }
 
   /// A job of one level: the next-job slot, the own cache, the tenants' queues, other workers' caches.
-  @inline(__always) func choose(priority: Int, mixed: Bool) -> UInt32? {
+  @inline(__always) private func choose(priority: Int, mixed: Bool, aged: Bool) -> UInt32? {
     let bit: UInt64 = 1 &<< UInt64(priority)
-    if unsafe own.pointee.next != Slab.none && own.pointee.nextPriority == priority {
-      let job = unsafe own.pointee.next
-      unsafe own.pointee.next = Slab.none
-      return job
-    }
-    let cache = unsafe scheduler.cache(of: index, priority)
+    let hasNext = unsafe own.pointee.next != Slab.none && own.pointee.nextPriority == priority
+    if hasNext && !aged { return takeNext() }
     if unsafe own.pointee.cached & bit != 0 {
+      let cache = cache(priority)
       while !cache.isEmptyForOwner {
-        guard let job = unsafe cache.pop(fenced: !scheduler.parking.asymmetric) else { continue }
+        guard let job = unsafe cache.pop(fenced: own.pointee.fenced) else { continue }
         if job & WorkerCache.announce != 0 {
-          unsafe scheduler.ready.announce(priority: priority)
-          unsafe scheduler.parking.notify()
+          unsafe own.pointee.ready.announce(priority: priority)
+          unsafe own.pointee.parking.notify()
         }
         return job & ~WorkerCache.announce
       }
       unsafe own.pointee.cached &= ~bit
     }
+    // An aged start goes to what waits, before what has just become ready: a chain without an end must not hold it up.
+    return fetch(priority, mixed: mixed) ?? (hasNext ? takeNext() : nil)
+  }
+
+  @inline(__always) private func takeNext() -> UInt32 {
+    let job = unsafe own.pointee.next
+    unsafe own.pointee.next = Slab.none
+    return job
+  }
+
+  /// A job of the tenants' queues or of other workers' caches.
+  @inline(never) private func fetch(_ priority: Int, mixed: Bool) -> UInt32? {
     // With several levels in use, an order by key, or handlers that go on elsewhere, nothing is taken ahead: what waits stays where everybody looks first.
     let wentOn = unsafe own.pointee.starts &- own.pointee.wentOnAt < WorkerBody.memory
-    let limit = unsafe mixed || scheduler.ready.isOrdered || wentOn ? 1 : WorkerBody.ahead
-    let taken = unsafe scheduler.ready.take(priority: priority, upTo: limit, into: buffer, &own.pointee.nodes)
+    let limit = unsafe mixed || own.pointee.isOrdered || wentOn ? 1 : WorkerBody.ahead
+    let buffer = unsafe own.pointee.buffer
+    let taken = unsafe own.pointee.ready.take(priority: priority, upTo: limit, into: buffer, &own.pointee.nodeCache)
     if taken > 0 {
       if taken > 1 { adopt(taken, priority) }
       return unsafe buffer[0]
@@ -220,36 +396,38 @@ public struct Begun: Sendable {
       if stolen > 1 { adopt(stolen, priority) }
       return unsafe buffer[0]
     }
-    unsafe scheduler.ready.retire(priority: priority, cached: { unsafe scheduler.isCached(priority) })
+    unsafe own.pointee.ready.retire(priority: priority, cached: { unsafe own.pointee.scheduler.isCached(priority) })
     return nil
   }
 
   /// Puts all but the first of the buffer into the own cache, which is empty.
-  @inline(__always) func adopt(_ count: Int, _ priority: Int) {
-    let cache = unsafe scheduler.cache(of: index, priority)
+  @inline(__always) private func adopt(_ count: Int, _ priority: Int) {
+    let cache = cache(priority)
+    let buffer = unsafe own.pointee.buffer
     var newly = false
     for i in 1..<count {
       if cache.room == 0 {
-        unsafe scheduler.enqueue(buffer[i], &own.pointee.nodes)
-      } else if unsafe cache.push(buffer[i], fenced: !scheduler.parking.asymmetric) {
+        unsafe own.pointee.scheduler.enqueue(buffer[i], &own.pointee.nodeCache)
+      } else if unsafe cache.push(buffer[i], fenced: own.pointee.fenced) {
         newly = true
       }
     }
     unsafe own.pointee.cached |= 1 &<< UInt64(priority)
-    if newly { unsafe scheduler.ready.announce(priority: priority) }
+    if newly { unsafe own.pointee.ready.announce(priority: priority) }
     // Between queue and cache the jobs were in nobody's sight: a worker that looked then may sleep.
-    unsafe scheduler.parking.notify()
+    unsafe own.pointee.parking.notify()
   }
 
-  func steal(_ priority: Int) -> Int {
-    let workers = unsafe scheduler.parking.workers
+  private func steal(_ priority: Int) -> Int {
+    let workers = unsafe own.pointee.parking.workers
+    let scheduler = unsafe own.pointee.scheduler
     for step in 1..<max(workers, 1) {
       let victim = (index + step) % workers
-      let cache = unsafe scheduler.cache(of: victim, priority)
+      let cache = scheduler.cache(of: victim, priority)
       if cache.isEmpty() { continue }
       unsafe own.pointee.stealSequence = own.pointee.stealSequence & 0xFF00_0000 | (own.pointee.stealSequence &+ 1) & 0x00FF_FFFF
       let count = unsafe cache.steal(
-        into: buffer, sequence: own.pointee.stealSequence, patience: scheduler.configuration.stealPatience,
+        into: own.pointee.buffer, sequence: own.pointee.stealSequence, patience: scheduler.configuration.stealPatience,
         barrier: scheduler.parking.asymmetric)
       if count > 0 { return count }
     }
@@ -257,31 +435,29 @@ public struct Begun: Sendable {
   }
 
   /// Marks a chosen job running. nil: it did not need its handler, or waits for a permit.
-  @inline(__always) func start(_ index: UInt32) -> Begun? {
-    let job = unsafe Job(scheduler.jobs, index)
+  @inline(never) func startSlowly(_ index: UInt32) -> Begun? {
+    let job = job(index)
     // unsafe: taken from a queue, the job is this worker's.
     let fields = unsafe job.fields
     let generation = Job.generation(job.state.loadRelaxed())
-    let flags = unsafe fields.pointee.flags
-    let isNode = flags & Job.Flag.node != 0
-    let handler = unsafe scheduler.handlers + Int(fields.pointee.handler)
-    let limited = unsafe handler.pointee.limit > 0 || flags & Job.Flag.keyed != 0
-    let mayExpire = flags & Job.Flag.expires != 0
+    let word = unsafe fields.pointee.word
+    let isNode = word.flags & Job.Flag.node != 0
+    let handler = unsafe own.pointee.handlers + Int(word.handler)
+    let limited = unsafe handler.pointee.isLimited || word.flags & Job.Flag.keyed != 0
+    let mayExpire = word.flags & Job.Flag.expires != 0
     if mayExpire {
       // Before anything else is looked at: of an expired node nothing but this record may be left.
-      if limited, unsafe !scheduler.enterLimits(index) { return nil }
+      if limited, unsafe !own.pointee.scheduler.enterLimits(index) { return nil }
       if !job.state.replace(Job.word(generation, Job.State.ready), by: Job.word(generation, Job.State.running)) {
-        unsafe scheduler.leaveLimits(index, &own.pointee.nodes)
-        free(index, job)
+        unsafe own.pointee.scheduler.leaveLimits(index, &own.pointee.nodeCache)
+        free(index, generation)
         countSettled()
         return nil
       }
     }
     if isNode {
-      let bypassed = unsafe Unmanaged<Run>.fromOpaque(UnsafeRawPointer(bitPattern: UInt(fields.pointee.first))!)._withUnsafeGuaranteedRef {
-        unsafe $0.isStopping || $0.isPoisoned(UInt32(truncatingIfNeeded: fields.pointee.second))
-      }
-      if bypassed {
+      let run = unsafe RunBody(bits: fields.pointee.first)
+      if run.isDisturbed, unsafe run.isBypassed(UInt32(truncatingIfNeeded: fields.pointee.second)) {
         settle(index, outcome: nil)
         return nil
       }
@@ -290,38 +466,35 @@ public struct Begun: Sendable {
       settle(index, outcome: Outcome.cancelled.rawValue)
       return nil
     }
-    if !mayExpire, limited, unsafe !scheduler.enterLimits(index) { return nil }
+    if !mayExpire, limited, unsafe !own.pointee.scheduler.enterLimits(index) { return nil }
     // A run must not wait for its last sinks to be counted while this worker is busy elsewhere.
     if unsafe own.pointee.sinks != 0 && (!isNode || own.pointee.sinkRun != fields.pointee.first) { flushSinks() }
 
     var deadline: UInt64 = 0
     unsafe own.pointee.starts &+= 1
-    if unsafe fields.pointee.timeout != 0 { deadline = unsafe scheduler.clock.now &+ fields.pointee.timeout }
+    if unsafe fields.pointee.timeout != 0 { deadline = unsafe own.pointee.scheduler.clock.now &+ fields.pointee.timeout }
     // Order: releasing. Pairs with the loads of whoever claims the job by its id.
     job.state.storeReleasing(Job.word(generation, deadline == 0 ? Job.State.running : Job.State.open))
     return unsafe Begun(
-      job: JobID(index: index, generation: generation), handler: HandlerIndex(rawValue: fields.pointee.handler),
-      first: fields.pointee.first,
-      second: fields.pointee.second,
-      isNode: isNode, blocking: handler.pointee.blocking, deadline: deadline)
+      job: JobID(index: index, generation: generation), handler: HandlerIndex(rawValue: word.handler),
+      first: fields.pointee.first, second: fields.pointee.second, isNode: isNode, blocking: handler.pointee.blocking, deadline: deadline)
   }
 
   // MARK: Run
 
   /// Calls the handler of a job that `begin` returned. On this worker's thread.
-  @inline(__always) func run(_ begun: Begun) -> UInt8 {
-    if begun.deadline != 0 { unsafe scheduler.watch(lane, begun.deadline, of: begun.job) }
+  func run(_ begun: Begun) -> UInt8 {
+    if begun.deadline != 0 { unsafe own.pointee.scheduler.watch(lane, begun.deadline, of: begun.job) }
     // unsafe: the context is this worker's; the handler's function and context are the registrant's, valid until the scheduler has stopped.
+    let context = unsafe self.context
     unsafe context.pointee.job = begun.job
     unsafe context.pointee.first = begun.first
     unsafe context.pointee.second = begun.second
     unsafe context.pointee.deadline = begun.deadline
-    lane.calls.storeRelaxed(lane.calls.loadRelaxed() &+ 1)
     lane.job.storeReleasing(begun.job.rawValue)
-    lane.inside.storeReleasing(1)
-    let handler = unsafe scheduler.handlers + Int(begun.handler.rawValue)
+    let handler = unsafe own.pointee.handlers + Int(begun.handler.rawValue)
     let outcome = unsafe handler.pointee.run(handler.pointee.context, context)
-    lane.inside.storeReleasing(0)
+    unsafe context.pointee.deadline = 0
     return outcome
   }
 }

@@ -3,26 +3,29 @@ extension WorkerBody {
   // MARK: Finish
 
   /// Settles a job that `begin` returned, with what its handler said, and releases what waited for it.
-  @inline(__always) func finish(_ begun: Begun, _ outcome: UInt8) {
+  func finish(_ begun: Begun, _ outcome: UInt8) {
     if begun.deadline == 0, unsafe !context.pointee.tokenIssued, outcome != Outcome.pending.rawValue {
       settle(begun.job.index, outcome: outcome)
     } else {
-      finishContended(begun, outcome)
+      finishContended(begun.job, begun.isNode, outcome)
     }
+    if unsafe own.pointee.spawned != 0 { goDeeper() }
   }
 
   /// The job may be ended by others as well: by its token or by the scan for overdue jobs.
-  @inline(never) func finishContended(_ begun: Begun, _ outcome: UInt8) {
+  @inline(never) func finishContended(_ id: JobID, _ isNode: Bool, _ outcome: UInt8) {
     lane.deadline.storeReleasing(0)
     unsafe context.pointee.tokenIssued = false
-    let job = unsafe Job(scheduler.jobs, begun.job.index)
-    let generation = begun.job.generation
+    let job = job(id.index)
+    let generation = id.generation
+    // unsafe: the context is this worker's, and still that of the call.
+    let (first, second) = unsafe (context.pointee.first, context.pointee.second)
     var backoff = Backoff()
     while true {
       let word = job.state.loadAcquiring()
       guard Job.generation(word) == generation, Job.state(word) != Job.State.overdue else {
         // Timed out: what came back late changes nothing, and the record is not ours. The slot was held until now.
-        unsafe scheduler.reportLate(begun, lane: index)
+        if isNode { unsafe own.pointee.scheduler.reportLate(first, second, lane: index) }
         return
       }
       switch Job.state(word) {
@@ -30,16 +33,16 @@ extension WorkerBody {
       case Job.State.running, Job.State.open:
         if outcome != Outcome.pending.rawValue {
           guard job.state.replace(word, by: Job.word(generation, Job.State.completed, outcome)) else { continue }
-          settle(begun.job.index, outcome: outcome)
+          settle(id.index, outcome: outcome)
           return
         }
         // The slot goes with the job.
         guard job.state.replace(word, by: Job.word(generation, Job.State.pending)) else { continue }
         handOver()
-        if job.cancelled.loadRelaxed() == generation { unsafe scheduler.endPending(begun.job, .cancelled) }
+        if job.cancelled.loadRelaxed() == generation { unsafe own.pointee.scheduler.endPending(id, .cancelled) }
         return
       case Job.State.completed:
-        settle(begun.job.index, outcome: Job.outcome(word))
+        settle(id.index, outcome: Job.outcome(word))
         return
       default:
         // claimedRunning: whoever has the claim hands the job to the completions, or goes by `outcome` if it gives the claim back; the slot goes with it.
@@ -52,13 +55,13 @@ extension WorkerBody {
 
   /// Takes jobs whose attempt ended elsewhere. False: there were none.
   @inline(never) func settleCompleted() -> Bool {
-    let count = unsafe scheduler.ready.takeCompleted(upTo: WorkerCache.capacity, into: buffer, &own.pointee.nodes)
+    let buffer = unsafe own.pointee.buffer
+    let count = unsafe own.pointee.ready.takeCompleted(upTo: WorkerCache.capacity, into: buffer, &own.pointee.nodeCache)
     if count == 0 { return false }
     // Settling may use the buffer for nothing; it releases into the cache and the queues only.
     for i in 0..<count {
-      let job = unsafe Job(scheduler.jobs, buffer[i])
-      let word = job.state.loadAcquiring()
-      if Job.state(word) == Job.State.finished { unsafe scheduler.giveSlot() }
+      let word = unsafe job(buffer[i]).state.loadAcquiring()
+      if Job.state(word) == Job.State.finished { unsafe own.pointee.scheduler.giveSlot() }
       unsafe settle(buffer[i], outcome: Job.outcome(word), here: false)
     }
     return true
@@ -66,55 +69,50 @@ extension WorkerBody {
 
   // MARK: Settle
 
-  /// The attempt is over: permits go on, the owner hears of it, successors are released, the record is freed. `outcome` nil: the node is bypassed.
-  /// `here`: it ended on this worker, so that what it releases may stay.
-  @inline(__always) func settle(_ index: UInt32, outcome: UInt8?, here: Bool = true) {
-    let job = unsafe Job(scheduler.jobs, index)
-    // unsafe: the job is this worker's.
-    let fields = unsafe job.fields
-    let flags = unsafe fields.pointee.flags
-    let first = unsafe fields.pointee.first
-    let second = unsafe fields.pointee.second
-    if flags & (Job.Flag.permit | Job.Flag.keyPermit) != 0 { unsafe scheduler.leaveLimits(index, &own.pointee.nodes) }
-    if flags & Job.Flag.node != 0 {
-      free(index, job)
-      let node = UInt32(truncatingIfNeeded: second)
-      unsafe Unmanaged<Run>.fromOpaque(UnsafeRawPointer(bitPattern: UInt(first))!)._withUnsafeGuaranteedRef { run in
-        if flags & Job.Flag.release != 0 {
-          release(run, first, node, here: here)
-          return
-        }
-        if let outcome {
-          // unsafe: the run's owner keeps hooks and context valid until `completed`.
-          if let finished = unsafe run.hooks.finished,
-            unsafe finished(run.hooks.context, self.index, node, outcome) == Verdict.hold.rawValue
-          {
-            return
-          }
-        } else if let bypassed = unsafe run.hooks.bypassed {
-          unsafe bypassed(run.hooks.context, self.index, node)
-        }
-        // Counted when its record leaves the queue: expired records must not outnumber the admitted jobs, however long no slot is free.
-        if flags & Job.Flag.expired != 0 { unsafe own.pointee.settled &-= 1 }
-        release(run, first, node, here: here)
-      }
-    } else {
-      let word = job.state.loadRelaxed()
-      let handler = unsafe scheduler.handlers[Int(fields.pointee.handler)]
-      free(index, job)
-      if let finished = unsafe handler.finished {
-        unsafe finished(
-          handler.context, JobID(index: index, generation: Job.generation(word)).rawValue, first, second,
-          outcome ?? Outcome.cancelled.rawValue)
-      }
-      countSettled()
+  /// A job of no run: its handler is told.
+  @inline(__always) private func settleAlone(_ index: UInt32, _ job: Job, _ word: Job.Word, _ outcome: UInt8) {
+    let (first, second) = unsafe (job.fields.pointee.first, job.fields.pointee.second)
+    let generation = Job.generation(job.state.loadRelaxed())
+    free(index, generation)
+    // unsafe: the registrant's function and context.
+    let handler = unsafe own.pointee.handlers + Int(word.handler)
+    if let finished = unsafe handler.pointee.finished {
+      unsafe finished(handler.pointee.context, JobID(index: index, generation: generation).rawValue, first, second, outcome)
     }
+    countSettled()
   }
 
-  @inline(__always) func free(_ index: UInt32, _ job: Job) {
+  /// The attempt is over: permits go on, the owner hears of it, successors are released, the record is freed. `outcome` nil: the node is bypassed.
+  /// `here`: it ended on this worker, so that what it releases may stay.
+  func settle(_ index: UInt32, outcome: UInt8?, here: Bool = true) {
+    let job = job(index)
+    // unsafe: the job is this worker's.
+    let word = unsafe job.fields.pointee.word
+    let flags = word.flags
+    if flags & (Job.Flag.permit | Job.Flag.keyPermit) != 0 { unsafe own.pointee.scheduler.leaveLimits(index, &own.pointee.nodeCache) }
+    guard flags & Job.Flag.node != 0 else { return settleAlone(index, job, word, outcome ?? Outcome.cancelled.rawValue) }
+    let run = unsafe RunBody(bits: job.fields.pointee.first)
+    let node = unsafe UInt32(truncatingIfNeeded: job.fields.pointee.second)
+    free(index, Job.generation(job.state.loadRelaxed()))
+    if flags & Job.Flag.release == 0 {
+      // unsafe: the run's owner keeps hooks and context valid until `completed`.
+      if let outcome {
+        if let finished = unsafe run.finished, unsafe finished(run.context, self.index, node, outcome) == Verdict.hold.rawValue { return }
+      } else if let bypassed = unsafe run.hooks.bypassed {
+        unsafe bypassed(run.context, self.index, node)
+      }
+      // Counted when its record leaves the queue: expired records must not outnumber the admitted jobs, however long no slot is free.
+      if flags & Job.Flag.expired != 0 { unsafe own.pointee.settled &-= 1 }
+    }
+    countSettled()
+    unsafe releaseAll(run, node, run.successors(node), here: here)
+  }
+
+  /// Gives the record of a job back whose generation was `generation`.
+  @inline(__always) func free(_ index: UInt32, _ generation: UInt32) {
     // The generation ends here, so that a late claim on a freed record fails.
-    job.state.storeRelaxed(Job.word(Job.generation(job.state.loadRelaxed()) &+ 1, Job.State.free))
-    unsafe own.pointee.jobs.free(index, scheduler.jobs)
+    job(index).state.storeRelaxed(Job.word(generation &+ 1, Job.State.free))
+    unsafe own.pointee.jobCache.free(index, own.pointee.jobs)
   }
 
   @inline(__always) func countSettled() {
@@ -122,74 +120,98 @@ extension WorkerBody {
     if unsafe own.pointee.settled >= WorkerBody.lot { flushSettled() }
   }
 
-  func flushSettled() {
+  @inline(never) func flushSettled() {
     let settled = unsafe own.pointee.settled
     if settled == 0 { return }
     unsafe own.pointee.settled = 0
-    unsafe scheduler.dismiss(settled)
+    unsafe own.pointee.scheduler.dismiss(settled)
   }
 
   /// A node is finished for good: its successors have one predecessor less to wait for.
   ///
   /// The run may end, and be freed by its owner, as soon as the last successor has been told: nothing of it is touched after that.
-  @inline(__always) func release(_ run: Run, _ bits: UInt64, _ node: UInt32, here: Bool) {
-    countSettled()
-    let table = run.table
-    // unsafe: node < count; the rows lie within `successors`.
-    let begin = unsafe Int(table.successorStart[Int(node)])
-    let end = unsafe Int(table.successorStart[Int(node) + 1])
-    if begin == end {
-      finishedSink(bits)
-      return
-    }
+  /// unsafe: `successors` are the node's.
+  @unsafe @inline(__always) func releaseAll(_ run: RunBody, _ node: UInt32, _ successors: UnsafeBufferPointer<UInt32>, here: Bool) {
+    if successors.isEmpty { return finishedSink(run.bits) }
     var outbox = Outbox()
-    for i in begin..<end {
-      let successor = unsafe table.successors[i]
-      if run.arrive(successor) { makeReady(run, bits, successor, &outbox, here: here) }
+    let tenant = Job.Word(bits: run.tenant).tenant
+    let alone = unsafe own.pointee.alone
+    for i in 0..<successors.count {
+      let successor = unsafe successors[i]
+      if run.arrive(successor, alone: alone) {
+        let priority = run.word(successor).priority
+        let index = unsafe own.pointee.jobCache.allocate(own.pointee.jobs) ?? own.pointee.scheduler.allocateSlowly(&own.pointee.jobCache)
+        job(index).begin(run, successor, index: index)
+        place(index, priority, tenant, &outbox, next: true, here: here)
+      }
     }
     send(&outbox)
   }
 
   /// Submits from inside a handler. Admission is taken in lots, so that a spawn costs no locked instruction of its own.
   func spawn(_ request: JobRequest) throws(SubmitError) -> JobID {
-    unsafe try scheduler.check(request)
-    if unsafe own.pointee.admitted == 0 {
-      if unsafe scheduler.admit(WorkerBody.lot) {
-        unsafe own.pointee.admitted = WorkerBody.lot
-      } else {
-        guard unsafe scheduler.admit(1) else { throw unsafe .full(limit: scheduler.configuration.capacity) }
-        unsafe own.pointee.admitted = 1
-      }
+    // Order: acquiring. Pairs with the release in `register`.
+    if unsafe UInt64(request.handler.rawValue) >= own.pointee.handlerCount.loadAcquiring() || request.priority > 3
+      || Int(request.tenant) >= own.pointee.tenants || own.pointee.stopping.loadRelaxed() != 0
+    {
+      unsafe try own.pointee.scheduler.check(request)
     }
+    if unsafe own.pointee.admitted == 0 { try admitLot() }
     unsafe own.pointee.admitted -= 1
-    let index = unsafe scheduler.makeJob(request, &own.pointee.jobs)
-    let id = unsafe JobID(index: index, generation: Job.generation(Job(scheduler.jobs, index).state.loadRelaxed()))
-    var outbox = Outbox()
+    let index = unsafe own.pointee.jobCache.allocate(own.pointee.jobs) ?? own.pointee.scheduler.allocateSlowly(&own.pointee.jobCache)
+    let job = job(index)
+    job.begin(request)
+    let id = JobID(index: index, generation: Job.generation(job.state.loadRelaxed()))
     // Not into the next-job slot: the handler that spawns may run for long, and the slot is nobody else's.
-    place(index, Int(request.priority), Int(request.tenant), &outbox, next: false)
-    send(&outbox)
+    let priority = Int(request.priority)
+    let cache = cache(priority)
+    if unsafe !own.pointee.isOrdered, mayRunHere(Int(request.tenant), priority), cache.room > 0 {
+      unsafe own.pointee.spawned += 1
+      unsafe own.pointee.spawnedPriority = priority
+      unsafe own.pointee.cached |= 1 &<< UInt64(truncatingIfNeeded: priority)
+      if unsafe cache.push(index, fenced: own.pointee.fenced) { unsafe own.pointee.ready.announce(priority: priority) }
+    } else {
+      unsafe own.pointee.scheduler.enqueue(index, &own.pointee.nodeCache)
+    }
+    unsafe own.pointee.parking.notify()
     return id
+  }
+
+  /// After a handler that spawned. One that spawned several would make the front grow with every generation: the youngest goes first, so that the others
+  /// are as many as the tree is deep, not as it is wide.
+  @inline(never) func goDeeper() {
+    let (spawned, priority) = unsafe (own.pointee.spawned, own.pointee.spawnedPriority)
+    unsafe own.pointee.spawned = 0
+    if unsafe spawned < 2 || own.pointee.next != Slab.none { return }
+    guard let job = unsafe cache(priority).popYoungest(fenced: own.pointee.fenced) else { return }
+    unsafe own.pointee.next = job
+    unsafe own.pointee.nextPriority = priority
+  }
+
+  @inline(never) private func admitLot() throws(SubmitError) {
+    let scheduler = unsafe own.pointee.scheduler
+    if scheduler.admit(WorkerBody.lot) {
+      unsafe own.pointee.admitted = WorkerBody.lot
+      return
+    }
+    guard scheduler.admit(1) else { throw .full(limit: scheduler.configuration.capacity) }
+    unsafe own.pointee.admitted = 1
   }
 
   /// Jobs on their way to the tenants' queues, and whether others should be told.
   struct Outbox {
-    var chains = (BatchQueue.Chain(), BatchQueue.Chain(), BatchQueue.Chain(), BatchQueue.Chain())
+    var chain = BatchQueue.Chain()
+    var priority = 0
     var tenant = 0
-    var used = false
     var surplus = false
-  }
-
-  @inline(__always) func makeReady(_ run: Run, _ bits: UInt64, _ node: UInt32, _ outbox: inout Outbox, here: Bool) {
-    let index = unsafe scheduler.makeNodeJob(run, bits, node, &own.pointee.jobs)
-    unsafe place(index, Int(run.table.priorities[Int(node)]), Int(run.tenant), &outbox, next: true, here: here)
   }
 
   /// Where a job goes that has become ready here: the next-job slot, the own cache, or its tenant's queue.
   @inline(__always) func place(
     _ index: UInt32, _ priority: Int, _ tenant: Int, _ outbox: inout Outbox, next: Bool, here: Bool = true
   ) {
-    if unsafe scheduler.ready.isOrdered {
-      unsafe scheduler.enqueue(index, &own.pointee.nodes)
+    if unsafe own.pointee.isOrdered {
+      unsafe own.pointee.scheduler.enqueue(index, &own.pointee.nodeCache)
       outbox.surplus = true
       return
     }
@@ -200,51 +222,57 @@ extension WorkerBody {
         unsafe own.pointee.nextPriority = priority
         return
       }
-      let cache = unsafe scheduler.cache(of: self.index, priority)
+      let cache = cache(priority)
       outbox.surplus = true
       if cache.room > 0 {
         unsafe own.pointee.cached |= 1 &<< UInt64(priority)
-        if unsafe cache.push(index, fenced: !scheduler.parking.asymmetric) { unsafe scheduler.ready.announce(priority: priority) }
+        if unsafe cache.push(index, fenced: own.pointee.fenced) { unsafe own.pointee.ready.announce(priority: priority) }
         return
       }
     }
-    outbox.surplus = true
-    outbox.used = true
-    outbox.tenant = tenant
-    var ok = false
-    switch priority {
-    case 0: ok = unsafe outbox.chains.0.append(index, scheduler.ready.nodes, &own.pointee.nodes)
-    case 1: ok = unsafe outbox.chains.1.append(index, scheduler.ready.nodes, &own.pointee.nodes)
-    case 2: ok = unsafe outbox.chains.2.append(index, scheduler.ready.nodes, &own.pointee.nodes)
-    default: ok = unsafe outbox.chains.3.append(index, scheduler.ready.nodes, &own.pointee.nodes)
+    post(index, priority, tenant, &outbox)
+  }
+
+  /// Into the outbox, for the tenant's queue.
+  @inline(never) private func post(_ index: UInt32, _ priority: Int, _ tenant: Int, _ outbox: inout Outbox) {
+    // Jobs of one priority travel together; another priority sends them off first.
+    if outbox.priority != priority {
+      dispatch(&outbox)
+      outbox.priority = priority
     }
+    outbox.surplus = true
+    outbox.tenant = tenant
+    let ok = unsafe outbox.chain.append(index, own.pointee.ready.nodes, &own.pointee.nodeCache)
     invariant(ok, "the queue nodes outnumber the jobs")
   }
 
+  private func dispatch(_ outbox: inout Outbox) {
+    if outbox.chain.isEmpty { return }
+    unsafe own.pointee.ready.append(outbox.chain, priority: outbox.priority, tenant: outbox.tenant)
+    outbox.chain = BatchQueue.Chain()
+  }
+
   @inline(__always) func send(_ outbox: inout Outbox) {
-    if outbox.used {
-      unsafe scheduler.ready.append(outbox.chains.0, priority: 0, tenant: outbox.tenant)
-      unsafe scheduler.ready.append(outbox.chains.1, priority: 1, tenant: outbox.tenant)
-      unsafe scheduler.ready.append(outbox.chains.2, priority: 2, tenant: outbox.tenant)
-      unsafe scheduler.ready.append(outbox.chains.3, priority: 3, tenant: outbox.tenant)
-    }
-    if outbox.surplus { unsafe scheduler.parking.notify() }
+    if !outbox.surplus { return }
+    dispatch(&outbox)
+    unsafe own.pointee.parking.notify()
   }
 
   /// A released job stays with this worker as long as its tenant has credit: alone always, beside others as in the queue.
   @inline(__always) func mayRunHere(_ tenant: Int, _ priority: Int) -> Bool {
-    if unsafe !scheduler.ready.others(than: tenant, priority: priority) { return true }
+    if unsafe !own.pointee.ready.others(than: tenant, priority: priority) { return true }
     return chargeHere(tenant, priority)
   }
 
   @inline(never) func chargeHere(_ tenant: Int, _ priority: Int) -> Bool {
     // unsafe: this worker's own, one for each priority.
-    if unsafe credits[priority].tenant != tenant || credits[priority].jobs == 0 {
-      unsafe credits[priority].tenant = tenant
-      unsafe credits[priority].jobs = scheduler.ready.charge(priority: priority, tenant: tenant, upTo: ReadySet.quantum)
+    let credit = unsafe own.pointee.credits + priority
+    if unsafe credit.pointee.tenant != tenant || credit.pointee.jobs == 0 {
+      unsafe credit.pointee.tenant = tenant
+      unsafe credit.pointee.jobs = own.pointee.ready.charge(priority: priority, tenant: tenant, upTo: ReadySet.quantum)
     }
-    if unsafe credits[priority].jobs == 0 { return false }
-    unsafe credits[priority].jobs -= 1
+    if unsafe credit.pointee.jobs == 0 { return false }
+    unsafe credit.pointee.jobs -= 1
     return true
   }
 
@@ -263,10 +291,10 @@ extension WorkerBody {
     unsafe own.pointee.sinks = 0
     let bits = unsafe own.pointee.sinkRun
     unsafe own.pointee.sinkRun = 0
-    unsafe Unmanaged<Run>.fromOpaque(UnsafeRawPointer(bitPattern: UInt(bits))!)._withUnsafeGuaranteedRef { run in
-      // Order: sequentially consistent. Pairs with itself: whoever counts the last sink has all other workers' writes before it.
-      if run.remaining.subtract(sinks) == 0 { unsafe run.hooks.completed(run.hooks.context) }
-    }
+    let run = unsafe RunBody(bits: bits)
+    let hooks = run.hooks
+    // Order: sequentially consistent. Pairs with itself: whoever counts the last sink has all other workers' writes before it.
+    if run.remaining.subtract(sinks) == 0 { unsafe hooks.completed(hooks.context) }
   }
 
   // MARK: Idle
@@ -277,9 +305,10 @@ extension WorkerBody {
     unsafe own.pointee.settled &+= own.pointee.admitted
     unsafe own.pointee.admitted = 0
     flushSettled()
+    lane.job.storeReleasing(0)
     if unsafe own.pointee.hasSlot {
       unsafe own.pointee.hasSlot = false
-      unsafe scheduler.giveSlot()
+      unsafe own.pointee.scheduler.giveSlot()
     }
   }
 
@@ -293,16 +322,16 @@ extension WorkerBody {
   func retire() {
     stash()
     for priority in 0..<ReadySet.priorities {
-      let cache = unsafe scheduler.cache(of: index, priority)
+      let cache = cache(priority)
       while !cache.isEmptyForOwner {
-        if let job = unsafe cache.pop(fenced: !scheduler.parking.asymmetric) {
-          unsafe scheduler.enqueue(job & ~WorkerCache.announce, &own.pointee.nodes)
+        if let job = unsafe cache.pop(fenced: own.pointee.fenced) {
+          unsafe own.pointee.scheduler.enqueue(job & ~WorkerCache.announce, &own.pointee.nodeCache)
         }
       }
     }
-    unsafe scheduler.parking.notify()
+    unsafe own.pointee.parking.notify()
     settleCounts()
-    unsafe own.pointee.jobs.flush(scheduler.jobs)
-    unsafe own.pointee.nodes.flush(scheduler.ready.nodes)
+    unsafe own.pointee.jobCache.flush(own.pointee.jobs)
+    unsafe own.pointee.nodeCache.flush(own.pointee.ready.nodes)
   }
 }

@@ -80,11 +80,9 @@ enum HostFunctions {
   static func claimed(_ host: TaskHost, _ id: JobID) -> (run: WorkflowRun, node: UInt32, attempt: AttemptPointer?) {
     let (first, second) = host.scheduler.words(ofClaimed: id)
     // unsafe: claimed, the node is unfinished, so that its run is alive.
-    return unsafe Unmanaged<Run>.fromOpaque(UnsafeRawPointer(bitPattern: UInt(first))!)._withUnsafeGuaranteedRef { core in
-      let run = unsafe WorkflowRun.from(core.hooks.context)
-      let node = UInt32(truncatingIfNeeded: second)
-      return unsafe (run, node, run.records.attempt(node))
-    }
+    let run = unsafe WorkflowRun.from(Run.context(first: first))
+    let node = UInt32(truncatingIfNeeded: second)
+    return unsafe (run, node, run.records.attempt(node))
   }
 
   /// Claims an attempt for the holder of its token. nil: it has ended, or its end has been settled before.

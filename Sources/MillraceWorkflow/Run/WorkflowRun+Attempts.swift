@@ -11,9 +11,8 @@ extension WorkflowRun {
     return unsafe Handler(
       run: { handler, context in
         let context = unsafe context.assumingMemoryBound(to: JobContext.self)
-        // unsafe: node jobs carry their run's address; the run lives until its last node is settled.
-        let run = unsafe Unmanaged<Run>.fromOpaque(UnsafeRawPointer(bitPattern: UInt(context.pointee.first))!)
-          ._withUnsafeGuaranteedRef { unsafe WorkflowRun.from($0.hooks.context) }
+        // unsafe: node jobs lead to their run, which lives until its last node is settled.
+        let run = unsafe WorkflowRun.from(Run.context(first: context.pointee.first))
         return unsafe run.attempt(handler!.assumingMemoryBound(to: millrace_handler.self), context)
       }, context: UnsafeMutableRawPointer(mutating: pointer), blocking: flags & UInt32(MILLRACE_BLOCKING) != 0,
       limit: Int(pointer.pointee.concurrency))

@@ -166,7 +166,20 @@
       #expect(report.failure == nil)
     }
 
-    private static func cacheScenario(jobs: UInt32, ownerPops: Int, pushes: Int, thieves: Int, patience: Int) -> Scenario {
+    @Test("an owner that goes depth first against thieves: each job once", arguments: [1, 2])
+    func depthFirst(thieves: Int) {
+      for patience in [0, 2] {
+        let report = Explorer.explore {
+          Self.cacheScenario(jobs: 3, ownerPops: 3, pushes: 2, thieves: thieves, patience: patience, youngest: true)
+        }
+        #expect(report.failure == nil)
+        #expect(report.schedules > 500)
+      }
+    }
+
+    private static func cacheScenario(jobs: UInt32, ownerPops: Int, pushes: Int, thieves: Int, patience: Int, youngest: Bool = false)
+      -> Scenario
+    {
       let small = SmallCache()
       let notes = Notes(4)
       for job in 0..<jobs { _ = small.cache.push(job, fenced: false) }
@@ -174,7 +187,9 @@
         {
           for i in 0..<ownerPops {
             if i < pushes, small.cache.room > 0 { _ = small.cache.push(jobs + UInt32(i), fenced: false) }
-            if let job = small.cache.pop(fenced: false) { notes.lists[0].append(job & ~WorkerCache.announce) }
+            // Depth first as a worker does it: the youngest after a push, the oldest otherwise.
+            let job = youngest && i % 2 == 0 ? small.cache.popYoungest(fenced: false) : small.cache.pop(fenced: false)
+            if let job { notes.lists[0].append(job & ~WorkerCache.announce) }
           }
         }
       ]

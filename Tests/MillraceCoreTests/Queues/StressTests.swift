@@ -116,7 +116,9 @@ final class Lists: @unchecked Sendable {
             next += 1
           }
           for _ in 0..<Int.random(in: 0...6, using: &random) {
-            if let job = cache.cache.pop(fenced: !barrier) { collected.lists[0].jobs.append(job & ~WorkerCache.announce) }
+            let youngest = Bool.random(using: &random)
+            let job = youngest ? cache.cache.popYoungest(fenced: !barrier) : cache.cache.pop(fenced: !barrier)
+            if let job { collected.lists[0].jobs.append(job & ~WorkerCache.announce) }
           }
         }
         done.add(1)
