@@ -158,13 +158,18 @@ public struct JobRequest: Sendable {
     return generation
   }
 
-  /// Fills the record of a job of its own. unsafe: the record is the caller's until it is published.
-  @inline(__always) func begin(_ request: JobRequest) {
-    _ = renew(after: Job.generation(state.loadRelaxed()))
-    unsafe fields.initialize(
-      to: Fields(
-        first: request.first, second: request.second, key: request.key, timeout: request.timeout,
-        word: Word(handler: request.handler.rawValue, tenant: request.tenant, priority: request.priority, flags: 0), link: 0, limit: 0))
+  /// Fills the record of a job of its own. Its generation. unsafe: the record is the caller's until it is published.
+  @discardableResult @inline(__always) func begin(_ request: JobRequest) -> UInt32 {
+    let generation = renew(after: Job.generation(state.loadRelaxed()))
+    let word = Word(handler: request.handler.rawValue, tenant: request.tenant, priority: request.priority, flags: 0)
+    // unsafe: the fields, one after the other; they are plain memory of plain words.
+    unsafe SharedWord(record + 16).put(request.first)
+    unsafe SharedWord(record + 24).put(request.second)
+    unsafe SharedWord(record + 32).put(request.key)
+    unsafe SharedWord(record + 40).put(request.timeout)
+    unsafe SharedWord(record + 48).put(word.bits)
+    unsafe SharedWord(record + 56).put(0)
+    return generation
   }
 
   /// Fills the record of a node that is ready. unsafe: the record is the caller's until it is published.

@@ -38,6 +38,9 @@ internal import Synchronization
     ModelCheck.step()
     unsafe cell.pointee.store(value, ordering: .releasing)
   }
+  /// As `storeRelaxed`, for memory that nobody else looks at yet. Atomic only so that the compiler joins no two of them: a wide load of
+  /// what narrow stores have just written waits for them to leave the store buffer.
+  @inline(__always) package func put(_ value: UInt64) { unsafe cell.pointee.store(value, ordering: .relaxed) }
   @inline(__always) package func exchange(_ value: UInt64) -> UInt64 {
     ModelCheck.step()
     return unsafe cell.pointee.exchange(value, ordering: .sequentiallyConsistent)

@@ -193,7 +193,7 @@ public enum RuntimeError: Error, CustomStringConvertible {
 
   /// Stops: no more submissions are taken, handlers that run are waited for, what is ready stays undone. Returns when no thread of the runtime is left.
   public func stop() {
-    scheduler.stopping.storeReleasing(1)
+    scheduler.stop()
     scheduler.parking.wakeAll()
     for thread in threads { pthread_join(thread, nil) }
     threads = []

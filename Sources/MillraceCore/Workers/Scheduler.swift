@@ -70,12 +70,14 @@ public enum SubmitError: Error, Hashable, CustomStringConvertible {
   let parking: Parking
   // unsafe: `maxHandlers` entries; written once each, before the index is given out.
   let handlers: UnsafeMutablePointer<HandlerEntry>
-  let handlerCount: SharedWord
+  private let handlerCount: SharedWord
+  /// Handlers whose jobs are taken: all that are registered, none once the engine stops.
+  let openHandlers: SharedWord
   private let limitCount: SharedWord
   private let registration: SpinLock
   private let slots: SharedWord
   private let admitted: SharedWord
-  let stopping: SharedHalf
+  private let stopping: SharedHalf
   /// What the loop's alarm is set to for overdue jobs; `.max`: not set.
   let overdueAlarm: SharedWord
   private let lanes: UnsafeMutableRawPointer
@@ -116,6 +118,7 @@ public enum SubmitError: Error, Hashable, CustomStringConvertible {
     unsafe handlerCount = SharedWord(region.base)
     unsafe limitCount = SharedWord(region.base + 8)
     unsafe registration = SpinLock(at: region.base + 16)
+    unsafe openHandlers = SharedWord(region.base + 3 * padding + 64)
     unsafe slots = SharedWord(region.base + padding)
     unsafe admitted = SharedWord(region.base + 2 * padding)
     unsafe stopping = SharedHalf(region.base + 3 * padding)
@@ -173,8 +176,9 @@ public enum SubmitError: Error, Hashable, CustomStringConvertible {
       to: HandlerEntry(
         run: handler.run, context: handler.context, finished: handler.finished, blocking: handler.blocking, isLimited: handler.limit > 0,
         isPlain: !handler.blocking && handler.limit <= 0, limit: limit))
-    // Order: releasing. Pairs with the acquiring load in `check`.
-    handlerCount.storeReleasing(index + 1)
+    handlerCount.storeRelaxed(index + 1)
+    // Order: releasing. Pairs with the acquiring loads of `openHandlers` wherever a job is taken.
+    if !isStopping { openHandlers.storeReleasing(index + 1) }
     return HandlerIndex(rawValue: UInt32(index))
   }
 
@@ -264,18 +268,35 @@ public enum SubmitError: Error, Hashable, CustomStringConvertible {
 
   func dismiss(_ count: UInt64) { _ = admitted.subtract(count) }
 
-  /// Jobs and nodes that are in the engine, up to 64 more for each worker that is busy.
+  /// Jobs and nodes that are in the engine, up to 128 more for each worker that is busy.
   public var admittedJobs: Int { Int(admitted.loadRelaxed()) }
   /// Records of the slab that have been touched so far: the memory that jobs take.
   public var touchedRecords: Int { jobs.touchedRecords }
 
-  func check(_ request: JobRequest) throws(SubmitError) {
+  /// Whether a request may be taken. Complexity: O(1), four comparisons.
+  @inline(__always) func check(_ request: JobRequest) throws(SubmitError) {
     // Order: acquiring. Pairs with the release in `register`.
-    if UInt64(request.handler.rawValue) >= handlerCount.loadAcquiring() { throw .unknownHandler(request.handler.rawValue) }
-    if Int(request.tenant) >= configuration.tenants { throw .unknownTenant(request.tenant) }
-    if request.priority > 3 { throw .badPriority(request.priority) }
-    if stopping.loadRelaxed() != 0 { throw .stopped }
+    let isFit =
+      UInt64(request.handler.rawValue) < openHandlers.loadAcquiring() && Int(request.tenant) < configuration.tenants
+      && Int(request.priority) < ReadySet.priorities
+    if !isFit { throw refusal(request) }
+  }
+
+  /// Why a request is not taken.
+  @inline(never) func refusal(_ request: JobRequest) -> SubmitError {
+    if UInt64(request.handler.rawValue) >= handlerCount.loadAcquiring() { return .unknownHandler(request.handler.rawValue) }
+    if Int(request.tenant) >= configuration.tenants { return .unknownTenant(request.tenant) }
+    if Int(request.priority) >= ReadySet.priorities { return .badPriority(request.priority) }
+    return .stopped
   }
 
   public var isStopping: Bool { stopping.loadRelaxed() != 0 }
+
+  /// No more work is taken from here on.
+  func stop() {
+    registration.lock()
+    stopping.storeReleasing(1)
+    openHandlers.storeReleasing(0)
+    registration.unlock()
+  }
 }

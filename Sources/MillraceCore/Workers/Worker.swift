@@ -85,8 +85,10 @@ public struct Begun: Sendable {
     /// Bit p: the cache of priority p may have jobs.
     var cached: UInt64 = 0
     var starts: UInt64 = 0
-    /// Jobs settled here whose admission is not yet given back.
-    var settled: UInt64 = 0
+    /// Admissions in hand: those of jobs that were settled here, for what handlers spawn.
+    var admissions: UInt64 = 0
+    /// A free record, the last one given back here: the next job finds it in the nearest cache.
+    var spare: UInt32 = Slab.none
     var jobCache = SlabCache()
     var nodeCache = SlabCache()
     // unsafe: the worker's caches, one for each priority; the table of handlers; both the scheduler's.
@@ -102,8 +104,6 @@ public struct Begun: Sendable {
     /// Sinks of this run that were finished here and are not yet counted in it.
     var sinkRun: UInt64 = 0
     var sinks: UInt64 = 0
-    /// Jobs admitted for `spawn` ahead of time.
-    var admitted: UInt64 = 0
     var stealSequence: UInt32
     let index: Int
     // unsafe: made in init, freed by `deallocate`; touched only by the thread that drives the worker.
@@ -111,8 +111,7 @@ public struct Begun: Sendable {
     let buffer: UnsafeMutablePointer<UInt32>
     unowned(unsafe) let scheduler: Scheduler
     // What `spawn` asks.
-    let handlerCount: SharedWord
-    let stopping: SharedHalf
+    let openHandlers: SharedWord
     let tenants: Int
     /// Jobs that the handler which runs has spawned, and the priority of the last one if it went into the cache.
     var spawned = 0
@@ -129,7 +128,7 @@ public struct Begun: Sendable {
   static let ahead = 16
   /// Starts for which a worker takes nothing ahead after a handler of its went on elsewhere: such jobs are long, and their order counts for more than a CAS.
   static let memory: UInt64 = 64
-  /// Settled jobs are counted, and spawned ones admitted, in lots of so many.
+  /// Admissions are taken and given back in lots of so many; a worker has less than two in hand.
   static let lot: UInt64 = 64
 
   // unsafe: made in init, freed by `deallocate`; touched only by the thread that drives the worker. The context of its handlers lies before it.
@@ -150,7 +149,7 @@ public struct Begun: Sendable {
         caches: scheduler.cacheMemory(of: index),
         handlers: scheduler.handlers, jobs: scheduler.jobs, lane: scheduler.lane(index), ready: scheduler.ready, parking: scheduler.parking,
         stealSequence: UInt32(index) << 24, index: index, credits: credits, buffer: .allocate(capacity: WorkerCache.capacity),
-        scheduler: scheduler, handlerCount: scheduler.handlerCount, stopping: scheduler.stopping, tenants: scheduler.configuration.tenants))
+        scheduler: scheduler, openHandlers: scheduler.openHandlers, tenants: scheduler.configuration.tenants))
     unsafe memory.bindMemory(to: JobContext.self, capacity: 1).initialize(
       to: JobContext(job: JobID(rawValue: 0), first: 0, second: 0, lane: index, deadline: 0, worker: self, scheduler: scheduler))
   }

@@ -102,7 +102,7 @@ extension WorkerBody {
         unsafe bypassed(run.context, self.index, node)
       }
       // Counted when its record leaves the queue: expired records must not outnumber the admitted jobs, however long no slot is free.
-      if flags & Job.Flag.expired != 0 { unsafe own.pointee.settled &-= 1 }
+      if flags & Job.Flag.expired != 0 { unsafe own.pointee.admissions &-= 1 }
     }
     countSettled()
     unsafe releaseAll(run, node, run.successors(node), here: here)
@@ -112,19 +112,33 @@ extension WorkerBody {
   @inline(__always) func free(_ index: UInt32, _ generation: UInt32) {
     // The generation ends here, so that a late claim on a freed record fails.
     job(index).state.storeRelaxed(Job.word(generation &+ 1, Job.State.free))
-    unsafe own.pointee.jobCache.free(index, own.pointee.jobs)
+    let spare = unsafe own.pointee.spare
+    unsafe own.pointee.spare = index
+    if spare != Slab.none { unsafe own.pointee.jobCache.free(spare, own.pointee.jobs) }
   }
+
+  /// A free record.
+  @inline(__always) func allocate() -> UInt32 {
+    let spare = unsafe own.pointee.spare
+    if spare != Slab.none {
+      unsafe own.pointee.spare = Slab.none
+      return spare
+    }
+    return unsafe own.pointee.jobCache.allocate(own.pointee.jobs) ?? allocateSlowly()
+  }
+
+  @inline(never) private func allocateSlowly() -> UInt32 { unsafe own.pointee.scheduler.allocateSlowly(&own.pointee.jobCache) }
 
   @inline(__always) func countSettled() {
-    unsafe own.pointee.settled &+= 1
-    if unsafe own.pointee.settled >= WorkerBody.lot { flushSettled() }
+    unsafe own.pointee.admissions &+= 1
+    if unsafe own.pointee.admissions >= 2 * WorkerBody.lot { giveAdmissions() }
   }
 
-  @inline(never) func flushSettled() {
-    let settled = unsafe own.pointee.settled
-    if settled == 0 { return }
-    unsafe own.pointee.settled = 0
-    unsafe own.pointee.scheduler.dismiss(settled)
+  @inline(never) func giveAdmissions() {
+    let admissions = unsafe own.pointee.admissions
+    if admissions == 0 { return }
+    unsafe own.pointee.admissions = 0
+    unsafe own.pointee.scheduler.dismiss(admissions)
   }
 
   /// A node is finished for good: its successors have one predecessor less to wait for.
@@ -140,7 +154,7 @@ extension WorkerBody {
       let successor = unsafe successors[i]
       if run.arrive(successor, alone: alone) {
         let priority = run.word(successor).priority
-        let index = unsafe own.pointee.jobCache.allocate(own.pointee.jobs) ?? own.pointee.scheduler.allocateSlowly(&own.pointee.jobCache)
+        let index = allocate()
         job(index).begin(run, successor, index: index)
         place(index, priority, tenant, &outbox, next: true, here: here)
       }
@@ -151,22 +165,20 @@ extension WorkerBody {
   /// Submits from inside a handler. Admission is taken in lots, so that a spawn costs no locked instruction of its own.
   func spawn(_ request: JobRequest) throws(SubmitError) -> JobID {
     // Order: acquiring. Pairs with the release in `register`.
-    if unsafe UInt64(request.handler.rawValue) >= own.pointee.handlerCount.loadAcquiring() || request.priority > 3
-      || Int(request.tenant) >= own.pointee.tenants || own.pointee.stopping.loadRelaxed() != 0
-    {
-      unsafe try own.pointee.scheduler.check(request)
-    }
-    if unsafe own.pointee.admitted == 0 { try admitLot() }
-    unsafe own.pointee.admitted -= 1
-    let index = unsafe own.pointee.jobCache.allocate(own.pointee.jobs) ?? own.pointee.scheduler.allocateSlowly(&own.pointee.jobCache)
+    let isFit =
+      unsafe UInt64(request.handler.rawValue) < own.pointee.openHandlers.loadAcquiring()
+      && Int(request.tenant) < own.pointee.tenants && Int(request.priority) < ReadySet.priorities
+    if !isFit { throw unsafe own.pointee.scheduler.refusal(request) }
+    if unsafe own.pointee.admissions == 0 { try takeAdmissions() }
+    unsafe own.pointee.admissions &-= 1
+    let index = allocate()
     let job = job(index)
-    job.begin(request)
-    let id = JobID(index: index, generation: Job.generation(job.state.loadRelaxed()))
+    let id = JobID(index: index, generation: job.begin(request))
     // Not into the next-job slot: the handler that spawns may run for long, and the slot is nobody else's.
     let priority = Int(request.priority)
     let cache = cache(priority)
     if unsafe !own.pointee.isOrdered, mayRunHere(Int(request.tenant), priority), cache.room > 0 {
-      unsafe own.pointee.spawned += 1
+      unsafe own.pointee.spawned &+= 1
       unsafe own.pointee.spawnedPriority = priority
       unsafe own.pointee.cached |= 1 &<< UInt64(truncatingIfNeeded: priority)
       if unsafe cache.push(index, fenced: own.pointee.fenced) { unsafe own.pointee.ready.announce(priority: priority) }
@@ -188,14 +200,14 @@ extension WorkerBody {
     unsafe own.pointee.nextPriority = priority
   }
 
-  @inline(never) private func admitLot() throws(SubmitError) {
+  @inline(never) private func takeAdmissions() throws(SubmitError) {
     let scheduler = unsafe own.pointee.scheduler
     if scheduler.admit(WorkerBody.lot) {
-      unsafe own.pointee.admitted = WorkerBody.lot
+      unsafe own.pointee.admissions = WorkerBody.lot
       return
     }
     guard scheduler.admit(1) else { throw .full(limit: scheduler.configuration.capacity) }
-    unsafe own.pointee.admitted = 1
+    unsafe own.pointee.admissions = 1
   }
 
   /// Jobs on their way to the tenants' queues, and whether others should be told.
@@ -302,9 +314,7 @@ extension WorkerBody {
   /// Gives out what only this worker knows: counts and its slot. Before it waits or is put away. May complete runs.
   func settleCounts() {
     flushSinks()
-    unsafe own.pointee.settled &+= own.pointee.admitted
-    unsafe own.pointee.admitted = 0
-    flushSettled()
+    giveAdmissions()
     lane.job.storeReleasing(0)
     if unsafe own.pointee.hasSlot {
       unsafe own.pointee.hasSlot = false
@@ -331,6 +341,9 @@ extension WorkerBody {
     }
     unsafe own.pointee.parking.notify()
     settleCounts()
+    let spare = unsafe own.pointee.spare
+    unsafe own.pointee.spare = Slab.none
+    if spare != Slab.none { unsafe own.pointee.jobCache.free(spare, own.pointee.jobs) }
     unsafe own.pointee.jobCache.flush(own.pointee.jobs)
     unsafe own.pointee.nodeCache.flush(own.pointee.ready.nodes)
   }
