@@ -1,6 +1,6 @@
 # The few commands people type. `make help` lists them.
 .DEFAULT_GOAL := build
-PLUGINS := debian files replay shell
+PLUGINS := bench debian files replay shell
 RELEASE := swift build -c release
 TESTS := swift test
 BENCHMARKS := $(notdir $(wildcard Benchmarks/*))
