@@ -1,12 +1,12 @@
 # The few commands people type. `make help` lists them.
 .DEFAULT_GOAL := build
-PLUGINS := debian files replay shell
+PLUGINS := bench debian files replay shell
 RELEASE := swift build -c release
 TESTS := swift test
 BENCHMARKS := $(notdir $(wildcard Benchmarks/*))
 TRACES := ../shared/data/wfinstances
 
-.PHONY: help deps build run test bench lint clean build-deps outside
+.PHONY: help deps build run test bench peers lint clean build-deps outside
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
@@ -38,6 +38,13 @@ bench: build ## the benchmarks, one after the other
 	@for name in $(BENCHMARKS); do \
 	  if [ $$name = Traces ] && [ ! -d $(TRACES) ]; then echo "Traces: skipped, there is no $(TRACES)"; continue; fi; \
 	  echo "== $$name"; "$$($(RELEASE) --show-bin-path)/$${name}Benchmark" || exit; done
+
+peers: ## the core beside oneTBB, rayon, tokio, Go and others; ROUNDS=5, WORK=chain,fan, ARGUMENTS=--report-only
+	@.ci/deps peers
+	$(RELEASE) --product millrace-plugin-bench
+	$(RELEASE) --product CoreBenchmark
+	@perf/peers/build
+	@perf/peers/run $(ARGUMENTS)
 
 lint: ## style of all Swift files
 	swift format lint --strict -r Sources Tests Benchmarks plugins Package.swift

@@ -8,7 +8,12 @@ struct Row {
     case c, swift, command, pluginC, pluginSwift
     case support, benchmark  // no products: for this package's tests and measurements
 
-    var isCommand: Bool { if case .command = self { true } else { false } }
+    var isProgram: Bool {
+      switch self {
+      case .command, .benchmark: true
+      default: false
+      }
+    }
   }
 
   let layer: Int
@@ -34,6 +39,7 @@ let rows: [Row] = [
   Row(
     layer: 3, name: "MillraceWorkflow", kind: .swift, needs: ["MillraceCore", "CMillrace"], packages: [yams], tests: ["MillraceSimulation"]),
   Row(layer: 3, name: "MillracePlugins", kind: .swift, needs: ["CMillrace", "CCrypto"], tests: ["MillracePluginKit"]),
+  Row(layer: 3, name: "BenchPlugin", kind: .pluginC, path: "plugins/bench", needs: ["CMillrace"]),
   Row(layer: 3, name: "DebianPlugin", kind: .pluginC, path: "plugins/debian", needs: ["CMillrace", "CCrypto"]),
   Row(layer: 3, name: "ReplayPlugin", kind: .pluginC, path: "plugins/replay", needs: ["CMillrace"]),
   Row(layer: 3, name: "ShellPlugin", kind: .pluginC, path: "plugins/shell", needs: ["CMillrace"]),
@@ -43,7 +49,9 @@ let rows: [Row] = [
     layer: 5, name: "MillraceBench", kind: .swift, needs: ["Millrace", "MillraceCore", "MillracePlugins", "MillraceWorkflow", "CMillrace"],
     packages: [histogram]),
   Row(layer: 5, name: "MillraceSimulation", kind: .support, needs: ["MillraceCore", "MillraceWorkflow", "CMillrace"]),
-  Row(layer: 6, name: "CoreBenchmark", kind: .benchmark, path: "Benchmarks/Core", needs: ["MillraceCore"]),
+  Row(
+    layer: 6, name: "CoreBenchmark", kind: .benchmark, path: "Benchmarks/Core", needs: ["MillraceCore", "MillracePlugins", "CMillrace"],
+    tests: []),
   Row(
     layer: 6, name: "TracesBenchmark", kind: .benchmark, path: "Benchmarks/Traces",
     needs: ["Millrace", "MillracePlugins", "MillraceSimulation", "MillraceWorkflow"]),
@@ -99,8 +107,9 @@ func products(_ row: Row) -> [Product] {
 
 func tests(_ row: Row) -> Target? {
   guard let more = row.tests else { return nil }
-  // The command is tested as a process: linking it would bring its jemalloc into the bundle of all tests, where ThreadSanitizer cannot bear it.
-  let names: [String] = row.kind.isCommand ? ["Millrace"] : [row.name] + row.needs + more
+  // Programs are tested as processes: linking the command would bring its jemalloc into the bundle of all tests, where ThreadSanitizer cannot
+  // bear it.
+  let names: [String] = row.kind.isProgram ? ["Millrace"] : [row.name] + row.needs + more
   let dependencies = names.map { Target.Dependency(stringLiteral: $0) } + row.packages
   return .testTarget(name: row.name + "Tests", dependencies: dependencies, swiftSettings: strict)
 }

@@ -1,87 +1,101 @@
+import Glibc
 import MillraceCore
 
-/// Empty jobs through the core in five shapes, nanoseconds a job: what one job costs beside its body.
+/// The core measured, a process for each row, with the command line that the peers in `perf/peers` share.
+///
+///     CoreBenchmark WORK WORKERS COUNT [REPETITIONS]   a line of figures for each repetition, after one that is not measured
+///     CoreBenchmark stepped SHAPE COUNT [REPETITIONS]  one worker, stepped, without threads; prints how many jobs a repetition ran
+///     CoreBenchmark list                               names, workers, small counts and units of all works
+///     CoreBenchmark                                    a table of all works at their small sizes
 @main struct CoreBenchmark {
-  static func main() throws {
-    let arguments = Array(CommandLine.arguments.dropFirst())
-    let count = arguments.first.flatMap { Int($0) } ?? 1_000_000
-    let rounds = arguments.count > 1 ? Int(arguments[1]) ?? 5 : 5
-    let shapes = arguments.count > 2 ? Shape.allCases.filter { $0.rawValue == arguments[2] } : Shape.allCases
-    let threads = arguments.count > 3 ? [Int(arguments[3]) ?? 1] : [1, 2]
-    print("empty jobs, ns a job: minimum / median / maximum of \(rounds) rounds")
-    for threads in threads {
-      for shape in shapes {
-        var figures: [Double] = []
-        for _ in 0..<rounds { figures.append(try shape.measure(count, threads: threads)) }
-        figures.sort()
-        let text = [figures[0], figures[figures.count / 2], figures[figures.count - 1]].map { ($0 * 10).rounded() / 10 }
-        print("\(threads) thread\(threads == 1 ? " " : "s")  \(shape.rawValue)  \(text[0]) / \(text[1]) / \(text[2])")
+  static let usage = "usage: CoreBenchmark [list | WORK WORKERS COUNT [REPETITIONS] | stepped SHAPE COUNT [REPETITIONS]]"
+
+  static func main() {
+    do {
+      try start(Array(CommandLine.arguments.dropFirst()))
+    } catch let refusal as Refusal {
+      end(refusal.exit, refusal.text)
+    } catch {
+      end(1, "\(error)")
+    }
+  }
+
+  struct Refusal: Error {
+    let exit: Int32
+    let text: String
+  }
+
+  private static func end(_ code: Int32, _ text: String) -> Never {
+    let line = Array("CoreBenchmark: \(text)\n".utf8)
+    // unsafe: the bytes live through the call.
+    _ = unsafe line.withUnsafeBytes { unsafe write(STDERR_FILENO, $0.baseAddress, $0.count) }
+    exit(code)
+  }
+
+  private static func start(_ arguments: [String]) throws {
+    switch arguments.first {
+    case nil: try table()
+    case "list" where arguments.count == 1:
+      for work in Work.all {
+        print(
+          work.name, work.workers.map(String.init).joined(separator: ","), work.small, work.figures.joined(separator: ","), separator: "\t")
+      }
+    case "stepped": try stepped(Array(arguments.dropFirst()))
+    default: try measure(arguments)
+    }
+  }
+
+  private static func number(_ text: String, _ name: String, most: Int) throws -> Int {
+    guard let number = Int(text), (1...most).contains(number) else {
+      throw Refusal(exit: 64, text: "\(name) is `\(text)`: give a number from 1 to \(most)\n\(usage)")
+    }
+    return number
+  }
+
+  private static func measure(_ arguments: [String]) throws {
+    guard (3...4).contains(arguments.count) else { throw Refusal(exit: 64, text: usage) }
+    guard let work = Work.all.first(where: { $0.name == arguments[0] }) else {
+      throw Refusal(exit: 69, text: "there is no work `\(arguments[0])`; `CoreBenchmark list` names all")
+    }
+    let workers = try number(arguments[1], "WORKERS", most: Stage.lanes - 8)
+    let count = try number(arguments[2], "COUNT", most: 1 << 24)
+    let repetitions = arguments.count == 4 ? try number(arguments[3], "REPETITIONS", most: 1_000_000) : 1
+    let repetition = try work.prepare(workers, count)
+    _ = try repetition()
+    for _ in 0..<repetitions { print(try repetition().map(text).joined(separator: " ")) }
+  }
+
+  private static func stepped(_ arguments: [String]) throws {
+    guard (2...3).contains(arguments.count) else { throw Refusal(exit: 64, text: usage) }
+    guard let shape = Shape(rawValue: arguments[0]) else {
+      throw Refusal(exit: 64, text: "SHAPE is `\(arguments[0])`: give one of \(Shape.allCases.map(\.rawValue).joined(separator: ", "))")
+    }
+    let count = try number(arguments[1], "COUNT", most: 1 << 22)
+    let repetitions = arguments.count == 3 ? try number(arguments[2], "REPETITIONS", most: 1_000_000) : 1
+    print(try Stepped.run(shape, count: count, repetitions: repetitions))
+  }
+
+  /// Everything, small: minimum, median and maximum of five repetitions.
+  private static func table() throws {
+    print("| work | workers | count | unit | minimum | median | maximum |\n|---|---:|---:|---|---:|---:|---:|")
+    for work in Work.all {
+      for workers in work.workers {
+        let repetition = try work.prepare(workers, work.small)
+        _ = try repetition()
+        let rounds = try (0..<5).map { _ in try repetition() }
+        for (i, figure) in work.figures.enumerated() {
+          let sorted = rounds.map { $0[i] }.sorted()
+          print("| \(work.name) | \(workers) | \(work.small) | \(figure) | \(text(sorted[0])) | \(text(sorted[2])) | \(text(sorted[4])) |")
+        }
       }
     }
   }
-}
 
-/// What is run.
-enum Shape: String, CaseIterable {
-  case independent, chain, fan, tree, grid
-
-  /// Nanoseconds a job for about `count` jobs on `threads` spinning workers.
-  func measure(_ count: Int, threads: Int) throws -> Double {
-    var configuration = RuntimeConfiguration(slots: threads, threads: threads, capacity: 1 << 23, wait: .adaptive)
-    configuration.stallAfter = 0
-    let runtime = unsafe try Runtime(configuration)
-    try runtime.start()
-    defer { runtime.stop() }
-    let scheduler = runtime.scheduler
-    let done = Done()
-    let empty = unsafe scheduler.register(Handler(run: { _, _ in Outcome.done.rawValue }))!
-    switch self {
-    case .independent:
-      let counted = scheduler.register(done.counting)!
-      let batches = (count + 63) / 64
-      done.expect(batches * 64)
-      let batch = [JobRequest](repeating: JobRequest(handler: counted), count: 64)
-      let start = Clock.monotonic.now
-      for _ in 0..<batches {
-        while true {
-          do {
-            try scheduler.submit(batch.span)
-            break
-          } catch SubmitError.full { continue }
-        }
-      }
-      done.wait()
-      return Double(Clock.monotonic.now - start) / Double(batches * 64)
-    case .chain:
-      let plan = try Plan(count: count, node: { _ in Plan.Node(handler: empty) }, predecessors: { i, visit in if i > 0 { visit(i - 1) } })
-      return try done.time(plan, scheduler)
-    case .fan:
-      let waves = max(count / 101, 1)
-      let plan = try Plan(
-        count: waves * 101 + 1, node: { _ in Plan.Node(handler: empty) },
-        predecessors: { i, visit in
-          // Node 101 w is the join of wave w - 1 and the head of wave w.
-          if i % 101 != 0 { visit(i - i % 101) } else if i > 0 { for k in 1...100 { visit(i - k) } }
-        })
-      return try done.time(plan, scheduler)
-    case .tree:
-      let spawner = scheduler.register(done.spawning)!
-      let depth = max(1, Int.bitWidth - 1 - count.leadingZeroBitCount)
-      let jobs = 1 << depth - 1
-      done.expect(jobs)
-      let start = Clock.monotonic.now
-      try scheduler.submit(JobRequest(handler: spawner, first: UInt64(depth - 1), second: UInt64(spawner.rawValue)))
-      done.wait()
-      return Double(Clock.monotonic.now - start) / Double(jobs)
-    case .grid:
-      let side = Int(Double(count).squareRoot())
-      let plan = try Plan(
-        count: side * side, node: { _ in Plan.Node(handler: empty) },
-        predecessors: { i, visit in
-          if i % side > 0 { visit(i - 1) }
-          if i >= side { visit(i - side) }
-        })
-      return try done.time(plan, scheduler)
-    }
+  /// Four digits that count.
+  private static func text(_ value: Double) -> String {
+    if value == 0 || !value.isFinite { return "\(value)" }
+    var scale = 1.0
+    while abs(value) * scale < 1000, scale < 1e9 { scale *= 10 }
+    return "\((value * scale).rounded() / scale)"
   }
 }
