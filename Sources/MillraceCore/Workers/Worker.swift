@@ -116,6 +116,10 @@ public struct Begun: Sendable {
     /// Jobs that the handler which runs has spawned, and the priority of the last one if it went into the cache.
     var spawned = 0
     var spawnedPriority = -1
+    /// Predecessors of one node that ended here and are not yet counted in it.
+    var arrivals: UInt32 = 0
+    var arrivalNode: UInt32 = 0
+    var arrivalRun: UInt64 = 0
   }
 
   /// Starts that released jobs of a tenant have in hand, by priority.
@@ -128,6 +132,8 @@ public struct Begun: Sendable {
   static let ahead = 16
   /// Starts for which a worker takes nothing ahead after a handler of its went on elsewhere: such jobs are long, and their order counts for more than a CAS.
   static let memory: UInt64 = 64
+  /// A node that waits for so many is one whose predecessors are counted in lots.
+  static let crowd: UInt32 = 8
   /// Admissions are taken and given back in lots of so many; a worker has less than two in hand.
   static let lot: UInt64 = 64
 
@@ -179,7 +185,10 @@ public struct Begun: Sendable {
   func work(upTo limit: Int) -> Work {
     var ran = 0
     while ran < limit {
-      guard let index = pick() else { return Work(ran: ran, end: .idle) }
+      guard let index = pick() else {
+        if flushArrivals() { continue }
+        return Work(ran: ran, end: .idle)
+      }
       let job = job(index)
       // unsafe: taken from a queue, the job is this worker's.
       let fields = unsafe job.fields
@@ -195,13 +204,15 @@ public struct Begun: Sendable {
         guard let begun = startSlowly(index) else { continue }
         if begun.blocking {
           handOver()
+          _ = flushArrivals()
           return Work(ran: ran, end: .blocking(begun.job))
         }
         finish(begun, run(begun))
         continue
       }
-      // A run must not wait for its last sinks to be counted while this worker is busy elsewhere.
+      // A run must not wait for its last sinks to be counted while this worker is busy elsewhere, nor a node for its predecessors.
       if unsafe own.pointee.sinks != 0 && own.pointee.sinkRun != first { flushSinks() }
+      if unsafe own.pointee.arrivals != 0 && !leadsToArrivals(word, first, second) { _ = flushArrivals() }
       while true {
         let id = JobID(index: index, generation: generation)
         unsafe own.pointee.starts &+= 1
@@ -240,6 +251,11 @@ public struct Begun: Sendable {
           break
         }
         let successor = unsafe successors[0]
+        if unsafe own.pointee.arrivals != 0 || (!own.pointee.alone && run.waits(for: WorkerBody.crowd, successor)) {
+          free(index, generation)
+          arriveLater(first, successor)
+          break
+        }
         guard run.arrive(successor, alone: unsafe own.pointee.alone) else {
           free(index, generation)
           break
@@ -263,7 +279,42 @@ public struct Begun: Sendable {
       }
       if unsafe own.pointee.spawned != 0 { goDeeper() }
     }
+    _ = flushArrivals()
     return Work(ran: ran, end: .limit)
+  }
+
+  // MARK: Arrivals
+
+  /// Counts an arrival at a node together with those that follow: many workers that end predecessors of one node would pass its counter to and fro.
+  ///
+  /// Nothing waits for it: the counted predecessors are told before this worker starts a job that the node does not wait for, and while it is in one that the
+  /// node does wait for, the node cannot become ready.
+  @inline(__always) private func arriveLater(_ run: UInt64, _ node: UInt32) {
+    if unsafe own.pointee.arrivals != 0 && (own.pointee.arrivalNode != node || own.pointee.arrivalRun != run) { _ = flushArrivals() }
+    unsafe own.pointee.arrivals &+= 1
+    unsafe own.pointee.arrivalNode = node
+    unsafe own.pointee.arrivalRun = run
+  }
+
+  /// The job is a node, and the only one that waits for it is the node of the arrivals.
+  @inline(__always) private func leadsToArrivals(_ word: Job.Word, _ first: UInt64, _ second: UInt64) -> Bool {
+    if unsafe word.flags == 0 || own.pointee.arrivalRun != first { return false }
+    let successors = unsafe RunBody(bits: first).successors(UInt32(truncatingIfNeeded: second))
+    return unsafe successors.count == 1 && successors[0] == own.pointee.arrivalNode
+  }
+
+  /// Tells the node of its predecessors. True: it became ready. `next`: it may take the next-job slot.
+  @inline(never) func flushArrivals(next: Bool = true) -> Bool {
+    let count = unsafe own.pointee.arrivals
+    if count == 0 { return false }
+    unsafe own.pointee.arrivals = 0
+    let run = unsafe RunBody(bits: own.pointee.arrivalRun)
+    let node = unsafe own.pointee.arrivalNode
+    if !run.arrive(node, count: count, alone: unsafe own.pointee.alone) { return false }
+    var outbox = Outbox()
+    makeReady(run, node, Job.Word(bits: run.tenant).tenant, &outbox, next: next)
+    send(&outbox)
+    return true
   }
 
   /// A node that has just become ready here may start at once: nothing is more urgent, its run goes on as before, and its tenant has not had more than its
@@ -296,6 +347,12 @@ public struct Begun: Sendable {
       if levels <= 1, unsafe own.pointee.starts & 63 != 63 && own.pointee.hasSlot {
         unsafe own.pointee.next = Slab.none
         return next
+      }
+    } else if unsafe own.pointee.cached != 0 && own.pointee.starts & 63 != 63 && own.pointee.hasSlot {
+      // As common: nothing is more urgent than what is in the own cache.
+      let priority = unsafe 63 &- own.pointee.cached.leadingZeroBitCount
+      if occupied &>> UInt64(truncatingIfNeeded: priority) <= 1, let job = unsafe cache(priority).popPlainly(fenced: own.pointee.fenced) {
+        return job
       }
     }
     return pickSlowly(occupied)
@@ -403,16 +460,18 @@ public struct Begun: Sendable {
   @inline(__always) private func adopt(_ count: Int, _ priority: Int) {
     let cache = cache(priority)
     let buffer = unsafe own.pointee.buffer
-    var newly = false
-    for i in 1..<count {
-      if cache.room == 0 {
-        unsafe own.pointee.scheduler.enqueue(buffer[i], &own.pointee.nodeCache)
-      } else if unsafe cache.push(buffer[i], fenced: own.pointee.fenced) {
-        newly = true
-      }
+    // An offer that nobody has taken yet still has its places.
+    let fit = min(count &- 1, cache.room)
+    for i in 0..<fit {
+      let index = unsafe buffer[i &+ 1]
+      job(index).prefetch()
+      cache.put(index, at: i)
     }
-    unsafe own.pointee.cached |= 1 &<< UInt64(priority)
-    if newly { unsafe own.pointee.ready.announce(priority: priority) }
+    for i in fit &+ 1..<count { unsafe own.pointee.scheduler.enqueue(buffer[i], &own.pointee.nodeCache) }
+    if fit > 0 {
+      unsafe own.pointee.cached |= 1 &<< UInt64(truncatingIfNeeded: priority)
+      if unsafe cache.publish(fit, fenced: own.pointee.fenced) { unsafe own.pointee.ready.announce(priority: priority) }
+    }
     // Between queue and cache the jobs were in nobody's sight: a worker that looked then may sleep.
     unsafe own.pointee.parking.notify()
   }
@@ -466,6 +525,7 @@ public struct Begun: Sendable {
       return nil
     }
     if !mayExpire, limited, unsafe !own.pointee.scheduler.enterLimits(index) { return nil }
+    _ = flushArrivals()
     // A run must not wait for its last sinks to be counted while this worker is busy elsewhere.
     if unsafe own.pointee.sinks != 0 && (!isNode || own.pointee.sinkRun != fields.pointee.first) { flushSinks() }
 
