@@ -113,9 +113,10 @@ public struct Begun: Sendable {
     // What `spawn` asks.
     let openHandlers: SharedWord
     let tenants: Int
-    /// Jobs that the handler which runs has spawned, and the priority of the last one if it went into the cache.
+    /// Jobs that the handler which runs has spawned into the cache.
     var spawned = 0
-    var spawnedPriority = -1
+    /// The own cache holds a tree's front: its youngest goes first.
+    var deep = false
     /// Predecessors of one node that ended here and are not yet counted in it.
     var arrivals: UInt32 = 0
     var arrivalNode: UInt32 = 0
@@ -132,6 +133,8 @@ public struct Begun: Sendable {
   static let ahead = 16
   /// Starts for which a worker takes nothing ahead after a handler of its went on elsewhere: such jobs are long, and their order counts for more than a CAS.
   static let memory: UInt64 = 64
+  /// Of every 1,024 starts one takes the oldest of the own cache, whatever is younger.
+  static let rarely: UInt64 = 1023
   /// A node that waits for so many is one whose predecessors are counted in lots.
   static let crowd: UInt32 = 8
   /// Admissions are taken and given back in lots of so many; a worker has less than two in hand.
@@ -351,8 +354,10 @@ public struct Begun: Sendable {
     } else if unsafe own.pointee.cached != 0 && own.pointee.starts & 63 != 63 && own.pointee.hasSlot {
       // As common: nothing is more urgent than what is in the own cache.
       let priority = unsafe 63 &- own.pointee.cached.leadingZeroBitCount
-      if occupied &>> UInt64(truncatingIfNeeded: priority) <= 1, let job = unsafe cache(priority).popPlainly(fenced: own.pointee.fenced) {
-        return job
+      if occupied &>> UInt64(truncatingIfNeeded: priority) <= 1 {
+        let cache = cache(priority)
+        let job = unsafe own.pointee.deep ? cache.popYoungest(fenced: own.pointee.fenced) : cache.popPlainly(fenced: own.pointee.fenced)
+        if let job { return job }
       }
     }
     return pickSlowly(occupied)
@@ -394,7 +399,7 @@ public struct Begun: Sendable {
 
   @inline(__always) private func choose(_ occupied: UInt64) -> UInt32? {
     var levels = unsafe occupied | own.pointee.cached
-    if unsafe own.pointee.next != Slab.none { levels |= 1 &<< UInt64(unsafe own.pointee.nextPriority) }
+    if unsafe own.pointee.next != Slab.none { levels |= 1 &<< UInt64(truncatingIfNeeded: unsafe own.pointee.nextPriority) }
     // Every 64th start is the lowest level's, so that an endless load of higher priority cannot hold it up for ever.
     let aged = unsafe own.pointee.starts & 63 == 63
     while levels != 0 {
@@ -409,25 +414,45 @@ public struct Begun: Sendable {
     return nil
   }
 
-  /// A job of one level: the next-job slot, the own cache, the tenants' queues, other workers' caches.
+  /// A job of one level: the next-job slot, the own cache, the tenants' queues, other workers' caches. An aged start takes what waits in the queues
+  /// before what has just become ready here, so that a chain without an end does not hold it up; now and then one takes the oldest of the cache.
   @inline(__always) private func choose(priority: Int, mixed: Bool, aged: Bool) -> UInt32? {
-    let bit: UInt64 = 1 &<< UInt64(priority)
+    let bit: UInt64 = 1 &<< UInt64(truncatingIfNeeded: priority)
     let hasNext = unsafe own.pointee.next != Slab.none && own.pointee.nextPriority == priority
-    if hasNext && !aged { return takeNext() }
-    if unsafe own.pointee.cached & bit != 0 {
-      let cache = cache(priority)
-      while !cache.isEmptyForOwner {
-        guard let job = unsafe cache.pop(fenced: own.pointee.fenced) else { continue }
-        if job & WorkerCache.announce != 0 {
-          unsafe own.pointee.ready.announce(priority: priority)
-          unsafe own.pointee.parking.notify()
-        }
-        return job & ~WorkerCache.announce
-      }
-      unsafe own.pointee.cached &= ~bit
+    if hasNext {
+      if !aged { return takeNext() }
+      let oldest = unsafe own.pointee.starts & WorkerBody.rarely == WorkerBody.rarely
+      return (oldest ? takeCached(priority, deep: false) : nil) ?? fetchOne(priority) ?? takeNext()
     }
-    // An aged start goes to what waits, before what has just become ready: a chain without an end must not hold it up.
-    return fetch(priority, mixed: mixed) ?? (hasNext ? takeNext() : nil)
+    if unsafe own.pointee.cached & bit != 0 {
+      let oldest = unsafe own.pointee.starts & WorkerBody.rarely == WorkerBody.rarely
+      if let job = takeCached(priority, deep: unsafe own.pointee.deep && !oldest) { return job }
+    }
+    return fetch(priority, mixed: mixed)
+  }
+
+  /// The oldest job of the own cache, or the youngest if the front is a tree's.
+  @inline(__always) private func takeCached(_ priority: Int, deep: Bool) -> UInt32? {
+    let cache = cache(priority)
+    while !cache.isEmptyForOwner {
+      if deep, let job = unsafe cache.popYoungest(fenced: own.pointee.fenced) { return job }
+      guard let job = unsafe cache.pop(fenced: own.pointee.fenced) else { continue }
+      if job & WorkerCache.announce != 0 {
+        unsafe own.pointee.ready.announce(priority: priority)
+        unsafe own.pointee.parking.notify()
+      }
+      return job & ~WorkerCache.announce
+    }
+    unsafe own.pointee.cached &= ~(1 &<< UInt64(truncatingIfNeeded: priority))
+    unsafe own.pointee.deep = false
+    return nil
+  }
+
+  /// A job of the tenants' queues, no more.
+  @inline(never) private func fetchOne(_ priority: Int) -> UInt32? {
+    let buffer = unsafe own.pointee.buffer
+    let taken = unsafe own.pointee.ready.take(priority: priority, upTo: 1, into: buffer, &own.pointee.nodeCache)
+    return unsafe taken > 0 ? buffer[0] : nil
   }
 
   @inline(__always) private func takeNext() -> UInt32 {

@@ -236,7 +236,6 @@ extension WorkerBody {
     let cache = cache(priority)
     if unsafe !own.pointee.isOrdered, mayRunHere(Int(request.tenant), priority), cache.room > 0 {
       unsafe own.pointee.spawned &+= 1
-      unsafe own.pointee.spawnedPriority = priority
       unsafe own.pointee.cached |= 1 &<< UInt64(truncatingIfNeeded: priority)
       if unsafe cache.push(index, fenced: own.pointee.fenced) { unsafe own.pointee.ready.announce(priority: priority) }
     } else {
@@ -246,15 +245,11 @@ extension WorkerBody {
     return id
   }
 
-  /// After a handler that spawned. One that spawned several would make the front grow with every generation: the youngest goes first, so that the others
-  /// are as many as the tree is deep, not as it is wide.
-  @inline(never) func goDeeper() {
-    let (spawned, priority) = unsafe (own.pointee.spawned, own.pointee.spawnedPriority)
+  /// After a handler that spawned. One that spawned several would make the front grow with every generation: the youngest goes first until the own cache is
+  /// empty, so that what waits is as much as the tree is deep, not as it is wide.
+  @inline(__always) func goDeeper() {
+    if unsafe own.pointee.spawned > 1 { unsafe own.pointee.deep = true }
     unsafe own.pointee.spawned = 0
-    if unsafe spawned < 2 || own.pointee.next != Slab.none { return }
-    guard let job = unsafe cache(priority).popYoungest(fenced: own.pointee.fenced) else { return }
-    unsafe own.pointee.next = job
-    unsafe own.pointee.nextPriority = priority
   }
 
   @inline(never) private func takeAdmissions() throws(SubmitError) {
