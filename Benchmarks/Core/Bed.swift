@@ -16,12 +16,15 @@ import MillraceCore
 
   var scheduler: Scheduler { runtime.scheduler }
 
-  init(workers: Int, body: Body = .empty, wait: WaitPolicy = .adaptive, firesTimers: Bool = false) throws {
+  init(workers: Int, body: Body = .empty, wait: WaitPolicy = .adaptive, firesTimers: Bool = false, stallAfter: UInt64? = nil)
+    throws
+  {
     self.workers = workers
     let stage = Stage()
     self.stage = stage
     (plugin, _) = try Bed.load(body, lanes: workers, on: stage)
-    let configuration = RuntimeConfiguration(slots: workers, threads: workers, wait: wait)
+    var configuration = RuntimeConfiguration(slots: workers, threads: workers, wait: wait)
+    if let stallAfter { configuration.stallAfter = stallAfter }
     if firesTimers {
       let hooks = unsafe RuntimeHooks(
         context: Unmanaged.passUnretained(timerTarget).toOpaque(),

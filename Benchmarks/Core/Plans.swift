@@ -32,12 +32,7 @@ extension Bed {
 
 /// Bytes of this process in memory.
 private func residentBytes() throws -> Int {
-  let descriptor = unsafe open("/proc/self/statm", O_RDONLY)
-  var text = [UInt8](repeating: 0, count: 256)
-  // unsafe: reads into the array for the length of the call.
-  let length = unsafe read(descriptor, &text, text.count)
-  close(descriptor)
-  let words = String(decoding: text.prefix(max(length, 0)), as: UTF8.self).split(separator: " ")
+  let words = try smallFile("/proc/self/statm").split(separator: " ")
   guard words.count > 1, let pages = Int(words[1]) else { throw BenchmarkError(description: "/proc/self/statm cannot be read") }
   return pages * sysconf(Int32(_SC_PAGESIZE))
 }
