@@ -5,7 +5,7 @@ extension Work {
 
   /// What a feature costs where it is used: runs with and without it in turn, and the median of what comes out.
   static let costs = [
-    Work(name: "timeout-cost", figures: ["ns a task more, chain", "ns a task more, independent"], workers: [1], small: 20_000) {
+    Work(name: "timeout-cost", figures: ["ns a task more: chain", "ns a task more: independent"], workers: [1], small: 20_000) {
       workers, count in
       let bed = try Bed(workers: workers)
       let plans = (
@@ -42,7 +42,8 @@ extension Work {
       }
     },
     Work(name: "queue-depth", figures: ["times 10^3 queued"], workers: [1], small: 10_000) { _, count in
-      { [try QueueDepth.cost(count) / QueueDepth.cost(1000)] }
+      let measured = min(500_000, max(10 * count, 10_000))
+      return { [try QueueDepth.cost(count, measured: measured) / QueueDepth.cost(1000, measured: measured)] }
     },
   ]
 
@@ -53,11 +54,8 @@ extension Work {
 
 /// What a job costs while many others wait, after the memory of jobs has been through two laps of random completion.
 enum QueueDepth {
-  /// Jobs that are measured.
-  private static let measured = 500_000
-
-  /// Nanoseconds a job, submitted and run by one stepped worker, with `depth` others in the queue.
-  static func cost(_ depth: Int) throws -> Double {
+  /// Nanoseconds a job of `measured`, submitted and run by one stepped worker, with `depth` others in the queue.
+  static func cost(_ depth: Int, measured: Int) throws -> Double {
     let stage = Stage()
     defer { stage.deallocate() }
     let (plugin, _) = try Bed.load(.empty, lanes: 1, on: stage)

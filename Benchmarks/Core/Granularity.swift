@@ -33,7 +33,7 @@ extension Work {
   /// Bodies of 1 and 10 us, in each shape in which workers can share: how many times faster than with one worker.
   static let sharing = [1000.0, 10_000].map { nanoseconds in
     Work(
-      name: "body-\(Int(nanoseconds / 1000))us", figures: Shape.parallel.map { "times faster, \($0.rawValue)" }, workers: [2], small: 1_000
+      name: "body-\(Int(nanoseconds / 1000))us", figures: Shape.parallel.map { "times faster: \($0.rawValue)" }, workers: [2], small: 1_000
     ) { workers, count in
       let runs = try Shape.parallel.map { shape in
         // Two beds: the one that is not measured sleeps.
