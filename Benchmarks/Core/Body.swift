@@ -146,6 +146,15 @@ enum Trampoline {
     return outcome
   }
 
+  /// A job that goes on after its handler, and leaves its token in sample `first`.
+  static let waiting: Handler.Run = { context, job in
+    let stage = unsafe Stage(context!)
+    let job = unsafe job.assumingMemoryBound(to: JobContext.self)
+    unsafe stage.leave(job.pointee.job.rawValue, at: Int(job.pointee.first))
+    unsafe job.pointee.tokenIssued = true
+    return Outcome.pending.rawValue
+  }
+
   /// A function of the program, for a node.
   static let function: Handler.Run = { _, _ in Outcome.done.rawValue }
 }
