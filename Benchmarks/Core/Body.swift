@@ -73,7 +73,8 @@ enum Body: Sendable {
     unsafe first.host = UnsafePointer(table)
     unsafe call.initialize(
       to: Stage.Call(
-        run: handler.pointer.pointee.run, context: handler.pointer.pointee.context, call: first, outcome: outcome, fresh: outcome))
+        run: handler.pointer.pointee.run, context: handler.pointer.pointee.context, call: first, outcome: outcome,
+        message: outcome.message))
   }
 
   /// Rounds of `bench/spin` in a nanosecond: the best of some tries.
@@ -98,7 +99,7 @@ enum Trampoline {
   @inline(__always) static func enter(_ stage: Stage, _ job: UnsafeMutablePointer<JobContext>) -> UInt8 {
     let call = unsafe stage.call(job.pointee.lane)
     unsafe call.pointee.call.deadline = job.pointee.deadline
-    unsafe call.pointee.outcome = call.pointee.fresh
+    unsafe call.pointee.renew()
     return unsafe UInt8(truncatingIfNeeded: call.pointee.run(call.pointee.context, &call.pointee.call, &call.pointee.outcome))
   }
 

@@ -21,7 +21,15 @@ import Synchronization
     let context: UnsafeMutableRawPointer?
     var call: millrace_call
     var outcome: millrace_outcome
-    let fresh: millrace_outcome
+    let message: UnsafeMutablePointer<CChar>
+
+    /// An outcome without traces of the last call, as the interface asks: stores only.
+    @inline(__always) mutating func renew() {
+      unsafe outcome = millrace_outcome()
+      unsafe outcome.size = UInt32(MemoryLayout<millrace_outcome>.size)
+      unsafe outcome.message_capacity = MILLRACE_MESSAGE_BYTES
+      unsafe outcome.message = message
+    }
   }
 
   // unsafe: allocated zeroed, never freed by the value: `deallocate`.
