@@ -13,6 +13,8 @@ public struct BenchResult: Sendable, Codable {
   public var host: BenchHost
   public var configuration: BenchConfiguration
   public var levels: [BenchLevel]
+  /// With `--slo`: how the highest sustainable rate was looked for; `levels` then has the rounds that confirmed it.
+  public var search: BenchSearch? = nil
 }
 
 /// Where it was measured.
@@ -47,6 +49,10 @@ public struct BenchConfiguration: Sendable, Codable {
   public var mode: Mode
   /// Requests a second over all connections; open only.
   public var rate: Double?
+  /// `poisson` or `uniform`; open only.
+  public var arrivals: String? = nil
+  /// What the arrivals were drawn from: the same seed, the same moments; open only.
+  public var seed: UInt64? = nil
   /// Of one round.
   public var durationNanoseconds: UInt64
   public var warmUpNanoseconds: UInt64
@@ -75,6 +81,8 @@ public struct BenchRound: Sendable, Codable {
   public var failed: UInt64
   /// CPU time of the process, all threads.
   public var cpuNanoseconds: UInt64
+  /// The part of it that the generator's own threads used, most of it waiting for the next moment to send; open only.
+  public var generatorNanoseconds: UInt64? = nil
   /// From the moment that a request was sent to its end.
   public var service: BenchHistogram
   /// From the moment that it should have been sent to its end: the same as `service` when closed.
@@ -83,6 +91,9 @@ public struct BenchRound: Sendable, Codable {
   public var lag: BenchHistogram?
   /// Requests sent and not finished when the round ended, less those at its begin: a queue that grows.
   public var backlogGrowth: Int64
+  /// A cache line to the other processor and back, median: the longer of the readings just before and just after the round; nil: not measured.
+  /// It tells a comparison in which rounds the machine, and not the subject, was slow.
+  public var pingPongNanoseconds: Double? = nil
 }
 
 /// Counts of latencies, nanoseconds, in buckets of three significant digits.
