@@ -142,6 +142,7 @@ public final class BenchSession {
     var result = result(host, date, [level], rounds: 1)
     result.search = found.search
     result.configuration.rate = found.search.rate
+    if let confirmation = found.confirmation { result.configuration.durationNanoseconds = confirmation.round.nanoseconds }
     var outcome = Outcome(result: result, wasInterrupted: found.wasInterrupted)
     if let refusal = found.search.refusal { outcome.remarks.append("no rate was found: \(refusal)") }
     if found.search.isLimitedByGenerator {

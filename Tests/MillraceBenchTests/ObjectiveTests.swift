@@ -16,7 +16,9 @@ import Testing
 
   @Test(
     "what is no objective is refused with what to write",
-    arguments: ["", "p99", "p99<", "p99<1", "p98<1ms", "p99<1m", "p99<-1ms", "p99<0ns", "p99<2000000s", "p99<<1ms", "p99>1ms", "p99<1.2.3ms"])
+    arguments: [
+      "", "p99", "p99<", "p99<1", "p98<1ms", "p99<1m", "p99<-1ms", "p99<0ns", "p99<2000000s", "p99<<1ms", "p99>1ms", "p99<1.2.3ms",
+    ])
   func refuses(text: String) {
     #expect {
       try Objective(text)

@@ -36,7 +36,7 @@ enum LoadTable {
       }
       return Quantity.nanoseconds(value)
     }
-    func rate(_ value: Double?) -> String { value.map { Quantity.fixed($0, decimals: $0 < 100 ? 1 : 0) } ?? "-" }
+    func rate(_ value: Double?) -> String { value.map(perSecond) ?? "-" }
     func cpus(_ value: Double?) -> String { value.map { Quantity.fixed($0, decimals: 2) } ?? "-" }
     let response = level.response
     let greatest = response.count == 0 ? "-" : Quantity.nanoseconds(response.maximum)
@@ -55,7 +55,7 @@ enum LoadTable {
     let configuration = result.configuration
     var load = "closed"
     if configuration.mode == .open {
-      load = "open, " + (configuration.rate.map { Quantity.number($0) + " a second" } ?? "no rate")
+      load = "open, " + (configuration.rate.map { perSecond($0) + " a second" } ?? "no rate")
       if let arrivals = configuration.arrivals { load += ", " + arrivals }
     }
     let rounds = Quantity.count(configuration.rounds, "round")
@@ -71,7 +71,7 @@ enum LoadTable {
     let trials = Quantity.count(search.trials.count, "trial")
     let atLeast = search.isLimitedByGenerator ? "at least " : ""
     return
-      "highest rate that keeps \(search.objective): \(atLeast)\(Quantity.fixed(rate, decimals: rate < 100 ? 1 : 0)) a second (\(trials))\n"
+      "highest rate that keeps \(search.objective): \(atLeast)\(perSecond(rate)) a second (\(trials))\n"
   }
 
   /// Columns of equal width, all to the right; a short row ends early.
@@ -83,6 +83,8 @@ enum LoadTable {
       row.enumerated().map { TerminalText.padded($1, to: widths[$0], right: true) }.joined(separator: "  ")
     }
   }
+
+  private static func perSecond(_ rate: Double) -> String { Quantity.fixed(rate, decimals: rate < 100 ? 1 : 0) }
 
   private static func signed(_ value: Int64) -> String { (value > 0 ? "+" : "") + Quantity.integer(value) }
 }

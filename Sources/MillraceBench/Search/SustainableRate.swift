@@ -6,6 +6,8 @@ struct SustainableRate {
   static let samples = 3.0
   /// The longest trial, nanoseconds; a confirmation may last three times as long.
   static let longestTrial: UInt64 = 600_000_000_000
+  /// A trial whose generator was the bottleneck says nothing about the subject: it is run again so often.
+  static let repetitions = 2
 
   let objective: Objective
   let connections: Int
@@ -32,6 +34,7 @@ struct SustainableRate {
       objective: objective.description, level: connections, rate: nil, isLimitedByGenerator: false, refusal: nil, trials: [])
     // The lowest failing rate and whether it was the generator's fault: what the found rate ends at.
     var last: RoundFigures?
+    var repeated = 0
     var ceiling = (rate: Double.infinity, isGenerator: false)
     while true {
       switch machine.next {
@@ -58,6 +61,11 @@ struct SustainableRate {
             value: figures.round.response.value(at: objective.quantile),
             backlogGrowth: figures.round.backlogGrowth, hasPassed: verdict.reason == nil, reason: verdict.reason))
         tell(line(search.trials[search.trials.count - 1]))
+        if verdict.isGenerator, repeated < SustainableRate.repetitions {
+          repeated += 1
+          continue
+        }
+        repeated = 0
         if verdict.reason != nil, attempt.rate < ceiling.rate { ceiling = (attempt.rate, verdict.isGenerator) }
         machine.apply(passed: verdict.reason == nil)
         last = figures
