@@ -4,11 +4,6 @@
 struct Ticket: Sendable, Equatable {
   var intended: UInt64
   var sent: UInt64
-
-  init(intended: UInt64, sent: UInt64) {
-    self.intended = intended
-    self.sent = sent
-  }
 }
 
 /// The measured stretch of a round: what lies before it is warm-up.
