@@ -83,6 +83,9 @@ public struct BenchRound: Sendable, Codable {
   public var lag: BenchHistogram?
   /// Requests sent and not finished when the round ended, less those at its begin: a queue that grows.
   public var backlogGrowth: Int64
+  /// A cache line to the other processor and back, median: the longer of the readings just before and just after the round; nil: not measured.
+  /// It tells a comparison in which rounds the machine, and not the subject, was slow.
+  public var pingPongNanoseconds: Double? = nil
 }
 
 /// Counts of latencies, nanoseconds, in buckets of three significant digits.

@@ -1,0 +1,5 @@
+import Testing
+
+@testable import MillraceBench
+
+@Suite struct ResultsHostTests {}
