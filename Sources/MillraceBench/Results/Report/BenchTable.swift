@@ -4,14 +4,15 @@ internal import Millrace
 public enum BenchTable {
   /// Stands where there are too few samples to say.
   static let gap = "–"
-  private static let quantiles = [0.5, 0.99, 0.999]
+  static let quantiles = [0.5, 0.99, 0.999]
 
   /// What was measured, where, and a line for each level. Ends with a newline.
   ///
   /// - Parameter name: of the file; stands in the title.
   public static func text(_ result: BenchResult, name: String) -> String {
     let levels = result.levels.map(BenchLevelSummary.init)
-    var text = heading(result, name: name)
+    let head = heading(result)
+    var text = ([name + ": " + head[0]] + head.dropFirst()).map { TerminalText.escaped($0) + "\n" }.joined()
     let isOpen = result.configuration.mode == .open
     var table = TextTable(
       ["level", "a second", "least", "most", "CPUs", "p50", "p99", "p99.9", "max"] + (isOpen ? ["service p50", "p99"] : []))
@@ -30,22 +31,20 @@ public enum BenchTable {
     return text
   }
 
-  private static func heading(_ result: BenchResult, name: String) -> String {
+  /// Where, when and how it was measured, a line for each.
+  static func heading(_ result: BenchResult) -> [String] {
     let host = result.host
-    var lines = ["\(TerminalText.escaped(name)): \(TerminalText.escaped(result.suite)), \(configuration(result.configuration))"]
-    lines.append(
-      TerminalText.escaped(
-        "\(host.cpuModel), \(host.cpusGranted) of \(Quantity.count(host.cpusOnline, "processor")), Linux \(host.kernel), clock \(host.clockSource), load \(host.loadAverage.map { Quantity.fixed($0, decimals: 2) }.joined(separator: " "))"
-      ))
-    lines.append(
-      TerminalText.escaped("millrace \(host.version), commit \(host.commit.prefix(12)), \(result.date)") + ", ping-pong "
-        + pingPong(result))
+    let load = host.loadAverage.map { Quantity.fixed($0, decimals: 2) }.joined(separator: " ")
+    var lines = [
+      "\(result.suite), \(configuration(result.configuration))",
+      "\(host.cpuModel), \(host.cpusGranted) of \(Quantity.count(host.cpusOnline, "processor")), Linux \(host.kernel), clock \(host.clockSource), load \(load)",
+      "millrace \(host.version), commit \(host.commit.prefix(12)), \(result.date), ping-pong \(pingPong(result))",
+    ]
     if let periods = host.cgroup.throttledPeriods, periods > 0 {
-      lines.append(
-        "the control group was held back in \(Quantity.count(periods, "period")), \(Quantity.nanoseconds(host.cgroup.throttledNanoseconds ?? 0)) in all"
-      )
+      let time = Quantity.nanoseconds(host.cgroup.throttledNanoseconds ?? 0)
+      lines.append("the control group was held back in \(Quantity.count(periods, "period")), \(time) in all")
     }
-    return lines.joined(separator: "\n") + "\n"
+    return lines
   }
 
   /// In words, as `closed, 10 rounds of 1.00 s after 200 ms, 2 threads, 2 slots, adaptive`.
@@ -58,7 +57,7 @@ public enum BenchTable {
     words += [Quantity.count(configuration.threads, "thread"), Quantity.count(configuration.slots, "slot"), configuration.wait]
     if configuration.isPinned { words.append("pinned") }
     if let subject = configuration.subject { words.append(subject) }
-    return TerminalText.escaped(words.joined(separator: ", "))
+    return words.joined(separator: ", ")
   }
 
   /// Before all rounds, and where it is known the range of them.

@@ -11,6 +11,14 @@ public enum PercentileText {
   /// Buckets of three significant digits have so many parts.
   private static let parts: UInt64 = 2_048
 
+  /// A file for each level that was not refused: the end of its name, and its text. Of both latencies when open, else of the one there is.
+  public static func files(_ result: BenchResult) -> [(suffix: String, text: String)] {
+    result.levels.map(BenchLevelSummary.init).filter { $0.refusal == nil }.flatMap { level in
+      let response = ("-\(level.level).hgrm", text(level.response))
+      return result.configuration.mode == .closed ? [response] : [response, ("-\(level.level)-service.hgrm", text(level.service))]
+    }
+  }
+
   /// Complexity: O(buckets + steps).
   public static func text(_ histogram: BenchHistogram) -> String {
     var lines = [
@@ -74,15 +82,12 @@ public enum PercentileText {
     maximum < parts ? 1 : UInt64.bitWidth - maximum.leadingZeroBitCount - (UInt64.bitWidth - 1 - parts.leadingZeroBitCount) + 1
   }
 
-  /// `decimals` digits after the point, no groups: for programs.
+  /// As C prints `%.*f`: to the last digit, which a product with a power of ten would not give.
   private static func fixed(_ value: Double, _ decimals: Int) -> String {
-    guard value.magnitude < 1e15 else { return value.description }
-    let scale = (0..<decimals).reduce(1.0) { factor, _ in factor * 10 }
-    var whole = value.rounded(.down)
-    var fraction = ((value - whole) * scale).rounded()
-    if fraction >= scale { (whole, fraction) = (whole + 1, 0) }
-    let digits = String(UInt64(fraction))
-    return "\(UInt64(whole)).\(String(repeating: "0", count: decimals - digits.count))\(digits)"
+    // The longest double has 309 digits before the point.
+    var text = [CChar](repeating: 0, count: 340)
+    let bytes = unsafe withVaList([Int32(decimals), value]) { unsafe vsnprintf(&text, text.count, "%.*f", $0) }
+    return String(decoding: text.prefix(Int(max(0, bytes))).map(UInt8.init(bitPattern:)), as: UTF8.self)
   }
 
   private static func right(_ text: String, _ width: Int) -> String {

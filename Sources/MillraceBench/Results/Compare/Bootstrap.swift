@@ -39,7 +39,7 @@ struct Bootstrap {
   /// Series with fewer samples say nothing.
   static let fewestSamples = 6
   private static let seed: UInt64 = 0x6D69_6C6C_7261_6365
-  private static let lagLimit = 8
+  private static let lagLimit = 12
 
   var confidence: Double
   var resamples: Int
@@ -136,7 +136,7 @@ struct Bootstrap {
   /// Pooled over levels, since one series of 20 says little: what makes neighbours alike is the machine, which all levels share.
   private static func inflations(_ contrasts: [Contrast]) -> [Int: Double] {
     let fewest = contrasts.map(\.fewestSamples).min() ?? 0
-    let lags = max(1, min(lagLimit, fewest / 4))
+    let lags = max(1, min(lagLimit, fewest * 2 / 5))
     var sums: [Int: [Double]] = [:]
     var counts: [Int: Double] = [:]
     for contrast in contrasts {
