@@ -101,6 +101,8 @@ struct CommandBenchReportTests {
     let rows = object["rows"]?.array ?? []
     #expect(rows.compactMap { $0["metric"]?.string } == ["throughput", "p50", "p99"])
     #expect(rows.allSatisfy { $0["verdict"] == "slower" })
+    #expect(abs((rows[1]["a"]?.double ?? 0) - 20_000) < 1 && abs((rows[1]["b"]?.double ?? 0) - 25_000) < 1)
+    #expect(slower.output.contains("20.0 µs") && slower.output.contains("25.0 µs"))
     #expect(abs((rows.first?["ratio"]?.double ?? 0) - 0.8) < 0.01)
     #expect(abs((rows.last?["ratio"]?.double ?? 0) - 1.25) < 0.01)
   }

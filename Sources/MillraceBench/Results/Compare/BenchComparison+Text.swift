@@ -15,12 +15,25 @@ extension BenchComparison {
       table.add([
         "\(row.level)", row.metric.rawValue, row.metric.figure(row.first), row.metric.figure(row.second),
         row.ratio.map(Self.figure) ?? BenchTable.gap, interval ?? BenchTable.gap,
-        row.verdict.rawValue + (row.reason.map { ": " + $0 } ?? ""),
+        row.verdict.rawValue,
       ])
     }
-    text += table.text + "verdict: \(verdict.rawValue)\n"
+    text += table.text + reasons.map { TerminalText.escaped($0) + "\n" }.joined() + "verdict: \(verdict.rawValue)\n"
     if let hint { text += hint + "\n" }
     return text
+  }
+
+  /// Why there are rows without a ratio, each level's once: `level 32: refused in B: ...`.
+  var reasons: [String] {
+    var reasons: [String] = []
+    for level in Set(rows.map(\.level)).sorted() {
+      let of = rows.filter { $0.level == level }
+      for reason in Set(of.compactMap(\.reason)).sorted() {
+        let metrics = of.filter { $0.reason == reason }.map(\.metric.rawValue)
+        reasons.append("level \(level)\(metrics.count == of.count ? "" : ", " + metrics.joined(separator: ", ")): \(reason)")
+      }
+    }
+    return reasons
   }
 
   /// How to find out more, where nothing was found; nil: not needed.

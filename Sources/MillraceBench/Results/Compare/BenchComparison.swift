@@ -51,7 +51,7 @@ public struct BenchComparison: Sendable {
   public let options: Options
   /// Files of A and B were measured in turns, and are compared pair by pair.
   public let isPaired: Bool
-  /// `round` or `file`.
+  /// `round`, or `file` where there are several on both sides; `unit` where only one side has several.
   public let unit: String
   /// Rounds or files of A and B.
   public let units: (first: Int, second: Int)
@@ -84,11 +84,10 @@ public struct BenchComparison: Sendable {
       throw BenchComparisonError(message: "no level is in both: measure both with the same --levels")
     }
     if !options.usesAllRounds { Self.limitPingPongs(&first, &second) }
-    // One side of several files and one of a single file have no unit in common but the round.
     self.suite = suites[0]
     self.options = options
     isPaired = BenchSeries.alternate(first, second)
-    unit = first.unitName == second.unitName ? first.unitName : "file or round"
+    unit = first.unitName == second.unitName ? first.unitName : "unit"
     units = (first.unitCount, second.unitCount)
     rows = Self.rows(first, second, levels, isPaired: isPaired, options)
     warnings = BenchDifferences.warnings(first, second)

@@ -67,8 +67,8 @@ extension BenchComparison.Metric {
   fileprivate func value(_ round: BenchRound) -> Double? {
     switch self {
     case .throughput: round.throughput
-    case .p50: round.response.value(at: 0.5).map(Double.init)
-    case .p99: round.response.value(at: 0.99).map(Double.init)
+    case .p50: round.response.value(at: 0.5).map { Double($0) }
+    case .p99: round.response.value(at: 0.99).map { Double($0) }
     }
   }
 }
