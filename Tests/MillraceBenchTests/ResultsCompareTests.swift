@@ -90,6 +90,20 @@ import Testing
     #expect(try compare(fifth, sixth).hint == "a difference of 5 % would have been found in 9 of 10 such comparisons")
   }
 
+  @Test("a file that looked at the machine for less than 5 s tells nothing")
+  func tooShort() throws {
+    var (first, second) = pair(seed: 12, cost: 2)
+    for level in second.levels.indices {
+      for round in second.levels[level].rounds.indices { second.levels[level].rounds[round].nanoseconds = 10_000_000 }
+    }
+    let comparison = try compare(first, second)
+    #expect(comparison.verdict == .cannotTell)
+    #expect(comparison.reasons.first == "level 1: B was measured for 600 ms in all, 5.00 s are needed: measure longer, or in turns")
+    first.levels.removeAll { $0.level != 8 }
+    second.levels = first.levels
+    #expect(try compare(first, second).reasons.isEmpty, "20 s")
+  }
+
   @Test("a level that was refused, or has too few samples, has no ratio and a reason")
   func gaps() throws {
     var (first, second) = pair(seed: 8, cost: 1)

@@ -1,4 +1,5 @@
 internal import Glibc
+internal import Millrace
 
 /// Whether B is faster than A, from result files of both. docs/bench-compare.md says how it is calibrated.
 public struct BenchComparison: Sendable {
@@ -93,6 +94,10 @@ public struct BenchComparison: Sendable {
     warnings = BenchDifferences.warnings(first, second)
   }
 
+  /// Nanoseconds that a single file must have been measured for: the states of a machine last for seconds, and a file that saw only one of them
+  /// says nothing of another that saw only another.
+  static let fewestNanoseconds: UInt64 = 5_000_000_000
+
   /// How many times the shortest ping-pongs of both a round may have: the slow state of a virtual machine has five times as much.
   private static let pingPongFactor = 2.0
 
@@ -154,6 +159,10 @@ public struct BenchComparison: Sendable {
   private static func reason(_ row: Row, _ first: BenchSeries, _ second: BenchSeries) -> String? {
     if let refusal = first.refusal(row.level) { return "refused in A: \(refusal)" }
     if let refusal = second.refusal(row.level) { return "refused in B: \(refusal)" }
+    for (name, series) in [("A", first), ("B", second)] where !series.isOfFiles && series.measured < fewestNanoseconds {
+      let time = Quantity.nanoseconds(series.measured)
+      return "\(name) was measured for \(time) in all, \(Quantity.nanoseconds(fewestNanoseconds)) are needed: measure longer, or in turns"
+    }
     for (name, series, units) in [("A", first, row.firstUnits), ("B", second, row.secondUnits)] where units < Bootstrap.fewestSamples {
       let disturbed = series.disturbed(row.level)
       let needed = "\(Bootstrap.fewestSamples) are needed"

@@ -40,6 +40,9 @@ struct BenchSeries {
     }
   }
 
+  /// Nanoseconds measured in all, every level: how long the machine was looked at.
+  var measured: UInt64 { results.flatMap(\.levels).flatMap(\.rounds).reduce(0) { $0 &+ $1.nanoseconds } }
+
   /// Rounds of a level that are left out, of how many.
   func disturbed(_ level: Int) -> (count: Int, of: Int) {
     let rounds = results.flatMap { self.level(level, in: $0)?.rounds ?? [] }
