@@ -10,10 +10,12 @@ public enum BenchError: Error, Sendable, Hashable, CustomStringConvertible {
   case tryAgain(String)
   /// The subject does not work.
   case failed(String)
+  /// Requests of a round did not end: nothing more can be measured, but what was complete before is.
+  case hung(String)
 
   public var description: String {
     switch self {
-    case .wrongUse(let text), .badData(let text), .missing(let text), .tryAgain(let text), .failed(let text): text
+    case .wrongUse(let text), .badData(let text), .missing(let text), .tryAgain(let text), .failed(let text), .hung(let text): text
     }
   }
 }

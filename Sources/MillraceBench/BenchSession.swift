@@ -13,6 +13,8 @@ public final class BenchSession {
     /// nil: interrupted before anything was complete.
     public var result: BenchResult?
     public var wasInterrupted = false
+    /// Why it ended before all rounds were complete: requests that did not end; nil: they did.
+    public var hang: String?
     /// What must be said beside the result, a line each.
     public var remarks: [String] = []
   }
@@ -46,7 +48,14 @@ public final class BenchSession {
   }
 
   /// Stops the subject. Once.
-  public func close() { suite.owner.stop() }
+  public func close() {
+    if meter.underWay == 0 {
+      suite.owner.stop()
+    } else {
+      // Who waited for threads that hang would hang, too. They still use all this: it is left to them until the process ends.
+      _ = unsafe Unmanaged.passRetained(self)
+    }
+  }
 
   /// Measures.
   ///
@@ -56,6 +65,10 @@ public final class BenchSession {
   public func run(tell: (String) -> Void, isInterrupted: @escaping () -> Bool) throws(BenchError) -> Outcome {
     var driver = ThreadDriver(
       subject: suite.owner.subject, meter: meter, generators: generators, pinning: pinning, isInterrupted: isInterrupted)
+    return try run(&driver, tell: tell)
+  }
+
+  func run(_ driver: inout some LoadDriver, tell: (String) -> Void) throws(BenchError) -> Outcome {
     let host = BenchHost.read()
     let date = BenchSession.date()
     var outcome =
@@ -70,9 +83,10 @@ public final class BenchSession {
 
   // MARK: Levels
 
-  private func measure(_ driver: inout ThreadDriver, _ host: BenchHost, _ date: String, _ tell: (String) -> Void) throws(BenchError)
+  private func measure(_ driver: inout some LoadDriver, _ host: BenchHost, _ date: String, _ tell: (String) -> Void) throws(BenchError)
     -> Outcome
   {
+    var outcome = Outcome()
     var figures = [[RoundFigures]](repeating: [], count: settings.levels.count)
     var complete = 0
     rounds: for round in 0..<settings.rounds {
@@ -80,19 +94,29 @@ public final class BenchSession {
       for (index, level) in settings.levels.enumerated() {
         // The same moments in every run, others in every round and level.
         let seed = settings.seed &+ UInt64(round * BenchSettings.levelCount + index) &* 0xA24B_AED4_963E_E407
-        guard let one = try driver.run(load(level, seed)) else { break rounds }
-        figures[index].append(one)
+        do throws(BenchError) {
+          guard let one = try driver.run(load(level, seed)) else {
+            outcome.wasInterrupted = true
+            break rounds
+          }
+          figures[index].append(one)
+        } catch {
+          // Rounds before it are not to be lost; without one there is nothing to keep.
+          guard case .hung(let reason) = error, complete > 0 else { throw error }
+          outcome.hang = "level \(level), round \(round + 1): \(reason)"
+          break rounds
+        }
       }
       complete += 1
     }
-    let wasInterrupted = complete < settings.rounds
-    if complete == 0 { return Outcome(result: nil, wasInterrupted: wasInterrupted) }
+    if complete == 0 { return outcome }
     let levels = zip(settings.levels, figures).map { level, figures in
       let kept = Array(figures.prefix(complete))
       return BenchLevel(level: level, refusal: Soundness.refusal(kept), rounds: kept.map(\.round))
-    }
-    return Outcome(
-      result: result(host, date, levels, rounds: complete), wasInterrupted: wasInterrupted, remarks: BenchSession.remarks(levels))
+    }.sorted { $0.level < $1.level }
+    outcome.result = result(host, date, levels, rounds: complete)
+    outcome.remarks = BenchSession.remarks(levels)
+    return outcome
   }
 
   private func load(_ level: Int, _ seed: UInt64) -> Load {
@@ -126,7 +150,7 @@ public final class BenchSession {
   // MARK: The search
 
   private func search(
-    _ objective: Objective, _ driver: inout ThreadDriver, _ host: BenchHost, _ date: String, _ tell: (String) -> Void
+    _ objective: Objective, _ driver: inout some LoadDriver, _ host: BenchHost, _ date: String, _ tell: (String) -> Void
   ) throws(BenchError) -> Outcome {
     var first = settings.rate
     if first == nil { first = try firstRate(&driver) }
@@ -143,7 +167,7 @@ public final class BenchSession {
     result.search = found.search
     result.configuration.rate = found.search.rate
     if let confirmation = found.confirmation { result.configuration.durationNanoseconds = confirmation.round.nanoseconds }
-    var outcome = Outcome(result: result, wasInterrupted: found.wasInterrupted)
+    var outcome = Outcome(result: result, wasInterrupted: found.wasInterrupted, hang: found.hang)
     if let refusal = found.search.refusal { outcome.remarks.append("no rate was found: \(refusal)") }
     if found.search.isLimitedByGenerator {
       outcome.remarks.append("beyond this rate the generator was the bottleneck: the subject may bear more")
@@ -152,7 +176,7 @@ public final class BenchSession {
   }
 
   /// Half of what one request in flight reaches: near enough, and no queue that takes long to drain. nil: interrupted.
-  private func firstRate(_ driver: inout ThreadDriver) throws(BenchError) -> Double? {
+  private func firstRate(_ driver: inout some LoadDriver) throws(BenchError) -> Double? {
     let load = Load(kind: .closed(inFlight: 1), warmUp: settings.warmUp, duration: settings.duration, seed: 0)
     guard let round = try driver.run(load)?.round else { return nil }
     return max(Double(round.completed), 0.1) / Double(round.nanoseconds) * 1e9 / 2

@@ -18,6 +18,9 @@ public struct BenchSettings: Sendable {
   /// The seed of the arrivals, unless another is given: two runs ask for the same moments.
   public static let defaultSeed: UInt64 = 1
 
+  /// Result files hold whole numbers of 63 bits.
+  static let seedLimit = UInt64(Int64.max)
+
   public var suite: Suite
   public var levels: [Int]
   public var mode: BenchConfiguration.Mode
@@ -73,6 +76,9 @@ public struct BenchSettings: Sendable {
     try within("--duration", duration, BenchSettings.durationRange)
     try within("--warm-up", warmUp, BenchSettings.warmUpRange)
     try within("--service-time", subject.serviceTime, BenchSettings.serviceTimeRange)
+    guard seed <= BenchSettings.seedLimit else {
+      throw .wrongUse("--seed is \(seed): give 0 to \(BenchSettings.seedLimit), the largest whole number of a result file")
+    }
     guard BenchSettings.roundRange ~= rounds else {
       throw .wrongUse("--rounds is \(rounds): give \(BenchSettings.roundRange.lowerBound) to \(BenchSettings.roundRange.upperBound)")
     }

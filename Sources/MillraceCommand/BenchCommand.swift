@@ -4,14 +4,16 @@ internal import MillraceBench
 struct BenchCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "bench",
-    abstract: "Measures throughput and latency.",
+    abstract: "Measures throughput and latency, shows what was measured, and compares it.",
     discussion: """
       Examples:
         millrace bench list
-        millrace bench run scheduler
+        millrace bench run scheduler --rounds 20 --output before.json
         millrace bench run handler --plugin ./libmillrace-plugin-mine.so --handler resize --param width=640
+        millrace bench report before.json --html before.html
+        millrace bench compare before.json after.json
       """,
-    subcommands: [BenchRunCommand.self, BenchListCommand.self])
+    subcommands: [BenchRunCommand.self, BenchListCommand.self, BenchReportCommand.self, BenchCompareCommand.self])
 }
 
 struct BenchListCommand: ParsableCommand {

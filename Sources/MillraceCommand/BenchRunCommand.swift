@@ -1,5 +1,4 @@
 internal import ArgumentParser
-internal import Foundation
 internal import Glibc
 internal import Millrace
 internal import MillraceBench
@@ -131,11 +130,17 @@ struct BenchRunCommand: ParsableCommand {
       Output.note("interrupted before the first round was complete: nothing was measured")
       throw ExitCode(Signals.exit(after: Signals.received ?? SIGINT).rawValue)
     }
-    let bytes = try encoded(result)
-    try Output.result(format == .json ? String(decoding: bytes, as: UTF8.self) : result.table())
+    let bytes = BenchResultFile.bytes(result)
+    let name = place.split(separator: "/").last.map(String.init) ?? place
+    try Output.result(format == .json ? String(decoding: bytes, as: UTF8.self) : BenchTable.text(result, name: name))
     try write(bytes, place)
+    let kept = result.search.map { "\($0.trials.count) trials" } ?? "\(result.configuration.rounds) of \(asked.rounds) rounds"
+    if let hang = outcome.hang {
+      Output.note("\(hang)")
+      Output.note("ended early: \(kept) were complete and are kept")
+      throw ExitCode(Exit.failed.rawValue)
+    }
     if outcome.wasInterrupted {
-      let kept = result.search.map { "\($0.trials.count) trials" } ?? "\(result.configuration.rounds) of \(asked.rounds) rounds"
       Output.note("interrupted: \(kept) were complete and are kept")
       throw ExitCode(Signals.exit(after: Signals.received ?? SIGINT).rawValue)
     }
@@ -182,16 +187,6 @@ struct BenchRunCommand: ParsableCommand {
     do throws(BenchError) { return try body() } catch { throw Refusal(bench: error) }
   }
 
-  private func encoded(_ result: BenchResult) throws(Refusal) -> [UInt8] {
-    let encoder = JSONEncoder()
-    encoder.outputFormatting = [.sortedKeys, .prettyPrinted, .withoutEscapingSlashes]
-    do {
-      return Array(try encoder.encode(result)) + [UInt8(ascii: "\n")]
-    } catch {
-      throw Refusal(.failed, "the result cannot be written as JSON: \(error)")
-    }
-  }
-
   private func write(_ bytes: [UInt8], _ place: String) throws(Refusal) {
     do throws(FileError) {
       try AtomicFile.write(bytes, to: place)
@@ -210,7 +205,7 @@ extension Refusal {
       case .badData: .badData
       case .missing: .missing
       case .tryAgain: .tryAgain
-      case .failed: .failed
+      case .failed, .hung: .failed
       }
     self.init(exit, "\(error)")
   }

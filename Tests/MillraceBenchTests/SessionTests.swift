@@ -75,6 +75,69 @@ import Testing
     #expect(outcome.result == nil)
   }
 
+  /// Measures for real, but one round of it hangs.
+  private struct Hanging: LoadDriver {
+    var runs: Int
+    let figures: RoundFigures
+
+    mutating func run(_ load: Load) throws(BenchError) -> RoundFigures? {
+      if runs == 0 { throw .hung("3 requests had not ended") }
+      runs -= 1
+      return figures
+    }
+  }
+
+  private func hanging(after runs: Int) throws -> Hanging {
+    Hanging(runs: runs, figures: RoundFigures(round: try #require(Sample.open.levels.first?.rounds.first)))
+  }
+
+  @Test("requests that hang end the measurement; the rounds before them are kept, in ascending levels, and it is said where it was")
+  func hang() throws {
+    let session = try BenchSession(settings(.scheduler, levels: [3, 1]))
+    defer { session.close() }
+    var driver = try hanging(after: 3)
+    let outcome = try session.run(&driver, tell: { _ in })
+    let result = try #require(outcome.result)
+    #expect(outcome.hang == "level 1, round 2: 3 requests had not ended")
+    #expect(!outcome.wasInterrupted)
+    #expect(result.configuration.rounds == 1)
+    #expect(result.levels.map(\.level) == [1, 3])
+    #expect(result.levels.allSatisfy { $0.rounds.count == 1 })
+    let file = try BenchResultFile.read(BenchResultFile.bytes(result), name: "r.json")
+    #expect(file.json == result.json)
+    var first = try hanging(after: 1)
+    #expect(throws: BenchError.hung("3 requests had not ended")) { try session.run(&first, tell: { _ in }) }
+  }
+
+  @Test("a search in which requests hang keeps its trials, and a file of it can be read")
+  func hangingSearch() throws {
+    var settings = settings(.scheduler, .open, rate: 1_000, levels: [1])
+    settings.objective = try Objective("p50<1ms")
+    let session = try BenchSession(settings)
+    defer { session.close() }
+    var driver = try hanging(after: 2)
+    let outcome = try session.run(&driver, tell: { _ in })
+    let result = try #require(outcome.result)
+    #expect(outcome.hang?.contains("3 requests had not ended") == true)
+    #expect(result.search?.trials.count == 2)
+    #expect(try BenchResultFile.read(BenchResultFile.bytes(result), name: "r.json").search?.refusal == outcome.hang)
+  }
+
+  @Test("requests that never end are told after the driver's patience, not waited for")
+  func patience() throws {
+    let meter = Meter(clock: .monotonic, reserved: 2, others: 1)
+    meter.adopt(lane: 0)
+    // unsafe: the context is never followed.
+    let deaf = unsafe Subject(context: UnsafeMutableRawPointer(bitPattern: 8)!) { _, _, _ in true }
+    let driver = ThreadDriver(subject: deaf, meter: meter, generators: 1, pinning: nil, isInterrupted: { false }, patience: 1_000_000)
+    #expect {
+      try driver.run(Load(kind: .closed(inFlight: 3), warmUp: 0, duration: 1_000_000, seed: 1))
+    } throws: {
+      guard case BenchError.hung(let text) = $0 else { return false }
+      return text.contains("3 requests had not ended")
+    }
+  }
+
   @Test("more threads than processors cannot be pinned, and it is said how many can")
   func pinning() {
     #expect {

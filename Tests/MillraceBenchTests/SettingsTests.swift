@@ -53,6 +53,7 @@ import Testing
     #expect(refusal { $0.duration = 999_999 }?.contains("--duration is 999us999ns: give 1ms to 1h") == true)
     #expect(refusal { $0.duration = 3_600_000_000_001 }?.contains("--duration") == true)
     #expect(refusal { $0.warmUp = 601_000_000_000 }?.contains("--warm-up") == true)
+    #expect(refusal { $0.seed = 1 << 63 }?.contains("--seed") == true)
     #expect(refusal { $0.rounds = 0 }?.contains("--rounds is 0") == true)
     #expect(refusal { $0.rounds = 1_001 }?.contains("--rounds") == true)
     #expect(refusal { $0.subject.serviceTime = 10 }?.contains("--service-time") == true)

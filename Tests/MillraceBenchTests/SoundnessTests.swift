@@ -49,22 +49,21 @@ import Testing
     #expect(Soundness.refusal([failed]) == "all 7 requests failed")
   }
 
-  @Test("the table shows a dash with its reason, and a refused level without figures")
+  @Test("the table shows a gap with its reason, and a refused level without figures")
   func table() {
-    let host = BenchHost.read()
     let configuration = BenchConfiguration(
       mode: .open, rate: 2_000, arrivals: "poisson", durationNanoseconds: 1_000_000, warmUpNanoseconds: 0, rounds: 1, threads: 1, slots: 1,
       wait: "park", isPinned: false)
     let result = BenchResult(
-      schema: BenchResult.currentSchema, suite: "scheduler", date: "", host: host, configuration: configuration,
+      schema: BenchResult.currentSchema, suite: "scheduler", date: "", host: Sample.host, configuration: configuration,
       levels: [
         BenchLevel(level: 1, refusal: nil, rounds: [figures().round]), BenchLevel(level: 8, refusal: "no", rounds: [figures().round]),
       ])
-    let lines = result.table().split(separator: "\n").map(String.init)
-    #expect(lines[0] == "scheduler: open, 2,000 a second, poisson; 1 round of 1.00 ms; 1 thread, 1 slot, park")
-    #expect(lines[1].contains("service p99"))
-    #expect(lines[2].contains("1.00 µs") && lines[2].contains(" - "))
-    #expect(lines[3].hasSuffix("refused"))
-    #expect(lines.contains { $0.hasPrefix("-: fewer samples") })
+    let lines = BenchTable.text(result, name: "a").split(separator: "\n").map(String.init)
+    #expect(lines[0] == "a: scheduler, open, 2,000 a second, poisson, 1 round of 1.00 ms after 0 ns, 1 thread, 1 slot, park")
+    #expect(lines[3].contains("service p99") && lines[3].contains("lag p99"))
+    #expect(lines[4].contains("1.00 µs") && lines[4].contains(" \(BenchTable.gap) "))
+    #expect(lines[5] == "level 8 refused: no")
+    #expect(lines.contains { $0.hasPrefix("\(BenchTable.gap) too few samples") })
   }
 }

@@ -39,5 +39,7 @@ struct RoundFigures: Sendable {
 /// Who can put a load on a subject, for one round: real threads, or a virtual clock.
 protocol LoadDriver {
   /// nil: interrupted.
+  ///
+  /// - Throws: `hung` if requests do not end; then it cannot be used again.
   mutating func run(_ load: Load) throws(BenchError) -> RoundFigures?
 }

@@ -9,8 +9,6 @@ struct ThreadDriver: LoadDriver {
   private static let lead: UInt64 = 5_000_000
   /// Between two looks at whether somebody wants it to end.
   private static let tick: UInt64 = 20_000_000
-  /// What is left of a round's requests is waited for so long, and ten times its length.
-  private static let patience: UInt64 = 10_000_000_000
   /// The same after an interruption.
   private static let impatience: UInt64 = 2_000_000_000
 
@@ -20,6 +18,8 @@ struct ThreadDriver: LoadDriver {
   let generators: Int
   let pinning: Pinning?
   let isInterrupted: () -> Bool
+  /// What is left of a round's requests is waited for so long, nanoseconds, and ten times its length.
+  var patience: UInt64 = 10_000_000_000
 
   func run(_ load: Load) throws(BenchError) -> RoundFigures? {
     let ping = PingPong.measure()
@@ -75,10 +75,11 @@ struct ThreadDriver: LoadDriver {
     let begin = meter.clock.now
     while meter.underWay > 0 {
       let waited = meter.clock.now - begin
-      guard waited < (isInterrupted() ? ThreadDriver.impatience : ThreadDriver.patience + 10 * load.duration) else {
+      guard waited < (isInterrupted() ? ThreadDriver.impatience : patience + 10 * load.duration) else {
         if isInterrupted() { return }
-        throw .failed(
-          "\(meter.underWay) requests had not ended \(Quantity.seconds(Double(waited) / 1e9)) after their round: the subject hangs, or is far behind; give a lower level or rate"
+        let requests = Quantity.count(Int(clamping: meter.underWay), "request")
+        throw .hung(
+          "\(requests) had not ended \(Quantity.seconds(Double(waited) / 1e9)) after their round: the subject hangs, or is far behind; give a lower level or rate"
         )
       }
       // Short at first: rounds of tests last some milliseconds.

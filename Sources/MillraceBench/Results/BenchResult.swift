@@ -1,7 +1,7 @@
 /// What one `millrace bench run` measured: the content of a result file. docs/bench-result.md documents every field.
 ///
 /// Levels were measured in interleaved rounds; every level has as many rounds as the others, unless it was refused.
-public struct BenchResult: Sendable, Codable {
+public struct BenchResult: Sendable {
   public static let currentSchema = "millrace.bench/1"
 
   /// `currentSchema`: a reader refuses what it does not know.
@@ -18,7 +18,7 @@ public struct BenchResult: Sendable, Codable {
 }
 
 /// Where it was measured.
-public struct BenchHost: Sendable, Codable {
+public struct BenchHost: Sendable {
   public var cpuModel: String
   public var cpusOnline: Int
   public var cpusGranted: Int
@@ -34,7 +34,7 @@ public struct BenchHost: Sendable, Codable {
   public var cgroup: BenchCgroup
 }
 
-public struct BenchCgroup: Sendable, Codable {
+public struct BenchCgroup: Sendable {
   /// Thousandths of a processor; nil: no limit.
   public var cpuMilli: Int?
   public var memoryBytes: Int?
@@ -43,8 +43,8 @@ public struct BenchCgroup: Sendable, Codable {
   public var throttledNanoseconds: UInt64?
 }
 
-public struct BenchConfiguration: Sendable, Codable {
-  public enum Mode: String, Sendable, Codable { case open, closed }
+public struct BenchConfiguration: Sendable {
+  public enum Mode: String, Sendable { case open, closed }
 
   public var mode: Mode
   /// Requests a second over all connections; open only.
@@ -68,14 +68,14 @@ public struct BenchConfiguration: Sendable, Codable {
 }
 
 /// One level of concurrency: requests in flight when closed, connections of the generator when open.
-public struct BenchLevel: Sendable, Codable {
+public struct BenchLevel: Sendable {
   public var level: Int
   /// Why there is no figure for this level, as `the generator was the bottleneck: its lag p99 is 3.1 ms`; nil: it is sound.
   public var refusal: String?
   public var rounds: [BenchRound]
 }
 
-public struct BenchRound: Sendable, Codable {
+public struct BenchRound: Sendable {
   public var nanoseconds: UInt64
   public var completed: UInt64
   public var failed: UInt64
@@ -97,7 +97,7 @@ public struct BenchRound: Sendable, Codable {
 }
 
 /// Counts of latencies, nanoseconds, in buckets of three significant digits.
-public struct BenchHistogram: Sendable, Codable {
+public struct BenchHistogram: Sendable {
   /// Upper end of each bucket that has counts, ascending, and its count: `[[1023, 17], [1087, 4]]`.
   public var buckets: [[UInt64]]
   public var count: UInt64

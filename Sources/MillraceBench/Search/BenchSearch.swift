@@ -1,5 +1,5 @@
 /// How the highest sustainable rate was looked for, and what it is.
-public struct BenchSearch: Sendable, Codable {
+public struct BenchSearch: Sendable {
   /// As `p99<1ms`.
   public var objective: String
   /// Connections of the generator.
@@ -15,8 +15,8 @@ public struct BenchSearch: Sendable, Codable {
 }
 
 /// One rate that was tried.
-public struct BenchTrial: Sendable, Codable {
-  public enum Phase: String, Sendable, Codable { case bracket, bisect, confirm }
+public struct BenchTrial: Sendable {
+  public enum Phase: String, Sendable { case bracket, bisect, confirm }
 
   public var phase: Phase
   /// Requests a second.

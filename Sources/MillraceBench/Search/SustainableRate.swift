@@ -25,6 +25,8 @@ struct SustainableRate {
     /// What confirmed the rate.
     var confirmation: RoundFigures?
     var wasInterrupted = false
+    /// Requests did not end: the search could not go on.
+    var hang: String?
   }
 
   /// - Parameter tell: one line for each trial.
@@ -53,7 +55,15 @@ struct SustainableRate {
         let load = Load(
           kind: .open(rate: attempt.rate, connections: connections, arrivals: arrivals), warmUp: warmUp, duration: length,
           seed: seed &+ UInt64(search.trials.count) &* 0xA24B_AED4_963E_E407)
-        guard let figures = try driver.run(load) else { return Outcome(search: search, wasInterrupted: true) }
+        let ran: RoundFigures?
+        do throws(BenchError) {
+          ran = try driver.run(load)
+        } catch {
+          guard case .hung(let reason) = error else { throw error }
+          search.refusal = "at \(rateText(attempt.rate)) \(reason)"
+          return Outcome(search: search, hang: search.refusal)
+        }
+        guard let figures = ran else { return Outcome(search: search, wasInterrupted: true) }
         let verdict = Verdict(figures, objective)
         search.trials.append(
           BenchTrial(

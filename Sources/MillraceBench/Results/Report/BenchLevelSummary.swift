@@ -6,6 +6,8 @@ struct BenchLevelSummary {
   var throughput: (median: Double, least: Double, most: Double)?
   /// Processors busy on average.
   var cpus: Double?
+  /// Of these what the generator's own threads kept busy; nil: closed.
+  var generatorCPUs: Double?
   var failed: UInt64
   /// Of all rounds together.
   var service: BenchHistogram
@@ -24,6 +26,8 @@ struct BenchLevelSummary {
     throughput = rates.isEmpty ? nil : (Self.median(rates), rates[0], rates[rates.count - 1])
     let time = rounds.reduce(0.0) { $0 + Double($1.nanoseconds) }
     cpus = time > 0 ? rounds.reduce(0.0) { $0 + Double($1.cpuNanoseconds) } / time : nil
+    let generators = rounds.compactMap(\.generatorNanoseconds)
+    generatorCPUs = time > 0 && !generators.isEmpty ? generators.reduce(0.0) { $0 + Double($1) } / time : nil
     failed = rounds.reduce(0) { $0 &+ $1.failed }
     service = .merged(rounds.map(\.service))
     response = .merged(rounds.map(\.response))
