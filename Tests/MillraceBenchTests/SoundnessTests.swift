@@ -60,7 +60,7 @@ import Testing
         BenchLevel(level: 1, refusal: nil, rounds: [figures().round]), BenchLevel(level: 8, refusal: "no", rounds: [figures().round]),
       ])
     let lines = BenchTable.text(result, name: "a").split(separator: "\n").map(String.init)
-    #expect(lines[0] == "a: scheduler, open, 2,000 a second, poisson, 1 round of 1.00 ms after 0 ns, 1 thread, 1 slot, park")
+    #expect(lines[0] == "a: scheduler, open, 2,000 a second, poisson, 1 round of 1.00 ms after 0 s, 1 thread, 1 slot, park")
     #expect(lines[3].contains("service p99") && lines[3].contains("lag p99"))
     #expect(lines[4].contains("1.00 µs") && lines[4].contains(" \(BenchTable.gap) "))
     #expect(lines[5] == "level 8 refused: no")
