@@ -1,3 +1,5 @@
+internal import CMillrace
+
 /// Names a job for as long as it exists: index in the slab (low half) and generation (high half). Zero is none.
 public struct JobID: Sendable, Hashable, RawRepresentable {
   public let rawValue: UInt64
@@ -135,6 +137,9 @@ public struct JobRequest: Sendable {
   private let record: UnsafeMutableRawPointer
 
   @inline(__always) init(_ slab: Slab, _ index: UInt32) { unsafe record = slab.record(index) }
+
+  /// Asks for the record's line: another thread has had it last.
+  @inline(__always) func prefetch() { unsafe millrace_prefetch(record) }
 
   @inline(__always) var state: SharedWord { unsafe SharedWord(record) }
   @inline(__always) var cancelled: SharedHalf { unsafe SharedHalf(record + 8) }

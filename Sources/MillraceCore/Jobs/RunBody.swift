@@ -91,6 +91,9 @@
 
   func isBypassed(_ node: UInt32) -> Bool { unsafe isStopping || SharedByte(constants.pointee.marks + Int(node)).load() != 0 }
 
+  /// The node waits for `count` predecessors at least. A look without an order.
+  @inline(__always) func waits(for count: UInt32, _ node: UInt32) -> Bool { pending(node).loadRelaxed() >= count }
+
   /// `count` predecessors of `node` are finished. True: it waits for no more. `alone`: no other thread releases nodes.
   @inline(__always) func arrive(_ node: UInt32, count: UInt32 = 1, alone: Bool) -> Bool {
     let pending = pending(node)

@@ -95,6 +95,23 @@ internal import CMillrace
     return true
   }
 
+  /// Several jobs at once: `put` for each, then `publish`; the caller has seen `room` for all of them. Owner.
+  @inline(__always) func put(_ job: UInt32, at place: Int) {
+    slot(tail.loadRelaxed() &+ UInt32(truncatingIfNeeded: place)).storeRelaxed(job)
+  }
+
+  /// Lets others see `count` jobs that were put, at least 1. As `push`, but for all of them together.
+  @inline(__always) func publish(_ count: Int, fenced: Bool) -> Bool {
+    let t = tail.loadRelaxed()
+    let end = t &+ UInt32(truncatingIfNeeded: count)
+    if fenced || t == head.loadRelaxed() { _ = tail.exchange(end) } else { tail.storeReleasing(end) }
+    millrace_compiler_barrier()
+    let word = claim.loadRelaxed()
+    if word == 0 || Claim.kind(word) == Claim.offer { return t == head.loadRelaxed() }
+    answerAtPush(end &- 1)
+    return true
+  }
+
   /// Settles a claim that was found after `tail` had been moved to `t + 1`: what a thief that came before has not seen must not wait for the next pop.
   @inline(never) private func answerAtPush(_ t: UInt32) {
     // Order: sequentially consistent. The job is seen by all before its level is announced.
@@ -128,7 +145,13 @@ internal import CMillrace
   /// The oldest job. Owner. `fenced`: the system has no barrier on other threads, so that the owner pays one.
   @inline(__always) func pop(fenced: Bool) -> UInt32? {
     let h = head.loadRelaxed()
-    if h == tail.loadRelaxed() { return takeBack(fenced: fenced) }
+    return h == tail.loadRelaxed() ? takeBack(fenced: fenced) : popPlainly(fenced: fenced)
+  }
+
+  /// As `pop`, for the common case; nil: the ring is empty, or a claim has been settled, and the owner looks further.
+  @inline(__always) func popPlainly(fenced: Bool) -> UInt32? {
+    let h = head.loadRelaxed()
+    if h == tail.loadRelaxed() { return nil }
     // Order: the store of `head` comes before the load of `claim` in program order; the thief's barrier between its claim and its load of
     // `head` makes it so for the processor. One of the two sees the other.
     // Releasing: who sees the new `head` in `isEmpty` sees the `tail` of all pushes before.
@@ -136,9 +159,7 @@ internal import CMillrace
     millrace_compiler_barrier()
     let word = claim.loadRelaxed()
     let job = slot(h).loadRelaxed()
-    if word == 0 || Claim.kind(word) == Claim.offer {
-      return job
-    }
+    if word == 0 || Claim.kind(word) == Claim.offer { return job }
     return answer(claimed: h, job)
   }
 

@@ -142,6 +142,8 @@ extension Scheduler {
 
   @inline(__always) func makeJob(_ request: JobRequest, _ cache: inout SlabCache) -> UInt32 {
     let index = allocate(&cache)
+    // Whoever ran the jobs before has these lines: the one after the next few is asked for now. Beyond the last block there is memory still.
+    Job(jobs, index &+ 8).prefetch()
     Job(jobs, index).begin(request)
     return index
   }

@@ -113,9 +113,14 @@ public struct Begun: Sendable {
     // What `spawn` asks.
     let openHandlers: SharedWord
     let tenants: Int
-    /// Jobs that the handler which runs has spawned, and the priority of the last one if it went into the cache.
+    /// Jobs that the handler which runs has spawned into the cache.
     var spawned = 0
-    var spawnedPriority = -1
+    /// The own cache holds a tree's front: its youngest goes first.
+    var deep = false
+    /// Predecessors of one node that ended here and are not yet counted in it.
+    var arrivals: UInt32 = 0
+    var arrivalNode: UInt32 = 0
+    var arrivalRun: UInt64 = 0
   }
 
   /// Starts that released jobs of a tenant have in hand, by priority.
@@ -128,6 +133,10 @@ public struct Begun: Sendable {
   static let ahead = 16
   /// Starts for which a worker takes nothing ahead after a handler of its went on elsewhere: such jobs are long, and their order counts for more than a CAS.
   static let memory: UInt64 = 64
+  /// Of every 1,024 starts one takes the oldest of the own cache, whatever is younger.
+  static let rarely: UInt64 = 1023
+  /// A node that waits for so many is one whose predecessors are counted in lots.
+  static let crowd: UInt32 = 8
   /// Admissions are taken and given back in lots of so many; a worker has less than two in hand.
   static let lot: UInt64 = 64
 
@@ -179,7 +188,10 @@ public struct Begun: Sendable {
   func work(upTo limit: Int) -> Work {
     var ran = 0
     while ran < limit {
-      guard let index = pick() else { return Work(ran: ran, end: .idle) }
+      guard let index = pick() else {
+        if flushArrivals() { continue }
+        return Work(ran: ran, end: .idle)
+      }
       let job = job(index)
       // unsafe: taken from a queue, the job is this worker's.
       let fields = unsafe job.fields
@@ -195,13 +207,15 @@ public struct Begun: Sendable {
         guard let begun = startSlowly(index) else { continue }
         if begun.blocking {
           handOver()
+          _ = flushArrivals()
           return Work(ran: ran, end: .blocking(begun.job))
         }
         finish(begun, run(begun))
         continue
       }
-      // A run must not wait for its last sinks to be counted while this worker is busy elsewhere.
+      // A run must not wait for its last sinks to be counted while this worker is busy elsewhere, nor a node for its predecessors.
       if unsafe own.pointee.sinks != 0 && own.pointee.sinkRun != first { flushSinks() }
+      if unsafe own.pointee.arrivals != 0 && !leadsToArrivals(word, first, second) { _ = flushArrivals() }
       while true {
         let id = JobID(index: index, generation: generation)
         unsafe own.pointee.starts &+= 1
@@ -240,6 +254,11 @@ public struct Begun: Sendable {
           break
         }
         let successor = unsafe successors[0]
+        if unsafe own.pointee.arrivals != 0 || (!own.pointee.alone && run.waits(for: WorkerBody.crowd, successor)) {
+          free(index, generation)
+          arriveLater(first, successor)
+          break
+        }
         guard run.arrive(successor, alone: unsafe own.pointee.alone) else {
           free(index, generation)
           break
@@ -263,7 +282,42 @@ public struct Begun: Sendable {
       }
       if unsafe own.pointee.spawned != 0 { goDeeper() }
     }
+    _ = flushArrivals()
     return Work(ran: ran, end: .limit)
+  }
+
+  // MARK: Arrivals
+
+  /// Counts an arrival at a node together with those that follow: many workers that end predecessors of one node would pass its counter to and fro.
+  ///
+  /// Nothing waits for it: the counted predecessors are told before this worker starts a job that the node does not wait for, and while it is in one that the
+  /// node does wait for, the node cannot become ready.
+  @inline(__always) private func arriveLater(_ run: UInt64, _ node: UInt32) {
+    if unsafe own.pointee.arrivals != 0 && (own.pointee.arrivalNode != node || own.pointee.arrivalRun != run) { _ = flushArrivals() }
+    unsafe own.pointee.arrivals &+= 1
+    unsafe own.pointee.arrivalNode = node
+    unsafe own.pointee.arrivalRun = run
+  }
+
+  /// The job is a node, and the only one that waits for it is the node of the arrivals.
+  @inline(__always) private func leadsToArrivals(_ word: Job.Word, _ first: UInt64, _ second: UInt64) -> Bool {
+    if unsafe word.flags == 0 || own.pointee.arrivalRun != first { return false }
+    let successors = unsafe RunBody(bits: first).successors(UInt32(truncatingIfNeeded: second))
+    return unsafe successors.count == 1 && successors[0] == own.pointee.arrivalNode
+  }
+
+  /// Tells the node of its predecessors. True: it became ready. `next`: it may take the next-job slot.
+  @inline(never) func flushArrivals(next: Bool = true) -> Bool {
+    let count = unsafe own.pointee.arrivals
+    if count == 0 { return false }
+    unsafe own.pointee.arrivals = 0
+    let run = unsafe RunBody(bits: own.pointee.arrivalRun)
+    let node = unsafe own.pointee.arrivalNode
+    if !run.arrive(node, count: count, alone: unsafe own.pointee.alone) { return false }
+    var outbox = Outbox()
+    makeReady(run, node, Job.Word(bits: run.tenant).tenant, &outbox, next: next)
+    send(&outbox)
+    return true
   }
 
   /// A node that has just become ready here may start at once: nothing is more urgent, its run goes on as before, and its tenant has not had more than its
@@ -296,6 +350,14 @@ public struct Begun: Sendable {
       if levels <= 1, unsafe own.pointee.starts & 63 != 63 && own.pointee.hasSlot {
         unsafe own.pointee.next = Slab.none
         return next
+      }
+    } else if unsafe own.pointee.cached != 0 && own.pointee.starts & 63 != 63 && own.pointee.hasSlot {
+      // As common: nothing is more urgent than what is in the own cache.
+      let priority = unsafe 63 &- own.pointee.cached.leadingZeroBitCount
+      if occupied &>> UInt64(truncatingIfNeeded: priority) <= 1 {
+        let cache = cache(priority)
+        let job = unsafe own.pointee.deep ? cache.popYoungest(fenced: own.pointee.fenced) : cache.popPlainly(fenced: own.pointee.fenced)
+        if let job { return job }
       }
     }
     return pickSlowly(occupied)
@@ -337,7 +399,7 @@ public struct Begun: Sendable {
 
   @inline(__always) private func choose(_ occupied: UInt64) -> UInt32? {
     var levels = unsafe occupied | own.pointee.cached
-    if unsafe own.pointee.next != Slab.none { levels |= 1 &<< UInt64(unsafe own.pointee.nextPriority) }
+    if unsafe own.pointee.next != Slab.none { levels |= 1 &<< UInt64(truncatingIfNeeded: unsafe own.pointee.nextPriority) }
     // Every 64th start is the lowest level's, so that an endless load of higher priority cannot hold it up for ever.
     let aged = unsafe own.pointee.starts & 63 == 63
     while levels != 0 {
@@ -352,25 +414,45 @@ public struct Begun: Sendable {
     return nil
   }
 
-  /// A job of one level: the next-job slot, the own cache, the tenants' queues, other workers' caches.
+  /// A job of one level: the next-job slot, the own cache, the tenants' queues, other workers' caches. An aged start takes what waits in the queues
+  /// before what has just become ready here, so that a chain without an end does not hold it up; now and then one takes the oldest of the cache.
   @inline(__always) private func choose(priority: Int, mixed: Bool, aged: Bool) -> UInt32? {
-    let bit: UInt64 = 1 &<< UInt64(priority)
+    let bit: UInt64 = 1 &<< UInt64(truncatingIfNeeded: priority)
     let hasNext = unsafe own.pointee.next != Slab.none && own.pointee.nextPriority == priority
-    if hasNext && !aged { return takeNext() }
-    if unsafe own.pointee.cached & bit != 0 {
-      let cache = cache(priority)
-      while !cache.isEmptyForOwner {
-        guard let job = unsafe cache.pop(fenced: own.pointee.fenced) else { continue }
-        if job & WorkerCache.announce != 0 {
-          unsafe own.pointee.ready.announce(priority: priority)
-          unsafe own.pointee.parking.notify()
-        }
-        return job & ~WorkerCache.announce
-      }
-      unsafe own.pointee.cached &= ~bit
+    if hasNext {
+      if !aged { return takeNext() }
+      let oldest = unsafe own.pointee.starts & WorkerBody.rarely == WorkerBody.rarely
+      return (oldest ? takeCached(priority, deep: false) : nil) ?? fetchOne(priority) ?? takeNext()
     }
-    // An aged start goes to what waits, before what has just become ready: a chain without an end must not hold it up.
-    return fetch(priority, mixed: mixed) ?? (hasNext ? takeNext() : nil)
+    if unsafe own.pointee.cached & bit != 0 {
+      let oldest = unsafe own.pointee.starts & WorkerBody.rarely == WorkerBody.rarely
+      if let job = takeCached(priority, deep: unsafe own.pointee.deep && !oldest) { return job }
+    }
+    return fetch(priority, mixed: mixed)
+  }
+
+  /// The oldest job of the own cache, or the youngest if the front is a tree's.
+  @inline(__always) private func takeCached(_ priority: Int, deep: Bool) -> UInt32? {
+    let cache = cache(priority)
+    while !cache.isEmptyForOwner {
+      if deep, let job = unsafe cache.popYoungest(fenced: own.pointee.fenced) { return job }
+      guard let job = unsafe cache.pop(fenced: own.pointee.fenced) else { continue }
+      if job & WorkerCache.announce != 0 {
+        unsafe own.pointee.ready.announce(priority: priority)
+        unsafe own.pointee.parking.notify()
+      }
+      return job & ~WorkerCache.announce
+    }
+    unsafe own.pointee.cached &= ~(1 &<< UInt64(truncatingIfNeeded: priority))
+    unsafe own.pointee.deep = false
+    return nil
+  }
+
+  /// A job of the tenants' queues, no more.
+  @inline(never) private func fetchOne(_ priority: Int) -> UInt32? {
+    let buffer = unsafe own.pointee.buffer
+    let taken = unsafe own.pointee.ready.take(priority: priority, upTo: 1, into: buffer, &own.pointee.nodeCache)
+    return unsafe taken > 0 ? buffer[0] : nil
   }
 
   @inline(__always) private func takeNext() -> UInt32 {
@@ -403,16 +485,18 @@ public struct Begun: Sendable {
   @inline(__always) private func adopt(_ count: Int, _ priority: Int) {
     let cache = cache(priority)
     let buffer = unsafe own.pointee.buffer
-    var newly = false
-    for i in 1..<count {
-      if cache.room == 0 {
-        unsafe own.pointee.scheduler.enqueue(buffer[i], &own.pointee.nodeCache)
-      } else if unsafe cache.push(buffer[i], fenced: own.pointee.fenced) {
-        newly = true
-      }
+    // An offer that nobody has taken yet still has its places.
+    let fit = min(count &- 1, cache.room)
+    for i in 0..<fit {
+      let index = unsafe buffer[i &+ 1]
+      job(index).prefetch()
+      cache.put(index, at: i)
     }
-    unsafe own.pointee.cached |= 1 &<< UInt64(priority)
-    if newly { unsafe own.pointee.ready.announce(priority: priority) }
+    for i in fit &+ 1..<count { unsafe own.pointee.scheduler.enqueue(buffer[i], &own.pointee.nodeCache) }
+    if fit > 0 {
+      unsafe own.pointee.cached |= 1 &<< UInt64(truncatingIfNeeded: priority)
+      if unsafe cache.publish(fit, fenced: own.pointee.fenced) { unsafe own.pointee.ready.announce(priority: priority) }
+    }
     // Between queue and cache the jobs were in nobody's sight: a worker that looked then may sleep.
     unsafe own.pointee.parking.notify()
   }
@@ -466,6 +550,7 @@ public struct Begun: Sendable {
       return nil
     }
     if !mayExpire, limited, unsafe !own.pointee.scheduler.enterLimits(index) { return nil }
+    _ = flushArrivals()
     // A run must not wait for its last sinks to be counted while this worker is busy elsewhere.
     if unsafe own.pointee.sinks != 0 && (!isNode || own.pointee.sinkRun != fields.pointee.first) { flushSinks() }
 

@@ -14,6 +14,7 @@ extension WorkerBody {
 
   /// The job may be ended by others as well: by its token or by the scan for overdue jobs.
   @inline(never) func finishContended(_ id: JobID, _ isNode: Bool, _ outcome: UInt8) {
+    _ = flushArrivals()
     lane.deadline.storeReleasing(0)
     unsafe context.pointee.tokenIssued = false
     let job = job(id.index)
@@ -145,21 +146,77 @@ extension WorkerBody {
   ///
   /// The run may end, and be freed by its owner, as soon as the last successor has been told: nothing of it is touched after that.
   /// unsafe: `successors` are the node's.
-  @unsafe @inline(__always) func releaseAll(_ run: RunBody, _ node: UInt32, _ successors: UnsafeBufferPointer<UInt32>, here: Bool) {
+  /// `here`: it ended here; what ended elsewhere left nothing warm, and its successors stand in line.
+  @unsafe @inline(never) func releaseAll(_ run: RunBody, _ node: UInt32, _ successors: UnsafeBufferPointer<UInt32>, here: Bool) {
     if successors.isEmpty { return finishedSink(run.bits) }
-    var outbox = Outbox()
     let tenant = Job.Word(bits: run.tenant).tenant
     let alone = unsafe own.pointee.alone
+    var batch = CacheBatch()
     for i in 0..<successors.count {
       let successor = unsafe successors[i]
-      if run.arrive(successor, alone: alone) {
-        let priority = run.word(successor).priority
-        let index = allocate()
-        job(index).begin(run, successor, index: index)
-        place(index, priority, tenant, &outbox, next: true, here: here)
-      }
+      if !run.arrive(successor, alone: alone) { continue }
+      let priority = run.word(successor).priority
+      let index = allocate()
+      job(index).begin(run, successor, index: index)
+      if here, place(index, priority, tenant, &batch) { continue }
+      publish(&batch)
+      post(index, priority, tenant, &batch.outbox)
     }
-    send(&outbox)
+    publish(&batch)
+    send(&batch.outbox)
+  }
+
+  /// Jobs on their way into the own cache, all of one priority, seen by nobody yet; and those for which there is no room.
+  struct CacheBatch {
+    var count = 0
+    /// Places left for the priority and its tenant's share; looked up when it is 0.
+    var room = 0
+    var priority = -1
+    var outbox = Outbox()
+  }
+
+  /// Where a job goes that has become ready here: the next-job slot or the own cache. False: its place is in the tenant's queue.
+  @inline(__always) private func place(_ index: UInt32, _ priority: Int, _ tenant: Int, _ batch: inout CacheBatch) -> Bool {
+    if batch.room == 0 || batch.priority != priority {
+      publish(&batch)
+      if unsafe own.pointee.isOrdered { return false }
+      // Beside other tenants each start is charged by itself.
+      let isAlone = unsafe !own.pointee.ready.others(than: tenant, priority: priority)
+      if !isAlone && !chargeHere(tenant, priority) { return false }
+      if unsafe own.pointee.next == Slab.none {
+        unsafe own.pointee.next = index
+        unsafe own.pointee.nextPriority = priority
+        return true
+      }
+      let room = cache(priority).room
+      if room == 0 { return false }
+      batch.room = isAlone ? room : 1
+      batch.priority = priority
+    }
+    cache(priority).put(index, at: batch.count)
+    batch.count &+= 1
+    batch.room &-= 1
+    return true
+  }
+
+  /// Lets others see what a batch has put into the cache.
+  @inline(__always) private func publish(_ batch: inout CacheBatch) {
+    if batch.count == 0 { return }
+    let priority = batch.priority
+    unsafe own.pointee.cached |= 1 &<< UInt64(truncatingIfNeeded: priority)
+    if unsafe cache(priority).publish(batch.count, fenced: own.pointee.fenced) { unsafe own.pointee.ready.announce(priority: priority) }
+    batch.count = 0
+    batch.room = 0
+    batch.outbox.surplus = true
+  }
+
+  @inline(__always) func makeReady(
+    _ run: RunBody, _ node: UInt32, _ tenant: Int, _ outbox: inout Outbox, next: Bool
+  ) {
+    let priority = run.word(node).priority
+    let index = allocate()
+    job(index).begin(run, node, index: index)
+    place(index, priority, tenant, &outbox, next: next)
   }
 
   /// Submits from inside a handler. Admission is taken in lots, so that a spawn costs no locked instruction of its own.
@@ -179,7 +236,6 @@ extension WorkerBody {
     let cache = cache(priority)
     if unsafe !own.pointee.isOrdered, mayRunHere(Int(request.tenant), priority), cache.room > 0 {
       unsafe own.pointee.spawned &+= 1
-      unsafe own.pointee.spawnedPriority = priority
       unsafe own.pointee.cached |= 1 &<< UInt64(truncatingIfNeeded: priority)
       if unsafe cache.push(index, fenced: own.pointee.fenced) { unsafe own.pointee.ready.announce(priority: priority) }
     } else {
@@ -189,15 +245,11 @@ extension WorkerBody {
     return id
   }
 
-  /// After a handler that spawned. One that spawned several would make the front grow with every generation: the youngest goes first, so that the others
-  /// are as many as the tree is deep, not as it is wide.
-  @inline(never) func goDeeper() {
-    let (spawned, priority) = unsafe (own.pointee.spawned, own.pointee.spawnedPriority)
+  /// After a handler that spawned. One that spawned several would make the front grow with every generation: the youngest goes first until the own cache is
+  /// empty, so that what waits is as much as the tree is deep, not as it is wide.
+  @inline(__always) func goDeeper() {
+    if unsafe own.pointee.spawned > 1 { unsafe own.pointee.deep = true }
     unsafe own.pointee.spawned = 0
-    if unsafe spawned < 2 || own.pointee.next != Slab.none { return }
-    guard let job = unsafe cache(priority).popYoungest(fenced: own.pointee.fenced) else { return }
-    unsafe own.pointee.next = job
-    unsafe own.pointee.nextPriority = priority
   }
 
   @inline(never) private func takeAdmissions() throws(SubmitError) {
@@ -220,15 +272,9 @@ extension WorkerBody {
 
   /// Where a job goes that has become ready here: the next-job slot, the own cache, or its tenant's queue.
   @inline(__always) func place(
-    _ index: UInt32, _ priority: Int, _ tenant: Int, _ outbox: inout Outbox, next: Bool, here: Bool = true
+    _ index: UInt32, _ priority: Int, _ tenant: Int, _ outbox: inout Outbox, next: Bool
   ) {
-    if unsafe own.pointee.isOrdered {
-      unsafe own.pointee.scheduler.enqueue(index, &own.pointee.nodeCache)
-      outbox.surplus = true
-      return
-    }
-    // What ended elsewhere left nothing warm here: its successors stand in line.
-    if here, mayRunHere(tenant, priority) {
+    if unsafe !own.pointee.isOrdered, mayRunHere(tenant, priority) {
       if next, unsafe own.pointee.next == Slab.none {
         unsafe own.pointee.next = index
         unsafe own.pointee.nextPriority = priority
@@ -245,8 +291,13 @@ extension WorkerBody {
     post(index, priority, tenant, &outbox)
   }
 
-  /// Into the outbox, for the tenant's queue.
+  /// Into the outbox, for the tenant's queue; into its place at once where jobs wait in order of their key.
   @inline(never) private func post(_ index: UInt32, _ priority: Int, _ tenant: Int, _ outbox: inout Outbox) {
+    if unsafe own.pointee.isOrdered {
+      unsafe own.pointee.scheduler.enqueue(index, &own.pointee.nodeCache)
+      outbox.surplus = true
+      return
+    }
     // Jobs of one priority travel together; another priority sends them off first.
     if outbox.priority != priority {
       dispatch(&outbox)
@@ -330,6 +381,7 @@ extension WorkerBody {
 
   /// Gives everything back, jobs included: others will run them. The worker is not stepped again.
   func retire() {
+    _ = flushArrivals()
     stash()
     for priority in 0..<ReadySet.priorities {
       let cache = cache(priority)

@@ -69,19 +69,24 @@ import Testing
   }
 
   @Test(
-    "each node runs once and after all its predecessors: diamond, fan 1-100-1 and a random graph, on 1 and 4 workers", arguments: [1, 4],
-    0..<3)
-  func order(workers: Int, shape: Int) throws {
+    "each node runs once and after all its predecessors: diamond, fan 1-100-1, a random graph and ten fans in a row, on 1 and 4 workers",
+    arguments: [1, 4], [nil, 1, 7, 64])
+  func order(workers: Int, limit: Int?) throws {
+    for shape in 0..<4 { try order(shape, workers: workers, limit: limit) }
+  }
+
+  private func order(_ shape: Int, workers: Int, limit: Int?) throws {
     var random = Seed(UInt64(shape))
     let graph: [[Int]] =
       switch shape {
       case 0: [[], [0], [0], [1, 2]]
       case 1: [[]] + (0..<100).map { _ in [0] } + [Array(1...100)]
+      case 2: (0..<1011).map { i in i % 101 != 0 ? [i - i % 101] : i > 0 ? Array(i - 100..<i) : [] }
       default: (0..<500).map { i in i == 0 ? [] : Array(Set((0..<3).map { _ in Int.random(in: 0..<i, using: &random) })) }
       }
     let owner = try Owner(workers: workers)
     try owner.start(Owner.plan(graph))
-    drive(owner.scheduler, seed: UInt64(shape))
+    drive(owner.scheduler, seed: UInt64(shape), upTo: limit)
     #expect(owner.completed == 1)
     #expect(owner.order.sorted() == (0..<UInt32(graph.count)).map { $0 })
     var place = [Int](repeating: 0, count: graph.count)
@@ -90,24 +95,24 @@ import Testing
     #expect(owner.scheduler.admittedJobs == 0)
   }
 
-  @Test("a chain of 100,000 behind a poisoned node is bypassed without recursion, and the run ends")
-  func poison() throws {
+  @Test("a chain of 100,000 behind a poisoned node is bypassed without recursion, and the run ends", arguments: [nil, 64])
+  func poison(limit: Int?) throws {
     let count = 100_000
     let owner = try Owner()
     for i in 0..<UInt32(count - 1) { owner.poisons[i] = [i + 1] }
     try owner.start(Owner.plan((0..<count).map { $0 == 0 ? [] : [$0 - 1] }))
-    drive(owner.scheduler, seed: 1)
+    drive(owner.scheduler, seed: 1, upTo: limit)
     #expect(owner.order == [0])
     #expect(owner.bypassed.count == count - 1)
     #expect(owner.completed == 1 && owner.scheduler.admittedJobs == 0)
   }
 
-  @Test("a stopped run bypasses what has not started, and ends")
-  func stop() throws {
+  @Test("a stopped run bypasses what has not started, and ends", arguments: [nil, 64])
+  func stop(limit: Int?) throws {
     let owner = try Owner()
     try owner.start(Owner.plan((0..<50).map { $0 == 0 ? [] : [$0 - 1] }))
     owner.run.stop()
-    drive(owner.scheduler, seed: 1)
+    drive(owner.scheduler, seed: 1, upTo: limit)
     #expect(owner.order.isEmpty && owner.bypassed.count == 50 && owner.completed == 1)
   }
 

@@ -4,7 +4,8 @@ import Testing
 @testable import MillraceCore
 
 /// Drives `count` workers of a scheduler from the calling thread until none finds work `rounds` times in a row.
-func drive(_ scheduler: Scheduler, seed: UInt64, before: (Int) -> Void = { _ in }) {
+/// `upTo`: by `work`, so many jobs a step at most; nil: by `begin`, `run` and `finish`.
+func drive(_ scheduler: Scheduler, seed: UInt64, upTo limit: Int? = nil, before: (Int) -> Void = { _ in }) {
   var seed = Seed(seed)
   let count = scheduler.configuration.workers
   var idle = 0
@@ -16,13 +17,18 @@ func drive(_ scheduler: Scheduler, seed: UInt64, before: (Int) -> Void = { _ in 
     before(step)
     step += 1
     let i = Int.random(in: 0..<count, using: &seed)
-    if let begun = unsafe workers[i].begin() {
+    if let limit {
+      if unsafe workers[i].work(upTo: Int.random(in: 1...limit, using: &seed)).ran > 0 {
+        idle = 0
+        continue
+      }
+    } else if let begun = unsafe workers[i].begin() {
       idle = 0
       unsafe workers[i].finish(begun, workers[i].run(begun))
-    } else {
-      idle += 1
-      unsafe workers[i].settleCounts()
+      continue
     }
+    idle += 1
+    unsafe workers[i].settleCounts()
   }
   for i in 0..<count { unsafe (workers + i).deinitialize(count: 1) }
   unsafe workers.deallocate()
@@ -36,7 +42,7 @@ func drive(_ scheduler: Scheduler, seed: UInt64, before: (Int) -> Void = { _ in 
     let handler = try #require(scheduler.register(ledger.handler))
     var random = Seed(UInt64(seed) + 1000)
     var submitted = 0
-    drive(scheduler, seed: UInt64(seed)) { step in
+    drive(scheduler, seed: UInt64(seed), upTo: [nil, 1, 16][seed % 3]) { step in
       if submitted == ledger.count || step % 7 != 0 { return }
       let count = min(Int.random(in: 1...90, using: &random), ledger.count - submitted)
       let priority = UInt8.random(in: 0...3, using: &random)
@@ -119,7 +125,7 @@ func drive(_ scheduler: Scheduler, seed: UInt64, before: (Int) -> Void = { _ in 
     for i in 0..<500 { try scheduler.submit(JobRequest(handler: HandlerIndex(rawValue: 0), priority: UInt8(i % 3), first: UInt64(i))) }
     var mark: Int?
     var observed = 0
-    drive(scheduler, seed: UInt64(seed)) { step in
+    drive(scheduler, seed: UInt64(seed), upTo: seed % 2 == 0 ? nil : 1) { step in
       let arrived = course.arrivedAt.load(ordering: .relaxed)
       if let from = mark, arrived >= from {
         #expect(arrived - from <= workers)

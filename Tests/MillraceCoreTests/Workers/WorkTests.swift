@@ -1,0 +1,146 @@
+import Testing
+
+@testable import MillraceCore
+
+/// A place for what handlers on the test's one thread find out.
+private final class Found: @unchecked Sendable {
+  weak var watched: WorkTests.Watched?
+  var isExact = true
+  var most = 0
+  var ran = 0
+}
+
+/// What a plan keeps to while one worker goes through it in a single call of `work`: the way that benchmarks measure.
+@Suite struct WorkTests {
+  /// A plan whose nodes tell a test that they start.
+  @safe final class Watched: @unchecked Sendable {
+    let scheduler: Scheduler
+    let handler: HandlerIndex
+    private let closure: ClosureHandler
+    var run: Run!
+    /// Nodes and, from -1 downwards, other jobs, in the order of their starts.
+    var starts: [Int] = []
+    var finished = 0
+    var ended = 0
+
+    init(workers: Int = 1, _ onStart: @escaping @Sendable (Watched, Int) -> Void = { _, _ in }) throws {
+      scheduler = try Scheduler(SchedulerConfiguration(slots: workers, workers: workers, capacity: 10_000, tenants: 2, stealPatience: 0))
+      let found = Found()
+      closure = ClosureHandler { context in
+        guard let watched = found.watched else { return }
+        watched.starts.append(Int(truncatingIfNeeded: context.second))
+        onStart(watched, Int(truncatingIfNeeded: context.second))
+      }
+      handler = try #require(scheduler.register(closure.handler))
+      found.watched = self
+    }
+
+    func start(_ count: Int, priority: UInt8 = 1, predecessors: (Int, (Int) -> Void) -> Void) throws {
+      let plan = try Plan(count: count, node: { _ in Plan.Node(handler: handler, priority: priority) }, predecessors: predecessors)
+      let hooks = unsafe RunHooks(
+        context: Unmanaged.passUnretained(self).toOpaque(),
+        completed: { unsafe Unmanaged<Watched>.fromOpaque($0).takeUnretainedValue().ended += 1 },
+        finished: { context, _, _, _ in
+          unsafe Unmanaged<Watched>.fromOpaque(context).takeUnretainedValue().finished += 1
+          return Verdict.release.rawValue
+        })
+      run = try Run(plan, hooks: hooks)
+      try scheduler.start(run)
+    }
+  }
+
+  private static func chain(_ i: Int, _ visit: (Int) -> Void) { if i > 0 { visit(i - 1) } }
+
+  @Test("a run that is stopped by a node starts no other one, and ends")
+  func stop() throws {
+    let watched = try Watched { if $1 == 500 { $0.run.stop() } }
+    try watched.start(1000, predecessors: Self.chain)
+    drive(watched.scheduler, seed: 1, upTo: 10_000)
+    #expect(watched.starts == Array(0...500) && watched.ended == 1)
+  }
+
+  @Test(
+    "a critical job that a node submits starts before the next node, and so does one of another priority above the plan's",
+    arguments: [2, 3])
+  func injection(priority: Int) throws {
+    let watched = try Watched { watched, node in
+      if node != 500 { return }
+      do {
+        try watched.scheduler.submit(
+          JobRequest(handler: watched.handler, priority: UInt8(priority), second: UInt64(bitPattern: -1)))
+      } catch { Issue.record(error) }
+    }
+    try watched.start(1000, predecessors: Self.chain)
+    drive(watched.scheduler, seed: 1, upTo: 10_000)
+    #expect(watched.starts.count == 1001 && watched.starts[501] == -1)
+  }
+
+  @Test("progress can be read between two nodes: all before the one that runs are finished")
+  func progress() throws {
+    let found = Found()
+    let watched = try Watched { watched, node in found.isExact = found.isExact && watched.finished == node }
+    try watched.start(1000, predecessors: Self.chain)
+    drive(watched.scheduler, seed: 1, upTo: 10_000)
+    #expect(found.isExact && watched.finished == 1000)
+  }
+
+  @Test("another tenant that comes while a chain runs gets its turns")
+  func otherTenant() throws {
+    let watched = try Watched { watched, node in
+      if node != 100 { return }
+      for job in 1...50 {
+        do {
+          try watched.scheduler.submit(JobRequest(handler: watched.handler, tenant: 1, second: UInt64(bitPattern: Int64(-job))))
+        } catch { Issue.record(error) }
+      }
+    }
+    try watched.start(2000, predecessors: Self.chain)
+    drive(watched.scheduler, seed: 1, upTo: 10_000)
+    let last = watched.starts.lastIndex { $0 < 0 }!
+    #expect(last <= 101 + 2 * 50 + Bounds.fairness(workers: 1, totalWeight: 2))
+  }
+
+  @Test("a job that waits is not held up by a chain without an end: it gets an aged start")
+  func waiting() throws {
+    let watched = try Watched { watched, node in
+      if node != 10 { return }
+      do {
+        try watched.scheduler.submit(JobRequest(handler: watched.handler, second: UInt64(bitPattern: -1)))
+      } catch { Issue.record(error) }
+    }
+    try watched.start(1000, predecessors: Self.chain)
+    drive(watched.scheduler, seed: 1, upTo: 10_000)
+    #expect(watched.starts.firstIndex(of: -1)! <= 11 + Bounds.ageing)
+  }
+
+  @Test("a tree keeps about as many jobs waiting as it is deep, not as it is wide")
+  func depthFirst() throws {
+    let scheduler = try Scheduler(SchedulerConfiguration(slots: 1, workers: 1, capacity: 1 << 17))
+    let found = Found()
+    let spawner = ClosureHandler { context in
+      found.ran += 1
+      found.most = max(found.most, scheduler.touchedRecords)
+      if context.first == 0 { return }
+      do {
+        for _ in 0..<2 { try context.spawn(JobRequest(handler: HandlerIndex(rawValue: 0), first: context.first - 1)) }
+      } catch { Issue.record(error) }
+    }
+    let handler = try #require(scheduler.register(spawner.handler))
+    try scheduler.submit(JobRequest(handler: handler, first: 15))
+    drive(scheduler, seed: 1, upTo: 10_000)
+    #expect(found.ran == 1 << 16 - 1)
+    // 16 for its depth, as many again for each time that the oldest job was taken (once in 1,024 starts), and what caches hold in blocks of 64.
+    #expect(found.most <= 16 * (1 + 64) + 4 * 64)
+  }
+
+  @Test("a node whose hundred predecessors end on four workers becomes ready once, when the last of them has ended", arguments: 0..<20)
+  func crowd(seed: Int) throws {
+    let watched = try Watched(workers: 4)
+    try watched.start(202) { i, visit in
+      if i == 201 || i == 100 { for p in (i == 100 ? 0..<100 : 101..<201) { visit(p) } } else if i > 100 { visit(100) }
+    }
+    drive(watched.scheduler, seed: UInt64(seed), upTo: 40)
+    #expect(watched.starts.count == 202 && watched.starts[100] == 100 && watched.starts[201] == 201)
+    #expect(watched.ended == 1 && watched.scheduler.admittedJobs == 0)
+  }
+}
