@@ -134,6 +134,10 @@ struct BenchRunCommand: ParsableCommand {
     let name = place.split(separator: "/").last.map(String.init) ?? place
     try Output.result(format == .json ? String(decoding: bytes, as: UTF8.self) : BenchTable.text(result, name: name))
     try write(bytes, place)
+    if bytes.count > BenchResultFile.limit {
+      let (size, most) = (Quantity.bytes(Double(bytes.count)), Quantity.bytes(Double(BenchResultFile.limit)))
+      Output.note("\(place) has \(size), report and compare read at most \(most): use fewer levels or rounds")
+    }
     let kept = result.search.map { "\($0.trials.count) trials" } ?? "\(result.configuration.rounds) of \(asked.rounds) rounds"
     if let hang = outcome.hang {
       Output.note("\(hang)")
