@@ -40,6 +40,18 @@ import Testing
     #expect(faster.rows.allSatisfy { $0.verdict == .faster })
   }
 
+  @Test("processors that one side had and the other had not are told, by the level that differs most; a tenth is left alone")
+  func processors() throws {
+    let (first, same) = pair(seed: 9, cost: 1)
+    var second = same
+    #expect(try !compare(first, second).warnings.contains { $0.contains("processors in A") })
+    for round in second.levels[1].rounds.indices { second.levels[1].rounds[round].cpuNanoseconds /= 2 }
+    for round in second.levels[2].rounds.indices { second.levels[2].rounds[round].cpuNanoseconds -= 50_000_000 }
+    let told = try compare(first, second).warnings.filter { $0.contains("processors in A") }
+    #expect(told.count == 1)
+    #expect(told.first?.hasPrefix("level 2 used 1.00 processors in A, 0.50 in B") == true)
+  }
+
   @Test("the same files give the same answer")
   func deterministic() throws {
     let (first, second) = pair(seed: 2, cost: 1.03)

@@ -36,7 +36,8 @@ enum Soundness {
     // Who cannot send because the subject takes nothing more is not the bottleneck.
     let keptUp = !rounds.contains { isQueueGrowing($0.round) }
     if keptUp, Double(tally.sentInTime) < sentShare * Double(tally.asked) {
-      return "the generator was the bottleneck: it sent \(tally.sentInTime) of \(tally.asked) requests in time"
+      let sent = Quantity.integer(Int64(clamping: tally.sentInTime))
+      return "the generator was the bottleneck: it sent \(sent) of \(Quantity.count(Int(clamping: tally.asked), "request")) in time"
     }
     let lag = BenchHistogram.merged(lags)
     let response = BenchHistogram.merged(rounds.map(\.round.response))

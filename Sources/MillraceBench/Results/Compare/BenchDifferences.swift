@@ -1,3 +1,4 @@
+internal import Glibc
 internal import Millrace
 
 /// What a reader must know before believing a comparison.
@@ -27,12 +28,29 @@ enum BenchDifferences {
       let missing = missing.filter { !other.contains($0) }
       if !missing.isEmpty { warnings.append("not in \(name): level \(missing.map(String.init).joined(separator: ", "))") }
     }
+    if let warning = processors(first, second) { warnings.append(warning) }
     if !first.isOfFiles || !second.isOfFiles {
       warnings.append(
         "measured one after the other: what the machine changed between the two is taken for a difference; files of both in turns tell more"
       )
     }
     return warnings
+  }
+
+  /// Shares of a processor's time that differ by less are left alone.
+  private static let processorShare = 0.1
+
+  /// The level whose processor time differs most, if that is much: the ping-pong does not show other programs, this does.
+  private static func processors(_ first: BenchSeries, _ second: BenchSeries) -> String? {
+    let shares = first.levels.compactMap { level -> (level: Int, a: Double, b: Double)? in
+      guard let a = first.cpus(level), let b = second.cpus(level), min(a, b) > 0 else { return nil }
+      return (level, a, b)
+    }
+    let most = shares.max { abs(log($0.b / $0.a)) < abs(log($1.b / $1.a)) }
+    guard let most, abs(log(most.b / most.a)) > log(1 + processorShare) else { return nil }
+    let texts = [most.a, most.b].map { Quantity.fixed($0, decimals: 2) }
+    return
+      "level \(most.level) used \(texts[0]) processors in A, \(texts[1]) in B: if the subject does not explain it, other programs took the rest"
   }
 
   /// What should be the same on both sides. Commit, version and the subject's build are what people compare.

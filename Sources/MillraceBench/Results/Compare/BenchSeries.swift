@@ -43,6 +43,13 @@ struct BenchSeries {
   /// Nanoseconds measured in all, every level: how long the machine was looked at.
   var measured: UInt64 { results.flatMap(\.levels).flatMap(\.rounds).reduce(0) { $0 &+ $1.nanoseconds } }
 
+  /// Processors that the process used on average; nil: no rounds.
+  func cpus(_ level: Int) -> Double? {
+    let rounds = results.flatMap { self.level(level, in: $0)?.rounds ?? [] }
+    let time = rounds.reduce(0.0) { $0 + Double($1.nanoseconds) }
+    return time > 0 ? rounds.reduce(0.0) { $0 + Double($1.cpuNanoseconds) } / time : nil
+  }
+
   /// Rounds of a level that are left out, of how many.
   func disturbed(_ level: Int) -> (count: Int, of: Int) {
     let rounds = results.flatMap { self.level(level, in: $0)?.rounds ?? [] }

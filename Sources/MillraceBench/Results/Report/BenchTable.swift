@@ -16,7 +16,8 @@ public enum BenchTable {
     let isOpen = result.configuration.mode == .open
     var table = TextTable(isOpen ? openHeads : closedHeads)
     for level in levels where level.refusal == nil { table.add(row(level, isOpen: isOpen)) }
-    if levels.contains(where: { $0.refusal == nil }) { text += table.text }
+    let hasFigures = levels.contains { $0.refusal == nil }
+    if hasFigures { text += table.text }
     for level in levels {
       if let refusal = level.refusal { text += "level \(level.level) refused: \(TerminalText.escaped(refusal))\n" }
       if level.failed > 0 { text += "level \(level.level): \(Quantity.integer(Int64(clamping: level.failed))) requests failed\n" }
@@ -24,7 +25,7 @@ public enum BenchTable {
         text += "level \(level.level): the queue grew by up to \(Quantity.integer(level.backlogGrowth)) requests in a round\n"
       }
     }
-    if isOpen { text += "p50, p99, p99.9, max: response time, from the moment that a request should have been sent\n" }
+    if isOpen, hasFigures { text += "p50, p99, p99.9, max: response time, from the moment that a request should have been sent\n" }
     if levels.contains(where: { level in level.refusal == nil && quantiles.contains { level.response.value(at: $0) == nil } }) {
       text += "\(gap) too few samples: a percentile p needs 10 / (1 - p)\n"
     }
