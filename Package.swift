@@ -47,7 +47,7 @@ let rows: [Row] = [
   Row(layer: 4, name: "Millrace", kind: .swift, needs: ["MillraceCore", "MillraceWorkflow", "MillracePlugins", "CMillrace"], tests: []),
   Row(
     layer: 5, name: "MillraceBench", kind: .swift, needs: ["Millrace", "MillraceCore", "MillracePlugins", "MillraceWorkflow", "CMillrace"],
-    packages: [histogram]),
+    packages: [histogram], tests: []),
   Row(layer: 5, name: "MillraceSimulation", kind: .support, needs: ["MillraceCore", "MillraceWorkflow", "CMillrace"]),
   Row(
     layer: 6, name: "CoreBenchmark", kind: .benchmark, path: "Benchmarks/Core", needs: ["MillraceCore", "MillracePlugins", "CMillrace"],
@@ -57,7 +57,8 @@ let rows: [Row] = [
     needs: ["Millrace", "MillracePlugins", "MillraceSimulation", "MillraceWorkflow"]),
   Row(
     layer: 6, name: "MillraceCommand", kind: .command,
-    needs: ["Millrace", "MillraceCore", "MillracePlugins", "MillraceWorkflow", "CJemalloc", "CMillrace", "CUV"], packages: [arguments],
+    needs: ["Millrace", "MillraceBench", "MillraceCore", "MillracePlugins", "MillraceWorkflow", "CJemalloc", "CMillrace", "CUV"],
+    packages: [arguments],
     tests: []),
 ]
 

@@ -47,6 +47,12 @@ public final class WorkflowHandle: Sendable {
     return run.status
   }
 
+  /// Calls `action` once when the run has ended: on the worker that ended it, or at once if it has. It must not block. For callers to whom the way
+  /// through a Swift task, a microsecond or more, is too long.
+  public func whenFinished(_ action: @escaping @Sendable (WorkflowStatus) -> Void) {
+    end.onFire { [run] in action(run.status) }
+  }
+
   /// Progress as it changes: at most one value in 100 ms, the last one when the run has ended. A slow reader misses values, never the last.
   public var updates: AsyncStream<Progress> {
     AsyncStream(bufferingPolicy: .bufferingNewest(1)) { continuation in

@@ -135,9 +135,8 @@ struct ClockFacts {
     let begin = millrace_monotonic()
     var last = begin
     for _ in 0..<reads { last = millrace_monotonic() }
-    let source = SmallFile.text("/sys/devices/system/clocksource/clocksource0/current_clocksource")?.split(separator: "\n").first
     return ClockFacts(
-      source: source.map(String.init) ?? "unknown", resolutionNanoseconds: resolution.tv_sec * 1_000_000_000 + resolution.tv_nsec,
+      source: Machine.clockSource() ?? "unknown", resolutionNanoseconds: resolution.tv_sec * 1_000_000_000 + resolution.tv_nsec,
       readNanoseconds: Double(last - begin) / Double(reads))
   }
 }

@@ -13,6 +13,7 @@ struct RootCommand: ParsableCommand {
         millrace workflow check Examples/package-census.yaml
         millrace workflow graph Examples/package-census.yaml
         millrace plugin list
+        millrace bench run scheduler
         millrace doctor
 
       Results go to standard output, all else to standard error.
@@ -21,7 +22,7 @@ struct RootCommand: ParsableCommand {
       65 bad definition or data, 69 a needed part is missing, 75 try again, 130 interrupted.
       """,
     version: Engine.version,
-    subcommands: [RunCommand.self, WorkflowCommand.self, PluginCommand.self, DoctorCommand.self])
+    subcommands: [RunCommand.self, WorkflowCommand.self, PluginCommand.self, BenchCommand.self, DoctorCommand.self])
 
   /// Wrong use is told by the parser, with exit code 64; refusals of our own by us.
   static func main() {

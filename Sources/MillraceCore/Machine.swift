@@ -80,6 +80,8 @@ struct ControlGroups {
   private(set) var cpus: Double?
   /// The smallest limit of memory on the path, bytes.
   private(set) var memory: UInt64?
+  /// How often the process's own group, or one above it, was held back; nil: none of them counts it.
+  private(set) var throttling: Machine.Throttling?
 
   /// Levels of groups that are looked at: deeper ones do not occur, and a damaged file must not keep us.
   private static let depthLimit = 64
@@ -104,12 +106,14 @@ struct ControlGroups {
     if mount.isUnified {
       if let text = SmallFile.text(folder + "/cpu.max") { grant(Self.quota(text)) }
       if let text = SmallFile.text(folder + "/memory.max") { grant(Self.bytes(text)) }
+      if let text = SmallFile.text(folder + "/cpu.stat") { count(Self.throttling(text)) }
       return
     }
     if controllers.contains("cpu"), let quota = SmallFile.text(folder + "/cpu.cfs_quota_us"),
       let period = SmallFile.text(folder + "/cpu.cfs_period_us")
     {
       grant(Self.quota(quota + " " + period))
+      if let text = SmallFile.text(folder + "/cpu.stat") { count(Self.throttling(text)) }
     }
     if controllers.contains("memory"), let text = SmallFile.text(folder + "/memory.limit_in_bytes") { grant(Self.bytes(text)) }
   }
@@ -120,6 +124,30 @@ struct ControlGroups {
 
   private mutating func grant(_ bytes: UInt64?) {
     if let bytes { memory = min(memory ?? bytes, bytes) }
+  }
+
+  /// Whatever group on the path was held back, we were: the one that was most counts.
+  private mutating func count(_ found: Machine.Throttling?) {
+    guard let found, found.nanoseconds >= throttling?.nanoseconds ?? 0 else { return }
+    throttling = found
+  }
+
+  /// Lines such as "nr_throttled 3" and, in version 2, "throttled_usec 1500", in version 1 "throttled_time 1500000".
+  static func throttling(_ text: String) -> Machine.Throttling? {
+    var periods: UInt64?
+    var nanoseconds: UInt64?
+    for line in text.split(separator: "\n") {
+      let fields = line.split(separator: " ")
+      guard fields.count == 2, let value = UInt64(fields[1]) else { continue }
+      switch fields[0] {
+      case "nr_throttled": periods = value
+      case "throttled_usec": nanoseconds = value.multipliedReportingOverflow(by: 1_000).partialValue
+      case "throttled_time": nanoseconds = value
+      default: continue
+      }
+    }
+    guard let periods, let nanoseconds else { return nil }
+    return Machine.Throttling(periods: periods, nanoseconds: nanoseconds)
   }
 
   /// "150000 100000": 1.5 processors. "max 100000" and "-1 100000": no limit.

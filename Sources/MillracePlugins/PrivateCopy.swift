@@ -91,11 +91,11 @@ struct PrivateCopy: ~Copyable {
 }
 
 /// SHA-256 by libcrypto.
-@safe struct Digest: ~Copyable {
+@safe package struct Digest: ~Copyable {
   private let context: OpaquePointer
 
   /// Nil if libcrypto has no memory, or its configuration offers no SHA-256.
-  init?() {
+  package init?() {
     // The context is freed in `deinit`, or here.
     guard let made = unsafe EVP_MD_CTX_new() else { return nil }
     guard unsafe EVP_DigestInit_ex(made, EVP_sha256(), nil) == 1 else {
@@ -107,13 +107,13 @@ struct PrivateCopy: ~Copyable {
 
   deinit { unsafe EVP_MD_CTX_free(context) }
 
-  mutating func update(_ bytes: UnsafeRawBufferPointer) {
+  package mutating func update(_ bytes: UnsafeRawBufferPointer) {
     let accepted = unsafe EVP_DigestUpdate(context, bytes.baseAddress, bytes.count)
     precondition(accepted == 1, "a started digest takes bytes")
   }
 
   /// 64 hexadecimal digits.
-  consuming func finish() -> String {
+  package consuming func finish() -> String {
     var bytes = [UInt8](repeating: 0, count: 32)
     // SHA-256 writes 32 bytes.
     let finished = unsafe EVP_DigestFinal_ex(context, &bytes, nil)

@@ -117,7 +117,10 @@ struct CommandLookTests {
 
   @Test(
     "every command has help with examples",
-    arguments: [[], ["run"], ["workflow"], ["workflow", "check"], ["workflow", "graph"], ["plugin"], ["plugin", "list"], ["doctor"]])
+    arguments: [
+      [], ["run"], ["workflow"], ["workflow", "check"], ["workflow", "graph"], ["plugin"], ["plugin", "list"], ["doctor"], ["bench"],
+      ["bench", "report"], ["bench", "compare"],
+    ])
   func help(command words: [String]) throws {
     let command = try Command()
     let (process, output, _) = try command.process(words + ["--help"])

@@ -35,6 +35,29 @@ import Testing
     engine.shutdown()
   }
 
+  @Test("who asks to be called when a run has ended is called once, with its status, before or after the end")
+  func whenFinished() throws {
+    let door = Door()
+    let calls = Gauge()
+    let engine = try engine()
+    try engine.register("door") { _ in
+      door.pass()
+      return .empty
+    }
+    var workflow = Definition("w")
+    workflow.task("door", handler: "door")
+    let run = try engine.start(workflow)
+    run.whenFinished { if $0 == .completed { calls.enter() } }
+    #expect(calls.entries == 0)
+    door.open()
+    #expect(run.wait() == .completed)
+    // Shut down, no worker is on its way any more.
+    engine.shutdown()
+    #expect(calls.entries == 1)
+    run.whenFinished { if $0 == .completed { calls.enter() } }
+    #expect(calls.entries == 2)
+  }
+
   @Test("the stream of updates never goes back, and ends with the end of the run")
   func updates() async throws {
     let door = Door()

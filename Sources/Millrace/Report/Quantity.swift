@@ -1,15 +1,15 @@
 /// Numbers as people read them. Without Foundation: `String(format:)` costs its start-up.
-enum Quantity {
+package enum Quantity {
   /// `1234567` -> `1,234,567`.
-  static func integer(_ value: Int64) -> String {
+  package static func integer(_ value: Int64) -> String {
     grouped(String(value.magnitude), negative: value < 0)
   }
 
-  static func integer(_ value: Int) -> String { integer(Int64(value)) }
+  package static func integer(_ value: Int) -> String { integer(Int64(value)) }
 
   /// A number with at most `decimals` (0 ... 9) digits after the point, grouped before it; trailing zeros stay.
   /// From 1e15 on, and for what is not finite, Swift's own description.
-  static func fixed(_ value: Double, decimals: Int) -> String {
+  package static func fixed(_ value: Double, decimals: Int) -> String {
     guard value.isFinite, value.magnitude < 1e15 else { return value.description }
     let scale = (0..<decimals).reduce(1.0) { factor, _ in factor * 10 }
     // Whole and fraction apart: value x scale might not fit the 53 bits of a double.
@@ -27,7 +27,7 @@ enum Quantity {
   }
 
   /// A number of unknown kind: an integer if it is one, else up to 3 decimals, or 6 for small ones, without trailing zeros.
-  static func number(_ value: Double) -> String {
+  package static func number(_ value: Double) -> String {
     guard value.isFinite, value.magnitude < 1e15 else { return value.description }
     if value == value.rounded() { return fixed(value, decimals: 0) }
     if value.magnitude < 1e-6 { return value.description }
@@ -38,7 +38,7 @@ enum Quantity {
   }
 
   /// Bytes in powers of 1024: `0 B`, `812 B`, `1.5 KiB`, `7.4 GiB`; three significant digits.
-  static func bytes(_ value: Double) -> String {
+  package static func bytes(_ value: Double) -> String {
     guard value.isFinite else { return value.description }
     var scaled = value
     var unit = 0
@@ -52,7 +52,7 @@ enum Quantity {
   }
 
   /// A duration in the unit that suits it: `0 s`, `850 ns`, `12.3 µs`, `4.56 ms`, `1.23 s`, `2 min 05 s`, `3 h 07 min`.
-  static func seconds(_ value: Double) -> String {
+  package static func seconds(_ value: Double) -> String {
     guard value.isFinite else { return value.description }
     if value == 0 { return "0 s" }
     if value < 0 { return "-" + seconds(-value) }
@@ -66,10 +66,10 @@ enum Quantity {
     return "\(integer(minutes / 60)) h \(twoDigits(minutes % 60)) min"
   }
 
-  static func nanoseconds(_ value: UInt64) -> String { seconds(Double(value) / 1e9) }
+  package static func nanoseconds(_ value: UInt64) -> String { seconds(Double(value) / 1e9) }
 
   /// 0 ... 1 as `0 %`, `65 %`, `0.4 %`, `99.6 %`: a part that is not all and not nothing never looks like it.
-  static func percent(_ share: Double) -> String {
+  package static func percent(_ share: Double) -> String {
     let percent = share * 100
     if percent > 0 && percent < 1 { return percent < 0.05 ? "<0.1 %" : fixed(percent, decimals: 1) + " %" }
     if percent > 99 && percent < 100 { return percent >= 99.95 ? ">99.9 %" : fixed(percent, decimals: 1) + " %" }
@@ -77,7 +77,7 @@ enum Quantity {
   }
 
   /// `1 task`, `2 tasks`.
-  static func count(_ value: Int, _ noun: String) -> String { integer(value) + " " + noun + (value == 1 ? "" : "s") }
+  package static func count(_ value: Int, _ noun: String) -> String { integer(value) + " " + noun + (value == 1 ? "" : "s") }
 
   private static func threeDigits(_ value: Double) -> String {
     fixed(value, decimals: value < 9.995 ? 2 : value < 99.95 ? 1 : 0)

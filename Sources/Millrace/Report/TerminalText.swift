@@ -1,9 +1,9 @@
 /// Text that a terminal shows as it is meant: known width in columns, and nothing in it that moves the cursor.
-enum TerminalText {
+package enum TerminalText {
   /// What a terminal would act on, or what would reorder or hide its neighbours, as a visible escape: C0 and C1 controls, line and paragraph
   /// separators, bidirectional controls, zero-width characters other than joiners inside a word, and the byte order mark.
   /// `\` itself stays, so the escape is for reading, not for parsing back.
-  static func escaped(_ text: String) -> String {
+  package static func escaped(_ text: String) -> String {
     if text.utf8.allSatisfy({ $0 >= 0x20 && $0 < 0x7F }) { return text }
     var result = String.UnicodeScalarView()
     for scalar in text.unicodeScalars {
@@ -22,11 +22,11 @@ enum TerminalText {
   /// Columns that a terminal uses for escaped text.
   ///
   /// By scalar, as `wcwidth` counts and as most terminals draw: combining marks 0, East Asian wide and emoji 2, all else 1.
-  static func width(_ text: String) -> Int {
+  package static func width(_ text: String) -> Int {
     text.unicodeScalars.reduce(0) { $0 + width($1) }
   }
 
-  static func width(_ scalar: Unicode.Scalar) -> Int {
+  package static func width(_ scalar: Unicode.Scalar) -> Int {
     let value = scalar.value
     if value < 0x300 { return value < 0x20 || (0x7F..<0xA0).contains(value) || value == 0xAD ? 0 : 1 }
     switch scalar.properties.generalCategory {
@@ -40,7 +40,7 @@ enum TerminalText {
   }
 
   /// Cut to at most `width` columns; what was cut off ends in `…`.
-  static func cut(_ text: String, to width: Int) -> String {
+  package static func cut(_ text: String, to width: Int) -> String {
     if Self.width(text) <= width { return text }
     if width <= 0 { return "" }
     var used = 0
@@ -55,13 +55,13 @@ enum TerminalText {
   }
 
   /// Padded with spaces to `width` columns, on the right, or on the left for `right`-aligned text.
-  static func padded(_ text: String, to width: Int, right: Bool = false) -> String {
+  package static func padded(_ text: String, to width: Int, right: Bool = false) -> String {
     let gap = String(repeating: " ", count: max(0, width - Self.width(text)))
     return right ? gap + text : text + gap
   }
 
   /// A bar of `share` (0 ... 1) of `width` columns in eighths of a block; something above nothing shows at least one eighth.
-  static func bar(_ share: Double, width: Int) -> String {
+  package static func bar(_ share: Double, width: Int) -> String {
     let clamped = share.isFinite ? min(1, max(0, share)) : 0
     var eighths = Int((clamped * Double(width) * 8).rounded())
     if clamped > 0 { eighths = max(1, eighths) }
@@ -71,7 +71,7 @@ enum TerminalText {
   }
 
   /// Words of a text broken into lines of at most `width` columns; a word longer than that is cut into pieces.
-  static func wrapped(_ text: String, width: Int) -> [String] {
+  package static func wrapped(_ text: String, width: Int) -> [String] {
     var lines: [String] = []
     var line = ""
     for word in text.split(separator: " ", omittingEmptySubsequences: true) {

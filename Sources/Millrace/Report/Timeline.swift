@@ -32,9 +32,9 @@ public enum Timeline {
       <meta name="viewport" content="width=device-width, initial-scale=1">
       <meta http-equiv="Content-Security-Policy" content="default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:">
       <link rel="icon" href="data:,">
-      <title>\(escaped(record.workflow)): timeline</title>
+      <title>\(PageStyle.escaped(record.workflow)): timeline</title>
       <style>
-      \(dense(TimelineStyle.css))
+      \(PageStyle.dense(PageStyle.css + "\n" + TimelineStyle.css))
       </style>
       </head>
       <body>
@@ -60,12 +60,8 @@ public enum Timeline {
       """
   }
 
-  private static let script = dense(TimelineModelScript.source + "\n" + TimelineDrawScript.source + "\n" + TimelineActionScript.source)
-
-  /// Without indentation and lines of comment: a page is for reading, its source is here.
-  private static func dense(_ source: String) -> String {
-    source.split(separator: "\n").map { $0.drop { $0 == " " } }.filter { !$0.hasPrefix("//") && !$0.isEmpty }.joined(separator: "\n")
-  }
+  private static let script = PageStyle.dense(
+    TimelineModelScript.source + "\n" + TimelineDrawScript.source + "\n" + TimelineActionScript.source)
 
   private static func header(_ record: RunRecord, _ figures: RunFigures) -> String {
     let path = figures.path
@@ -87,11 +83,13 @@ public enum Timeline {
         "Attempts", Quantity.integer(record.attemptCount),
         repeated == 0 ? "none repeated" : Quantity.count(repeated, "task") + " tried again"
       ))
-    let items = facts.map { "<div><dt>\($0.name)</dt><dd>\(escaped($0.value))<small>\(escaped($0.note))</small></dd></div>" }
+    let items = facts.map {
+      "<div><dt>\($0.name)</dt><dd>\(PageStyle.escaped($0.value))<small>\(PageStyle.escaped($0.note))</small></dd></div>"
+    }
     return """
       <header>
-      <div class="title"><h1>\(escaped(record.workflow))</h1><span class="status \(record.status.rawValue)">\(record.status.rawValue)</span></div>
-      <p class="sub">run \(escaped(record.run))<span id="started"></span> · \(Quantity.count(record.slots, "slot")) · \(Quantity.count(record.threads, "thread")) · order \(escaped(record.order))</p>
+      <div class="title"><h1>\(PageStyle.escaped(record.workflow))</h1><span class="status \(record.status.rawValue)">\(record.status.rawValue)</span></div>
+      <p class="sub">run \(PageStyle.escaped(record.run))<span id="started"></span> · \(Quantity.count(record.slots, "slot")) · \(Quantity.count(record.threads, "thread")) · order \(PageStyle.escaped(record.order))</p>
       <dl class="facts">\(items.joined(separator: "\n"))</dl>
       </header>
       """
@@ -126,7 +124,7 @@ public enum Timeline {
     let rows = steps.prefix(listedSteps).map { step in
       let task = record.tasks[step.task]
       return
-        "<tr><td>\(button(task))</td><td class=\"soft\">\(escaped(task.handler))</td><td class=\"number soft\">\(Quantity.nanoseconds(step.waiting))</td><td class=\"number\">\(Quantity.nanoseconds(step.running))</td></tr>"
+        "<tr><td>\(button(task))</td><td class=\"soft\">\(PageStyle.escaped(task.handler))</td><td class=\"number soft\">\(Quantity.nanoseconds(step.waiting))</td><td class=\"number\">\(Quantity.nanoseconds(step.running))</td></tr>"
     }
     let more = steps.count > listedSteps ? "<p class=\"note\">and \(Quantity.integer(steps.count - listedSteps)) more</p>" : ""
     return """
@@ -138,14 +136,16 @@ public enum Timeline {
   }
 
   /// The id of a task, to be clicked.
-  private static func button(_ task: TaskRecord) -> String { "<button type=\"button\" class=\"task\">\(escaped(task.id))</button>" }
+  private static func button(_ task: TaskRecord) -> String {
+    "<button type=\"button\" class=\"task\">\(PageStyle.escaped(task.id))</button>"
+  }
 
   private static func slowestCard(_ record: RunRecord) -> String {
     let slowest = record.slowest(listedSlowest).map { record.tasks[$0] }
     guard let longest = slowest.first.map(record.busy), longest > 0 else { return "" }
     let rows = slowest.map { task in
       let share = Quantity.fixed(Double(record.busy(task)) / Double(longest) * 100, decimals: 1)
-      return "<tr><td>\(button(task))</td><td class=\"soft\">\(escaped(task.handler))</td>"
+      return "<tr><td>\(button(task))</td><td class=\"soft\">\(PageStyle.escaped(task.handler))</td>"
         + "<td class=\"number\">\(Quantity.nanoseconds(record.busy(task)))</td><td class=\"meter\"><i style=\"width:\(share)%\"></i></td></tr>"
     }
     return """
@@ -205,21 +205,5 @@ public enum Timeline {
   }
 
   /// Text of a result: at most 200 bytes, escaped.
-  private static func clipped(_ text: String) -> String { escaped(TimelineData.shortened(text, 200)) }
-
-  /// Text for element content and quoted attributes; controls and bidirectional controls as visible escapes.
-  static func escaped(_ text: String) -> String {
-    var result = ""
-    for character in TerminalText.escaped(text).unicodeScalars {
-      switch character {
-      case "&": result += "&amp;"
-      case "<": result += "&lt;"
-      case ">": result += "&gt;"
-      case "\"": result += "&quot;"
-      case "'": result += "&#39;"
-      default: result.unicodeScalars.append(character)
-      }
-    }
-    return result
-  }
+  private static func clipped(_ text: String) -> String { PageStyle.escaped(TimelineData.shortened(text, 200)) }
 }

@@ -1,7 +1,7 @@
 /// What one `millrace bench run` measured: the content of a result file. docs/bench-result.md documents every field.
 ///
 /// Levels were measured in interleaved rounds; every level has as many rounds as the others, unless it was refused.
-public struct BenchResult: Sendable, Codable {
+public struct BenchResult: Sendable {
   public static let currentSchema = "millrace.bench/1"
 
   /// `currentSchema`: a reader refuses what it does not know.
@@ -13,10 +13,12 @@ public struct BenchResult: Sendable, Codable {
   public var host: BenchHost
   public var configuration: BenchConfiguration
   public var levels: [BenchLevel]
+  /// With `--slo`: how the highest sustainable rate was looked for; `levels` then has the rounds that confirmed it.
+  public var search: BenchSearch? = nil
 }
 
 /// Where it was measured.
-public struct BenchHost: Sendable, Codable {
+public struct BenchHost: Sendable {
   public var cpuModel: String
   public var cpusOnline: Int
   public var cpusGranted: Int
@@ -32,7 +34,7 @@ public struct BenchHost: Sendable, Codable {
   public var cgroup: BenchCgroup
 }
 
-public struct BenchCgroup: Sendable, Codable {
+public struct BenchCgroup: Sendable {
   /// Thousandths of a processor; nil: no limit.
   public var cpuMilli: Int?
   public var memoryBytes: Int?
@@ -41,12 +43,16 @@ public struct BenchCgroup: Sendable, Codable {
   public var throttledNanoseconds: UInt64?
 }
 
-public struct BenchConfiguration: Sendable, Codable {
-  public enum Mode: String, Sendable, Codable { case open, closed }
+public struct BenchConfiguration: Sendable {
+  public enum Mode: String, Sendable { case open, closed }
 
   public var mode: Mode
   /// Requests a second over all connections; open only.
   public var rate: Double?
+  /// `poisson` or `uniform`; open only.
+  public var arrivals: String? = nil
+  /// What the arrivals were drawn from: the same seed, the same moments; open only.
+  public var seed: UInt64? = nil
   /// Of one round.
   public var durationNanoseconds: UInt64
   public var warmUpNanoseconds: UInt64
@@ -62,19 +68,21 @@ public struct BenchConfiguration: Sendable, Codable {
 }
 
 /// One level of concurrency: requests in flight when closed, connections of the generator when open.
-public struct BenchLevel: Sendable, Codable {
+public struct BenchLevel: Sendable {
   public var level: Int
   /// Why there is no figure for this level, as `the generator was the bottleneck: its lag p99 is 3.1 ms`; nil: it is sound.
   public var refusal: String?
   public var rounds: [BenchRound]
 }
 
-public struct BenchRound: Sendable, Codable {
+public struct BenchRound: Sendable {
   public var nanoseconds: UInt64
   public var completed: UInt64
   public var failed: UInt64
   /// CPU time of the process, all threads.
   public var cpuNanoseconds: UInt64
+  /// The part of it that the generator's own threads used, most of it waiting for the next moment to send; open only.
+  public var generatorNanoseconds: UInt64? = nil
   /// From the moment that a request was sent to its end.
   public var service: BenchHistogram
   /// From the moment that it should have been sent to its end: the same as `service` when closed.
@@ -83,10 +91,13 @@ public struct BenchRound: Sendable, Codable {
   public var lag: BenchHistogram?
   /// Requests sent and not finished when the round ended, less those at its begin: a queue that grows.
   public var backlogGrowth: Int64
+  /// A cache line to the other processor and back, median: the longer of the readings just before and just after the round; nil: not measured.
+  /// It tells a comparison in which rounds the machine, and not the subject, was slow.
+  public var pingPongNanoseconds: Double? = nil
 }
 
 /// Counts of latencies, nanoseconds, in buckets of three significant digits.
-public struct BenchHistogram: Sendable, Codable {
+public struct BenchHistogram: Sendable {
   /// Upper end of each bucket that has counts, ascending, and its count: `[[1023, 17], [1087, 4]]`.
   public var buckets: [[UInt64]]
   public var count: UInt64

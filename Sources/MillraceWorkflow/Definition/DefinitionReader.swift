@@ -53,14 +53,14 @@ public struct DefinitionReader: Sendable {
 }
 
 /// A file as bytes, without Foundation.
-enum FileBytes {
-  struct Refusal: Error {
-    let code: Fault.Code
-    let message: String
-    let fix: String
+package enum FileBytes {
+  package struct Refusal: Error {
+    package let code: Fault.Code
+    package let message: String
+    package let fix: String
   }
 
-  static func read(_ path: String, limit: Int) -> Result<[UInt8], Refusal> {
+  package static func read(_ path: String, limit: Int) -> Result<[UInt8], Refusal> {
     // The path is passed as a C string that lives through the call.
     let file = unsafe open(path, O_RDONLY | O_CLOEXEC)
     guard file >= 0 else { return .failure(refusal(errno)) }

@@ -1,11 +1,13 @@
 /// Finds the known name nearest to one that is not known, for "did you mean".
-struct NearestName {
+package struct NearestName {
   /// Comparisons in all, so that a hundred typing errors in a huge definition stay cheap.
   private var budget = 2_000_000
 
+  package init() {}
+
   /// The candidate with the smallest edit distance (insert, delete, replace, swap neighbours), the first of equals; nil if none is near enough to be
   /// a typing error: one edit in three characters.
-  mutating func nearest(to name: String, among candidates: some Sequence<String>) -> String? {
+  package mutating func nearest(to name: String, among candidates: some Sequence<String>) -> String? {
     let wanted = Array(name.utf8)
     guard wanted.count <= 128 else { return nil }
     var limit = max(1, wanted.count / 3)
