@@ -7,6 +7,7 @@ import MillraceCore
   let stage: Stage
   let workers: Int
   private let plugin: BenchPlugin
+  private let timerTarget = TimerTarget()
   /// Of a plan's nodes.
   let node: HandlerIndex
   let job: HandlerIndex
@@ -15,13 +16,26 @@ import MillraceCore
 
   var scheduler: Scheduler { runtime.scheduler }
 
-  init(workers: Int, body: Body = .empty, wait: WaitPolicy = .adaptive, capacity: Int = 1 << 22) throws {
+  init(workers: Int, body: Body = .empty, wait: WaitPolicy = .adaptive, firesTimers: Bool = false, stallAfter: UInt64? = nil)
+    throws
+  {
     self.workers = workers
     let stage = Stage()
     self.stage = stage
     (plugin, _) = try Bed.load(body, lanes: workers, on: stage)
-    let configuration = RuntimeConfiguration(slots: workers, threads: workers, capacity: capacity, wait: wait)
-    runtime = try unsafe Runtime(configuration)
+    var configuration = RuntimeConfiguration(slots: workers, threads: workers, wait: wait)
+    if let stallAfter { configuration.stallAfter = stallAfter }
+    if firesTimers {
+      let hooks = unsafe RuntimeHooks(
+        context: Unmanaged.passUnretained(timerTarget).toOpaque(),
+        timer: { context, value, _, due in
+          // unsafe: the target outlives the runtime.
+          unsafe Unmanaged<TimerTarget>.fromOpaque(context!)._withUnsafeGuaranteedRef { $0.fire(value, due) }
+        })
+      runtime = try unsafe Runtime(configuration, hooks: hooks)
+    } else {
+      runtime = try unsafe Runtime(configuration)
+    }
     let scheduler = runtime.scheduler
     job = unsafe scheduler.add(Trampoline.job, stage)
     spawner = unsafe scheduler.add(Trampoline.spawner, stage)
@@ -31,6 +45,7 @@ import MillraceCore
     } else {
       node = unsafe scheduler.add(Trampoline.node, stage)
     }
+    timerTarget.submit(to: scheduler, stamping)
     try runtime.start()
   }
 
@@ -54,20 +69,19 @@ import MillraceCore
 
   // MARK: What is measured, nanoseconds
 
-  /// `count` jobs from outside, in batches of 64. Nanoseconds for all.
-  func independent(_ count: Int, request: (Int) -> JobRequest) throws -> UInt64 {
-    let batches = max(count / Bed.batch, 1)
-    var batch = (0..<Bed.batch).map(request)
-    let target = stage.expect(batches * Bed.batch, lanes: workers)
+  /// `count` jobs from outside, in batches of 64; `batches` different ones in turn. Nanoseconds for all.
+  func independent(_ count: Int, batches: Int = 1, request: (Int) -> JobRequest) throws -> UInt64 {
+    let lots = (0..<batches).map { b in (0..<Bed.batch).map { request(b * Bed.batch + $0) } }
+    let target = stage.expect(Shape.independent.jobs(count), lanes: workers)
     let start = Clock.monotonic.now
-    for _ in 0..<batches { try submit(&batch) }
+    for i in 0..<Shape.independent.jobs(count) / Bed.batch { try submit(lots[i % batches]) }
     stage.waitForCount(target)
     return Clock.monotonic.now - start
   }
 
   static let batch = 64
 
-  private func submit(_ batch: inout [JobRequest]) throws {
+  private func submit(_ batch: [JobRequest]) throws {
     while true {
       do {
         return try scheduler.submit(batch.span)
@@ -87,13 +101,15 @@ import MillraceCore
   }
 
   /// One run of a prebuilt plan, with a hook that counts its nodes, and the making of the run itself.
-  func run(_ plan: Plan) throws -> UInt64 {
+  /// `atEnd` is called when it has ended and is not yet freed.
+  func run(_ plan: Plan, atEnd: () throws -> Void = {}) throws -> UInt64 {
     _ = stage.expect(0, lanes: workers)
     let start = Clock.monotonic.now
     let run = try Run(plan, hooks: Hooks.counting(stage))
     try scheduler.start(run)
     stage.waitForGate()
     let end = Clock.monotonic.now
+    try atEnd()
     return withExtendedLifetime(run) { end - start }
   }
 
@@ -126,7 +142,7 @@ enum Hooks {
     unsafe RunHooks(
       context: stage.base, completed: { unsafe Stage($0).open() },
       finished: { context, lane, _, _ in
-        unsafe Stage(context).progress(lane)
+        unsafe Stage(context).finished(lane)
         return Verdict.release.rawValue
       }, timeout: { _, _ in Hooks.timeout })
   }

@@ -73,7 +73,8 @@ enum Body: Sendable {
     unsafe first.host = UnsafePointer(table)
     unsafe call.initialize(
       to: Stage.Call(
-        run: handler.pointer.pointee.run, context: handler.pointer.pointee.context, call: first, outcome: outcome, fresh: outcome))
+        run: handler.pointer.pointee.run, context: handler.pointer.pointee.context, call: first, outcome: outcome,
+        message: outcome.message))
   }
 
   /// Rounds of `bench/spin` in a nanosecond: the best of some tries.
@@ -98,7 +99,7 @@ enum Trampoline {
   @inline(__always) static func enter(_ stage: Stage, _ job: UnsafeMutablePointer<JobContext>) -> UInt8 {
     let call = unsafe stage.call(job.pointee.lane)
     unsafe call.pointee.call.deadline = job.pointee.deadline
-    unsafe call.pointee.outcome = call.pointee.fresh
+    unsafe call.pointee.renew()
     return unsafe UInt8(truncatingIfNeeded: call.pointee.run(call.pointee.context, &call.pointee.call, &call.pointee.outcome))
   }
 
@@ -144,6 +145,15 @@ enum Trampoline {
     let outcome = unsafe enter(stage, job)
     unsafe stage.finished(job.pointee.lane)
     return outcome
+  }
+
+  /// A job that goes on after its handler, and leaves its token in sample `first`.
+  static let waiting: Handler.Run = { context, job in
+    let stage = unsafe Stage(context!)
+    let job = unsafe job.assumingMemoryBound(to: JobContext.self)
+    unsafe stage.leave(job.pointee.job.rawValue, at: Int(job.pointee.first))
+    unsafe job.pointee.tokenIssued = true
+    return Outcome.pending.rawValue
   }
 
   /// A function of the program, for a node.

@@ -62,7 +62,7 @@ import MillraceCore
     let repetitions = arguments.count == 4 ? try number(arguments[3], "REPETITIONS", most: 1_000_000) : 1
     let repetition = try work.prepare(workers, count)
     _ = try repetition()
-    for _ in 0..<repetitions { print(try repetition().map(text).joined(separator: " ")) }
+    for _ in 0..<repetitions { say(try repetition().map(text).joined(separator: " ")) }
   }
 
   private static func stepped(_ arguments: [String]) throws {
@@ -77,7 +77,7 @@ import MillraceCore
 
   /// Everything, small: minimum, median and maximum of five repetitions.
   private static func table() throws {
-    print("| work | workers | count | unit | minimum | median | maximum |\n|---|---:|---:|---|---:|---:|---:|")
+    say("| work | workers | count | unit | minimum | median | maximum |\n|---|---:|---:|---|---:|---:|---:|")
     for work in Work.all {
       for workers in work.workers {
         let repetition = try work.prepare(workers, work.small)
@@ -85,10 +85,16 @@ import MillraceCore
         let rounds = try (0..<5).map { _ in try repetition() }
         for (i, figure) in work.figures.enumerated() {
           let sorted = rounds.map { $0[i] }.sorted()
-          print("| \(work.name) | \(workers) | \(work.small) | \(figure) | \(text(sorted[0])) | \(text(sorted[2])) | \(text(sorted[4])) |")
+          say("| \(work.name) | \(workers) | \(work.small) | \(figure) | \(text(sorted[0])) | \(text(sorted[2])) | \(text(sorted[4])) |")
         }
       }
     }
+  }
+
+  /// A line at once: whoever reads it may wait for each.
+  private static func say(_ line: String) {
+    print(line)
+    fflush(nil)
   }
 
   /// Four digits that count.

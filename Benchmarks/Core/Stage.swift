@@ -21,7 +21,15 @@ import Synchronization
     let context: UnsafeMutableRawPointer?
     var call: millrace_call
     var outcome: millrace_outcome
-    let fresh: millrace_outcome
+    let message: UnsafeMutablePointer<CChar>
+
+    /// An outcome without traces of the last call, as the interface asks: stores only.
+    @inline(__always) mutating func renew() {
+      unsafe outcome = millrace_outcome()
+      unsafe outcome.size = UInt32(MemoryLayout<millrace_outcome>.size)
+      unsafe outcome.message_capacity = MILLRACE_MESSAGE_BYTES
+      unsafe outcome.message = message
+    }
   }
 
   // unsafe: allocated zeroed, never freed by the value: `deallocate`.
@@ -56,22 +64,17 @@ import Synchronization
 
   // MARK: Lanes
 
-  /// One job or node is done: what a live display of progress reads.
-  @inline(__always) @discardableResult func progress(_ lane: Int) -> UInt64 {
+  /// One job or node is done: what a live display of progress reads. Near the end of what is expected the measuring thread is woken.
+  @inline(__always) func finished(_ lane: Int) {
     let own = unsafe count(lane)
     // Order: relaxed, releasing. Only the lane writes; pairs with the acquiring loads in `total`.
     let next = unsafe own.pointee.load(ordering: .relaxed) &+ 1
     unsafe own.pointee.store(next, ordering: .releasing)
-    return next
-  }
-
-  /// As `progress`; near the end the measuring thread is woken.
-  @inline(__always) func finished(_ lane: Int) {
-    if progress(lane) & (Stage.lot - 1) == 0 { publishLot() }
+    if next & (Stage.lot - 1) == 0 { publishLot() }
   }
 
   @inline(never) private func publishLot() {
-    // Order: sequentially consistent. Pairs with the loads in `waitForCount`.
+    // Order: sequentially consistent. One lane alone finds that its lot crosses the threshold.
     let before = unsafe lots.pointee.add(Stage.lot, ordering: .sequentiallyConsistent).oldValue
     let threshold = unsafe threshold.pointee.load(ordering: .relaxed)
     if before < threshold, before &+ Stage.lot >= threshold { open() }
@@ -85,9 +88,11 @@ import Synchronization
   }
 
   /// Leaves how long ago `since` was; what is early looks enormous.
-  @inline(__always) func stamp(_ index: Int, since: UInt64) {
-    guard let samples = unsafe samples.pointee else { preconditionFailure("stamping needs a place for samples") }
-    unsafe samples[index] = Clock.monotonic.now &- since
+  @inline(__always) func stamp(_ index: Int, since: UInt64) { leave(Clock.monotonic.now &- since, at: index) }
+
+  @inline(__always) func leave(_ value: UInt64, at index: Int) {
+    guard let samples = unsafe samples.pointee else { preconditionFailure("there is no place for samples") }
+    unsafe samples[index] = value
   }
 
   // MARK: The measuring thread
@@ -97,19 +102,18 @@ import Synchronization
 
   var total: UInt64 {
     var total: UInt64 = 0
-    // Order: acquiring. Pairs with the releasing store in `progress`.
+    // Order: acquiring. Pairs with the releasing store in `finished`.
     for lane in 0..<Stage.lanes { total &+= unsafe count(lane).pointee.load(ordering: .acquiring) }
     return total
   }
 
   /// Before anything is submitted: `count` more jobs will be done. What `total` will then say.
   func expect(_ count: Int, lanes: Int) -> UInt64 {
-    let target = total &+ UInt64(count)
-    let slack = UInt64(lanes) * Stage.lot
+    let (before, slack) = (total, UInt64(lanes) * Stage.lot)
     unsafe gate.pointee.store(0, ordering: .relaxed)
-    // Order: releasing. Handlers see it through the submission.
-    unsafe threshold.pointee.store(target > slack ? target - slack : 0, ordering: .releasing)
-    return target
+    // Order: releasing. Handlers see it through the submission. It is crossed for certain, and later than now, or not at all.
+    unsafe threshold.pointee.store(count > slack ? before &+ UInt64(count) - slack : 0, ordering: .releasing)
+    return before &+ UInt64(count)
   }
 
   func waitForGate() {
@@ -119,8 +123,8 @@ import Synchronization
 
   /// Sleeps until less than a lot for each lane is left, and looks for the rest.
   func waitForCount(_ target: UInt64) {
-    // Order: sequentially consistent. Pairs with `publishLot`: either it is seen here, or the gate is opened there.
-    if unsafe lots.pointee.load(ordering: .sequentiallyConsistent) < threshold.pointee.load(ordering: .relaxed) { waitForGate() }
+    // Even if it is crossed by now: whoever opens the gate must have done so before it is shut again.
+    if unsafe threshold.pointee.load(ordering: .relaxed) != 0 { waitForGate() }
     var looks = 0
     while total < target {
       looks += 1

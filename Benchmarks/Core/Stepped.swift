@@ -40,7 +40,7 @@ enum Stepped {
   }
 
   private static func drain(_ worker: borrowing Worker) {
-    while let begun = worker.begin() { worker.finish(begun, worker.run(begun)) }
+    while case .limit = worker.work(upTo: 256).end {}
     worker.settleCounts()
   }
 }

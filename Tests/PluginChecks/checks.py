@@ -2,6 +2,7 @@
 
 import sys
 
+import bench_checks
 import debian_checks
 import driver
 import replay_checks
@@ -18,10 +19,12 @@ elif "--threads" in sys.argv:
         end = driver.attempt(plugin, handler, value=value, together=8)
         driver.check(end.status == "done", f"{plugin} in 8 threads: {end}")
 elif "--valgrind" in sys.argv:
+    bench_checks.run_all()
     replay_checks.run_all()
     shell_checks.run_few()
     debian_checks.run_few()
 else:
+    bench_checks.run_all()
     replay_checks.run_all()
     shell_checks.run_all()
     debian_checks.run_all("--thorough" in sys.argv)

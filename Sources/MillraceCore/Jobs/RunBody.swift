@@ -42,7 +42,10 @@
         bypassed: hooks.bypassed, context: hooks.context, ready: hooks.ready, timeout: hooks.timeout, keyed: hooks.keyed,
         overdue: hooks.overdue, late: hooks.late, completed: hooks.completed,
         marks: (memory + RunBody.pendingAt + plan.count * 4).assumingMemoryBound(to: UInt8.self)))
-    unsafe (memory + RunBody.pendingAt).copyMemory(from: plan.table.predecessorCount, byteCount: plan.count * 4)
+    let counts = unsafe plan.table.predecessorCount
+    let pending = unsafe (memory + RunBody.pendingAt).bindMemory(to: UInt32.self, capacity: plan.count)
+    for i in 0..<plan.count { unsafe pending[i] = UInt32(counts[i]) }
+    for crowd in plan.crowds { unsafe pending[crowd.node] = crowd.predecessors }
     remaining.storeRelaxed(UInt64(plan.sinks))
   }
 

@@ -2,7 +2,7 @@
 /// every worker reads before every start.
 ///
 /// # Fields
-/// `levels`: which priorities may have jobs, here or in a cache; number 4: completions wait.
+/// `levels`: which priorities may have jobs, here or in a cache; number 4: completions wait; number 5: nothing is to be started.
 /// `active[p]`: which tenants may have jobs of priority p, 32 in a word.
 /// `turn[p]`: whose turn it is: tenant (16), credit (16), sequence (32).
 /// # Progress
@@ -13,6 +13,9 @@
   static let priorities = 4
   private static let completions = 4
   static let completionsBit: UInt64 = 1 << 4
+  private static let stop = 5
+  /// Nothing is to be started any more: as if something more urgent than all jobs were ready for ever.
+  static let stopBit: UInt64 = 1 << 5
   /// Tenants of one engine.
   static let maxTenants = 1024
   /// Starts that a tenant of weight 1 gets before the next one's turn.
@@ -114,6 +117,9 @@
 
   /// Levels that may have jobs. Sequentially consistent: whatever `submit` announced before is seen.
   @inline(__always) func occupied() -> UInt64 { levels.load() }
+
+  /// From here on workers start nothing.
+  func stopStarts() { levels.insert(ReadySet.stop) }
 
   /// Called after jobs of `priority` were published anywhere.
   @inline(__always) func announce(priority: Int) { levels.insert(priority) }

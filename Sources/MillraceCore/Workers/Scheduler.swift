@@ -292,11 +292,12 @@ public enum SubmitError: Error, Hashable, CustomStringConvertible {
 
   public var isStopping: Bool { stopping.loadRelaxed() != 0 }
 
-  /// No more work is taken from here on.
+  /// No more work is taken, and none started, from here on.
   func stop() {
     registration.lock()
     stopping.storeReleasing(1)
     openHandlers.storeReleasing(0)
     registration.unlock()
+    ready.stopStarts()
   }
 }

@@ -366,6 +366,7 @@ public struct Begun: Sendable {
   @inline(never) private func pickSlowly(_ seen: UInt64) -> UInt32? {
     var occupied = seen
     while occupied & ReadySet.completionsBit != 0, settleCompleted() { occupied = unsafe own.pointee.ready.occupied() }
+    if occupied & ReadySet.stopBit != 0 { return nil }
     if unsafe !own.pointee.hasSlot {
       guard unsafe own.pointee.scheduler.takeSlot() else {
         stash()

@@ -58,9 +58,9 @@ import Testing
 
   @Test("a million nodes in a chain take at most 40 bytes each, plan and run together")
   func size() {
-    // The sums of the parts of `Plan.init` and `Run.init`: 20 a node and 4 an edge, 5 a node.
+    // The sums of the parts of `Plan.init` and `Run.init`: 17 a node and 4 an edge, 5 a node.
     let nodes = 1_000_000
-    #expect((20 * nodes + 4 * (nodes - 1) + RunBody.bytes(nodes: nodes)) / nodes <= 40)
+    #expect((17 * nodes + 4 * (nodes - 1) + RunBody.bytes(nodes: nodes)) / nodes <= 40)
     #expect(throws: Never.self) {
       let plan = try Plan(
         count: nodes, node: { _ in Plan.Node(handler: HandlerIndex(rawValue: 0)) }, predecessors: { i, visit in if i > 0 { visit(i - 1) } })
@@ -93,6 +93,15 @@ import Testing
     for (i, node) in owner.order.enumerated() { place[Int(node)] = i }
     for (node, predecessors) in graph.enumerated() { #expect(predecessors.allSatisfy { place[$0] < place[node] }) }
     #expect(owner.scheduler.admittedJobs == 0)
+  }
+
+  @Test("a node waits for all its predecessors, also for more than a byte can count", arguments: [254, 255, 256, 1000], [nil, 64])
+  func crowd(predecessors: Int, limit: Int?) throws {
+    let owner = try Owner(workers: 2)
+    try owner.start(Owner.plan((0..<predecessors).map { _ in [] } + [Array(0..<predecessors)]))
+    drive(owner.scheduler, seed: UInt64(predecessors), upTo: limit)
+    #expect(owner.order.count == predecessors + 1 && owner.order.last == UInt32(predecessors))
+    #expect(owner.completed == 1)
   }
 
   @Test("a chain of 100,000 behind a poisoned node is bypassed without recursion, and the run ends", arguments: [nil, 64])

@@ -75,6 +75,15 @@ private final class Found: @unchecked Sendable {
     #expect(watched.starts.count == 1001 && watched.starts[501] == -1)
   }
 
+  @Test("once the scheduler stops, nothing that is ready is started", arguments: [nil, 10_000])
+  func schedulerStop(limit: Int?) throws {
+    let watched = try Watched { if $1 == 500 { $0.scheduler.stop() } }
+    try watched.start(1000, predecessors: Self.chain)
+    drive(watched.scheduler, seed: 1, upTo: limit)
+    #expect(watched.starts == Array(0...500) && watched.ended == 0)
+    #expect(throws: SubmitError.stopped) { try watched.scheduler.submit(JobRequest(handler: watched.handler)) }
+  }
+
   @Test("progress can be read between two nodes: all before the one that runs are finished")
   func progress() throws {
     let found = Found()

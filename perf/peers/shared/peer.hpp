@@ -75,10 +75,11 @@ class Done {
  public:
   // Before anything is submitted. What is to be given to `wait`.
   static uint64_t expect(uint64_t count) {
-    const uint64_t target = total() + count, slack = 8 * lot;
+    const uint64_t before = total(), slack = 8 * lot;
     gate.close();
-    threshold.store(target > slack ? target - slack : 0);
-    return target;
+    // Crossed for certain, and later than now, or not at all.
+    threshold.store(count > slack ? before + count - slack : 0);
+    return before + count;
   }
   static void one() {
     Slot &slot = own();
@@ -89,7 +90,7 @@ class Done {
     if (before < line && before + lot >= line) gate.open();
   }
   static void wait(uint64_t target) {
-    if (lots.load() < threshold.load()) gate.wait();
+    if (threshold.load() != 0) gate.wait();  // even if it is crossed by now: it must be opened before it is shut again
     for (int looks = 1; total() < target; looks++) {
       if (looks % 64 == 0) sched_yield();
       else __builtin_ia32_pause();

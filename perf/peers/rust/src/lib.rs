@@ -62,10 +62,11 @@ fn total() -> u64 { SLOTS.iter().map(|slot| slot.0.load(Acquire)).sum() }
 
 /// Before anything is submitted. What is to be given to `wait`.
 pub fn expect(count: u64) -> u64 {
-    let target = total() + count;
+    let before = total();
     GATE.close();
-    THRESHOLD.0.store(target.saturating_sub(8 * LOT), SeqCst);
-    target
+    // Crossed for certain, and later than now, or not at all.
+    THRESHOLD.0.store(if count > 8 * LOT { before + count - 8 * LOT } else { 0 }, SeqCst);
+    before + count
 }
 
 /// One job is done: no locked instruction but for one in 64.
@@ -84,7 +85,8 @@ pub fn done() {
 
 /// Sleeps until less than a lot for each thread is left.
 pub fn wait(target: u64) {
-    if LOTS.0.load(SeqCst) < THRESHOLD.0.load(SeqCst) { GATE.wait() }
+    // Even if it is crossed by now: it must be opened before it is shut again.
+    if THRESHOLD.0.load(SeqCst) != 0 { GATE.wait() }
     let mut looks = 0;
     while total() < target {
         looks += 1;
