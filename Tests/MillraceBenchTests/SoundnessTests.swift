@@ -30,7 +30,7 @@ import Testing
   @Test("fewer than 99 in 100 sent in time is refused, unless the subject did not keep up")
   func sent() {
     #expect(Soundness.refusal([figures(inTime: 1_980)]) == nil)
-    #expect(Soundness.refusal([figures(inTime: 1_979)])?.contains("1979 of 2000") == true)
+    #expect(Soundness.refusal([figures(inTime: 1_979)])?.contains("1,979 of 2,000") == true)
     #expect(Soundness.refusal([figures(inTime: 1_000, growth: 500)]) == nil)
   }
 

@@ -61,12 +61,12 @@ struct CommandLookTests {
     #expect(try command.run("workflow", "graph", file, "--output", "no/such/folder.txt").exit == 64)
   }
 
-  @Test("plugin list shows the four plugins of the package and their handlers")
+  @Test("plugin list shows the five plugins of the package and their handlers")
   func plugins() throws {
     let ending = try Command().run("plugin", "list", "-o", "json")
     #expect(ending.exit == 0, "\(ending.errors)")
     let plugins = try ending.object()["plugins"]?.array ?? []
-    #expect(Set(plugins.compactMap { $0["name"]?.string }) == ["debian", "files", "replay", "shell"])
+    #expect(Set(plugins.compactMap { $0["name"]?.string }) == ["bench", "debian", "files", "replay", "shell"])
     let handlers = plugins.flatMap { $0["handlers"]?.array ?? [] }
     #expect(handlers.contains { $0["name"] == "shell/run" && $0["blocking"] == true })
     #expect(handlers.contains { $0["name"] == "replay/task" && $0["blocking"] == false })
@@ -97,7 +97,7 @@ struct CommandLookTests {
     #expect(object["versions"]?["millrace"] == .string(Engine.version))
     #expect((object["processors"]?["granted"]?.integer ?? 0) >= 1)
     #expect((object["clock"]?["resolutionNanoseconds"]?.integer ?? 0) >= 1)
-    #expect(object["plugins"]?.array?.count == 4)
+    #expect(object["plugins"]?.array?.count == 5)
     let text = try Command().run("doctor")
     #expect(text.exit == 0)
     for word in ["Jemalloc", "granted", "Membarrier", "Plugins", "Missing"] { #expect(text.output.contains(word)) }
@@ -119,7 +119,7 @@ struct CommandLookTests {
     "every command has help with examples",
     arguments: [
       [], ["run"], ["workflow"], ["workflow", "check"], ["workflow", "graph"], ["plugin"], ["plugin", "list"], ["doctor"], ["bench"],
-      ["bench", "report"], ["bench", "compare"],
+      ["bench", "run"], ["bench", "report"], ["bench", "compare"],
     ])
   func help(command words: [String]) throws {
     let command = try Command()
