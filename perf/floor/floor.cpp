@@ -90,9 +90,9 @@ struct Stacks {
     const bool alone = stacks.size() == 1;
     Stack &mine = stacks[own];
     for (uint32_t idle = 0;;) {
-      if (local.empty() && !take(mine, local, alone)) {
+      if (local.empty() && !take(mine, local)) {
         bool got = false;
-        for (size_t k = 1; k < stacks.size() && !got; k++) got = take(stacks[(own + k) % stacks.size()], local, false);
+        for (size_t k = 1; k < stacks.size() && !got; k++) got = take(stacks[(own + k) % stacks.size()], local);
         if (!got) {
           if (finished()) return;
           if (++idle % 1024 == 0) sched_yield();
@@ -118,7 +118,7 @@ struct Stacks {
     stack.unlock();
   }
 
-  bool take(Stack &stack, std::vector<uint32_t> &local, bool) {
+  bool take(Stack &stack, std::vector<uint32_t> &local) {
     if (stack.size.load(std::memory_order_relaxed) == 0 || !stack.try_lock()) return false;
     const long size = stack.size.load(std::memory_order_relaxed);
     local.insert(local.end(), stack.items.begin(), stack.items.begin() + size);
@@ -159,7 +159,8 @@ static Prepare shaped(const std::string &shape) {
           workers, graph->nodes,
           [&](uint32_t node, auto push) {
             body_empty();
-            for (uint32_t k = graph->start[node]; k < graph->start[node + 1]; k++)
+            // The nearest in memory is pushed last, and runs next.
+            for (uint32_t k = graph->start[node + 1]; k-- > graph->start[node];)
               if (graph->arrive(graph->next[k])) push(graph->next[k]);
             if (graph->is_last(node)) ended.store(true, std::memory_order_release);
           },

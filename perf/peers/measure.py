@@ -61,10 +61,10 @@ class Runner:
             self.repeated += 1
 
     def rounds(self, row, rounds, scale):
-        """Figures of each program for the row, A B C A B C; and the ping-pong beside them."""
+        """Figures of each program for the row, A B C A B C; the ping-pong beside them; and the most that others used of the processors."""
         names = ["ours", *row.peers, *row.beside]
         names = [name for name in names if self.available(name)]
-        figures, ping_pong = {}, []
+        figures, ping_pong, before = {}, [], len(self.others)
         for _ in range(rounds):
             for name in list(names):
                 got = self.run(name, row.of or row.work, row.workers, max(1, int(row.count * scale)))
@@ -74,7 +74,7 @@ class Runner:
                     figures.setdefault(name, []).append(got)
             if row.workers == 2 and self.available("floor"):
                 ping_pong += self.run("floor", "ping-pong", 2, 100_000)
-        return figures, ping_pong
+        return figures, ping_pong, max(self.others[before:], default=0)
 
 
 def host():
