@@ -5,11 +5,12 @@
  * Time is a number that moves on at any moment. The timerfd is `descriptor`, the moment it is set to, and `readable`.
  *
  * Holds: whenever all are at rest, the descriptor is set to the earliest published timer or before, so that none is late or lost.
- * Seeded mistakes, each of which must be found:
- *   -DNO_RECHECK    the descriptor is set once, not again while someone wants it earlier
- *   -DTAKE_LATE     the loop takes the alarm after it has looked up what is due
- *   -DPLAIN_LOWER   the alarm is lowered by a load and a store
- *   -DLOOK_FIRST    the alarm is looked at before the timer is published, as a processor may do with a plain load
+ * Bounded: 3 threads that arm one timer each, 4 moments. 1.9e6 states.
+ * Mistakes that must be found:
+ * -DNO_RECHECK [descriptor<=published]  the descriptor is set once, not again while someone wants it earlier
+ * -DTAKE_LATE [descriptor<=published]  the loop takes the alarm after it has looked up what is due
+ * -DPLAIN_LOWER [descriptor<=published]  the alarm is lowered by a load and a store
+ * -DLOOK_FIRST [descriptor<=published]  the alarm is looked at before the timer is published, as a processor may do with a plain load
  */
 #define NEVER 9
 #define THREADS 3

@@ -4,12 +4,13 @@
  * and a timer that claims are at work at the same time. The record is freed and used again by another job.
  *
  * Holds: the attempt is settled exactly once, its slot comes back exactly once, nobody writes into the record of the next job, and nothing waits for ever.
+ * Bounded: one job, one claim each by the token's holder and the timer, one scan, one cancel, one next life. 1.3e5 states.
  * Mistakes that must be found:
- * -DLOST_OUTCOME  a claim that is given back makes the job pending whatever its handler said
- * -DFLAG_WRITE  the worker marks the record before it has taken the state
- * -DCLAIM_ANY  a job that runs with neither token nor deadline can be claimed
- * -DNO_CANCEL_LOOK  the worker does not look at the cancellation once the job is pending
- * -DLATE_CANCEL  a late cancel of an earlier life writes its mark without looking
+ * -DLOST_OUTCOME [settled==1]  a claim that is given back makes the job pending whatever its handler said
+ * -DFLAG_WRITE [generation==1]  the worker marks the record before it has taken the state
+ * -DCLAIM_ANY [state==]  a job that runs with neither token nor deadline can be claimed
+ * -DNO_CANCEL_LOOK [settled==1]  the worker does not look at the cancellation once the job is pending
+ * -DLATE_CANCEL [mark==2]  a late cancel of an earlier life writes its mark without looking
  */
 mtype = { none, running, opened, pending, claimedRunning, claimedPending, completed, finished, overdue, freed };
 
