@@ -9,8 +9,8 @@
  * +DFENCED  the system has no barrier: the owner's fences instead. 4.5e6 states.
  * +DTWO_THIEVES  two thieves that try once, no looker. 4.3e6 states.
  * +DTWO_THIEVES +DFENCED  the same with fences. 2.9e6 states.
- * +DMANY  4 jobs, 4 slots: offers of two, and taken back; one try, no popYoungest. 7.2e6 states.
- * +DMANY +DFENCED  the same with fences. 3.9e6 states.
+ * +DMANY  4 jobs, 4 slots: two published together, offers of two, and taken back; one try, no popYoungest. 8.0e6 states.
+ * +DMANY +DFENCED  the same with fences. 4.4e6 states.
  * Mistakes that must be found:
  * -DNO_BARRIER [got]  the thief does without the barrier
  * -DOFFER_FIRST [got]  the offer is out before the new head
@@ -110,16 +110,17 @@ inline offer(n) {
 /* announce(priority:) */
 inline announce() { if :: level :: else -> atomic { FENCE -> level = 1 } fi }
 
-/* push(_:fenced:); `tell` is its answer. */
-inline push(job) {
+/* push(_:fenced:), and publish(_:fenced:) of `count` jobs that were put; `tell` is the answer. */
+inline push(job, count) {
+  if :: count == 2 -> slot[(t + 1) % CAP] = job + 1 :: else fi;
   if
-  :: atomic { EXCHANGES || t == h -> slot[t % CAP] = job; t++ }; atomic { FENCE -> tail = t }
-  :: atomic { !EXCHANGES && t != h && nfull(buffer) -> slot[t % CAP] = job; t++; buffer!1, t }
+  :: atomic { EXCHANGES || t == h -> slot[t % CAP] = job; t = t + count }; atomic { FENCE -> tail = t }
+  :: atomic { !EXCHANGES && t != h && nfull(buffer) -> slot[t % CAP] = job; t = t + count; buffer!1, t }
   fi;
 #ifdef PUSH_BLIND
-  tell = (t - 1 == h);
+  tell = (t - count == h);
 #else
-  atomic { w = SEEN; if :: w == 0 || KIND(w) == OFFER -> tell = (t - 1 == h) :: else -> tell = 1 fi };
+  atomic { w = SEEN; if :: w == 0 || KIND(w) == OFFER -> tell = (t - count == h) :: else -> tell = 1 fi };
   if
   :: w == 0 || KIND(w) == OFFER
   :: else ->                                                        /* answerAtPush */
@@ -143,7 +144,7 @@ inline push(job) {
 #endif
   atomic { w = 0; ok = 0 }
 }
-inline pushAndTell(job) { push(job); if :: tell -> announce() :: else fi; tell = 0 }
+inline pushAndTell(count) { push(next, count); if :: tell -> announce() :: else fi; tell = 0; next = next + count }
 
 active proctype owner() {
   byte h, t, floor, next = 1, j, c, first, n, i, deep;
@@ -151,9 +152,12 @@ active proctype owner() {
   bit ok, tell;
   do
 #ifdef NO_FLOOR
-  :: atomic { next <= N && CAP - (t - h) > 0 -> floor = h }; pushAndTell(next); next++
+  :: atomic { next <= N && CAP - (t - h) > 0 -> floor = h }; pushAndTell(1)
 #else
-  :: atomic { next <= N && CAP - (t - (KIND(SEEN) == OFFER -> floor : h)) > 0 -> if :: KIND(SEEN) != OFFER -> floor = h :: else fi }; pushAndTell(next); next++
+  :: atomic { next <= N && CAP - (t - (KIND(SEEN) == OFFER -> floor : h)) > 0 -> if :: KIND(SEEN) != OFFER -> floor = h :: else fi }; pushAndTell(1)
+#endif
+#ifdef MANY
+  :: atomic { next < N && CAP - (t - (KIND(SEEN) == OFFER -> floor : h)) > 1 -> if :: KIND(SEEN) != OFFER -> floor = h :: else fi }; pushAndTell(2)
 #endif
   :: atomic { h == t && SEEN != 0 -> w = SEEN };                    /* pop: takeBack */
     if
@@ -164,7 +168,7 @@ active proctype owner() {
       };
       if
       :: n > 0 ->
-        do :: i < n -> j = slot[(first + i) % CAP]; push(j); tell = 0; i++ :: else -> break od;
+        do :: i < n -> j = slot[(first + i) % CAP]; push(j, 1); tell = 0; i++ :: else -> break od;
 #ifndef UNTOLD
         if :: n > 1 -> announce() :: else fi
 #endif

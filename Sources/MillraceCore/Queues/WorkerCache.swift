@@ -123,7 +123,9 @@ internal import CMillrace
       case Claim.request: if offer(word, from: h, (t &+ 2 &- h) / 2) { return }
       case Claim.taken:
         head.storeReleasing(h &+ Claim.count(word))
-        claim.storeReleasing(0)
+        // Order: sequentially consistent. The level is announced after this by a plain load: a claim that is still in the store buffer then
+        // would tell a worker that looks once more that all is taken.
+        _ = claim.exchange(0)
         return
       default: return
       }

@@ -127,8 +127,9 @@ internal import CMillrace
   /// Half of the workers search already: one more would only be in the way.
   var enoughSearchers: Bool { word.loadRelaxed() >> 56 >= UInt64(max(1, workers / 2)) }
 
-  /// The searcher has work. True: it was the last one, and wakes the next if there is more to do.
-  func foundWork() -> Bool { word.subtract(Parking.searcher) < Parking.searcher }
+  /// The searcher has work. True: if there is more to do it wakes the next, since it was the last one, or since one that is counted may sleep on,
+  /// its waker having been stopped.
+  func foundWork() -> Bool { word.subtract(Parking.searcher) < Parking.searcher || wakers.loadSequential() != 0 }
 
   /// The searcher gives up: not a searcher any more, its bit is set, and from here on whoever publishes sees it. It must look once more before `sleep`.
   func prepareToSleep(_ worker: Int, searching: Bool) {
