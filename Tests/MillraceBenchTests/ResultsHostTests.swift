@@ -31,9 +31,9 @@ import Testing
       "proc/loadavg": "0.50 1.25 2.00 1/100 4242\n",
       "proc/self/mountinfo": "30 24 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n",
       "proc/self/cgroup": "0::/work\n",
-      "sys/fs/cgroup/work/cpu.max": "25000 100000\n",
-      "sys/fs/cgroup/work/memory.max": "536870912\n",
-      "sys/fs/cgroup/work/cpu.stat": "usage_usec 9\nnr_periods 10\nnr_throttled 3\nthrottled_usec 1500\n",
+      "sys/fs/cgroup/group/cpu.max": "25000 100000\n",
+      "sys/fs/cgroup/group/memory.max": "536870912\n",
+      "sys/fs/cgroup/group/cpu.stat": "usage_usec 9\nnr_periods 10\nnr_throttled 3\nthrottled_usec 1500\n",
       "sys/devices/system/clocksource/clocksource0/current_clocksource": "tsc\n",
     ])
     var host = withExtendedLifetime(tree) { BenchHost.read(root: tree.root.path, folder: "/") }
@@ -46,7 +46,7 @@ import Testing
     #expect(host.cgroup.throttledPeriods == 3)
     #expect(host.cgroup.throttledNanoseconds == 1_500_000)
     #expect(host.commit == "unknown")
-    let stat = tree.root.appending(path: "sys/fs/cgroup/work/cpu.stat")
+    let stat = tree.root.appending(path: "sys/fs/cgroup/group/cpu.stat")
     try Data("nr_throttled 5\nthrottled_usec 4000\n".utf8).write(to: stat)
     host.closeMeasurement(root: tree.root.path)
     #expect(host.cgroup.throttledPeriods == 2)

@@ -24,7 +24,7 @@ public struct HandlerIndex: Sendable, Hashable, RawRepresentable {
   /// From here on others may end the job.
   private func open() {
     // Others may end this attempt while its handler runs on: what waits for it must not wait for the handler.
-    if let worker { _ = worker.flushArrivals(next: false) }
+    if let worker { worker.flushArrivals() }
     let state = unsafe Job(scheduler.jobs, job.index).state
     // Not open yet, the state is this thread's alone.
     if state.loadRelaxed() == Job.word(job.generation, Job.State.running) {

@@ -14,7 +14,7 @@ extension WorkerBody {
 
   /// The job may be ended by others as well: by its token or by the scan for overdue jobs.
   @inline(never) func finishContended(_ id: JobID, _ isNode: Bool, _ outcome: UInt8) {
-    _ = flushArrivals()
+    flushArrivals()
     lane.deadline.storeReleasing(0)
     unsafe context.pointee.tokenIssued = false
     let job = job(id.index)
@@ -381,7 +381,7 @@ extension WorkerBody {
 
   /// Gives everything back, jobs included: others will run them. The worker is not stepped again.
   func retire() {
-    _ = flushArrivals()
+    flushArrivals()
     stash()
     for priority in 0..<ReadySet.priorities {
       let cache = cache(priority)

@@ -152,4 +152,44 @@ private final class Found: @unchecked Sendable {
     #expect(watched.starts.count == 202 && watched.starts[100] == 100 && watched.starts[201] == 201)
     #expect(watched.ended == 1 && watched.scheduler.admittedJobs == 0)
   }
+
+  /// A worker that a handler can hold.
+  final class Hand: @unchecked Sendable {
+    let worker: Worker
+    init(_ worker: consuming Worker) { self.worker = worker }
+  }
+
+  @Test(
+    "a node whose predecessors were counted in a lot can be taken by others before the worker goes into a handler that it does not wait for"
+  )
+  func crowdBeforeHandler() throws {
+    let count = 12
+    let scheduler = try Scheduler(SchedulerConfiguration(slots: 2, workers: 2, capacity: 1000, stealPatience: 0))
+    let found = Found()
+    let other = Hand(scheduler.makeWorker(1))
+    let node = ClosureHandler { _ in }
+    let long = ClosureHandler { _ in
+      // The other worker looks for work while this handler runs.
+      while let begun = other.worker.begin() {
+        found.most = Int(begun.second)
+        found.ran += 1
+        other.worker.finish(begun, other.worker.run(begun))
+      }
+      other.worker.settleCounts()
+    }
+    let nodeHandler = try #require(scheduler.register(node.handler))
+    let longHandler = try #require(scheduler.register(long.handler))
+    let plan = try Plan(
+      count: count + 1, node: { _ in Plan.Node(handler: nodeHandler) },
+      predecessors: { i, visit in if i == count { for p in 0..<count { visit(p) } } })
+    let run = try Run(
+      plan, hooks: unsafe RunHooks(context: Unmanaged.passUnretained(found).toOpaque(), completed: { _ in }))
+    try scheduler.start(run)
+    try scheduler.submit(JobRequest(handler: longHandler))
+    let own = Hand(scheduler.makeWorker(0))
+    #expect(own.worker.work(upTo: 100).ran == count + 1)
+    #expect(found.ran == 1 && found.most == count)
+    own.worker.settleCounts()
+    withExtendedLifetime(run) { #expect(scheduler.admittedJobs == 0) }
+  }
 }

@@ -1,0 +1,149 @@
+/// The way of jobs that nothing keeps from their handlers: begun, run and finished in one function.
+extension WorkerBody {
+  /// Begins, runs and finishes jobs on this thread, `limit` at most.
+  ///
+  /// What `begin`, `run` and `finish` do one after the other, for jobs that nothing keeps from their handlers; all others take the longer way through those
+  /// three. A job that makes its one successor ready hands its record over to it, and the successor starts at once if nothing is more urgent.
+  func work(upTo limit: Int) -> Work {
+    var ran = 0
+    while ran < limit {
+      guard let index = pick() else {
+        if flushArrivals(next: true) { continue }
+        return Work(ran: ran, end: .idle)
+      }
+      let job = job(index)
+      // unsafe: taken from a queue, the job is this worker's.
+      let fields = unsafe job.fields
+      var word = unsafe fields.pointee.word
+      var handler = unsafe own.pointee.handlers + Int(word.handler)
+      let first = unsafe fields.pointee.first
+      var second = unsafe fields.pointee.second
+      var generation = Job.generation(job.state.loadRelaxed())
+      ran &+= 1
+      guard word.flags | Job.Flag.node == Job.Flag.node, unsafe fields.pointee.timeout == 0 && handler.pointee.isPlain,
+        job.cancelled.loadRelaxed() != generation, unsafe word.flags == 0 || !RunBody(bits: first).isDisturbed
+      else {
+        guard let begun = startSlowly(index) else { continue }
+        if begun.blocking {
+          handOver()
+          flushArrivals()
+          return Work(ran: ran, end: .blocking(begun.job))
+        }
+        finish(begun, run(begun))
+        continue
+      }
+      // A run must not wait for its last sinks to be counted while this worker is busy elsewhere, nor a node for its predecessors.
+      if unsafe own.pointee.sinks != 0 && own.pointee.sinkRun != first { flushSinks() }
+      if unsafe own.pointee.arrivals != 0 && !leadsToArrivals(word, first, second) { flushArrivals() }
+      while true {
+        let id = JobID(index: index, generation: generation)
+        unsafe own.pointee.starts &+= 1
+        unsafe context.pointee.job = id
+        unsafe context.pointee.first = first
+        unsafe context.pointee.second = second
+        lane.job.storeReleasing(id.rawValue)
+        // Order: releasing. Pairs with the loads of whoever claims the job by its id.
+        job.state.storeReleasing(Job.word(generation, Job.State.running))
+        // unsafe: the handler's function and context are the registrant's, valid until the scheduler has stopped.
+        let outcome = unsafe handler.pointee.run(handler.pointee.context, context)
+        if unsafe context.pointee.tokenIssued || outcome == Outcome.pending.rawValue {
+          finishContended(id, word.flags != 0, outcome)
+          break
+        }
+        if word.flags == 0 {
+          free(index, generation)
+          countSettled()
+          if let finished = unsafe handler.pointee.finished {
+            unsafe finished(handler.pointee.context, id.rawValue, first, second, outcome)
+          }
+          break
+        }
+        let run = unsafe RunBody(bits: first)
+        let node = UInt32(truncatingIfNeeded: second)
+        // unsafe: the run's owner keeps hooks and context valid until `completed`.
+        if let finished = unsafe run.finished, unsafe finished(run.context, self.index, node, outcome) == Verdict.hold.rawValue {
+          free(index, generation)
+          break
+        }
+        countSettled()
+        let successors = unsafe run.successors(node)
+        guard successors.count == 1 else {
+          free(index, generation)
+          unsafe releaseAll(run, node, successors, here: true)
+          break
+        }
+        let successor = unsafe successors[0]
+        if unsafe own.pointee.arrivals != 0 || (!own.pointee.alone && run.waits(for: WorkerBody.crowd, successor)) {
+          free(index, generation)
+          arriveLater(first, successor)
+          break
+        }
+        guard run.arrive(successor, alone: unsafe own.pointee.alone) else {
+          free(index, generation)
+          break
+        }
+        let row = run.row(successor)
+        generation = job.begin(run, successor, row, after: generation)
+        word = unsafe job.fields.pointee.word
+        if Plan.asks(row) == 0, ran < limit, unsafe own.pointee.spawned == 0, mayGoOn(word, run) {
+          unsafe handler = own.pointee.handlers + Int(word.handler)
+          if unsafe handler.pointee.isPlain {
+            second = UInt64(successor)
+            ran &+= 1
+            continue
+          }
+        }
+        job.ask(run, successor, row, JobID(index: index, generation: generation))
+        var outbox = Outbox()
+        place(index, word.priority, word.tenant, &outbox, next: true)
+        send(&outbox)
+        break
+      }
+      if unsafe own.pointee.spawned != 0 { goDeeper() }
+    }
+    flushArrivals()
+    return Work(ran: ran, end: .limit)
+  }
+
+  // MARK: Arrivals
+
+  /// Counts an arrival at a node together with those that follow: many workers that end predecessors of one node would pass its counter to and fro.
+  ///
+  /// Nothing waits for it: the counted predecessors are told before this worker starts a job that the node does not wait for, and while it is in one that the
+  /// node does wait for, the node cannot become ready.
+  @inline(__always) func arriveLater(_ run: UInt64, _ node: UInt32) {
+    if unsafe own.pointee.arrivals != 0 && (own.pointee.arrivalNode != node || own.pointee.arrivalRun != run) { flushArrivals() }
+    unsafe own.pointee.arrivals &+= 1
+    unsafe own.pointee.arrivalNode = node
+    unsafe own.pointee.arrivalRun = run
+  }
+
+  /// The job is a node, and the only one that waits for it is the node of the arrivals.
+  @inline(__always) func leadsToArrivals(_ word: Job.Word, _ first: UInt64, _ second: UInt64) -> Bool {
+    if unsafe word.flags == 0 || own.pointee.arrivalRun != first { return false }
+    let successors = unsafe RunBody(bits: first).successors(UInt32(truncatingIfNeeded: second))
+    return unsafe successors.count == 1 && successors[0] == own.pointee.arrivalNode
+  }
+
+  /// Tells the node of its predecessors. True: it became ready. `next`: it may take the next-job slot, since the worker starts nothing else before.
+  @discardableResult @inline(never) func flushArrivals(next: Bool = false) -> Bool {
+    let count = unsafe own.pointee.arrivals
+    if count == 0 { return false }
+    unsafe own.pointee.arrivals = 0
+    let run = unsafe RunBody(bits: own.pointee.arrivalRun)
+    let node = unsafe own.pointee.arrivalNode
+    if !run.arrive(node, count: count, alone: unsafe own.pointee.alone) { return false }
+    var outbox = Outbox()
+    makeReady(run, node, Job.Word(bits: run.tenant).tenant, &outbox, next: next)
+    send(&outbox)
+    return true
+  }
+
+  /// A node that has just become ready here may start at once: nothing is more urgent, its run goes on as before, and its tenant has not had more than its
+  /// share.
+  @inline(__always) func mayGoOn(_ word: Job.Word, _ run: RunBody) -> Bool {
+    let levels = unsafe (own.pointee.ready.occupied() | own.pointee.cached) &>> UInt64(truncatingIfNeeded: word.priority)
+    return unsafe levels <= 1 && own.pointee.starts & 63 != 63 && !run.isDisturbed && own.pointee.next == Slab.none
+      && !own.pointee.isOrdered && mayRunHere(word.tenant, word.priority)
+  }
+}
