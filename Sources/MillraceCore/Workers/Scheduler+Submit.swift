@@ -142,7 +142,7 @@ extension Scheduler {
 
   @inline(__always) func makeJob(_ request: JobRequest, _ cache: inout SlabCache) -> UInt32 {
     let index = allocate(&cache)
-    // Whoever ran the jobs before has these lines: the one after the next few is asked for now. Beyond the last block there is memory still.
+    // Whoever ran the jobs before has these lines: one a few jobs ahead is asked for now. Asking for what lies beyond the last block does no harm.
     Job(jobs, index &+ 8).prefetch()
     Job(jobs, index).begin(request)
     return index
