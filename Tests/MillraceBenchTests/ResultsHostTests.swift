@@ -30,7 +30,7 @@ import Testing
       "proc/cpuinfo": "processor\t: 0\nmodel name\t: Sample   CPU @ 2 GHz\nprocessor\t: 1\nmodel name\t: other\n",
       "proc/loadavg": "0.50 1.25 2.00 1/100 4242\n",
       "proc/self/mountinfo": "30 24 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n",
-      "proc/self/cgroup": "0::/work\n",
+      "proc/self/cgroup": "0::/group\n",
       "sys/fs/cgroup/group/cpu.max": "25000 100000\n",
       "sys/fs/cgroup/group/memory.max": "536870912\n",
       "sys/fs/cgroup/group/cpu.stat": "usage_usec 9\nnr_periods 10\nnr_throttled 3\nthrottled_usec 1500\n",
