@@ -50,6 +50,10 @@ let rows: [Row] = [
     packages: [histogram], tests: []),
   Row(layer: 5, name: "MillraceSimulation", kind: .support, needs: ["MillraceCore", "MillraceWorkflow", "CMillrace"]),
   Row(
+    layer: 6, name: "MillraceTesting", kind: .swift,
+    needs: ["Millrace", "MillraceCore", "MillraceSimulation", "MillraceWorkflow"], tests: []),
+  Row(layer: 6, name: "EngineBenchmark", kind: .benchmark, path: "Benchmarks/Engine", needs: ["Millrace", "MillraceCore"], tests: []),
+  Row(
     layer: 6, name: "CoreBenchmark", kind: .benchmark, path: "Benchmarks/Core", needs: ["MillraceCore", "MillracePlugins", "CMillrace"],
     tests: []),
   Row(

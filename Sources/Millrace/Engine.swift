@@ -1,5 +1,4 @@
 internal import CMillrace
-internal import Glibc
 public import MillraceCore
 public import MillracePlugins
 public import MillraceWorkflow
@@ -36,7 +35,7 @@ public enum EngineError: Error, CustomStringConvertible {
 ///     _ = await run.finished()
 ///
 /// All methods may be called from any thread.
-@safe public final class Engine: Sendable {
+@safe public final class Engine: Sendable, HandlerRegistry {
   public static let version = "0.1.0"
 
   /// Order of ready tasks within one priority.
@@ -132,19 +131,7 @@ public enum EngineError: Error, CustomStringConvertible {
   /// Files that were found but refused, and why.
   public var pluginProblems: [PluginError] { state.problems }
 
-  /// Makes a function of this program a handler.
-  ///
-  /// `blocking`: it waits for I/O, locks or other programs, and gets a thread of the blocking pool. `exclusive`: a retry waits until the handler of an
-  /// attempt that timed out has returned. `concurrency`: calls at once, in all runs; 0: no limit of its own.
-  ///
-  /// What it throws fails the attempt with the error's description, to be retried as the task's policy says; throw `TaskFailure` to say more.
-  public func register(
-    _ name: String, blocking: Bool = false, exclusive: Bool = false, concurrency: Int = 0,
-    _ body: @escaping @Sendable (borrowing TaskCall) throws -> Payload
-  ) throws(EngineError) {
-    try state.register(
-      RegisteredHandler(name: name, blocking: blocking, exclusive: exclusive, concurrency: concurrency, body), runtime.scheduler)
-  }
+  public func add(_ handler: RegisteredHandler) throws(EngineError) { try state.register(handler, runtime.scheduler) }
 
   // MARK: Runs
 
@@ -175,6 +162,26 @@ public enum EngineError: Error, CustomStringConvertible {
       limit: { [state] key, limit in state.limit(key, limit, scheduler) }, ended: { _ in end.fire() })
     try run.start()
     return WorkflowHandle(run, end: end, engine: self)
+  }
+
+  /// Stops gracefully: takes no more runs (`start` throws `EngineError.stopped`), lets those that go on end, and the asynchronous handlers with them, for
+  /// at most `timeout`; then shuts down. True: all had ended by then. Not from a handler, which it would wait for.
+  @discardableResult
+  public func drain(timeout: Duration) async -> Bool {
+    state.close()
+    return await withCheckedContinuation { continuation in
+      let isApart = OwnThread.run { [self] in
+        let (deadline, overflow) = millrace_monotonic().addingReportingOverflow(UInt64(clamping: timeout))
+        let isIdle = host.waitUntilIdle(until: overflow ? .max : deadline)
+        shutdown()
+        continuation.resume(returning: isIdle)
+      }
+      if !isApart {
+        host.report("the engine could not be drained: no thread to be had; it is shut down at once")
+        shutdown()
+        continuation.resume(returning: false)
+      }
+    }
   }
 
   /// Stops: takes no more work, cancels the runs that go on, waits for handlers that run, ends the threads and unloads the plugins. Unfinished runs
@@ -212,20 +219,7 @@ public enum EngineError: Error, CustomStringConvertible {
     }
 
     /// False: there is no thread, and everything stays as it is.
-    func runApart() -> Bool {
-      // unsafe: retained for the thread, which gives it back.
-      let ending = unsafe Unmanaged.passRetained(self)
-      var thread = pthread_t()
-      let code = unsafe pthread_create(&thread, nil, Ending.body, ending.toOpaque())
-      if code == 0 { pthread_detach(thread) }
-      return code == 0
-    }
-
-    private static let body: @convention(c) (UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? = { ending in
-      // unsafe: the retain of `runApart`.
-      unsafe Unmanaged<Ending>.fromOpaque(ending!).takeRetainedValue().run()
-      return nil
-    }
+    func runApart() -> Bool { OwnThread.run { self.run() } }
   }
 }
 

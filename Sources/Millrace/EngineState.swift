@@ -12,6 +12,8 @@ internal import MillraceWorkflow
   private var loader: PluginLoader
   private var refused: [PluginError] = []
   private var stopped = false
+  /// No more runs are taken.
+  private var isClosed = false
   private var runs: UInt64 = 0
 
   init(host: TaskHost) {
@@ -27,7 +29,7 @@ internal import MillraceWorkflow
 
   func handlers() throws(EngineError) -> [String: TaskHandler] {
     try monitor.locked { () throws(EngineError) in
-      if stopped { throw .stopped }
+      if stopped || isClosed { throw .stopped }
       return known
     }
   }
@@ -79,6 +81,9 @@ internal import MillraceWorkflow
       return runs
     }
   }
+
+  /// Takes no more runs.
+  func close() { monitor.locked { isClosed = true } }
 
   /// True for the first caller.
   func stop() -> Bool {

@@ -1,4 +1,4 @@
-internal import CMillrace
+package import CMillrace
 internal import Glibc
 public import MillraceWorkflow
 
@@ -39,6 +39,27 @@ public struct TaskFailure: Error, Sendable, Hashable {
     self.isRetryable = isRetryable
     self.retryAfter = retryAfter
   }
+
+  /// As above, with the wait as a duration; a negative one is none.
+  public init(_ type: String, _ message: String, retryAfter: Duration) {
+    self.init(type, message, retryAfter: UInt64(clamping: retryAfter))
+  }
+}
+
+/// An error of a program's own that says how the retry policy is to take it. All three have a default.
+public protocol RetryableError: Error {
+  /// Short word for the kind of error, at most 63 bytes; retry policies match it. By default the name of the type.
+  var errorType: String { get }
+  /// False: no attempt can cure it. By default true.
+  var isRetryable: Bool { get }
+  /// Wait before the next attempt, instead of the policy's; nil, the default: as the policy says.
+  var retryAfter: Duration? { get }
+}
+
+extension RetryableError {
+  public var errorType: String { "\(Self.self)" }
+  public var isRetryable: Bool { true }
+  public var retryAfter: Duration? { nil }
 }
 
 /// One attempt, as a registered function sees it. Valid for the call.
@@ -90,15 +111,23 @@ public struct TaskFailure: Error, Sendable, Hashable {
   }
 }
 
-/// A Swift function behind the plugin interface: the same way in as for a shared object.
-@safe final class RegisteredHandler: @unchecked Sendable {
-  let name: String
-  private let body: @Sendable (borrowing TaskCall) throws -> Payload
+/// A Swift function behind the plugin interface: the same way in as for a shared object. Made by `register`.
+@safe public final class RegisteredHandler: @unchecked Sendable {
+  /// How the function wants to be called.
+  enum Body {
+    case call(@Sendable (borrowing TaskCall) throws -> Payload)
+    case context(@Sendable (TaskContext) throws -> Payload)
+    case asynchronous(@Sendable (TaskContext) async throws -> Payload)
+    /// What it gives counts so many nanoseconds later: no slot is given back meanwhile, and no thread is held.
+    case delayed(@Sendable (TaskContext) -> (Result<Payload, any Error>, UInt64))
+  }
+
+  public let name: String
+  private let body: Body
   private let cName: UnsafeMutablePointer<CChar>
   let pointer: UnsafeMutablePointer<millrace_handler>
 
-  init(name: String, blocking: Bool, exclusive: Bool, concurrency: Int, _ body: @escaping @Sendable (borrowing TaskCall) throws -> Payload)
-  {
+  init(name: String, blocking: Bool = false, exclusive: Bool = false, concurrency: Int = 0, _ body: Body) {
     self.name = name
     self.body = body
     // unsafe: freed in deinit; the engine keeps this object until its threads have stopped.
@@ -118,13 +147,21 @@ public struct TaskFailure: Error, Sendable, Hashable {
     }
   }
 
+  /// For `MillraceTesting`.
+  package convenience init(name: String, delayed body: @escaping @Sendable (TaskContext) -> (Result<Payload, any Error>, UInt64)) {
+    self.init(name: name, .delayed(body))
+  }
+
   deinit {
     unsafe pointer.deallocate()
     unsafe free(cName)
   }
 
+  /// unsafe: valid as long as this object.
+  @unsafe package var handler: UnsafePointer<millrace_handler> { unsafe UnsafePointer(pointer) }
+
   /// `name` or `plugin/name`, each of a-z, 0-9 and -.
-  var hasGoodName: Bool {
+  package var hasGoodName: Bool {
     let parts = name.split(separator: "/", omittingEmptySubsequences: false)
     return (1...2).contains(parts.count)
       && parts.allSatisfy { part in
@@ -134,55 +171,95 @@ public struct TaskFailure: Error, Sendable, Hashable {
   }
 
   private func run(_ call: UnsafePointer<millrace_call>, _ outcome: UnsafeMutablePointer<millrace_outcome>) -> UInt32 {
-    do {
-      let output = try body(unsafe TaskCall(call))
-      if output.bytes.isEmpty {
-        unsafe outcome.pointee.output.content_type = output.contentType.rawValue
-        return UInt32(MILLRACE_DONE)
+    switch body {
+    case .call(let body):
+      do {
+        return unsafe AttemptEnding(try body(unsafe TaskCall(call))).fill(outcome, call)
+      } catch {
+        return unsafe AttemptEnding(error).fill(outcome, call)
       }
-      var payload = millrace_payload()
-      let host = unsafe call.pointee.host!
-      guard
-        let target = unsafe host.pointee.claim(
-          call.pointee.attempt, UInt64(output.bytes.count), output.contentType.rawValue, &payload)
-      else {
-        let isTooLarge = output.bytes.count > Int(MILLRACE_INLINE_BYTES)
-        let message =
-          isTooLarge
-          ? "an output of \(output.bytes.count) bytes: at most \(MILLRACE_INLINE_BYTES) fit"
-          : "no memory for an output of \(output.bytes.count) bytes"
-        return unsafe fail(TaskFailure(isTooLarge ? "too-large" : "no-memory", message, isRetryable: !isTooLarge), outcome)
+    case .context(let body):
+      do {
+        return unsafe AttemptEnding(try body(TaskContext(unsafe AttemptLink(call)))).fill(outcome, call)
+      } catch {
+        return unsafe AttemptEnding(error).fill(outcome, call)
       }
-      unsafe output.bytes.withUnsafeBytes {
-        unsafe target.copyMemory(from: $0.baseAddress ?? UnsafeRawPointer(target), byteCount: $0.count)
-      }
-      unsafe outcome.pointee.output = payload
-      return UInt32(MILLRACE_DONE)
-    } catch let failure as TaskFailure {
-      return unsafe fail(failure, outcome)
-    } catch is CancellationError {
-      return UInt32(MILLRACE_CANCELLED)
-    } catch {
-      return unsafe fail(TaskFailure("error", "\(error)"), outcome)
+    case .asynchronous(let body): return unsafe run(call, outcome, body)
+    case .delayed(let body): return unsafe run(call, outcome, body)
     }
   }
 
-  private func fail(_ failure: TaskFailure, _ outcome: UnsafeMutablePointer<millrace_outcome>) -> UInt32 {
-    unsafe outcome.pointee.retry_after = failure.retryAfter
-    unsafe withUnsafeMutableBytes(of: &outcome.pointee.error_type) { target in
-      for (i, byte) in failure.type.utf8.prefix(target.count - 1).enumerated() { unsafe target[i] = byte }
-    }
-    let room = unsafe Int(outcome.pointee.message_capacity) - 1
-    var length = 0
-    for scalar in failure.message.unicodeScalars {
-      let bytes = Array(UTF8.encode(scalar)!)
-      if length + bytes.count > room { break }
-      for byte in bytes {
-        unsafe outcome.pointee.message[length] = CChar(bitPattern: byte)
-        length += 1
+  /// The task begins here, on the worker, and goes on among Swift's threads when it has waited for the first time.
+  private func run(
+    _ call: UnsafePointer<millrace_call>, _ outcome: UnsafeMutablePointer<millrace_outcome>,
+    _ body: @escaping @Sendable (TaskContext) async throws -> Payload
+  ) -> UInt32 {
+    let link = unsafe AttemptLink(call)
+    link.begin()
+    let work: @Sendable () async -> Void = {
+      link.taskBegins()
+      do {
+        link.taskEnds(AttemptEnding(try await body(TaskContext(link))))
+      } catch {
+        link.taskEnds(AttemptEnding(error))
       }
     }
-    unsafe outcome.pointee.message_length = UInt32(length)
-    return UInt32(failure.isRetryable ? MILLRACE_RETRY : MILLRACE_FAILED)
+    if let executor = link.executor {
+      _Concurrency.Task.detached(executorPreference: executor, operation: work)
+    } else {
+      _Concurrency.Task.immediateDetached(operation: work)
+    }
+    return unsafe link.returns(call, outcome)
+  }
+
+  private func run(
+    _ call: UnsafePointer<millrace_call>, _ outcome: UnsafeMutablePointer<millrace_outcome>,
+    _ body: (TaskContext) -> (Result<Payload, any Error>, UInt64)
+  ) -> UInt32 {
+    let (result, delay) = body(TaskContext(unsafe AttemptLink(call)))
+    let ending: AttemptEnding =
+      switch result {
+      case .success(let output): AttemptEnding(output)
+      case .failure(let error): AttemptEnding(error)
+      }
+    if delay == 0 { return unsafe ending.fill(outcome, call) }
+    let host = unsafe call.pointee.host!
+    let token = unsafe host.pointee.token(call.pointee.attempt)
+    _ = unsafe ending.fill(outcome, call)
+    // -1: the attempt has been ended meanwhile, and what is returned here is dropped.
+    _ = unsafe host.pointee.complete_after(host, token, delay, outcome)
+    return UInt32(MILLRACE_PENDING)
+  }
+}
+
+extension AttemptEnding {
+  init(_ output: Payload) { self = .output(output.bytes, contentType: output.contentType.rawValue) }
+
+  /// What a handler threw.
+  init(_ error: any Error) {
+    switch error {
+    case let failure as TaskFailure:
+      self = .failed(type: failure.type, message: failure.message, isRetryable: failure.isRetryable, retryAfter: failure.retryAfter)
+    case is CancellationError: self = .cancelled
+    case let error as any RetryableError:
+      self = .failed(
+        type: error.errorType, message: "\(error)", isRetryable: error.isRetryable,
+        retryAfter: error.retryAfter.map { UInt64(clamping: $0) } ?? 0)
+    default: self = .failed(type: "error", message: "\(error)", isRetryable: true, retryAfter: 0)
+    }
+  }
+}
+
+extension UInt64 {
+  /// Nanoseconds; 0 for a negative duration, at most what fits.
+  package init(clamping duration: Duration) {
+    let (seconds, attoseconds) = duration.components
+    if seconds < 0 || attoseconds < 0 {
+      self = 0
+      return
+    }
+    let (whole, overflow) = UInt64(seconds).multipliedReportingOverflow(by: 1_000_000_000)
+    let (sum, carry) = whole.addingReportingOverflow(UInt64(attoseconds) / 1_000_000_000)
+    self = overflow || carry ? .max : sum
   }
 }

@@ -4,7 +4,7 @@ public import MillraceWorkflow
 
 /// A run that was started: watch it, wait for it, cancel it, read what it made. Any thread.
 public final class WorkflowHandle: Sendable {
-  private let run: WorkflowRun
+  let run: WorkflowRun
   private let end: RunEnd
   private let engine: Engine
 
@@ -54,29 +54,10 @@ public final class WorkflowHandle: Sendable {
   }
 
   /// Progress as it changes: at most one value in 100 ms, the last one when the run has ended. A slow reader misses values, never the last.
-  public var updates: AsyncStream<Progress> {
-    AsyncStream(bufferingPolicy: .bufferingNewest(1)) { continuation in
-      let watcher = _Concurrency.Task { [run, end] in
-        var last: Progress?
-        while !end.hasFired, !_Concurrency.Task.isCancelled {
-          let now = run.progress()
-          if now.finished != last?.finished || now.running != last?.running {
-            continuation.yield(now)
-            last = now
-          }
-          do {
-            try await _Concurrency.Task.sleep(nanoseconds: 100_000_000)
-          } catch {
-            break
-          }
-        }
-        if end.hasFired { continuation.yield(run.progress()) }
-        continuation.finish()
-      }
-      end.onFire { watcher.cancel() }
-      continuation.onTermination = { _ in watcher.cancel() }
-    }
-  }
+  public var updates: ProgressUpdates { updates(every: .milliseconds(100)) }
+
+  /// As `updates`, at most one value in `interval`.
+  public func updates(every interval: Duration) -> ProgressUpdates { ProgressUpdates(run: run, end: end, interval: interval) }
 
   /// The output of a completed task, copied; nil: no such task, or it is not completed.
   public func output(of task: String) -> [UInt8]? { unsafe run.output(of: task).map { unsafe Array($0.bytes) } }

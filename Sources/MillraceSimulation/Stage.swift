@@ -2,17 +2,13 @@ internal import CMillrace
 internal import MillraceCore
 internal import MillraceWorkflow
 
-/// An engine without threads: what a virtual run is played on.
+/// What a virtual run is played on.
 @safe final class Stage {
   private let definition: Definition
   private let configuration: VirtualRun.Configuration
-  private let clock = VirtualClock()
-  private let scheduler: Scheduler
-  private let host: TaskHost
+  private let engine: SteppedEngine
   private let script: Script
-  private var timers: Timers!
-  private var random: Seed
-  private var hasEnded = false
+  private var scheduler: Scheduler { engine.scheduler }
   /// Tasks of the jobs that wait for their time.
   private var waiting: [UInt64: Int] = [:]
   private var events: [VirtualRun.Event] = []
@@ -20,47 +16,31 @@ internal import MillraceWorkflow
   init(_ definition: Definition, _ configuration: VirtualRun.Configuration) throws {
     self.definition = definition
     self.configuration = configuration
-    random = Seed(configuration.seed)
-    host = TaskHost(version: "simulation")
     script = Script(definition, timeScale: configuration.timeScale)
     // Nobody answers a thief on one thread: it need not wait.
-    scheduler = try Scheduler(
+    engine = try SteppedEngine(
       SchedulerConfiguration(
         slots: configuration.slots, workers: configuration.workers, capacity: definition.tasks.count, tenants: 1,
-        ordered: configuration.order != .fifo, stealPatience: 0), clock: clock.clock)
-    // unsafe: the timers are this stage's, advanced by `play` only.
-    let context = unsafe Unmanaged.passUnretained(self).toOpaque()
-    timers = unsafe try Timers(
-      shards: configuration.workers + 1, capacity: definition.tasks.count, context: context,
-      sink: { context, value, kind, _ in
-        // unsafe: the stage that owns the timers.
-        unsafe Unmanaged<Stage>.fromOpaque(context!).takeUnretainedValue().fire(value, kind)
-      })
-    host.connect(scheduler, timers: timers, sharedShard: configuration.workers)
+        ordered: configuration.order != .fifo, stealPatience: 0), timers: definition.tasks.count, seed: configuration.seed)
   }
 
   func play() throws -> (moments: [VirtualRun.Moment], status: WorkflowStatus) {
     let run = try makeRun()
-    let count = configuration.workers
-    // Noncopyable workers in fixed places.
-    let workers = UnsafeMutablePointer<Worker>.allocate(capacity: count)
-    for i in 0..<count { unsafe (workers + i).initialize(to: scheduler.makeWorker(i)) }
-    defer {
-      for i in 0..<count { unsafe workers[i].retire() }
-      unsafe workers.deinitialize(count: count)
-      unsafe workers.deallocate()
+    engine.onTimer = { [unowned self] value, _ in
+      if let task = waiting.removeValue(forKey: value) { events.append(VirtualRun.Event(kind: .end, task: task)) }
     }
+    defer { engine.onTimer = { _, _ in } }
     try run.start()
     var moments: [VirtualRun.Moment] = []
     while true {
-      unsafe stepUntilIdle(workers)
-      moments.append(VirtualRun.Moment(time: clock.now, events: events, freeSlots: scheduler.freeSlots))
+      stepUntilIdle()
+      moments.append(VirtualRun.Moment(time: engine.now, events: events, freeSlots: scheduler.freeSlots))
       events = []
       if run.status != .running { return (moments, run.status) }
-      let due = timers.nextDue
-      precondition(due != Timers.never, "the run neither ends nor waits for a time: the scheduler has lost a job")
-      clock.move(to: due)
-      timers.advance(to: due)
+      guard let due = engine.nextDue else {
+        preconditionFailure("the run neither ends nor waits for a time: the scheduler has lost a job")
+      }
+      engine.advance(to: due)
     }
   }
 
@@ -75,8 +55,8 @@ internal import MillraceWorkflow
     }
     var limits: [String: UInt32] = [:]
     return try WorkflowRun(
-      definition, handlers: handlers, order: configuration.order, id: RunID(wall: 0, random: &random), wall: 0, seed: configuration.seed,
-      host: host,
+      definition, handlers: handlers, order: configuration.order, id: RunID(wall: 0, random: &engine.random), wall: 0,
+      seed: configuration.seed, host: engine.host,
       limit: { [scheduler] key, count in
         if limits[key] == nil { limits[key] = scheduler.makeLimit(count) }
         return limits[key]
@@ -84,34 +64,17 @@ internal import MillraceWorkflow
   }
 
   /// No worker finds anything to do at this time any more.
-  private func stepUntilIdle(_ workers: UnsafeMutablePointer<Worker>) {
-    var order = Array(0..<configuration.workers)
-    var found = true
-    while found {
-      found = false
-      order.shuffle(using: &random)
-      for i in order {
-        guard let begun = unsafe workers[i].begin() else {
-          unsafe workers[i].settleCounts()
-          continue
-        }
-        found = true
+  private func stepUntilIdle() {
+    engine.stepUntilIdle(
+      began: { begun in events.append(VirtualRun.Event(kind: .start, task: Int(begun.second))) },
+      ran: { begun, outcome in
         let task = Int(begun.second)
-        events.append(VirtualRun.Event(kind: .start, task: task))
-        let outcome = unsafe workers[i].run(begun)
         if outcome == Outcome.pending.rawValue {
           waiting[begun.job.rawValue] = task
         } else {
           events.append(VirtualRun.Event(kind: .end, task: task))
         }
-        unsafe workers[i].finish(begun, outcome)
-      }
-    }
-  }
-
-  private func fire(_ value: UInt64, _ kind: UInt16) {
-    if let task = waiting.removeValue(forKey: value) { events.append(VirtualRun.Event(kind: .end, task: task)) }
-    WorkflowRun.fire(host, value: value, kind: kind)
+      })
   }
 }
 
@@ -149,12 +112,12 @@ internal import MillraceWorkflow
 }
 
 /// A small generator with a seed. (Steele, Lea and Flood, "SplitMix", 2014.)
-struct Seed: RandomNumberGenerator {
+package struct Seed: RandomNumberGenerator {
   private var state: UInt64
 
-  init(_ seed: UInt64) { state = seed }
+  package init(_ seed: UInt64) { state = seed }
 
-  mutating func next() -> UInt64 {
+  package mutating func next() -> UInt64 {
     state &+= 0x9E37_79B9_7F4A_7C15
     var z = state
     z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9

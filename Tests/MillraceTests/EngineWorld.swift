@@ -44,6 +44,21 @@ final class Door: @unchecked Sendable {
   }
 
   var arrived: Int { monitor.locked { arrivals } }
+  var isPassable: Bool { monitor.locked { isOpen } }
+
+  /// As `wait`, in a Swift task: Swift's threads are few, and handlers of the test may need them.
+  func reached(_ count: Int) async -> Bool { await holds { self.arrived >= count } }
+  /// Waits, in a Swift task, until the door is open. False: it stayed shut for a minute.
+  func opened() async -> Bool { await holds { self.isPassable } }
+
+  private func holds(_ condition: () -> Bool) async -> Bool {
+    let deadline = millrace_monotonic() + 60_000_000_000
+    while !condition() {
+      if millrace_monotonic() > deadline { return false }
+      await Task.yield()
+    }
+    return true
+  }
 }
 
 /// How many are inside at once, and the most there ever were.

@@ -8,5 +8,8 @@ let package = Package(
   targets: [
     .executableTarget(name: "Embedding", dependencies: [.product(name: "Millrace", package: "millrace")]),
     .executableTarget(name: "Outside", dependencies: [.product(name: "Millrace", package: "millrace")]),
+    .executableTarget(
+      name: "Tutorial",
+      dependencies: [.product(name: "Millrace", package: "millrace"), .product(name: "MillraceTesting", package: "millrace")]),
   ]
 )

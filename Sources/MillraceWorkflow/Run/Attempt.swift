@@ -10,8 +10,8 @@ internal import MillraceCore
 @safe struct Attempt {
   /// run id, slash, task id, NUL.
   static let keyBytes = 36 + 1 + 128 + 1
-  /// `life`, `beat`.
-  static let sharedBytes = 16
+  /// `life`, `beat`, `link`.
+  static let sharedBytes = 24
 
   var run: Unmanaged<WorkflowRun>
   var host: Unmanaged<TaskHost>
@@ -58,6 +58,8 @@ extension UnsafeMutablePointer where Pointee == Attempt {
   var life: SharedWord { unsafe SharedWord(UnsafeMutableRawPointer(self + 1)) }
   /// When the handler last said that it is alive.
   var beat: SharedWord { unsafe SharedWord(UnsafeMutableRawPointer(self + 1) + 8) }
+  /// Its `AttemptLink`, retained; 0: it has none.
+  var link: SharedWord { unsafe SharedWord(UnsafeMutableRawPointer(self + 1) + 16) }
   /// `run/task`.
   var key: UnsafeMutablePointer<CChar> {
     unsafe (UnsafeMutableRawPointer(self + 1) + Attempt.sharedBytes).assumingMemoryBound(to: CChar.self)

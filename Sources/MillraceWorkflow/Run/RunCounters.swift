@@ -33,11 +33,14 @@ internal import MillraceCore
 
   @inline(__always) func count(_ kind: Kind, lane: Int) {
     let own = lane >= 0 && lane < workers
-    // unsafe: workers + 1 lines of seven words.
+    // unsafe: workers + 1 lines of seven words, and one more on the last.
     let word = unsafe SharedWord(memory + (own ? lane : workers) * padding + kind.rawValue * 8)
     // A worker's line has one writer.
     if own { word.storeRelaxed(word.loadRelaxed() &+ 1) } else { _ = word.add(1) }
   }
+
+  /// 1: somebody waits for the next change. On the line of all others.
+  var watched: SharedWord { unsafe SharedWord(memory + workers * padding + 7 * 8) }
 
   func sum() -> Sum {
     func total(_ kind: Kind) -> Int {

@@ -1,6 +1,7 @@
 public import CMillrace
 internal import Glibc
 public import MillraceCore
+internal import Synchronization
 
 /// What plugins see of the engine: the host table of `millrace/plugin.h`, and the memory that attempts use while they run.
 ///
@@ -22,6 +23,12 @@ public import MillraceCore
   private(set) var workers = 0
   private var lanes: UnsafeMutablePointer<HostLane>?
   private var laneCount = 0
+  /// A list for each worker.
+  private var lists: [LinkList] = []
+  /// Where Swift tasks of asynchronous handlers run; nil: on the worker until they first wait, then among Swift's threads. Set before any handler runs.
+  package var executor: (any TaskExecutor)?
+  /// Who waits for asynchronous handlers to end.
+  private let linkWaiters = Atomic<Int>(0)
   /// Guards what follows.
   private let monitor = Monitor()
   /// Runs that are not over.
@@ -92,6 +99,7 @@ public import MillraceCore
         to: HostLane(free: nil, message: .allocate(capacity: Int(MILLRACE_MESSAGE_BYTES))))
     }
     unsafe self.lanes = lanes
+    lists = (0..<workers).map { _ in LinkList() }
   }
 
   /// unsafe: the lane's own thread only.
@@ -131,6 +139,7 @@ public import MillraceCore
   /// Nobody uses the attempt any more. On the lane's own thread, which need not be the one that took it.
   func giveAttempt(_ attempt: AttemptPointer, lane index: Int) {
     unsafe attempt.pointee.error?.release()
+    unsafe attempt.dropLink()
     let lane = unsafe lane(index)
     // Attempts of the blocking pool end on workers, which have no use for them.
     if unsafe lane.pointee.freeCount >= TaskHost.keptAttempts {
@@ -148,6 +157,7 @@ public import MillraceCore
     unsafe attempt.pointee.error?.release()
     unsafe attempt.pointee.error = nil
     unsafe attempt.life.storeReleasing(AttemptLife.abandoned)
+    unsafe attempt.ownLink?.stop()
     _ = unsafe attempt.pointee.run.retain()
     let isLate = monitor.locked {
       if unsafe lateTokens.remove(attempt.pointee.job) { return true }
@@ -170,11 +180,13 @@ public import MillraceCore
   /// Frees an attempt that belongs to no lane any more.
   func discard(_ attempt: AttemptPointer) {
     unsafe attempt.pointee.error?.release()
+    unsafe attempt.dropLink()
     unsafe attempt.deallocate()
   }
 
   private func bury(_ attempt: AttemptPointer) {
     let run = unsafe attempt.pointee.run
+    unsafe attempt.dropLink()
     unsafe attempt.deallocate()
     unsafe run.release()
   }
@@ -182,12 +194,55 @@ public import MillraceCore
   /// Attempts that wait for the holders of their tokens.
   public var abandonedAttempts: Int { monitor.locked { unsafe abandoned.count } }
 
+  // MARK: Asynchronous handlers
+
+  func links(_ lane: Int) -> LinkList { lists[lane] }
+
+  /// Asks the asynchronous handlers of a run to stop. Complexity: O(lanes + asynchronous handlers of all runs that have not ended).
+  func stopLinks(of run: WorkflowRun) {
+    for list in lists { for link in list.links(of: run) { link.stop() } }
+  }
+
+  /// Asynchronous handlers whose Swift tasks have not ended.
+  package var openLinks: Int { lists.reduce(0) { $0 + $1.links(of: nil).count } }
+
+  /// An asynchronous handler has ended: it is in no list any more.
+  func linkEnded() {
+    // Order: sequentially consistent. Pairs with the one in `waitForLinks`: either it is counted, or the lists are looked at again.
+    if linkWaiters.add(0, ordering: .sequentiallyConsistent).newValue > 0 { monitor.locked { monitor.broadcast(.ended) } }
+  }
+
+  /// Waits until `condition` holds, looked at again under the monitor whenever an asynchronous handler or the last run has ended. False: it does not by `deadline` of the system's monotonic clock.
+  package func waitForLinks(until deadline: UInt64, _ condition: () -> Bool) -> Bool {
+    linkWaiters.add(1, ordering: .sequentiallyConsistent)
+    defer { linkWaiters.subtract(1, ordering: .sequentiallyConsistent) }
+    return monitor.locked {
+      while !condition() {
+        if deadline == .max {
+          monitor.wait(.ended)
+        } else if !monitor.wait(.ended, until: deadline) {
+          return condition()
+        }
+      }
+      return true
+    }
+  }
+
   // MARK: Runs
 
   func began(_ run: WorkflowRun) { monitor.locked { runs[ObjectIdentifier(run)] = run } }
 
   /// True: the run was one of those that are not over.
-  func ended(_ run: WorkflowRun) -> Bool { monitor.locked { runs.removeValue(forKey: ObjectIdentifier(run)) != nil } }
+  func ended(_ run: WorkflowRun) -> Bool {
+    monitor.locked {
+      let isNew = runs.removeValue(forKey: ObjectIdentifier(run)) != nil
+      if runs.isEmpty { monitor.broadcast(.ended) }
+      return isNew
+    }
+  }
+
+  /// Waits until no run goes on and no asynchronous handler is left. False: some are at `deadline` of the system's monotonic clock.
+  package func waitUntilIdle(until deadline: UInt64) -> Bool { waitForLinks(until: deadline) { runs.isEmpty && openLinks == 0 } }
 
   /// Runs that are not over.
   public var activeRuns: [WorkflowRun] { monitor.locked { Array(runs.values) } }

@@ -78,8 +78,9 @@ extension WorkflowRun {
     records.setStart(node, now)
     records.setLane(node, lane)
     unsafe records.setJob(node, context.pointee.job)
-    records.setStatus(node, .running)
     counters.count(.started, lane: lane)
+    records.setStatus(node, .running)
+    tellWatcher()
     // The other half of `stop`: either it sees us running, or we see that we should not be.
     if stopReason.loadSequential() != 0 { return .ended(Outcome.cancelled.rawValue) }
     if isWatched, isTooLate(node) { return .ended(Outcome.timedOut.rawValue) }
@@ -93,6 +94,7 @@ extension WorkflowRun {
         lane: lane, start: now, deadline: context.pointee.deadline, context: context))
     unsafe attempt.life.storeRelaxed(AttemptLife.counts)
     unsafe attempt.beat.storeRelaxed(now)
+    unsafe attempt.link.storeRelaxed(0)
     unsafe texts.key(Int(node), into: attempt.key)
     unsafe records.setAttempt(node, attempt)
     if isWatched, let reason = unsafe watch(attempt) {

@@ -114,6 +114,12 @@ extension WorkflowRun {
     if let state = slow[node], state.lateHandlers == 0, !state.isWaiting, state.close == nil { slow[node] = nil }
   }
 
+  /// Keeps what a heartbeat said for the next attempt, if there may be one.
+  func keep(details: [UInt8], of node: UInt32) {
+    guard compiled.policy(node).retry != nil else { return }
+    monitor.locked { slow[node, default: SlowNode()].details = details }
+  }
+
   // MARK: Retries
 
   /// What came of putting a task to sleep.
@@ -245,7 +251,9 @@ extension WorkflowRun {
   /// Ends a claimed attempt as timed out.
   private func expire(_ job: JobID, _ node: UInt32, _ type: String) {
     monitor.locked { slow[node, default: SlowNode()].timeoutError = type }
+    let link = unsafe records.attempt(node)?.ownLink
     host.scheduler.expireClaimed(job)
+    link?.stop()
   }
 
   private func startIsLate(_ node: UInt32) {

@@ -20,8 +20,9 @@ extension WorkflowRun {
       monitor.locked { log.append(entry) }
     }
     if compiled.hasTimers(node) { endTimers(node) }
-    records.setStatus(node, .completed)
     counters.count(.completed, lane: lane)
+    records.setStatus(node, .completed)
+    tellWatcher()
     unsafe host.giveAttempt(attempt, lane: lane)
     return Verdict.release.rawValue
   }
@@ -82,8 +83,9 @@ extension WorkflowRun {
   func conclude(_ node: UInt32, _ status: NodeRecords.Status, lane: Int, _ now: UInt64) {
     if compiled.hasTimers(node) { endTimers(node) }
     records.setEnd(node, now)
-    records.setStatus(node, status)
     counters.count(status == .cancelled ? .cancelled : .failed, lane: lane)
+    records.setStatus(node, status)
+    tellWatcher()
     if status == .cancelled { return }
     for successor in compiled.plan.successors(of: Int(node)) {
       records.setCause(UInt32(successor), node)
@@ -97,12 +99,14 @@ extension WorkflowRun {
     if compiled.hasTimers(node) { endTimers(node) }
     records.setEnd(node, host.scheduler.clock.now)
     guard let cause = records.cause(node) else {
-      records.setStatus(node, .cancelled)
       counters.count(.cancelled, lane: lane)
+      records.setStatus(node, .cancelled)
+      tellWatcher()
       return
     }
-    records.setStatus(node, .skipped)
     counters.count(.skipped, lane: lane)
+    records.setStatus(node, .skipped)
+    tellWatcher()
     for successor in compiled.plan.successors(of: Int(node)) {
       records.setCause(UInt32(successor), cause)
       coreRun.poison(UInt32(successor))
@@ -160,7 +164,10 @@ extension WorkflowRun {
       counters.count(.attempts, lane: -1)
     }
     unsafe records.setAttempt(node, nil)
-    if let attempt = unsafe attempt { unsafe attempt.life.storeReleasing(AttemptLife.overdue) }
+    if let attempt = unsafe attempt {
+      unsafe attempt.life.storeReleasing(AttemptLife.overdue)
+      unsafe attempt.ownLink?.stop()
+    }
     monitor.locked {
       var state = slow[node] ?? SlowNode()
       state.lateHandlers += 1

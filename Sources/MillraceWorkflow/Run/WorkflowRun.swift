@@ -30,6 +30,8 @@ internal import MillraceCore
   var slow: [UInt32: SlowNode] = [:]
   /// Every attempt that was not both the first and completed.
   var log: [LoggedAttempt] = []
+  /// Who is told of the next change of the counters, once each.
+  private var watchers: [@Sendable () -> Void] = []
   private var finalStatus: WorkflowStatus?
   private var endTime: UInt64 = 0
   private let stopWord: UnsafeMutablePointer<UInt64>
@@ -59,6 +61,8 @@ internal import MillraceCore
     var timeoutError: String?
     /// Which timeout ended the task: no more attempts.
     var finalError: String?
+    /// What the last heartbeat said, for the next attempt.
+    var details: [UInt8]?
     var isWaiting: Bool { retry != nil || retryBlocked }
   }
 
@@ -177,6 +181,36 @@ internal import MillraceCore
     return unsafe (UnsafeRawBufferPointer(start: arena.bytes(of: payload), count: Int(payload.length)), payload.content_type)
   }
 
+  // MARK: Watching
+
+  /// Calls `action` once when the counters of `progress` change next, or the run ends: on the thread that changes them, which it must not block.
+  /// A change that `progress`, called after this, does not show is told.
+  package func watch(_ action: @escaping @Sendable () -> Void) {
+    let hasEnded = monitor.locked {
+      if finalStatus != nil { return true }
+      watchers.append(action)
+      // Order: sequentially consistent. Pairs with the load in `tellWatcher`, which comes after a count and an exchange: either the change is told,
+      // or it can be read from here on.
+      _ = counters.watched.exchange(1)
+      return false
+    }
+    if hasEnded { action() }
+  }
+
+  /// After a count, and the exchange of a task's status that follows it.
+  @inline(__always) func tellWatcher() {
+    if counters.watched.loadSequential() != 0 { tellWatchers() }
+  }
+
+  @inline(never) private func tellWatchers() {
+    let actions = monitor.locked {
+      _ = counters.watched.exchange(0)
+      defer { watchers = [] }
+      return watchers
+    }
+    for action in actions { action() }
+  }
+
   // MARK: End
 
   private func completed() {
@@ -191,6 +225,7 @@ internal import MillraceCore
       endTime = now
       monitor.broadcast(.ended)
     }
+    tellWatcher()
     ended(self)
   }
 
@@ -259,5 +294,6 @@ internal import MillraceCore
       host.scheduler.cancel(records.job(node))
     }
     endWaits()
+    host.stopLinks(of: self)
   }
 }

@@ -1,0 +1,86 @@
+import Glibc
+import Millrace
+import MillraceCore
+
+/// What a program pays for a workflow of one task, awaited, beside a bare Swift task; and what an asynchronous handler costs beside a synchronous one.
+///
+///     EngineBenchmark [COUNT]   COUNT round trips of each kind in each of five rounds, by turns; the default is small
+@main struct EngineBenchmark {
+  static func main() async throws {
+    let arguments = CommandLine.arguments
+    guard arguments.count <= 2, let count = arguments.count == 2 ? Int(arguments[1]) : 500, (1...10_000_000).contains(count) else {
+      print("usage: EngineBenchmark [COUNT]   a number from 1 to 10,000,000")
+      exit(64)
+    }
+    let engine = try Engine()
+    try engine.register("bytes") { _ in .empty }
+    try engine.register("typed") { (input: Int, _) in input + 1 }
+    try engine.register("typed-async") { (input: Int, _) async in input + 1 }
+    try engine.register("async") { (_: TaskContext) async in .empty }
+    try engine.register("async-yield") { (_: TaskContext) async in
+      await Task.yield()
+      return .empty
+    }
+    try await roundTrips(engine, count)
+    try await handlers(engine, count)
+    engine.shutdown()
+  }
+
+  // MARK: Round trips
+
+  private static func roundTrips(_ engine: Engine, _ count: Int) async throws {
+    let workflow = Definition("one", tasks: [TaskDefinition("task", handler: "bytes")])
+    let kinds: [(name: String, trip: @Sendable () async throws -> Void)] = [
+      ("Task.detached", { await Task.detached {}.value }),
+      ("Engine.run", { _ = try await engine.run(workflow) }),
+      ("Engine.run, async handler", { _ = try await engine.run(Definition("one", tasks: [TaskDefinition("task", handler: "async")])) }),
+    ]
+    print("| round trip, us | p50 | p99 | p50 of the first |\n|---|---:|---:|---:|")
+    var times = [[UInt64]](repeating: [], count: kinds.count)
+    for _ in 0..<5 {
+      for (i, kind) in kinds.enumerated() {
+        for _ in 0..<count {
+          let start = Clock.monotonic.now
+          try await kind.trip()
+          times[i].append(Clock.monotonic.now - start)
+        }
+      }
+    }
+    let first = percentile(&times[0], 50)
+    for (i, kind) in kinds.enumerated() {
+      let (p50, p99) = (percentile(&times[i], 50), percentile(&times[i], 99))
+      print("| \(kind.name) | \(p50) | \(p99) | \(text(p50 / first)) |")
+    }
+  }
+
+  /// Microseconds.
+  private static func percentile(_ times: inout [UInt64], _ percent: Int) -> Double {
+    times.sort()
+    return Double(times[min(times.count - 1, times.count * percent / 100)] / 10) / 100
+  }
+
+  private static func text(_ value: Double) -> Double { (value * 100).rounded() / 100 }
+
+  // MARK: Handlers
+
+  /// A chain of tasks: the next begins when the last has ended, so that what a task takes is what its handler costs, and what the engine does between two.
+  private static func handlers(_ engine: Engine, _ count: Int) async throws {
+    print("\n| handler, us a task of a chain | median of 5 | least |\n|---|---:|---:|")
+    let names = ["bytes", "async", "typed", "typed-async", "async-yield"]
+    var times = [[Double]](repeating: [], count: names.count)
+    for round in 0...5 {
+      for (i, name) in names.enumerated() {
+        var chain = Definition("chain")
+        var before: [TaskReference] = []
+        for j in 0..<max(count, 2) { before = [chain.task("t\(j)", handler: name, dependencies: before, input: 1)] }
+        let result = try await engine.run(chain)
+        // The first round warms up.
+        if round > 0 { times[i].append(Double(result.record().elapsed) / Double(max(count, 2)) / 1000) }
+      }
+    }
+    for (i, name) in names.enumerated() {
+      times[i].sort()
+      print("| \(name) | \(text(times[i][2])) | \(text(times[i][0])) |")
+    }
+  }
+}

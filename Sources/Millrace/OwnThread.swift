@@ -1,0 +1,29 @@
+internal import Glibc
+
+/// Work that may block for long, on a thread of its own.
+final class OwnThread {
+  private let body: @Sendable () -> Void
+
+  private init(_ body: @escaping @Sendable () -> Void) { self.body = body }
+
+  /// False: there is no thread to be had, and nothing has happened.
+  static func run(_ body: @escaping @Sendable () -> Void) -> Bool {
+    // unsafe: retained for the thread, which gives it back.
+    let own = unsafe Unmanaged.passRetained(OwnThread(body))
+    var thread = pthread_t()
+    let code = unsafe pthread_create(&thread, nil, OwnThread.main, own.toOpaque())
+    if code == 0 {
+      pthread_detach(thread)
+    } else {
+      // unsafe: no thread took it.
+      unsafe own.release()
+    }
+    return code == 0
+  }
+
+  private static let main: @convention(c) (UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? = { own in
+    // unsafe: the retain of `run`.
+    unsafe Unmanaged<OwnThread>.fromOpaque(own!).takeRetainedValue().body()
+    return nil
+  }
+}

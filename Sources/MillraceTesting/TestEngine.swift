@@ -1,0 +1,153 @@
+public import Millrace
+internal import MillraceCore
+internal import MillraceSimulation
+
+/// Why a test engine cannot go on.
+public enum TestEngineError: Error, CustomStringConvertible {
+  /// Tasks run, and no time will ever end them.
+  case hangs(tasks: [String])
+  /// An asynchronous handler waits for something real.
+  case waits(tasks: [String], seconds: Int)
+  case memory(String)
+
+  public var description: String {
+    switch self {
+    case .hangs(let tasks):
+      "\(tasks.joined(separator: ", ")) will never end: give the task a timeout, or its mock an end"
+    case .waits(let tasks, let seconds):
+      "\(tasks.joined(separator: ", ")): an asynchronous handler has waited for \(seconds) s of real time: mock the handler"
+    case .memory(let what): what
+    }
+  }
+}
+
+/// The engine of a test: the real scheduler, timers and runs on a virtual clock, stepped by the thread that calls. Where an engine would wait, it moves the
+/// clock: a retry after 30 days takes microseconds.
+///
+///     let engine = try TestEngine()
+///     try engine.mock("charge", [.failing(TaskFailure("declined", "no"), times: 2), .returning(Receipt(number: 7))])
+///     let run = try engine.run(workflow)
+///     #expect(run.attempts(of: "charge").map(\.errorType) == ["declined", "declined", ""])
+///
+/// Handlers run one after the other on the calling thread, those that block and those that are asynchronous as well. The seed decides every order and every retry
+/// wait: the same seed gives the same history. An asynchronous handler that waits for something real is waited for before the clock moves on.
+///
+/// One thread at a time.
+public final class TestEngine: HandlerRegistry {
+  /// Unfinished tasks of all runs, at most.
+  public static let capacity = 1 << 18
+  /// How long an asynchronous handler may wait for something real, seconds.
+  private static let patience = 30
+
+  /// No run begins at 0, which is no time for it.
+  private static let start: UInt64 = 1
+
+  private let engine: SteppedEngine
+  private let thread = CallingThread()
+  private let seed: UInt64
+  private var runs: UInt64 = 0
+  private var known: [String: TaskHandler] = [:]
+  /// All there ever were: runs that were started before keep theirs.
+  private var registered: [RegisteredHandler] = []
+  private var limits: [String: UInt32] = [:]
+
+  /// `slots`: tasks in progress at once. `workers`: 1 ... 56, stepped in an order that the seed draws. Throws `TestEngineError`.
+  public init(slots: Int = 1024, workers: Int = 4, seed: UInt64 = 0) throws(TestEngineError) {
+    self.seed = seed
+    do {
+      engine = try SteppedEngine(
+        SchedulerConfiguration(slots: slots, workers: workers, capacity: TestEngine.capacity, tenants: 16, stealPatience: 0),
+        timers: TestEngine.capacity, seed: seed, start: TestEngine.start)
+    } catch {
+      throw .memory("\(error)")
+    }
+    engine.host.executor = thread
+  }
+
+  // MARK: Handlers
+
+  /// Registers a handler as an `Engine` does. Throws `EngineError`, also for a name that is taken.
+  public func add(_ handler: RegisteredHandler) throws(EngineError) {
+    if known[handler.name] != nil { throw .duplicateHandler(handler.name) }
+    try put(handler)
+  }
+
+  /// Puts a handler in place of the one of its name, if there is one, for runs that are started from here on. Throws `EngineError`.
+  func put(_ handler: RegisteredHandler) throws(EngineError) {
+    guard handler.hasGoodName else { throw .badHandlerName(handler.name) }
+    // unsafe: kept as long as the scheduler.
+    guard let index = unsafe engine.scheduler.register(WorkflowRun.handler(for: handler.handler)) else {
+      throw .tooManyHandlers(limit: Scheduler.maxHandlers)
+    }
+    registered.append(handler)
+    known[handler.name] = unsafe TaskHandler(name: handler.name, index: index, pointer: handler.handler)
+  }
+
+  public var handlerNames: Set<String> { Set(known.keys) }
+
+  // MARK: Runs
+
+  /// Checks and starts a workflow; no handler is called yet. Throws as `Engine.start`.
+  public func start(_ definition: Definition, parameters: [String: JSON] = [:]) throws -> TestRun {
+    _ = try DefinitionChecker(handlers: handlerNames).check(definition)
+    let resolved = try definition.resolve(parameters: parameters)
+    var seeds = SeededRandom(seed: seed &+ runs)
+    runs += 1
+    let run = try WorkflowRun(
+      resolved, handlers: known, order: .fifo, id: RunID(wall: 0, random: &seeds), wall: 0, seed: seeds.next(), host: engine.host,
+      limit: { key, count in
+        if limits[key] == nil { limits[key] = engine.scheduler.makeLimit(count) }
+        return limits[key]
+      }, ended: { _ in })
+    try run.start()
+    return TestRun(run, engine: self)
+  }
+
+  /// Starts a workflow and plays it to its end. Throws as `start`, or `TestEngineError`.
+  public func run(_ definition: Definition, parameters: [String: JSON] = [:]) throws -> TestRun {
+    let run = try start(definition, parameters: parameters)
+    try run.finish()
+    return run
+  }
+
+  // MARK: Time
+
+  /// Time since the engine was made.
+  public var now: Duration { .nanoseconds(engine.now - TestEngine.start) }
+
+  /// Lets so much time pass, with all that happens meanwhile, in all runs. Throws `TestEngineError`.
+  public func advance(by duration: Duration) throws(TestEngineError) {
+    let (sum, overflow) = engine.now.addingReportingOverflow(UInt64(clamping: duration))
+    let end = overflow ? UInt64.max : sum
+    try settle()
+    while let due = engine.nextDue, due <= end {
+      engine.advance(to: due)
+      try settle()
+    }
+    engine.advance(to: end)
+    try settle()
+  }
+
+  /// Lets time pass until a run has ended.
+  func finish(_ run: WorkflowRun) throws(TestEngineError) {
+    try settle()
+    while run.status == .running {
+      guard let due = engine.nextDue else { throw .hangs(tasks: run.runningTasks()) }
+      engine.advance(to: due)
+      try settle()
+    }
+  }
+
+  /// Does all that can be done at this time.
+  private func settle() throws(TestEngineError) {
+    while true {
+      engine.stepUntilIdle()
+      if thread.runAll() { continue }
+      if engine.host.openLinks == 0 { return }
+      let deadline = Clock.monotonic.now + UInt64(TestEngine.patience) * 1_000_000_000
+      guard thread.wait(until: deadline) else {
+        throw .waits(tasks: engine.host.activeRuns.flatMap { $0.runningTasks() }, seconds: TestEngine.patience)
+      }
+    }
+  }
+}

@@ -1,0 +1,134 @@
+import Millrace
+import MillraceTesting
+import Testing
+
+/// A program's own workflow, as its author would test it: an order is paid and shipped.
+@Suite struct TestEngineTests {
+  struct Order: Codable, Hashable { var number: Int }
+  struct Receipt: Codable, Hashable {
+    var order: Int
+    var amount: Double
+  }
+  struct Declined: RetryableError {
+    var retryAfter: Duration? { .seconds(30 * 86_400) }
+  }
+  static let day: UInt64 = 86_400_000_000_000
+
+  /// What the program runs in its engine.
+  static func handlers(_ registry: some HandlerRegistry) throws {
+    try registry.register("orders/check") { (order: Order, _) in order }
+    try registry.register("orders/charge") { (_: JSON, _) async throws -> Receipt in throw TaskFailure("offline", "there is no bank here") }
+    try registry.register("orders/ship") { (_: JSON, context) in
+      "shipped \(try context.output(of: "charge", as: Receipt.self).order)"
+    }
+  }
+
+  static func workflow(retry: RetryPolicy = RetryPolicy(attempts: 5), timeouts: Timeouts = Timeouts()) -> Definition {
+    var workflow = Definition("order", result: "ship")
+    let check = workflow.task("check", handler: "orders/check", input: ["number": 7])
+    let charge = workflow.task("charge", handler: "orders/charge", dependencies: [check], retry: retry, timeouts: timeouts)
+    workflow.task("ship", handler: "orders/ship", dependencies: [charge])
+    return workflow
+  }
+
+  private func engine(seed: UInt64 = 0) throws -> TestEngine {
+    let engine = try TestEngine(seed: seed)
+    try Self.handlers(engine)
+    return engine
+  }
+
+  @Test("a payment that is declined twice is tried again 30 days later each time, in milliseconds")
+  func thirtyDays() throws {
+    let engine = try engine()
+    try engine.mock("orders/charge", [.failing(Declined(), times: 2), .returning(Receipt(order: 7, amount: 12.5))])
+    let start = ContinuousClock.now
+    let run = try engine.run(Self.workflow())
+    #expect(ContinuousClock.now - start < .seconds(10))
+    #expect(run.status == .completed)
+    #expect(run.attempts(of: "charge").map(\.errorType) == ["Declined", "Declined", ""])
+    #expect(run.startTimes(of: "charge") == [.zero, .seconds(30 * 86_400), .seconds(60 * 86_400)])
+    #expect(run.elapsed == .seconds(60 * 86_400))
+    #expect(engine.now == run.elapsed)
+    #expect(run.startOrder == ["check", "charge", "ship"])
+    #expect(try run.output(of: "ship", as: String.self) == "shipped 7")
+  }
+
+  @Test("schedule-to-close of 30 days ends a task whose retries go on, at that nanosecond")
+  func scheduleToClose() throws {
+    let engine = try engine()
+    try engine.mock("orders/charge", [.failing(TaskFailure("offline", "", retryAfter: .seconds(86_400 * 7)))])
+    let run = try engine.run(
+      Self.workflow(retry: RetryPolicy(attempts: 1000), timeouts: Timeouts(scheduleToClose: 30 * Self.day)))
+    #expect(run.status == .failed)
+    // The wait that would end on day 35 is not begun.
+    #expect(run.attempts(of: "charge").count == 5)
+    #expect(run.elapsed == .seconds(28 * 86_400))
+    #expect(run.task("ship")?.status == .skipped || run.task("ship")?.status == .cancelled)
+  }
+
+  @Test("a handler that hangs is timed out and tried again; one that takes an hour takes it")
+  func hanging() throws {
+    let engine = try engine()
+    try engine.mock("orders/charge", [.hanging, .returning(Receipt(order: 1, amount: 1)).after(.seconds(3600))])
+    let run = try engine.run(
+      Self.workflow(
+        retry: RetryPolicy(attempts: 2, initial: 0), timeouts: Timeouts(startToClose: 2 * 3_600_000_000_000)))
+    #expect(run.attempts(of: "charge").map(\.status) == [.timedOut, .completed])
+    #expect(run.elapsed == .seconds(3 * 3600))
+  }
+
+  @Test("a task that nothing will ever end is told, not waited for; it can be cancelled")
+  func stuck() throws {
+    let engine = try engine()
+    try engine.mock("orders/charge", [.hanging])
+    let run = try engine.start(Self.workflow())
+    let error = #expect(throws: TestEngineError.self) { try run.finish() }
+    #expect(error.map { "\($0)" }?.contains("charge") == true)
+    run.cancel()
+    #expect(try run.finish() == .cancelled)
+  }
+
+  @Test("time passes as far as the test says, for all runs at once")
+  func advancing() throws {
+    let engine = try engine()
+    try engine.mock("orders/charge", taking: .seconds(100)) { (_: JSON, context) in Receipt(order: context.attempt, amount: 0) }
+    let first = try engine.start(Self.workflow())
+    try engine.advance(by: .seconds(60))
+    let second = try engine.start(Self.workflow())
+    try engine.advance(by: .seconds(39))
+    #expect([first.status, second.status] == [.running, .running])
+    #expect(first.progress().running == 1)
+    try engine.advance(by: .seconds(1))
+    #expect([first.status, second.status] == [.completed, .running])
+    #expect(first.elapsed == .seconds(100))
+    try second.finish()
+    #expect(engine.now == .seconds(160))
+  }
+
+  @Test("the same seed gives the same history to the nanosecond; another gives other waits")
+  func seeds() throws {
+    func history(_ seed: UInt64) throws -> [[UInt64]] {
+      let engine = try engine(seed: seed)
+      try engine.mock("orders/charge", [.failing(TaskFailure("offline", ""), times: 4), .returning(Receipt(order: 1, amount: 1))])
+      return try engine.run(Self.workflow()).record().tasks.map { $0.attempts.map(\.start) }
+    }
+    #expect(try history(1) == history(1))
+    #expect(try history(1) != history(2))
+  }
+
+  @Test("real handlers run beside mocks, asynchronous ones too, and are waited for before time moves on")
+  func realHandlers() throws {
+    let engine = try engine()
+    try engine.register("orders/later") { (_: JSON, context) async throws in
+      await Task.yield()
+      if context.attempt < 3 { throw TaskFailure("again", "", retryAfter: .seconds(10)) }
+      return context.attempt
+    }
+    var workflow = Definition("w")
+    for i in 0..<20 { workflow.task("t\(i)", handler: "orders/later", retry: RetryPolicy()) }
+    let run = try engine.run(workflow)
+    #expect(run.elapsed == .seconds(20))
+    #expect(try (0..<20).allSatisfy { try run.output(of: "t\($0)", as: Int.self) == 3 })
+    #expect(throws: EngineError.self) { try Self.handlers(engine) }
+  }
+}
