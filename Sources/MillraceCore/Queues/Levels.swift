@@ -45,6 +45,9 @@
     return word.replace(0, by: (index & 0xFFFF) << 16 | (index >> 16) << 48 | Levels.tag(priority) | Levels.mark(priority))
   }
 
+  /// A job lies there that was handed over.
+  var hasHanded: Bool { word.loadRelaxed() & Levels.handed != 0 }
+
   /// Takes the job that was handed over, if it is of the priority. `seen` is called with what may be it before it is the caller's.
   @inline(__always) func takeHanded(priority: Int, seen expect: (UInt32) -> Void) -> UInt32? {
     while true {

@@ -128,7 +128,11 @@
   @inline(__always) func announce(priority: Int) { levels.insert(priority) }
 
   /// A worker found nothing of the level. `cached` tells whether a worker's cache has jobs of the priority.
-  func retire(priority: Int, cached: () -> Bool) { _ = levels.remove(priority) { hasJobs(priority: priority) || cached() } }
+  func retire(priority: Int, cached: () -> Bool) {
+    // Looked at before as well: the word of the levels is on all busy workers' way, and stays with them if there is something.
+    if hasJobs(priority: priority) || cached() { return }
+    _ = levels.remove(priority) { hasJobs(priority: priority) || cached() }
+  }
 
   private func hasJobs(priority: Int) -> Bool {
     for word in 0..<tenantWords where activeWord(priority, word).load() != 0 { return true }
@@ -139,6 +143,8 @@
 
   /// Hands a job over directly if nothing is ready anywhere, and jobs start in order of arrival. False: `append` it.
   @inline(__always) func hand(_ job: UInt32, priority: Int) -> Bool { !isOrdered && levels.hand(job, priority: priority) }
+
+  var hasHanded: Bool { levels.hasHanded }
 
   /// The job of the priority that was handed over directly. No turn is charged for it: nobody else had anything ready.
   @inline(__always) func takeHanded(priority: Int, seen: (UInt32) -> Void) -> UInt32? { levels.takeHanded(priority: priority, seen: seen) }
