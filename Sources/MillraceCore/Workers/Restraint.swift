@@ -5,8 +5,8 @@
 /// as long, at most about as long as a worker needs that was asleep. It goes on searching meanwhile, begins nothing less urgent either, comes at once for
 /// what is more urgent or was handed over directly, and before it sleeps it looks without restraint.
 struct Restraint {
-  /// A job's time, nanoseconds, below which it was not worth coming for.
-  static let worthwhile: UInt64 = 50
+  /// A job's time, nanoseconds, its way across included, below which it was not worth coming for.
+  static let worthwhile: UInt64 = 100
   /// More jobs than one worker's cache and share of a queue: work grows where the worker is.
   static let few = 128
   /// Nanoseconds.

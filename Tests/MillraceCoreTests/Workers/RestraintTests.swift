@@ -33,7 +33,7 @@ import Testing
   }
 
   @Test(
-    "longer jobs, many jobs, and one job of which no time is known hold nobody back", arguments: [(20, 1_000), (Restraint.few, 10), (0, 0)])
+    "longer jobs, many jobs, and one job of which no time is known hold nobody back", arguments: [(20, 2_000), (Restraint.few, 10), (0, 0)])
   func worthIt(jobs: Int, nanoseconds: Int) {
     #expect(!Self.after(jobs, UInt64(nanoseconds)).isOn)
   }
