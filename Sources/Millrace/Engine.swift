@@ -60,8 +60,10 @@ public enum EngineError: Error, CustomStringConvertible {
     public var settings: [String: String] = [:]
     /// Seed of the retry waits; nil: drawn.
     public var seed: UInt64?
-    /// Unfinished tasks of all runs at once.
-    public var capacity = 1 << 22
+    /// Unfinished tasks of all runs at once. Default: 2^22, or what a quarter of the memory granted holds, `taskBytes` each.
+    public var capacity = Machine.read().room(forEach: taskBytes, most: 1 << 22)
+    /// What a task of a run takes, bytes, with ids and inputs of a few dozen: docs/engine.md has the sum.
+    public static let taskBytes = 512
     /// Threads for handlers that block, at most; nil: as many as slots, 256 at most.
     public var blockingThreads: Int?
     /// A handler that runs for longer is reported to `stalled`, nanoseconds; 0: never.

@@ -136,7 +136,7 @@ enum Sample {
   static let host = BenchHost(
     cpuModel: "Sample 3000", cpusOnline: 2, cpusGranted: 2, kernel: "6.1.0", clockSource: "tsc", loadAverage: [0.1, 0.2, 0.3],
     pingPongNanoseconds: 55.5, commit: "0123456789abcdef0123456789abcdef01234567", version: "0.1.0",
-    cgroup: BenchCgroup(cpuMilli: 2_000, memoryBytes: 1 << 30, throttledPeriods: 0, throttledNanoseconds: 0))
+    cgroup: BenchCgroup(cpuMilli: 2_000, memoryBytes: 1 << 30, periods: 12, throttledPeriods: 0, throttledNanoseconds: 0))
 
   static func result(levels: [BenchLevel], rounds: Int, mode: BenchConfiguration.Mode = .closed) -> BenchResult {
     BenchResult(
@@ -164,6 +164,7 @@ enum Sample {
     result.configuration.seed = 7
     result.configuration.subject = "replay/burn"
     result.configuration.subjectHash = "ab12"
+    result.idle = BenchIdle(nanoseconds: 200_000_000, wakeUps: 0, cpuNanoseconds: 0)
     return result
   }
 

@@ -47,6 +47,24 @@ struct CommandBenchTests {
       #expect((round["cpuNanoseconds"]?.integer ?? 0) > 0)
     }
     #expect(levels.allSatisfy { $0["rounds"]?.array?.count == 2 })
+    // Nothing is scheduled once there is no more work.
+    #expect(result["idle"]?["wakeUps"] == 0)
+    #expect(result["idle"]?["cpuNanoseconds"] == 0)
+  }
+
+  @Test("threads that spin without work are seen, and told")
+  func spinning() throws {
+    let command = try Command()
+    let ending = try bench(command, ["run", "scheduler", "--wait", "spin"] + Self.tiny)
+    if ending.exit == 64 {
+      // Less than a processor is granted to the tests.
+      #expect(ending.errors.contains("use `adaptive` or `park`"))
+      return
+    }
+    #expect(ending.exit == 0, "\(ending.errors)")
+    let result = try JSON(parsing: command.read("bench-scheduler.json"))
+    #expect((result["idle"]?["cpuNanoseconds"]?.integer ?? 0) > 0)
+    #expect(ending.output.contains("not at rest without work"))
   }
 
   @Test("-o json prints the result that the file has; an open load names its rate, its lag, and why it is refused if it is")

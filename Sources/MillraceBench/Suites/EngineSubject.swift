@@ -37,7 +37,7 @@ internal import MillraceCore
     configuration.threads = settings.threads
     configuration.wait = settings.wait
     configuration.settings = settings.settings
-    configuration.capacity = 1 << 20
+    configuration.capacity = min(configuration.capacity, 1 << 20)
     configuration.stallAfter = 0
     configuration.plugins = settings.plugins
     if work == .handler, let plugin = settings.plugin, isFile(plugin) { configuration.plugins = PluginSearch(paths: [plugin]) }
