@@ -77,9 +77,12 @@ struct CommandBenchTests {
     #expect(result["configuration"]?["rate"]?.double == 3_000)
     #expect(result["configuration"]?["arrivals"] == "poisson")
     let levels = result["levels"]?.array ?? []
-    for round in levels.flatMap({ $0["rounds"]?.array ?? [] }) {
-      #expect((round["response"]?["count"]?.integer ?? 0) > 0)
-      #expect(round["lag"]?["count"] == round["response"]?["count"])
+    for level in levels {
+      let rounds = level["rounds"]?.array ?? []
+      #expect(rounds.count == 2)
+      for round in rounds { #expect(round["lag"]?["count"] == round["response"]?["count"]) }
+      let responses = rounds.reduce(0) { $0 + ($1["response"]?["count"]?.integer ?? 0) }
+      #expect(responses > 0 || level["refusal"]?.string != nil)
     }
     // On a busy machine the generator may be late: that is told, and is no figure.
     let refusals = levels.compactMap { $0["refusal"]?.string }

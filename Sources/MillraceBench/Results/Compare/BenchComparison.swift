@@ -98,6 +98,10 @@ public struct BenchComparison: Sendable {
   /// says nothing of another that saw only another.
   static let fewestNanoseconds: UInt64 = 5_000_000_000
 
+  /// Nanoseconds that a state of the machine lasts: what a file of so many seconds found may be that of one state, and another file finds another.
+  /// By files of 5 and of 15 s of one program on a virtual machine: docs/bench-compare.md.
+  private static let stateNanoseconds = 3e9
+
   /// How many times the shortest ping-pongs of both a round may have: the slow state of a virtual machine has five times as much.
   private static let pingPongFactor = 2.0
 
@@ -129,6 +133,8 @@ public struct BenchComparison: Sendable {
         if isPaired {
           contrast = paired(contrast)
           (row.firstUnits, row.secondUnits) = (contrast.first.count, contrast.first.count)
+        } else {
+          contrast.states = (Double(first.measured) / stateNanoseconds, Double(second.measured) / stateNanoseconds)
         }
         row.reason = reason(row, first, second)
         if row.reason == nil {

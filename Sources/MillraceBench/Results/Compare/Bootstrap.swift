@@ -5,8 +5,8 @@ internal import MillraceWorkflow
 /// The location of a series is the mean of its middle half: a round that something disturbed does not move it. Rounds are drawn anew with
 /// replacement, the same ones for every level and metric, so that what they share (the machine) stays shared. The interval of each ratio is its
 /// estimate and as many of its standard deviations to both sides as the largest of all deviations needs in `confidence` of the draws: the chance
-/// that *any* interval misses is 1 - confidence. Two corrections widen it: for few rounds, as Student's t does, and for rounds that resemble
-/// their neighbours, by their autocorrelation.
+/// that *any* interval misses is 1 - confidence. Three corrections widen it: for few rounds, as Student's t does; for rounds that resemble
+/// their neighbours, by their autocorrelation; and for sides that did not share the machine's states, by how few of them each has seen.
 ///
 /// # Source
 /// Max-t bootstrap: Westfall and Young, Resampling-Based Multiple Testing, 1993. Expansion of t: Abramowitz and Stegun 26.7.5. Weights of the
@@ -24,6 +24,8 @@ struct Bootstrap {
     var metric: Int
     var first: [Sample]
     var second: [Sample]
+    /// States of the machine that each side has seen, each as long as it lasts; nil: both saw the same ones.
+    var states: (first: Double, second: Double)? = nil
 
     var fewestSamples: Int { second.isEmpty ? first.count : min(first.count, second.count) }
   }
@@ -73,9 +75,26 @@ struct Bootstrap {
     let inflations = Self.inflations(contrasts)
     return contrasts.indices.map { index in
       let contrast = contrasts[index]
-      let wide = Self.studentised(critical, freedom: contrast.fewestSamples - 1) * inflations[contrast.metric, default: 1].squareRoot()
-      return Interval(estimate: estimates[index], halfWidth: wide * spreads[index], critical: wide)
+      let wide = Self.studentised(critical, freedom: contrast.fewestSamples - 1)
+      let variance = spreads[index] * spreads[index]
+      let whole = max(variance * inflations[contrast.metric, default: 1], variance + Self.drift(contrast))
+      return Interval(estimate: estimates[index], halfWidth: wide * whole.squareRoot(), critical: wide)
     }
+  }
+
+  /// What sides that saw different states of the machine differ by: the variance of the rounds, over as many states as each has seen.
+  private static func drift(_ contrast: Contrast) -> Double {
+    guard let states = contrast.states else { return 0 }
+    return spread(contrast.first) / states.first + spread(contrast.second) / states.second
+  }
+
+  /// A variance by the middle half, which a disturbed round does not move.
+  private static func spread(_ samples: [Sample]) -> Double {
+    let sorted = samples.map(\.value).sorted()
+    let quarter = sorted.count / 4
+    // The quartiles of the normal distribution lie 1.349 standard deviations apart.
+    let deviation = (sorted[sorted.count - 1 - quarter] - sorted[quarter]) / 1.349
+    return deviation * deviation
   }
 
   /// What a deviation of the normal distribution becomes with few degrees of freedom.
