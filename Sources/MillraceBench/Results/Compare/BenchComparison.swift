@@ -134,7 +134,7 @@ public struct BenchComparison: Sendable {
           contrast = paired(contrast)
           (row.firstUnits, row.secondUnits) = (contrast.first.count, contrast.first.count)
         } else {
-          contrast.states = (Double(first.measured) / stateNanoseconds, Double(second.measured) / stateNanoseconds)
+          contrast.seen = (seen(first), seen(second))
         }
         row.reason = reason(row, first, second)
         if row.reason == nil {
@@ -150,6 +150,10 @@ public struct BenchComparison: Sendable {
       rows[index].judge(interval, options, units: max(first.unitCount, second.unitCount))
     }
     return rows
+  }
+
+  private static func seen(_ series: BenchSeries) -> Bootstrap.Seen {
+    Bootstrap.Seen(states: Double(series.measured) / stateNanoseconds, processes: series.results.count)
   }
 
   /// Differences of the units that have a figure on both sides.

@@ -6,7 +6,7 @@ internal import MillraceWorkflow
 /// replacement, the same ones for every level and metric, so that what they share (the machine) stays shared. The interval of each ratio is its
 /// estimate and as many of its standard deviations to both sides as the largest of all deviations needs in `confidence` of the draws: the chance
 /// that *any* interval misses is 1 - confidence. Three corrections widen it: for few rounds, as Student's t does; for rounds that resemble
-/// their neighbours, by their autocorrelation; and for sides that did not share the machine's states, by how few of them each has seen.
+/// their neighbours, by their autocorrelation; and for sides that were not measured in turns, by how little of machine and processes each has seen.
 ///
 /// # Source
 /// Max-t bootstrap: Westfall and Young, Resampling-Based Multiple Testing, 1993. Expansion of t: Abramowitz and Stegun 26.7.5. Weights of the
@@ -24,10 +24,20 @@ struct Bootstrap {
     var metric: Int
     var first: [Sample]
     var second: [Sample]
-    /// States of the machine that each side has seen, each as long as it lasts; nil: both saw the same ones.
-    var states: (first: Double, second: Double)? = nil
+    /// What each side has seen of what the other has not; nil: both saw the same.
+    var seen: (first: Seen, second: Seen)? = nil
 
     var fewestSamples: Int { second.isEmpty ? first.count : min(first.count, second.count) }
+  }
+
+  /// How much of what a machine and a program may do a side has seen.
+  struct Seen {
+    /// States of the machine.
+    var states: Double
+    var processes: Int
+
+    /// What two processes of one program differ by from their common figure, whatever their rounds say: where their memory lies.
+    static let processDeviation = 0.004
   }
 
   /// All in logarithms.
@@ -82,10 +92,15 @@ struct Bootstrap {
     }
   }
 
-  /// What sides that saw different states of the machine differ by: the variance of the rounds, over as many states as each has seen.
+  /// What sides that saw different things differ by: the variance of the rounds over as many states of the machine as each has seen, and that of
+  /// processes over as many as it has.
   private static func drift(_ contrast: Contrast) -> Double {
-    guard let states = contrast.states else { return 0 }
-    return spread(contrast.first) / states.first + spread(contrast.second) / states.second
+    guard let seen = contrast.seen else { return 0 }
+    return drift(contrast.first, seen.first) + drift(contrast.second, seen.second)
+  }
+
+  private static func drift(_ samples: [Sample], _ seen: Seen) -> Double {
+    spread(samples) / seen.states + Seen.processDeviation * Seen.processDeviation / Double(seen.processes)
   }
 
   /// A variance by the middle half, which a disturbed round does not move.
