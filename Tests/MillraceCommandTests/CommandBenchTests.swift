@@ -41,11 +41,14 @@ struct CommandBenchTests {
     #expect(result["configuration"]?["rounds"] == 2)
     let levels = result["levels"]?.array ?? []
     #expect(levels.map { $0["level"] } == [1, 3])
+    // Together: in one round of 20 ms a busy machine may leave the command no processor.
+    var completed: Int64 = 0
     for round in levels.flatMap({ $0["rounds"]?.array ?? [] }) {
-      #expect((round["completed"]?.integer ?? 0) > 0)
+      completed += round["completed"]?.integer ?? 0
       #expect(round["service"]?["count"] == round["completed"])
       #expect((round["cpuNanoseconds"]?.integer ?? 0) > 0)
     }
+    #expect(completed > 0)
     #expect(levels.allSatisfy { $0["rounds"]?.array?.count == 2 })
     // Nothing is scheduled once there is no more work.
     #expect(result["idle"]?["wakeUps"] == 0)
