@@ -30,10 +30,13 @@ import MillraceCore
 
   private static func roundTrips(_ engine: Engine, _ count: Int) async throws {
     let workflow = Definition("one", tasks: [TaskDefinition("task", handler: "bytes")])
+    let prepared = try engine.prepare(workflow)
+    let asynchronous = try engine.prepare(Definition("one", tasks: [TaskDefinition("task", handler: "async")]))
     let kinds: [(name: String, trip: @Sendable () async throws -> Void)] = [
       ("Task.detached", { await Task.detached {}.value }),
       ("Engine.run", { _ = try await engine.run(workflow) }),
-      ("Engine.run, async handler", { _ = try await engine.run(Definition("one", tasks: [TaskDefinition("task", handler: "async")])) }),
+      ("Engine.run, prepared", { _ = try await engine.run(prepared) }),
+      ("Engine.run, prepared, async handler", { _ = try await engine.run(asynchronous) }),
     ]
     print("| round trip, us | p50 | p99 | p50 of the first |\n|---|---:|---:|---:|")
     var times = [[UInt64]](repeating: [], count: kinds.count)

@@ -34,6 +34,8 @@ internal import MillraceWorkflow
     }
   }
 
+  var isStopped: Bool { monitor.locked { stopped || isClosed } }
+
   func load(_ search: PluginSearch, _ scheduler: Scheduler) throws(EngineError) {
     do {
       refused = try loader.loadAll(search)

@@ -109,6 +109,9 @@ extension Engine {
     try await Engine.result(of: start(reading, parameters: parameters))
   }
 
+  /// As above, for a workflow that this engine has prepared: the shortest way.
+  public func run(_ workflow: PreparedWorkflow) async throws -> WorkflowResult { try await Engine.result(of: start(workflow)) }
+
   /// As above, for a workflow that was put together by `addTask`.
   public func run(_ workflow: Workflow, parameters: [String: JSON] = [:]) async throws -> WorkflowResult {
     try await run(workflow.definition, parameters: parameters)
