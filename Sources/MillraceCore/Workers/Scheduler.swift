@@ -78,8 +78,7 @@ public enum SubmitError: Error, Hashable, CustomStringConvertible {
   private let slots: SharedWord
   private let admitted: SharedWord
   private let stopping: SharedHalf
-  /// What the loop's alarm is set to for overdue jobs; `.max`: not set.
-  let overdueAlarm: SharedWord
+  let lookout: Lookout
   private let lanes: UnsafeMutableRawPointer
   private let caches: UnsafeMutableRawPointer
   private let limits: UnsafeMutableRawPointer
@@ -122,18 +121,18 @@ public enum SubmitError: Error, Hashable, CustomStringConvertible {
     unsafe slots = SharedWord(region.base + padding)
     unsafe admitted = SharedWord(region.base + 2 * padding)
     unsafe stopping = SharedHalf(region.base + 3 * padding)
-    unsafe overdueAlarm = SharedWord(region.base + 4 * padding)
+    unsafe lookout = Lookout(region.base + 4 * padding, lanes: laneCount)
     unsafe lanes = region.base + 8 * padding
     unsafe caches = lanes + laneCount * Lane.bytes
     unsafe stripeMemory = caches + cacheBytes
     slots.storeRelaxed(UInt64(configuration.slots))
-    overdueAlarm.storeRelaxed(.max)
   }
 
   deinit {
     ready.deallocate()
     jobs.deallocate()
     parking.deallocate()
+    lookout.deallocate()
     region.free()
     limitRegion.free()
     handlerRegion.free()

@@ -141,6 +141,27 @@ func drive(_ scheduler: Scheduler, seed: UInt64, upTo limit: Int? = nil, before:
     #expect(observed == 200)
   }
 
+  @Test("jobs that a worker has taken ahead are started by others before anything lower, while it sits in its handler")
+  func takenAhead() throws {
+    let scheduler = try Scheduler(SchedulerConfiguration(slots: 2, workers: 2, capacity: 100, stealPatience: 0))
+    let ledger = Ledger(20)
+    let handler = try #require(scheduler.register(ledger.handler))
+    let requests = (0..<20).map { JobRequest(handler: handler, priority: $0 < 10 ? 1 : 2, first: UInt64($0)) }
+    try scheduler.submit(requests.span)
+    let (holder, other) = (scheduler.makeWorker(0), scheduler.makeWorker(1))
+    let held = try #require(holder.begin())
+    #expect(held.first >= 10 && !scheduler.cache(of: 0, 2).isEmpty())
+    for i in 0..<19 {
+      let begun = try #require(other.begin())
+      #expect((begun.first >= 10) == (i < 9), "start \(i) is of job \(begun.first)")
+      other.finish(begun, other.run(begun))
+    }
+    holder.finish(held, holder.run(held))
+    #expect(ledger.isComplete)
+    holder.retire()
+    other.retire()
+  }
+
   @Test("an endless critical load still lets low start, within 64 starts of each worker")
   func ageing() throws {
     let scheduler = try Scheduler(SchedulerConfiguration(slots: 2, workers: 2, capacity: 100_000, stealPatience: 0))
