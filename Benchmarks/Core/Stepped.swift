@@ -7,7 +7,8 @@ enum Stepped {
     /// Loose jobs of four priorities and two tenants.
     case mixed
     /// Loose jobs, or nodes of a chain, with a timeout that never passes.
-    case timed, timedChain = "timed-chain"
+    case timed
+    case timedChain = "timed-chain"
 
     var shape: Shape { self == .timedChain ? .chain : .independent }
   }
