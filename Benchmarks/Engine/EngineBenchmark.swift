@@ -28,32 +28,56 @@ import MillraceCore
 
   // MARK: Round trips
 
+  /// What is awaited. The bare task as well is a call of a stored closure.
+  private struct Trip: Sendable {
+    var name: String
+    var make: @Sendable () async throws -> Void
+  }
+
   private static func roundTrips(_ engine: Engine, _ count: Int) async throws {
     let workflow = Definition("one", tasks: [TaskDefinition("task", handler: "bytes")])
     let prepared = try engine.prepare(workflow)
     let asynchronous = try engine.prepare(Definition("one", tasks: [TaskDefinition("task", handler: "async")]))
-    let kinds: [(name: String, trip: @Sendable () async throws -> Void)] = [
-      ("Task.detached", { await Task.detached {}.value }),
-      ("Engine.run", { _ = try await engine.run(workflow) }),
-      ("Engine.run, prepared", { _ = try await engine.run(prepared) }),
-      ("Engine.run, prepared, async handler", { _ = try await engine.run(asynchronous) }),
+    let trips = [
+      Trip(name: "Task.detached") { await Task.detached {}.value },
+      Trip(name: "Engine.run") { _ = try await engine.run(workflow) },
+      Trip(name: "Engine.run, prepared") { _ = try await engine.run(prepared) },
+      Trip(name: "Engine.run, prepared, async handler") { _ = try await engine.run(asynchronous) },
     ]
     print("| round trip, us | p50 | p99 | p50 of the first |\n|---|---:|---:|---:|")
-    var times = [[UInt64]](repeating: [], count: kinds.count)
-    for _ in 0..<5 {
-      for (i, kind) in kinds.enumerated() {
-        for _ in 0..<count {
-          let start = Clock.monotonic.now
-          try await kind.trip()
-          times[i].append(Clock.monotonic.now - start)
-        }
+    try await rows(trips, "from Swift's threads") { trip in
+      var times: [UInt64] = []
+      for _ in 0..<count {
+        let start = Clock.monotonic.now
+        try await trip.make()
+        times.append(Clock.monotonic.now - start)
       }
+      return times
     }
+    try await rows(trips, "from the main actor") { trip in try await onMainActor(trip, count) }
+  }
+
+  /// The main actor has a thread of its own: every trip leaves it and comes back.
+  @MainActor private static func onMainActor(_ trip: Trip, _ count: Int) async throws -> [UInt64] {
+    var times: [UInt64] = []
+    for _ in 0..<count {
+      let start = Clock.monotonic.now
+      try await trip.make()
+      times.append(Clock.monotonic.now - start)
+    }
+    return times
+  }
+
+  /// Five rounds of each trip, by turns.
+  private static func rows(_ trips: [Trip], _ place: String, _ measure: (Trip) async throws -> [UInt64]) async throws {
+    var times = [[UInt64]](repeating: [], count: trips.count)
+    for _ in 0..<5 { for (i, trip) in trips.enumerated() { times[i] += try await measure(trip) } }
     let first = percentile(&times[0], 50)
-    for (i, kind) in kinds.enumerated() {
+    for (i, trip) in trips.enumerated() {
       let (p50, p99) = (percentile(&times[i], 50), percentile(&times[i], 99))
-      print("| \(kind.name) | \(p50) | \(p99) | \(text(p50 / first)) |")
+      print("| \(trip.name), \(place) | \(p50) | \(p99) | \(text(p50 / first)) |")
     }
+    fflush(nil)
   }
 
   /// Microseconds.

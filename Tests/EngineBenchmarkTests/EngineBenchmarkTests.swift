@@ -20,7 +20,7 @@ import Testing
     let ending = try run(["3"])
     #expect(ending.exit == 0)
     let rows = ending.output.split(separator: "\n").filter { $0.hasPrefix("| ") && !$0.contains("p50") && !$0.contains("median") }
-    #expect(rows.count == 9, "\(ending.output)")
+    #expect(rows.count == 13, "\(ending.output)")
     #expect(
       rows.allSatisfy { $0.split(separator: "|").dropFirst().compactMap { Double($0.trimmingCharacters(in: .whitespaces)) }.count >= 2 })
   }
