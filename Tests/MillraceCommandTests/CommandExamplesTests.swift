@@ -80,6 +80,16 @@ struct CommandExamplesTests {
     #expect(try command.run("run", cured, "--param", "seconds=0").exit == 0)
   }
 
+  @Test("contradicting timeouts: the check warns of the one that never passes")
+  func contradictingTimeouts() throws {
+    let ending = try Command().run("workflow", "check", Self.example("troubleshooting/contradicting-timeouts"))
+    #expect(ending.exit == 0 && ending.output.contains("1 warning"))
+    #expect(
+      ending.errors.contains(
+        ":8:5: warning: task 'fetch': 'startToClose' (5m) never passes, for 'scheduleToClose' is 1m\n  fix: make 'startToClose' shorter"),
+      "\(ending.errors)")
+  }
+
   @Test("a stuck workflow: interrupting it names the task that the others wait for")
   func stuck() throws {
     let command = try Command()
