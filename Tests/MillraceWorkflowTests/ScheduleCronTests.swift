@@ -139,4 +139,26 @@ struct BrokenCron: Sendable, CustomTestStringConvertible {
     #expect(daily.next(after: UTCTime(seconds: last.seconds + 86_400)) == nil)
     #expect(try Schedule.cron("* * * * *").next(after: UTCTime.range.upperBound) == nil)
   }
+
+  @Test("any text is an expression or refused, and any expression is searched to an end")
+  func anyText() {
+    var random = SeededRandom(seed: 13)
+    let alphabet = Array("0123456789*,-/LW#? MONFRIJAN@\t é")
+    var read = 0
+    for _ in 0..<20_000 {
+      let fields = (0..<Int.random(in: 4...6, using: &random)).map { _ in
+        String((0..<Int.random(in: 1...4, using: &random)).map { _ in alphabet.randomElement(using: &random) ?? "*" })
+      }
+      let text = Bool.random(using: &random) ? fields.joined(separator: " ") : "0 0 \(fields[0]) * \(fields[1])"
+      do {
+        let schedule = try Schedule.cron(text)
+        read += 1
+        if let fire = schedule.next(after: UTCTime(seconds: 0)) { #expect(schedule.next(after: fire).map { $0 > fire } ?? true) }
+      } catch {
+        #expect(!error.message.isEmpty && !error.fix.isEmpty)
+        #expect(error.column.map { 1...text.count + 1 ~= $0 } ?? true, "\(text): \(error)")
+      }
+    }
+    #expect(read > 100)
+  }
 }

@@ -134,4 +134,47 @@ import Testing
       #expect(started == Array(schedule.fires(in: range)))
     }
   }
+
+  @Test("a fire beyond the reach of nanoseconds is waited for, not reached")
+  func farAway() {
+    var schedule = Schedule(.calendar(CalendarRule()), start: Self.time("2300-01-01"))
+    schedule.jitter = .max
+    schedule.catchUp = .max
+    var state = ScheduleState(handled: Self.time("2026-01-01"))
+    #expect(state.look(schedule, name: "w", now: Self.clock("2026-01-02")).wake == .max)
+    var early = Schedule(.calendar(CalendarRule()))
+    early.jitter = .max
+    #expect(state.look(early, name: "w", now: Self.clock("2026-01-02")).fires.count <= 1)
+  }
+
+  @Test(
+    "whatever happens, each fire is started, waits, or is passed over; and only `allow` has two runs at once",
+    arguments: Schedule.Overlap.allCases)
+  func queue(_ overlap: Schedule.Overlap) {
+    var random = SeededRandom(seed: 3)
+    var queue = ScheduleQueue(overlap: overlap)
+    var (offered, started, madeUp) = (0, [UTCTime](), [UTCTime]())
+    func take(_ actions: [ScheduleQueue.Action]) {
+      for case .start(let fire) in actions { started.append(fire) }
+    }
+    for step in 0..<20_000 {
+      let fire = UTCTime(seconds: Int64(step))
+      switch Int.random(in: 0..<5, using: &random) {
+      case 0, 1:
+        offered += 1
+        take(queue.offer(fire))
+      case 2:
+        offered += 1
+        madeUp.append(fire)
+        take(queue.makeUp(fire))
+      default:
+        if queue.active > 0 { take(queue.ended()) }
+      }
+      #expect(offered == started.count + queue.waitingCount + queue.passedOver)
+      #expect(overlap == .allow || queue.active <= 1)
+    }
+    let made = Set(madeUp)
+    let order = started.filter { made.contains($0) }
+    #expect(order == Array(madeUp.prefix(order.count)))
+  }
 }

@@ -116,4 +116,32 @@ struct ZoneCase: Sendable, CustomTestStringConvertible {
     #expect(try Zone.named("UTC") == .utc)
     #expect(try Zone.named("Etc/GMT+5").text(UTCTime(seconds: 0)) == "1969-12-31T19:00:00-05:00")
   }
+
+  @Test("a damaged zone is refused or read, and then searched to an end")
+  func damaged() throws {
+    var random = SeededRandom(seed: 5)
+    let whole = [UInt8](try Data(contentsOf: URL(filePath: "/usr/share/zoneinfo/Europe/Berlin")))
+    let sound = try #require(Zone.read(whole, name: "sound"))
+    #expect(sound == (try Zone.named("Europe/Berlin")) || sound.text(UTCTime(seconds: 0)) == "1970-01-01T01:00:00+01:00")
+    var read = 0
+    for round in 0..<3_000 {
+      var bytes = whole
+      if round % 3 == 0 { bytes.removeLast(Int.random(in: 1..<whole.count, using: &random)) }
+      for _ in 0..<Int.random(in: 1...4, using: &random) {
+        bytes[Int.random(in: bytes.indices, using: &random)] = UInt8.random(in: 0...255, using: &random)
+      }
+      guard let zone = Zone.read(bytes, name: "damaged") else { continue }
+      read += 1
+      for cron in ["30 2 * * *", "*/7 * 29 2 *"] {
+        let schedule = try Schedule.cron(cron, zone: zone)
+        var last = UTCTime(seconds: 0)
+        for _ in 0..<20 {
+          guard let fire = schedule.next(after: last) else { break }
+          #expect(fire > last)
+          last = fire
+        }
+      }
+    }
+    #expect(read > 100)
+  }
 }

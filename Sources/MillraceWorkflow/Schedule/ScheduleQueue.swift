@@ -1,29 +1,29 @@
 /// Which fire starts when, by the overlap policy: a value that says what is to be done.
-public struct ScheduleQueue: Sendable, Hashable {
-  public enum Action: Sendable, Hashable {
+package struct ScheduleQueue: Sendable, Hashable {
+  package enum Action: Sendable, Hashable {
     /// Start a run; `ended` is owed for it.
     case start(UTCTime)
     /// Cancel the runs that go on.
     case cancelRuns
   }
 
-  public let overlap: Schedule.Overlap
+  package let overlap: Schedule.Overlap
   /// Runs that were started and have not ended.
-  public private(set) var active = 0
+  package private(set) var active = 0
   /// Fires that were not started because of a run or for lack of room.
-  public private(set) var passedOver = 0
+  package private(set) var passedOver = 0
   /// In order; those before `head` have gone.
   private var waiting: [UTCTime] = []
   private var head = 0
   /// What starts when the cancelled run has ended.
   private var replacement: UTCTime?
 
-  public init(overlap: Schedule.Overlap) { self.overlap = overlap }
+  package init(overlap: Schedule.Overlap) { self.overlap = overlap }
 
-  public var waitingCount: Int { waiting.count - head + (replacement == nil ? 0 : 1) }
+  package var waitingCount: Int { waiting.count - head + (replacement == nil ? 0 : 1) }
 
   /// A fire that is on time.
-  public mutating func offer(_ fire: UTCTime) -> [Action] {
+  package mutating func offer(_ fire: UTCTime) -> [Action] {
     if active == 0, waitingCount == 0 || overlap == .allow { return [start(fire)] }
     switch overlap {
     case .allow: return [start(fire)]
@@ -38,21 +38,21 @@ public struct ScheduleQueue: Sendable, Hashable {
   }
 
   /// A fire that was missed, or is filled in: these start one after the other, whatever the policy does with fires that are on time, but for `allow`.
-  public mutating func makeUp(_ fire: UTCTime) -> [Action] {
+  package mutating func makeUp(_ fire: UTCTime) -> [Action] {
     if overlap == .allow { return [start(fire)] }
     append(fire)
     return pump()
   }
 
   /// A run has ended, or could not be started.
-  public mutating func ended() -> [Action] {
+  package mutating func ended() -> [Action] {
     precondition(active > 0, "a run ended that was not started")
     active -= 1
     return pump()
   }
 
   /// A start was refused for now: the fire goes first when it is tried again.
-  public mutating func putBack(_ fire: UTCTime) {
+  package mutating func putBack(_ fire: UTCTime) {
     precondition(active > 0, "a run was put back that was not started")
     active -= 1
     waiting.replaceSubrange(..<head, with: [fire])
@@ -60,7 +60,7 @@ public struct ScheduleQueue: Sendable, Hashable {
   }
 
   /// Starts what may start now.
-  public mutating func pump() -> [Action] {
+  package mutating func pump() -> [Action] {
     guard active == 0 else { return [] }
     if let fire = replacement {
       replacement = nil
@@ -77,7 +77,7 @@ public struct ScheduleQueue: Sendable, Hashable {
   }
 
   /// Nothing waits any more.
-  public mutating func clear() {
+  package mutating func clear() {
     (waiting, head, replacement) = ([], 0, nil)
   }
 

@@ -30,7 +30,7 @@ public struct ScheduleState: Sendable, Hashable {
     var look = Look()
     let due = dueFires(schedule, name: name, now: now, &look)
     let missed = due.prefix { isMissed($0, schedule, name, now) }
-    let inWindow = missed.drop { now - schedule.moment(of: $0, name: name) > Int64(schedule.catchUp) }
+    let inWindow = missed.drop { now - schedule.moment(of: $0, name: name) > Int64(clamping: schedule.catchUp) }
     switch schedule.missed {
     case .skip: break
     // The latest stands for all: if one is on time, that is it.
@@ -54,7 +54,7 @@ public struct ScheduleState: Sendable, Hashable {
     let limit = UTCTime(seconds: now.quotient(by: 1_000_000_000))
     var from = handled
     // A window before now, doubled until it holds enough: an absence of years by a schedule of seconds takes no longer.
-    var window = Schedule.onTimeSeconds + Int64((schedule.jitter + 999_999_999) / 1_000_000_000)
+    var window = Schedule.onTimeSeconds + Int64(schedule.jitter / 1_000_000_000) + 1
     while limit.seconds - window > handled.seconds {
       let start = UTCTime(seconds: limit.seconds - window)
       if count(schedule, after: start, to: limit, most: Schedule.maximumMadeUp) >= Schedule.maximumMadeUp {
@@ -84,11 +84,13 @@ public struct ScheduleState: Sendable, Hashable {
 }
 
 extension Schedule {
-  /// When the run of a fire starts, jitter included, nanoseconds since 1970. The same at every call: a restart draws nothing anew.
+  /// When the run of a fire starts, jitter included, nanoseconds since 1970; from the year 2262 on, which these do not reach, their largest. The same at
+  /// every call: a restart draws nothing anew.
   public func moment(of fire: UTCTime, name: String) -> Int64 {
+    guard fire.seconds < Int64.max / 1_000_000_000 - Int64(LocalTime.day) else { return .max }
     let moment = fire.seconds * 1_000_000_000
     guard jitter > 0, let next = next(after: fire) else { return moment }
-    let room = min(jitter, UInt64(next.seconds - fire.seconds) * 1_000_000_000)
+    let room = min(jitter, Self.maximumJitter, UInt64(next.seconds - fire.seconds) * 1_000_000_000)
     // FNV-1a over the name, so that workflows of one schedule spread.
     let seed = name.utf8.reduce(0xCBF2_9CE4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01B3 }
     var random = SeededRandom(seed: seed ^ UInt64(bitPattern: fire.seconds))

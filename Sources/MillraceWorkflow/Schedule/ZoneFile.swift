@@ -64,7 +64,7 @@ extension Zone {
   }
 
   /// A compiled zone, RFC 9636; nil if the bytes are none, or count leap seconds. Complexity: O(bytes).
-  static func read(_ bytes: [UInt8], name: String) -> Zone? {
+  package static func read(_ bytes: [UInt8], name: String) -> Zone? {
     var reader = ZoneBytes(bytes)
     guard var header = reader.header() else { return nil }
     var wide = false
@@ -77,7 +77,9 @@ extension Zone {
     guard let starts = reader.integers(header.changes, wide: wide), let kinds = reader.bytes(header.changes),
       let types = reader.bytes(header.types * 6), reader.skip(header.bodyBytes(wide: wide) - header.readBytes(wide: wide))
     else { return nil }
-    guard zip(starts, starts.dropFirst()).allSatisfy({ $0 < $1 }), kinds.allSatisfy({ $0 < header.types }) else { return nil }
+    guard zip(starts, starts.dropFirst()).allSatisfy({ $0 < $1 }), starts.allSatisfy({ $0.magnitude <= 1 << 60 }),
+      kinds.allSatisfy({ $0 < header.types })
+    else { return nil }
     let offsetOfType = (0..<header.types).map { Int32(truncatingIfNeeded: ZoneBytes.integer(types[($0 * 6)..<($0 * 6 + 4)])) }
     guard offsetOfType.allSatisfy({ abs(Int64($0)) <= largestOffset }) else { return nil }
     let offsets = [offsetOfType[0]] + kinds.map { offsetOfType[Int($0)] }
