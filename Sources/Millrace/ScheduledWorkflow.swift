@@ -30,7 +30,7 @@ public import MillraceWorkflow
   // Guarded by the monitor.
   private var progress: ScheduleState
   private var queue: ScheduleQueue
-  private var runs: [UTCTime: [WorkflowHandle]] = [:]
+  private var runs: [WorkflowHandle] = []
   private var timer = TimerHandle.none
   private var isPaused = false
   private var isStopped = false
@@ -59,7 +59,7 @@ public import MillraceWorkflow
   public var nextFire: UTCTime? { monitor.locked { isStopped ? nil : schedule.next(after: progress.handled) } }
 
   /// Runs that it started and that go on.
-  public var activeRuns: [WorkflowHandle] { monitor.locked { runs.values.flatMap { $0 } } }
+  public var activeRuns: [WorkflowHandle] { monitor.locked { runs.filter { !$0.isOver } } }
 
   /// Fires that wait for a run to end.
   public var waitingFires: Int { monitor.locked { queue.waitingCount } }
@@ -131,8 +131,16 @@ public import MillraceWorkflow
     carryOut(actions)
   }
 
-  /// With the monitor held.
+  /// Lets go of runs that have ended. With the monitor held.
+  private func settle() {
+    let before = runs.count
+    runs.removeAll { $0.isOver }
+    endedRuns += before - runs.count
+  }
+
+  /// With the monitor held. Runs are asked, too: one whose end has not been told yet holds up no fire.
   private func takeEnded() -> [ScheduleQueue.Action] {
+    settle()
     defer { endedRuns = 0 }
     return (0..<endedRuns).flatMap { _ in queue.ended() }
   }
@@ -150,9 +158,9 @@ public import MillraceWorkflow
   private func start(_ fire: UTCTime) -> [ScheduleQueue.Action] {
     do {
       let run = try runner.start(definition, parameters: schedule.parameters(of: fire).merging(parameters) { _, given in given })
-      monitor.locked { runs[fire, default: []].append(run) }
+      monitor.locked { runs.append(run) }
       observe?(.started(fire, run))
-      run.whenFinished { [self] _ in ended(fire, run) }
+      run.whenFinished { [self] _ in ended() }
       return []
     } catch SubmitError.full {
       monitor.locked {
@@ -166,12 +174,8 @@ public import MillraceWorkflow
     }
   }
 
-  private func ended(_ fire: UTCTime, _ run: WorkflowHandle) {
-    monitor.locked {
-      runs[fire]?.removeAll { $0 === run }
-      if runs[fire]?.isEmpty == true { runs[fire] = nil }
-      endedRuns += 1
-    }
+  private func ended() {
+    monitor.locked { settle() }
     runner.request(number)
   }
 
@@ -188,6 +192,15 @@ public import MillraceWorkflow
   private func disarm() {
     if timer != .none { runner.cancel(timer) }
     timer = .none
+  }
+}
+
+extension WorkflowHandle {
+  fileprivate var isOver: Bool {
+    switch status {
+    case .created, .running: false
+    case .completed, .failed, .cancelled: true
+    }
   }
 }
 

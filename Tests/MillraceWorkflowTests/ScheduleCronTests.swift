@@ -113,6 +113,8 @@ struct BrokenCron: Sendable, CustomTestStringConvertible {
     BrokenCron("@every 5m", 1, "'@every' is no cron expression"),
     BrokenCron("@often", 1, "'@often' is no nickname"),
     BrokenCron("99999999999999999999 * * * *", 1, "'99999999999999999999' is no value for the field 'minute'"),
+    BrokenCron("é,60 * * * *", 1, "'É' is no value for the field 'minute'"),
+    BrokenCron("0 0 1,é,32 * *", 7, "'É' is no value for the field 'day of month'"),
     BrokenCron("H * * * *", 1, "'H' is no value for the field 'minute'"),
   ]
 
@@ -145,7 +147,7 @@ struct BrokenCron: Sendable, CustomTestStringConvertible {
     var random = SeededRandom(seed: 13)
     let alphabet = Array("0123456789*,-/LW#? MONFRIJAN@\t é")
     var read = 0
-    for _ in 0..<20_000 {
+    for _ in 0..<2_000 {
       let fields = (0..<Int.random(in: 4...6, using: &random)).map { _ in
         String((0..<Int.random(in: 1...4, using: &random)).map { _ in alphabet.randomElement(using: &random) ?? "*" })
       }
@@ -156,9 +158,9 @@ struct BrokenCron: Sendable, CustomTestStringConvertible {
         if let fire = schedule.next(after: UTCTime(seconds: 0)) { #expect(schedule.next(after: fire).map { $0 > fire } ?? true) }
       } catch {
         #expect(!error.message.isEmpty && !error.fix.isEmpty)
-        #expect(error.column.map { 1...text.count + 1 ~= $0 } ?? true, "\(text): \(error)")
+        #expect(error.column.map { 1...text.unicodeScalars.count + 1 ~= $0 } ?? true, "\(text): \(error)")
       }
     }
-    #expect(read > 100)
+    #expect(read > 20)
   }
 }

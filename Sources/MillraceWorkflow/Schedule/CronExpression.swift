@@ -23,6 +23,16 @@ public struct CronExpression: Sendable, Hashable, CustomStringConvertible {
 
   /// Throws `ScheduleError` with the column of what is wrong.
   public init(_ text: String) throws(ScheduleError) {
+    do throws(ScheduleError) {
+      try self.init(reading: text)
+    } catch {
+      // Fields are read as bytes, columns are told in characters.
+      let column = error.column.map { text.utf8.prefix($0 - 1).count { $0 & 0xC0 != 0x80 } + 1 }
+      throw ScheduleError(error.message, fix: error.fix, column: column)
+    }
+  }
+
+  private init(reading text: String) throws(ScheduleError) {
     guard text.utf8.count <= Self.maximumBytes else {
       throw ScheduleError("a cron expression of \(text.utf8.count) bytes", fix: "use at most \(Self.maximumBytes)")
     }
