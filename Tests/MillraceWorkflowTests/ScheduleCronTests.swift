@@ -147,7 +147,7 @@ struct BrokenCron: Sendable, CustomTestStringConvertible {
     var random = SeededRandom(seed: 13)
     let alphabet = Array("0123456789*,-/LW#? MONFRIJAN@\t é")
     var read = 0
-    for _ in 0..<2_000 {
+    for _ in 0..<20_000 {
       let fields = (0..<Int.random(in: 4...6, using: &random)).map { _ in
         String((0..<Int.random(in: 1...4, using: &random)).map { _ in alphabet.randomElement(using: &random) ?? "*" })
       }

@@ -95,7 +95,7 @@ struct ZoneCase: Sendable, CustomTestStringConvertible {
     let zone = try Zone.named(name)
     let other = try #require(TimeZone(identifier: name))
     var differences = 0
-    for hour in stride(from: 0, to: 56 * 366 * 24, by: 7) {
+    for hour in stride(from: 0, to: 56 * 366 * 24, by: 37) {
       let moment = UTCTime(seconds: Int64(hour * 3_600 + 1_800))
       let expected = Int64(other.secondsFromGMT(for: Date(timeIntervalSince1970: Double(moment.seconds))))
       if zone.offsetSeconds(at: moment) != expected { differences += 1 }
@@ -124,7 +124,7 @@ struct ZoneCase: Sendable, CustomTestStringConvertible {
     let sound = try #require(Zone.read(whole, name: "sound"))
     #expect(sound == (try Zone.named("Europe/Berlin")) || sound.text(UTCTime(seconds: 0)) == "1970-01-01T01:00:00+01:00")
     var read = 0
-    for round in 0..<3_000 {
+    for round in 0..<600 {
       var bytes = whole
       if round % 3 == 0 { bytes.removeLast(Int.random(in: 1..<whole.count, using: &random)) }
       for _ in 0..<Int.random(in: 1...4, using: &random) {
@@ -142,6 +142,6 @@ struct ZoneCase: Sendable, CustomTestStringConvertible {
         }
       }
     }
-    #expect(read > 100)
+    #expect(read > 20)
   }
 }

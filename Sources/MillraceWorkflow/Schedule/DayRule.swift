@@ -111,7 +111,7 @@ struct LocalPattern: Sendable, Hashable {
   var exclusions = Exclusions()
 
   /// The first matching local time from `local` on, seconds since 1970-01-01T00:00; nil if there is none within 400 years, after which the calendar
-  /// repeats. Complexity: O(months until it) of some nanoseconds each.
+  /// repeats. Complexity: O(months until it).
   func next(from local: Int) -> Int? {
     let day = local.floored(by: LocalTime.day)
     if matches(day), let time = times.first(from: local - day * LocalTime.day) { return day * LocalTime.day + time }

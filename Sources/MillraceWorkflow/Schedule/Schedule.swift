@@ -107,7 +107,7 @@ public struct Schedule: Sendable, Hashable {
 
   /// The first fire after `time`; nil if there is none, at the latest after 400 years or in the year 9999.
   ///
-  /// Complexity: O(log changes of the zone), and some nanoseconds for each month without a fire.
+  /// Complexity: O(log changes of the zone + months without a fire).
   public func next(after time: UTCTime) -> UTCTime? {
     let floor = (start ?? UTCTime.range.lowerBound).seconds - 1
     guard let fire = following(max(time.seconds, floor)), fire <= UTCTime.range.upperBound.seconds else { return nil }
