@@ -14,6 +14,8 @@ public enum EngineError: Error, CustomStringConvertible {
   case tooManySchedules(limit: Int)
   case noSchedule(String)
   case stopped
+  /// A workflow was prepared by one engine and started on another.
+  case preparedElsewhere
 
   public var description: String {
     switch self {
@@ -26,6 +28,7 @@ public enum EngineError: Error, CustomStringConvertible {
     case .tooManySchedules(let limit): "\(limit) schedules are followed, the most an engine does"
     case .noSchedule(let name): "\(name) has no schedule: set its `schedule`, or add `schedule:` to the file"
     case .stopped: "the engine has been shut down"
+    case .preparedElsewhere: "the workflow was prepared by another engine: prepare it with the one that shall run it"
     }
   }
 }
@@ -64,8 +67,10 @@ public enum EngineError: Error, CustomStringConvertible {
     public var settings: [String: String] = [:]
     /// Seed of the retry waits; nil: drawn.
     public var seed: UInt64?
-    /// Unfinished tasks of all runs at once.
-    public var capacity = 1 << 22
+    /// Unfinished tasks of all runs at once. Default: 2^22, or what a quarter of the memory granted holds, `taskBytes` each.
+    public var capacity = Machine.read().room(forEach: taskBytes, most: 1 << 22)
+    /// What a task of a run takes, bytes, with ids and inputs of a few dozen: docs/engine.md has the sum.
+    public static let taskBytes = 512
     /// Threads for handlers that block, at most; nil: as many as slots, 256 at most.
     public var blockingThreads: Int?
     /// A handler that runs for longer is reported to `stalled`, nanoseconds; 0: never.
@@ -173,19 +178,47 @@ public enum EngineError: Error, CustomStringConvertible {
 
   func handlerTable() throws(EngineError) -> [String: TaskHandler] { try state.handlers() }
 
+  /// Checks and compiles a workflow once, for any number of runs with the same parameters. Throws as `start`, but no `SubmitError`.
+  public func prepare(_ definition: Definition, parameters: [String: JSON] = [:]) throws -> PreparedWorkflow {
+    let handlers = try state.handlers()
+    _ = try DefinitionChecker(handlers: Set(handlers.keys)).check(definition)
+    return try compile(definition, parameters: parameters, handlers)
+  }
+
+  /// The same of a workflow that `DefinitionReader` has checked against this engine's handlers.
+  public func prepare(_ reading: DefinitionReader.Reading, parameters: [String: JSON] = [:]) throws -> PreparedWorkflow {
+    try compile(reading.definition, parameters: parameters, try state.handlers())
+  }
+
+  /// Starts a run of a prepared workflow. Throws `CompileError.memory`, `SubmitError` or `EngineError`.
+  public func start(_ workflow: PreparedWorkflow) throws -> WorkflowHandle {
+    guard workflow.state === state else { throw EngineError.preparedElsewhere }
+    if state.isStopped { throw EngineError.stopped }
+    return try run(workflow.compiled)
+  }
+
+  private func compile(_ definition: Definition, parameters: [String: JSON], _ handlers: [String: TaskHandler]) throws -> PreparedWorkflow {
+    let scheduler = runtime.scheduler
+    let compiled = try CompiledWorkflow(
+      definition.resolve(parameters: parameters), handlers: handlers, order: order,
+      limit: { [state] key, limit in state.limit(key, limit, scheduler) })
+    return PreparedWorkflow(compiled: compiled, state: state)
+  }
+
   func startChecked(_ definition: Definition, parameters: [String: JSON], _ handlers: [String: TaskHandler]) throws
     -> WorkflowHandle
   {
-    let resolved = try definition.resolve(parameters: parameters)
+    try run(compile(definition, parameters: parameters, handlers).compiled)
+  }
+
+  private func run(_ compiled: CompiledWorkflow) throws -> WorkflowHandle {
     var random = SystemRandomNumberGenerator()
     let wall = millrace_wall()
     let end = RunEnd()
-    let scheduler = runtime.scheduler
     // Runs that fail together must not come back together: each has waits of its own.
     var seeds = SeededRandom(seed: seed &+ state.nextRun())
     let run = try WorkflowRun(
-      resolved, handlers: handlers, order: order, id: RunID(wall: wall, random: &random), wall: wall, seed: seeds.next(), host: host,
-      limit: { [state] key, limit in state.limit(key, limit, scheduler) }, ended: { _ in end.fire() })
+      compiled, id: RunID(wall: wall, random: &random), wall: wall, seed: seeds.next(), host: host, ended: { _ in end.fire() })
     try run.start()
     return WorkflowHandle(run, end: end, engine: self)
   }
@@ -241,6 +274,15 @@ public enum EngineError: Error, CustomStringConvertible {
       return nil
     }
   }
+}
+
+/// A workflow that one engine has checked and compiled, with its parameters in place: starting a run of it costs none of that.
+public struct PreparedWorkflow: Sendable {
+  let compiled: CompiledWorkflow
+  /// Of the engine that prepared it: its handlers are named by number.
+  let state: EngineState
+
+  public var definition: Definition { compiled.definition }
 }
 
 /// What the runtime calls back with.

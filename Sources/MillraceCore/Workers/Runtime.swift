@@ -4,12 +4,18 @@ internal import Synchronization
 
 /// What a worker thread does when it finds nothing to do.
 public enum WaitPolicy: String, Sendable, CaseIterable {
-  /// Never sleeps: the shortest way from `submit` to start, a processor each. Refused with more threads than processors.
+  /// Never sleeps: the shortest way from `submit` to start, a processor each. Refused with more threads than processors, or less than a whole one.
   case spin
-  /// Spins for some 20 microseconds, then sleeps.
+  /// Spins for some 20 microseconds, then sleeps. With more threads than processors, or less than a whole one, it is `park`.
   case adaptive
   /// Sleeps at once.
   case park
+
+  /// What so many threads do on a machine; nil: it is refused there.
+  public func resolved(threads: Int, on machine: Machine) -> WaitPolicy? {
+    if machine.maySpin(threads: threads) { return self }
+    return self == .spin ? nil : .park
+  }
 }
 
 /// How a runtime is built. Defaults follow what the control group grants.
@@ -20,28 +26,32 @@ public struct RuntimeConfiguration: Sendable {
   public var blockingThreads: Int
   /// Timers of each shard at once.
   public var timers: Int
+  /// What a job takes while it waits, bytes: its record and, submitted alone, a node of its queue. docs/core.md has the sum.
+  public static let jobBytes = 2 * Slab.recordBytes
   /// A handler that runs for longer is reported as stalled, nanoseconds; 0: never.
   public var stallAfter: UInt64
 
-  /// `slots` and `threads` nil: the processors granted.
+  /// Nil: `slots` and `threads` are the processors granted; `capacity` and `timers` 2^22, or what a quarter of the memory granted holds.
   public init(
-    slots: Int? = nil, threads: Int? = nil, capacity: Int = 1 << 22, tenants: Int = 16, ordered: Bool = false, wait: WaitPolicy = .adaptive,
-    blockingThreads: Int? = nil, timers: Int = 1 << 22, stallAfter: UInt64 = 10_000_000_000
+    slots: Int? = nil, threads: Int? = nil, capacity: Int? = nil, tenants: Int = 16, ordered: Bool = false, wait: WaitPolicy = .adaptive,
+    blockingThreads: Int? = nil, timers: Int? = nil, stallAfter: UInt64 = 10_000_000_000
   ) {
-    let granted = min(Machine.read().cpusGranted, Parking.maxWorkers)
+    let machine = Machine.read()
+    let granted = min(machine.cpusGranted, Parking.maxWorkers)
+    let room = machine.room(forEach: RuntimeConfiguration.jobBytes, most: 1 << 22)
     let threads = threads ?? granted
     let slots = slots ?? threads
-    scheduler = SchedulerConfiguration(slots: slots, workers: threads, capacity: capacity, tenants: tenants, ordered: ordered)
+    scheduler = SchedulerConfiguration(slots: slots, workers: threads, capacity: capacity ?? room, tenants: tenants, ordered: ordered)
     self.wait = wait
     self.blockingThreads = blockingThreads ?? min(slots, 256)
-    self.timers = timers
+    self.timers = timers ?? room
     self.stallAfter = stallAfter
   }
 }
 
 /// Why a runtime could not be had.
 public enum RuntimeError: Error, CustomStringConvertible {
-  case spinNeedsProcessors(threads: Int, processors: Int)
+  case spinNeedsProcessors(threads: Int, processors: Double)
   case outOfRange(name: String, value: Int, least: Int, most: Int)
   case memory(String)
   case loop(LoopError)
@@ -49,8 +59,10 @@ public enum RuntimeError: Error, CustomStringConvertible {
 
   public var description: String {
     switch self {
+    case .spinNeedsProcessors(let threads, let processors) where processors < 1:
+      "spinning needs a whole processor for each of \(threads) threads, and \(processors) of one is granted: use `adaptive` or `park`"
     case .spinNeedsProcessors(let threads, let processors):
-      "\(threads) spinning threads on \(processors) granted processors would stand in each other's way: use `adaptive` or `park`, or at most \(processors) threads"
+      "\(threads) spinning threads on \(processors) granted processors would stand in each other's way: use `adaptive` or `park`, or at most \(Int(processors)) threads"
     case .outOfRange(let name, let value, let least, let most): "\(name) is \(value), but must be \(least) to \(most)"
     case .memory(let what): what
     case .loop(let error): "the event loop does not start: \(error)"
@@ -95,6 +107,7 @@ public enum RuntimeError: Error, CustomStringConvertible {
   private static let stallTimer: UInt16 = 0xFF01
 
   public let scheduler: Scheduler
+  /// As it was given, but for `wait`: `adaptive` has become `park` where threads may not spin.
   public let configuration: RuntimeConfiguration
   private let hooks: RuntimeHooks
   private var threads: [pthread_t] = []
@@ -127,8 +140,12 @@ public enum RuntimeError: Error, CustomStringConvertible {
     try check("capacity", configuration.scheduler.capacity, 1...(1 << 30))
     try check("tenants", configuration.scheduler.tenants, 1...ReadySet.maxTenants)
     try check("blockingThreads", configuration.blockingThreads, 1...4096)
-    let granted = Machine.read().cpusGranted
-    if configuration.wait == .spin, workers > granted { throw .spinNeedsProcessors(threads: workers, processors: granted) }
+    let machine = Machine.read()
+    guard let wait = configuration.wait.resolved(threads: workers, on: machine) else {
+      throw .spinNeedsProcessors(threads: workers, processors: machine.processorShare)
+    }
+    var configuration = configuration
+    configuration.wait = wait
     self.configuration = configuration
     self.hooks = hooks
     do {
@@ -232,6 +249,9 @@ public enum RuntimeError: Error, CustomStringConvertible {
     var searching = false
     // Since work was last found.
     var looks = 0
+    var restraint = Restraint()
+    // The levels that the last look found.
+    var levels: UInt64 = 0
     // A worker's first job may be there before it has searched: it is watched as well.
     var isFirst = true
     while true {
@@ -241,6 +261,7 @@ public enum RuntimeError: Error, CustomStringConvertible {
           isFirst = false
           watchForStalls(worker.index)
         }
+        let came = searching && parking.workers > 1
         if searching {
           searching = false
           // The last one to find something sends the next, so that a burst wakes everybody without every submission waking somebody.
@@ -248,7 +269,9 @@ public enum RuntimeError: Error, CustomStringConvertible {
           watchForStalls(worker.index)
         }
         execute(begun, worker)
-        keepWorking(worker)
+        if came { restraint.came(levels, now: scheduler.clock.now) }
+        let ran = keepWorking(worker)
+        if came { restraint.wentDry(after: ran, now: scheduler.clock.now) }
         if scheduler.isStopping { break }
         continue
       }
@@ -258,7 +281,7 @@ public enum RuntimeError: Error, CustomStringConvertible {
         parking.beginSearch()
         searching = true
       }
-      if searching, look(&looks) { continue }
+      if searching, look(&looks, &levels, &restraint) { continue }
       if scheduler.isStopping { break }
       if configuration.wait == .spin, searching {
         looks = 0
@@ -289,15 +312,19 @@ public enum RuntimeError: Error, CustomStringConvertible {
     worker.retire()
   }
 
-  /// Runs what there is until there is no more, or the runtime stops.
-  private func keepWorking(_ worker: borrowing Worker) {
+  /// Runs what there is until there is no more, or the runtime stops. How many jobs.
+  private func keepWorking(_ worker: borrowing Worker) -> Int {
+    var ran = 0
     while !scheduler.isStopping {
-      switch worker.work(upTo: Runtime.jobsBetweenLooks).end {
-      case .idle: return
+      let work = worker.work(upTo: Runtime.jobsBetweenLooks)
+      ran += work.ran
+      switch work.end {
+      case .idle: return ran
       case .limit: continue
       case .blocking(let job): runElsewhere(job, worker)
       }
     }
+    return ran
   }
 
   private func execute(_ begun: Begun, _ worker: borrowing Worker) {
@@ -319,11 +346,15 @@ public enum RuntimeError: Error, CustomStringConvertible {
     }
   }
 
-  /// Spins until there may be work. False: not within the policy's patience, all `looks` since work was last found together.
-  private func look(_ looks: inout Int) -> Bool {
+  /// Spins until there may be work, in `levels`. False: not within the policy's patience, all `looks` since work was last found together.
+  private func look(_ looks: inout Int, _ levels: inout UInt64, _ restraint: inout Restraint) -> Bool {
     while looks < Runtime.adaptiveLooks {
       looks += 1
-      if scheduler.mayBegin || scheduler.isStopping { return true }
+      if scheduler.isStopping { return true }
+      if scheduler.mayBegin {
+        levels = scheduler.ready.occupied()
+        if !restraint.isOn || !restraint.holds(levels, handed: scheduler.ready.hasHanded, now: scheduler.clock.now) { return true }
+      }
       // A spinning worker keeps the time as well: it is nearer than the loop's next wake-up.
       if looks & 63 == 0, timers.nextDue != Timers.never {
         let now = scheduler.clock.now

@@ -52,9 +52,9 @@ public enum CompileError: Error, CustomStringConvertible {
   }
 }
 
-/// A definition with its parameters in place, as flat arrays: what a run is made of.
-final class CompiledWorkflow: Sendable {
-  let definition: Definition
+/// A definition with its parameters in place, as flat arrays: what runs are made of, any number of them.
+public final class CompiledWorkflow: Sendable {
+  public let definition: Definition
   let plan: Plan
   let order: TaskOrder
   let index: [String: UInt32]
@@ -96,8 +96,8 @@ final class CompiledWorkflow: Sendable {
     }
   }
 
-  /// Complexity: O(tasks + dependencies). `limit` gives the core's limit for a concurrency key.
-  init(
+  /// Of a checked definition. Complexity: O(tasks + dependencies). `limit` gives the core's limit for a concurrency key. Throws `CompileError`.
+  public init(
     _ definition: Definition, handlers known: [String: TaskHandler], order: TaskOrder, limit: (String, Int) -> UInt32?
   ) throws(CompileError) {
     let tasks = definition.tasks

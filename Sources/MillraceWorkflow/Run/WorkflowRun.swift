@@ -73,11 +73,20 @@ internal import MillraceCore
   }
 
   /// Compiles a checked definition whose parameters are in place. Throws `CompileError`.
-  public init(
+  public convenience init(
     _ definition: Definition, handlers: [String: TaskHandler], order: TaskOrder, id: RunID, wall: Int64, seed: UInt64, host: TaskHost,
     limit: (String, Int) -> UInt32?, ended: @escaping Ended
   ) throws(CompileError) {
-    compiled = try CompiledWorkflow(definition, handlers: handlers, order: order, limit: limit)
+    let compiled = try CompiledWorkflow(definition, handlers: handlers, order: order, limit: limit)
+    try self.init(compiled, id: id, wall: wall, seed: seed, host: host, ended: ended)
+  }
+
+  /// A run of what was compiled before. Throws `CompileError`.
+  public init(_ compiled: CompiledWorkflow, id: RunID, wall: Int64, seed: UInt64, host: TaskHost, ended: @escaping Ended)
+    throws(CompileError)
+  {
+    let definition = compiled.definition
+    self.compiled = compiled
     self.id = id
     self.host = host
     self.seed = seed
