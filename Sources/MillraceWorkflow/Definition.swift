@@ -19,12 +19,14 @@ public struct Definition: Sendable, Hashable {
   /// Id of the task whose output is the workflow's result; nil: the run has no result of its own.
   public var result: String?
   public var tasks: [TaskDefinition]
+  /// When runs start by themselves, once an engine or a server is asked to follow it; nil: they are started by somebody.
+  public var schedule: Schedule?
   /// Makespan that an imported trace recorded, seconds; nil if this is no import.
   public var recordedMakespanSeconds: Double?
 
   public init(
     _ name: String, description: String = "", parameters: [Parameter] = [], defaults: Policy = Policy(), onFailure: OnFailure = .failFast,
-    result: String? = nil, tasks: [TaskDefinition] = [], recordedMakespanSeconds: Double? = nil
+    result: String? = nil, schedule: Schedule? = nil, tasks: [TaskDefinition] = [], recordedMakespanSeconds: Double? = nil
   ) {
     self.name = name
     self.description = description
@@ -32,6 +34,7 @@ public struct Definition: Sendable, Hashable {
     self.defaults = defaults
     self.onFailure = onFailure
     self.result = result
+    self.schedule = schedule
     self.tasks = tasks
     self.recordedMakespanSeconds = recordedMakespanSeconds
   }

@@ -26,6 +26,7 @@ public struct DefinitionChecker: Sendable {
     if positions == nil { ValueChecker.check(definition, &faults, &nearest) }
     checkHandlers(definition, positions, &faults, &nearest)
     checkConcurrency(definition, positions, &faults)
+    TimeoutChecker.check(definition, positions, &faults)
     var indices: [String: Int] = [:]
     indices.reserveCapacity(definition.tasks.count)
     for (index, task) in definition.tasks.enumerated() where !task.id.isEmpty {

@@ -25,7 +25,7 @@ struct DefinitionDecoder {
 
   // MARK: The definition
 
-  private static let keys = ["format", "workflow", "description", "parameters", "defaults", "on_failure", "result", "tasks"]
+  private static let keys = ["format", "workflow", "description", "parameters", "defaults", "on_failure", "result", "schedule", "tasks"]
   private static let taskKeys = ["id", "handler", "description", "dependencies", "input", "priority", "timeouts", "retry", "concurrency"]
 
   /// The definition as far as it can be made out; it is only good if no error was added to `faults`.
@@ -53,6 +53,7 @@ struct DefinitionDecoder {
     }
     // Last, for an input may name a parameter that is declared below.
     if let list = entries.first(where: { $0.name == "tasks" })?.value { definition.tasks = tasks(list) }
+    if let value = root["schedule"] { definition.schedule = schedule(value, of: definition.parameters) }
     return definition
   }
 
