@@ -210,11 +210,12 @@ public enum EngineError: Error, CustomStringConvertible {
     return WorkflowHandle(run, end: end, engine: self)
   }
 
-  /// Stops gracefully: takes no more runs (`start` throws `EngineError.stopped`), lets those that go on end, and the asynchronous handlers with them, for
-  /// at most `timeout`; then shuts down. True: all had ended by then. Not from a handler, which it would wait for.
+  /// Stops gracefully: follows no schedule and takes no more runs (`start` throws `EngineError.stopped`), lets those that go on end, and the
+  /// asynchronous handlers with them, for at most `timeout`; then shuts down. True: all had ended by then. Not from a handler, which it would wait for.
   @discardableResult
   public func drain(timeout: Duration) async -> Bool {
     state.close()
+    book.stop()
     return await withCheckedContinuation { continuation in
       let isApart = OwnThread.run { [self] in
         let (deadline, overflow) = millrace_monotonic().addingReportingOverflow(UInt64(clamping: timeout))
