@@ -52,7 +52,8 @@ struct RunCommand: ParsableCommand {
 
   @Option(
     name: .customLong("param"),
-    help: ArgumentHelp("A parameter of the workflow; JSON if it reads as JSON, else text. May be repeated.", valueName: "name=value"),
+    help: ArgumentHelp(
+      "A parameter of the workflow; JSON if it reads as JSON and need not be text, else text. May be repeated.", valueName: "name=value"),
     transform: Assignment.parse)
   var parameters: [Assignment] = []
 
@@ -150,7 +151,8 @@ struct RunCommand: ParsableCommand {
   }
 
   private func start(_ reading: DefinitionReader.Reading, _ engine: Engine) throws -> WorkflowHandle {
-    let parameters = try Assignment.table(parameters, option: "--param", \.json)
+    let texts = Set(reading.definition.parameters.lazy.filter { $0.kind == .string }.map(\.name))
+    let parameters = try Assignment.table(parameters, option: "--param") { texts.contains($0.name) ? $0.jsonText : $0.json }
     Signals.watch()
     do {
       return try engine.start(reading, parameters: parameters)
@@ -211,7 +213,7 @@ extension Refusal {
   init(definition error: DefinitionError, of engine: Engine) {
     let errors = error.faults.filter { $0.severity == .error }
     let lines = "\(error)"
-    if errors.allSatisfy({ $0.line == nil && ($0.code == .unknownParameter || $0.code == .missing) }) {
+    if errors.allSatisfy({ $0.line == nil && [.unknownParameter, .badParameter, .missing].contains($0.code) }) {
       self.init(.wrongUse, lines)
     } else if engine.plugins.isEmpty, errors.allSatisfy({ $0.code == .unknownHandler }) {
       self.init(.missing, "\(lines)\nno plugin is loaded: `millrace doctor` shows where they are looked for, `make build` builds them")

@@ -14,7 +14,7 @@ import Testing
       let reading = try DefinitionReader().read(Array(block.utf8), name: "docs/definitions.md")
       #expect(reading.warnings == [])
       let resolved = try reading.definition.resolve(parameters: ["day": "Monday"])
-      #expect(resolved.tasks.last?.input == ["title": "Packages on Monday"])
+      #expect(resolved.tasks.first?.input == ["file": "/var/lib/dpkg/status", "chunks": 2])
     }
   }
 

@@ -19,10 +19,19 @@ import CMillrace
   func token() -> millrace_token { unsafe host.pointee.token(attempt) }
   func hold() -> HeldAttempt { unsafe HeldAttempt(token: token(), call: attempt, host: host) }
 
+  var inputCount: Int { unsafe Int(host.pointee.input_count(attempt)) }
+  /// The bytes of an input as text.
+  func input(_ index: Int) -> String {
+    var input = unsafe millrace_input()
+    unsafe input.size = UInt32(MemoryLayout<millrace_input>.size)
+    guard unsafe host.pointee.input(attempt, UInt32(index), &input) == 0 else { return "no input \(index)" }
+    return unsafe String(decoding: UnsafeRawBufferPointer(start: input.bytes, count: Int(input.payload.length)), as: UTF8.self)
+  }
+
   /// Ends the attempt with a text as its output.
-  func done(_ text: String) -> UInt32 {
+  func done(_ text: String, _ type: Int = MILLRACE_TEXT) -> UInt32 {
     let bytes = Array(text.utf8)
-    if let target = unsafe host.pointee.claim(attempt, UInt64(bytes.count), UInt32(MILLRACE_TEXT), &outcome.pointee.output) {
+    if let target = unsafe host.pointee.claim(attempt, UInt64(bytes.count), UInt32(type), &outcome.pointee.output) {
       unsafe target.copyMemory(from: bytes, byteCount: bytes.count)
     }
     return end(MILLRACE_DONE)

@@ -13,19 +13,20 @@ extension Definition {
   /// census.task("merge", handler: "debian/merge", dependencies: parts, priority: .high)
   /// ```
   ///
-  /// Ids are not compared here; `DefinitionChecker` finds one that is used twice. Complexity: O(dependencies), amortised.
+  /// `when`: `${...}`, which skips the task if it is false. Ids are not compared here; `DefinitionChecker` finds one that is used twice. Complexity: O(dependencies), amortised.
   /// Size: 88 bytes, the texts longer than 15 bytes, and 32 + 16 x dependencies bytes if there are any.
   @discardableResult
   public mutating func task(
-    _ id: String, handler: String, dependencies: [TaskReference] = [], input: JSON = .null, priority: Priority? = nil,
-    retry: RetryPolicy? = nil,
+    _ id: String, handler: String, dependencies: [TaskReference] = [], input: JSON = .null, when condition: String? = nil,
+    priority: Priority? = nil, retry: RetryPolicy? = nil,
     timeouts: Timeouts = Timeouts(), concurrencyKey: String? = nil, concurrencyLimit: Int? = nil, recordedSeconds: Double? = nil
   ) -> TaskReference {
     let policy = Policy(
       priority: priority, retry: retry, timeouts: timeouts, concurrencyKey: concurrencyKey, concurrencyLimit: concurrencyLimit)
     tasks.append(
       TaskDefinition(
-        id, handler: handler, dependencies: dependencies.map(\.id), input: input, policy: policy, recordedSeconds: recordedSeconds))
+        id, handler: handler, dependencies: dependencies.map(\.id), input: input, policy: policy, condition: condition,
+        recordedSeconds: recordedSeconds))
     return TaskReference(id: id)
   }
 }

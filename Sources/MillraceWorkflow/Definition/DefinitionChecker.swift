@@ -15,15 +15,18 @@ public struct DefinitionChecker: Sendable {
   public func check(_ definition: Definition) throws(DefinitionError) -> [Fault] {
     var faults = FaultList(file: definition.name.isEmpty ? "definition" : definition.name)
     var nearest = NearestName()
-    check(definition, positions: nil, &faults, &nearest)
+    check(definition, positions: nil, [], &faults, &nearest)
     guard faults.errors == 0 else { throw faults.error }
     return faults.sorted
   }
 
-  /// What concerns several tasks. `positions` is nil for a definition made in Swift.
-  func check(_ definition: Definition, positions: DefinitionPositions?, _ faults: inout FaultList, _ nearest: inout NearestName) {
+  /// What concerns several tasks. `positions` is nil for a definition made in Swift; `uses`: what the expressions of a file name.
+  func check(
+    _ definition: Definition, positions: DefinitionPositions?, _ uses: [ExpressionChecker.Use], _ faults: inout FaultList,
+    _ nearest: inout NearestName
+  ) {
     guard let edges = edges(definition, positions, &faults) else { return }
-    if positions == nil { ValueChecker.check(definition, &faults, &nearest) }
+    let uses = positions == nil ? ValueChecker.check(definition, &faults, &nearest) : uses
     checkHandlers(definition, positions, &faults, &nearest)
     checkConcurrency(definition, positions, &faults)
     var indices: [String: Int] = [:]
@@ -38,6 +41,7 @@ public struct DefinitionChecker: Sendable {
     }
     let graph = TaskGraph(dependencies: rows(definition, indices, edges: edges, positions, &faults, &nearest))
     checkCycles(definition, graph, positions, &faults)
+    UseChecker(definition: definition, graph: graph, indices: indices).check(uses, &faults, &nearest)
     checkResult(definition, graph, indices, positions, &faults, &nearest)
   }
 
@@ -200,5 +204,5 @@ public struct DefinitionChecker: Sendable {
 
 extension Definition {
   /// The task by id, or by number from 1 if it has none.
-  fileprivate func label(_ index: Int) -> String { tasks[index].id.isEmpty ? "task \(index + 1)" : "task '\(tasks[index].id)'" }
+  func label(_ index: Int) -> String { tasks[index].id.isEmpty ? "task \(index + 1)" : "task '\(tasks[index].id)'" }
 }

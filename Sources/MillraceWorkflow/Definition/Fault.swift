@@ -22,6 +22,8 @@ public struct Fault: Sendable, Hashable, CustomStringConvertible {
     case unknownTask = "unknown-task"
     case unknownHandler = "unknown-handler"
     case unknownParameter = "unknown-parameter"
+    case badParameter = "bad-parameter"
+    case noDependency = "no-dependency"
     case selfDependency = "self-dependency"
     case cycle
     case unreachable

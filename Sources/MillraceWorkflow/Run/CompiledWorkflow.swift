@@ -35,6 +35,8 @@ public enum CompileError: Error, CustomStringConvertible {
   case empty(workflow: String)
   case tooLarge(tasks: Int)
   case tooManyKeys(limit: Int)
+  /// An expression that the checker would have refused.
+  case badExpression(task: String, reason: String)
   case memory(String)
 
   public var description: String {
@@ -47,6 +49,7 @@ public enum CompileError: Error, CustomStringConvertible {
     case .tooLarge(let tasks): "\(tasks) tasks are more than a plan holds (\(Plan.maxNodes)): split the workflow"
     case .tooManyKeys(let limit):
       "more than \(limit) concurrency keys and limited handlers are in use: restart the engine or use fewer keys"
+    case .badExpression(let task, let reason): "task \(task): \(reason)"
     case .memory(let what): what
     }
   }
@@ -67,6 +70,11 @@ final class CompiledWorkflow: Sendable {
   /// Index into `policies`, by task; empty: all tasks have policy 0.
   let policyOf: [UInt32]
   let policies: [ResolvedPolicy]
+  /// Of the tasks that have some; empty for most workflows.
+  let expressions: [UInt32: TaskExpressions]
+  /// How many inputs have expressions.
+  let inputSlots: Int
+  let hasExpressions: Bool
 
   /// A policy with the defaults in place.
   struct ResolvedPolicy: Hashable {
@@ -117,6 +125,9 @@ final class CompiledWorkflow: Sendable {
     var policies = [defaults]
     var policyIndex: [ResolvedPolicy: UInt32] = [defaults: 0]
     var policyOf: [UInt32] = []
+    var expressions: [UInt32: TaskExpressions] = [:]
+    var inputSlots = 0
+    let binder = TaskExpressions.Binder(definition, tasks: index)
     for (i, task) in tasks.enumerated() {
       for dependency in task.dependencies {
         guard let p = index[dependency] else { throw .unknownDependency(task: task.id, dependency: dependency) }
@@ -131,7 +142,7 @@ final class CompiledWorkflow: Sendable {
         handlerOf.append(UInt32(handlers.count))
         handlers.append(handler)
       }
-      if task.hasPolicy {
+      if task.isSpecial {
         let policy = ResolvedPolicy(task.policy, definition.defaults)
         let position = policyIndex[policy] ?? UInt32(policies.count)
         if position == UInt32(policies.count) {
@@ -140,6 +151,11 @@ final class CompiledWorkflow: Sendable {
         }
         if policyOf.isEmpty, position != 0 { policyOf = [UInt32](repeating: 0, count: i) }
         if !policyOf.isEmpty || position != 0 { policyOf.append(position) }
+        if var own = try TaskExpressions(task, binder) {
+          own.inputSlot = inputSlots
+          if own.input != nil { inputSlots += 1 }
+          expressions[UInt32(i)] = own
+        }
       } else if !policyOf.isEmpty {
         policyOf.append(0)
       }
@@ -172,6 +188,9 @@ final class CompiledWorkflow: Sendable {
     self.handlerOf = handlerOf
     self.policies = policies
     self.policyOf = policyOf
+    self.expressions = expressions
+    self.inputSlots = inputSlots
+    hasExpressions = !expressions.isEmpty
   }
 
   @inline(__always) func policy(_ node: UInt32) -> ResolvedPolicy { policies[policyOf.isEmpty ? 0 : Int(policyOf[Int(node)])] }

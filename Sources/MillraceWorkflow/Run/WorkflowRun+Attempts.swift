@@ -83,6 +83,15 @@ extension WorkflowRun {
     // The other half of `stop`: either it sees us running, or we see that we should not be.
     if stopReason.loadSequential() != 0 { return .ended(Outcome.cancelled.rawValue) }
     if isWatched, isTooLate(node) { return .ended(Outcome.timedOut.rawValue) }
+    var refusal: String?
+    if compiled.hasExpressions, let own = compiled.expressions[node] {
+      switch begin(own, node, lane: lane) {
+      case .goes: break
+      // Done without an attempt: skipped.
+      case .skipped: return .ended(Outcome.done.rawValue)
+      case .failed(let reason): refusal = reason
+      }
+    }
 
     counters.count(.attempts, lane: lane)
     let attempt = unsafe host.takeAttempt(lane)
@@ -95,6 +104,10 @@ extension WorkflowRun {
     unsafe attempt.beat.storeRelaxed(now)
     unsafe texts.key(Int(node), into: attempt.key)
     unsafe records.setAttempt(node, attempt)
+    if let refusal {
+      unsafe fail(attempt, EngineErrorType.expression, refusal)
+      return .ended(Outcome.failed.rawValue)
+    }
     if isWatched, let reason = unsafe watch(attempt) {
       unsafe fail(attempt, EngineErrorType.noTimer, reason)
       return .ended(Outcome.failed.rawValue)

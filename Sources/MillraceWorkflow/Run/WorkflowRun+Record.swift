@@ -89,7 +89,7 @@ extension WorkflowRun {
       // Ready with the end of the last dependency: nothing else makes a task ready.
       var ready: UInt64? = 0
       for dependency in dependencies {
-        guard records.status(dependency) == .completed, let soFar = ready else {
+        guard records.isSatisfied(dependency), let soFar = ready else {
           ready = nil
           break
         }

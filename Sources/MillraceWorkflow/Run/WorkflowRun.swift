@@ -18,6 +18,10 @@ internal import MillraceCore
   let records: NodeRecords
   let counters: RunCounters
   let texts: RunTexts
+  /// nil: no task has expressions.
+  let values: RunValues?
+  /// Inputs that expressions made, by their slots.
+  let inputs: UnsafeMutablePointer<millrace_payload>
   let seed: UInt64
   let startedWall: Int64
   private(set) var started: UInt64 = 0
@@ -86,6 +90,10 @@ internal import MillraceCore
     arena = Arena(workers: host.workers)
     counters = RunCounters(workers: host.workers)
     texts = RunTexts(definition, run: id)
+    values = compiled.hasExpressions ? RunValues(definition, run: id) : nil
+    // unsafe: freed in deinit; a slot is written by the lane that begins its task, and read by that attempt and those after it.
+    unsafe inputs = .allocate(capacity: compiled.inputSlots)
+    unsafe inputs.initialize(repeating: .empty, count: compiled.inputSlots)
     // unsafe: freed in deinit.
     unsafe stopWord = .allocate(capacity: 1)
     unsafe stopWord.initialize(to: 0)
@@ -101,6 +109,7 @@ internal import MillraceCore
     records.deallocate()
     counters.deallocate()
     monitor.deallocate()
+    unsafe inputs.deallocate()
     unsafe stopWord.deallocate()
   }
 
@@ -148,11 +157,19 @@ internal import MillraceCore
 
   func inputCount(_ node: UInt32) -> Int { 1 + Int(compiled.rows[Int(node) + 1] - compiled.rows[Int(node)]) }
 
-  /// Input 0 is the definition's; then the outputs of the dependencies, where they lie.
+  /// Input 0 is the definition's; then the outputs of the dependencies, where they lie, and null for one that was skipped.
   func input(_ node: UInt32, _ index: Int) -> millrace_input? {
     var input = unsafe millrace_input()
     unsafe input.size = UInt32(MemoryLayout<millrace_input>.size)
     if index == 0 {
+      if compiled.hasExpressions, let own = compiled.expressions[node], own.input != nil {
+        let made = unsafe inputs[own.inputSlot]
+        unsafe input.payload = made
+        unsafe input.payload.content_type = UInt32(MILLRACE_JSON)
+        unsafe input.bytes = arena.bytes(of: made)
+        unsafe input.name = texts.inputName
+        return unsafe input
+      }
       let bytes = unsafe texts.input(Int(node))
       unsafe input.payload = millrace_payload(offset: 0, length: UInt64(bytes.count), arena: .max, content_type: UInt32(MILLRACE_JSON))
       unsafe input.bytes = unsafe UnsafeRawPointer(bytes.baseAddress)
@@ -161,10 +178,15 @@ internal import MillraceCore
     }
     guard index > 0, index < inputCount(node) else { return nil }
     let dependency = compiled.predecessors[Int(compiled.rows[Int(node)]) + index - 1]
+    unsafe input.name = texts.id(Int(dependency))
+    if compiled.hasExpressions, records.status(dependency) == .skipped {
+      unsafe input.payload = millrace_payload(offset: 0, length: 4, arena: .max, content_type: UInt32(MILLRACE_JSON))
+      unsafe input.bytes = UnsafeRawPointer(texts.null)
+      return unsafe input
+    }
     let output = records.output(dependency)
     unsafe input.payload = output
     unsafe input.bytes = output.length == 0 ? nil : arena.bytes(of: output)
-    unsafe input.name = texts.id(Int(dependency))
     return unsafe input
   }
 
@@ -184,7 +206,7 @@ internal import MillraceCore
     let now = host.scheduler.clock.now
     let counts = counters.sum()
     // Cancelling a run whose last task is through changes nothing.
-    let isCancelled = stopReason.loadSequential() == 2 && counts.completed < records.count
+    let isCancelled = stopReason.loadSequential() == 2 && counts.completed + counts.skipped < records.count
     let status: WorkflowStatus = isCancelled ? .cancelled : counts.failed > 0 ? .failed : .completed
     monitor.locked {
       finalStatus = status
