@@ -79,6 +79,8 @@ struct RunCommand: ParsableCommand {
 
   @OptionGroup var plugins: PluginOptions
 
+  @OptionGroup var secrets: SecretOptions
+
   @Option(help: ArgumentHelp("Write report.json, run.json and timeline.html there.", valueName: "dir"), completion: .directory)
   var report: String?
 
@@ -103,19 +105,24 @@ struct RunCommand: ParsableCommand {
   func run() throws {
     let folder = try report.map(ReportFolder.init)
     let messages = Messages()
-    let engine = try Engine.made(configuration(messages))
+    // First of all: it changes the environment.
+    let secrets = try secrets.source()
+    var configuration = try configuration(messages)
+    configuration.secrets = secrets
+    let engine = try Engine.made(configuration)
     engine.tellPluginProblems()
     let reading = try read(engine)
     for warning in reading.warnings { Output.aside("\(warning)\n") }
 
     let handle = try start(reading, engine)
     Output.note(
-      "run \(handle.id) of \(reading.definition.name): \(reading.definition.tasks.count) tasks, \(engine.slots) slots, \(engine.threads) threads"
+      "run \(handle.id) of \(reading.definition.name): \(handle.progress().tasks) tasks, \(engine.slots) slots, \(engine.threads) threads"
     )
     let signal = follow(handle, messages)
 
     let outcome = RunOutcome(
-      record: handle.record(), result: handle.result, trace: Trace(reading.definition, timeScale: scale, waits: waits),
+      record: handle.record(), result: handle.result?.mapTexts(engine.redact),
+      trace: Trace(reading.definition, timeScale: scale, waits: waits),
       signal: signal)
     let refusals = [
       attempt { () throws(Refusal) in try outcome.print(format) }, attempt { () throws(Refusal) in try folder?.write(outcome) },
@@ -158,6 +165,8 @@ struct RunCommand: ParsableCommand {
       return try engine.start(reading, parameters: parameters)
     } catch let error as DefinitionError {
       throw Refusal(definition: error, of: engine)
+    } catch let error as SecretError {
+      throw Refusal(.missing, "the run does not start: \(error)")
     } catch let error as CompileError {
       if case .memory(let what) = error { throw Refusal(.tryAgain, what) }
       throw Refusal(.badData, "\(file): \(error)")

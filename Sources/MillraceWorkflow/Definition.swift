@@ -19,12 +19,14 @@ public struct Definition: Sendable, Hashable {
   /// Id of the task whose output is the workflow's result; nil: the run has no result of its own.
   public var result: String?
   public var tasks: [TaskDefinition]
+  /// Tasks that run when all others have ended, whatever became of these.
+  public var cleanup: [TaskDefinition]
   /// Makespan that an imported trace recorded, seconds; nil if this is no import.
   public var recordedMakespanSeconds: Double?
 
   public init(
     _ name: String, description: String = "", parameters: [Parameter] = [], defaults: Policy = Policy(), onFailure: OnFailure = .failFast,
-    result: String? = nil, tasks: [TaskDefinition] = [], recordedMakespanSeconds: Double? = nil
+    result: String? = nil, tasks: [TaskDefinition] = [], cleanup: [TaskDefinition] = [], recordedMakespanSeconds: Double? = nil
   ) {
     self.name = name
     self.description = description
@@ -33,6 +35,7 @@ public struct Definition: Sendable, Hashable {
     self.onFailure = onFailure
     self.result = result
     self.tasks = tasks
+    self.cleanup = cleanup
     self.recordedMakespanSeconds = recordedMakespanSeconds
   }
 
@@ -65,12 +68,17 @@ public struct TaskDefinition: Sendable, Hashable {
     get { deviation?.fields.condition }
     set { change { $0.condition = newValue } }
   }
+  /// Variables that the handler is given, and nobody else sees: the only place for secrets.
+  public var environment: [EnvironmentVariable] {
+    get { deviation?.fields.environment ?? [] }
+    set { change { $0.environment = newValue } }
+  }
   /// Recorded duration of an imported task, seconds: what the critical-path order, the estimate and the bound start from.
   public var recordedSeconds: Double?
 
   public init(
     _ id: String, handler: String, dependencies: [String] = [], input: JSON = .null, policy: Policy = Policy(), condition: String? = nil,
-    recordedSeconds: Double? = nil
+    environment: [EnvironmentVariable] = [], recordedSeconds: Double? = nil
   ) {
     self.id = id
     self.handler = handler
@@ -79,6 +87,7 @@ public struct TaskDefinition: Sendable, Hashable {
     self.recordedSeconds = recordedSeconds
     if policy != Policy() { self.policy = policy }
     if condition != nil { self.condition = condition }
+    if !environment.isEmpty { self.environment = environment }
   }
 
   /// Whether the task has a policy, a condition or anything else that few have; cheaper than a look at these.
@@ -104,6 +113,7 @@ public struct TaskDefinition: Sendable, Hashable {
     struct Fields: Sendable, Hashable {
       var policy = Policy()
       var condition: String?
+      var environment: [EnvironmentVariable] = []
       var inputProgram: InputProgram?
     }
 

@@ -123,4 +123,17 @@ import Testing
         "w: error: 1000001 tasks with 0 dependencies; at most 1000000 and 16000000 are allowed\n  fix: let one task do the work of several"
       ])
   }
+
+  @Test("ten thousand tasks in a chain may each use the first one's output and that of the one before the one before it")
+  func manyUses() throws {
+    var chain = Definition("chain")
+    var last = chain.task("t0", handler: "h")
+    for i in 1..<10_000 {
+      last = chain.task("t\(i)", handler: "h", dependencies: [last], input: ["${tasks.t0.output}", "${tasks.t\(max(i - 2, 0)).status}"])
+    }
+    #expect(throws: Never.self) { try DefinitionChecker().check(chain) }
+    chain.task("other", handler: "h", input: "${tasks.t0.output}")
+    let error = #expect(throws: DefinitionError.self) { try DefinitionChecker().check(chain) }
+    #expect(error?.faults.map(\.message) == ["task 'other' refers to 't0', which it does not depend on"])
+  }
 }

@@ -80,7 +80,7 @@ struct Broken: Sendable, CustomTestStringConvertible {
       what: "unknown key, near none", text: workflow("  - { id: a, handler: shell/run }\n") + "colour: red\n",
       printed: """
         w.yaml:5:1: error: unknown key 'colour' in the definition
-          fix: the keys are format, workflow, description, parameters, defaults, on_failure, result, tasks
+          fix: the keys are format, workflow, description, parameters, defaults, on_failure, result, tasks, cleanup
         """),
     Broken(
       what: "key twice", text: workflow("  - id: a\n    handler: shell/run\n    id: b\n"),
@@ -294,9 +294,71 @@ struct Broken: Sendable, CustomTestStringConvertible {
         w.yaml:6:17: error: a priority is settled when the run starts, by its parameters
           fix: use params.NAME
         w.yaml:7:16: error: 'run.status' is RUNNING here
-          fix: use tasks.ID.status
-        w.yaml:7:33: error: a secret may not stand here, where it would be written down
-          fix: remove it
+          fix: use tasks.ID.status, or move the task to 'cleanup'
+        w.yaml:7:33: error: a secret may stand in 'env' only: elsewhere it would be written down
+          fix: give it to the handler: 'env: { NAME: { secret: NAME } }'
+        """),
+    Broken(
+      what: "cleanup tasks that are tied to others, and others to them",
+      text: workflow(
+        """
+          - { id: a, handler: shell/run, dependencies: [c] }
+          - { id: b, handler: shell/run, when: "${tasks.d.status == 'FAILED'}" }
+        cleanup:
+          - { id: c, handler: shell/run, dependencies: [b], input: "${run.status} ${tasks.a.output} ${tasks.d.status}" }
+          - { id: d, handler: shell/run, dependencies: [e] }
+          - { id: e, handler: shell/run, dependencies: [d] }
+          - { id: a, handler: shell/rum }
+        result: c
+
+        """),
+      printed: """
+        w.yaml:4:49: error: task 'a' depends on 'c', a cleanup task, which runs after it
+          fix: remove the dependency
+        w.yaml:5:43: error: task 'b' refers to 'd', a cleanup task, which runs after it
+          fix: name a task that it depends on
+        w.yaml:7:49: error: cleanup task 'c' depends on 'b': it runs after all tasks anyway
+          fix: remove the dependency; tasks.b.output and .status may be used without it
+        w.yaml:7:95: error: task 'c' refers to 'd', which it does not depend on
+          fix: add 'd' to its dependencies
+        w.yaml:8:49: error: a cycle of 2 tasks, each waiting for the next: d -> e -> d
+          fix: remove one of these dependencies, for example 'e' from 'd'
+        w.yaml:10:11: error: the id 'a' is used twice; first at line 4
+          fix: give one of the tasks another id
+        w.yaml:10:23: error: task 'a' has the unknown handler 'shell/rum'
+          fix: did you mean 'shell/run'?
+        w.yaml:11:9: error: the result 'c' is a cleanup task
+          fix: name a task of 'tasks'
+        """),
+    Broken(
+      what: "environments",
+      text: workflow(
+        """
+          - id: a
+            handler: shell/run
+            env: { A-B: x, 1A: x, C: [1], D: { secrets: x }, E: { secret: "a b" }, F: "${params.x} ${secrets.Y}", G: 5, H: null }
+          - { id: b, handler: shell/run, env: [x] }
+
+        """),
+      printed: """
+        w.yaml:6:12: error: 'A-B' is no name for a variable
+          fix: use 1 to 128 of A-Z a-z 0-9 and _, not a digit first
+        w.yaml:6:20: error: '1A' is no name for a variable
+          fix: use 1 to 128 of A-Z a-z 0-9 and _, not a digit first
+        w.yaml:6:30: error: the variable 'C' must be text, not a list
+          fix: write text, or '{ secret: NAME }'
+        w.yaml:6:38: error: the variable 'D' has no 'secret'
+          fix: add 'secret: NAME'
+        w.yaml:6:40: error: unknown key 'secrets' in the variable 'D'
+          fix: did you mean 'secret'?
+        w.yaml:6:67: error: 'a b' is no name for a secret
+          fix: use 1 to 128 of A-Z a-z 0-9 _ and -
+        w.yaml:6:82: error: the parameter 'x' is not declared
+          fix: declare it: 'parameters: { x: { default: VALUE } }'
+        w.yaml:6:116: error: the variable 'H' must be text, not nothing
+          fix: write text, or '{ secret: NAME }'
+        w.yaml:7:39: error: 'env' must be a map of names, not a list
+          fix: write 'env: { TOKEN: { secret: NAME } }'
         """),
     Broken(
       what: "conditions that are none",

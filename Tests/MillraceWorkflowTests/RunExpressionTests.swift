@@ -5,7 +5,7 @@ import Testing
 @testable import MillraceWorkflow
 
 @Suite struct RunExpressionTests {
-  /// A world with handlers: `json` and `text` give their input back as such, `show` gives all its inputs as text, `bytes` gives three bytes, `fail` fails.
+  /// A world with handlers: `json` and `text` give their input back as such, `show` all inputs as text, `bytes` three bytes, `fail` fails.
   static func world() throws -> SteppedWorld {
     let world = try SteppedWorld()
     world.handler("json") { call in call.done(call.input(0), MILLRACE_JSON) }
@@ -144,7 +144,8 @@ import Testing
     )
     #expect(
       error(run, 5)
-        == "expression: ${tasks.raw.output}: the output of task 'raw' is neither JSON nor text: let its handler say that it is, or take it as an input"
+        == "expression: ${tasks.raw.output}: the output of task 'raw' is neither JSON nor text: "
+        + "let its handler say that it is, or take it as an input"
     )
     #expect((2...5).allSatisfy { run.attempts($0).count == 1 })
     #expect(world.timers.count == 0)

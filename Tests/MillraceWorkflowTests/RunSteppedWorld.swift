@@ -146,10 +146,10 @@ final class SteppedWorld: @unchecked Sendable {
   }
 
   /// Starts a run; nothing of it has begun then.
-  func start(_ definition: Definition, seed: UInt64 = 1) throws -> WorkflowRun {
+  func start(_ definition: Definition, seed: UInt64 = 1, secrets: [String: [UInt8]] = [:]) throws -> WorkflowRun {
     var random = SeededRandom(seed: seed)
     let run = try WorkflowRun(
-      definition, handlers: known, order: .fifo, id: RunID(wall: 0, random: &random), wall: 0, seed: seed, host: host,
+      definition, handlers: known, order: .fifo, id: RunID(wall: 0, random: &random), wall: 0, seed: seed, host: host, secrets: secrets,
       limit: { [scheduler] _, count in scheduler.makeLimit(count) }, ended: { _ in })
     try run.start()
     return run
@@ -170,7 +170,8 @@ final class SteppedWorld: @unchecked Sendable {
     return true
   }
 
-  func drain() { while step() {} }
+  /// Until there is nothing to do: an idle worker may end a run, and that may begin another.
+  func drain() { while step() || step() {} }
 
   /// The first job of the pool's queue gets a thread. From inside its handler a test may drain the worker, and use another of the four threads.
   func runBlocking(thread: Int = 0) {

@@ -24,9 +24,9 @@ struct DefinitionDecoder {
 
   // MARK: The definition
 
-  private static let keys = ["format", "workflow", "description", "parameters", "defaults", "on_failure", "result", "tasks"]
+  private static let keys = ["format", "workflow", "description", "parameters", "defaults", "on_failure", "result", "tasks", "cleanup"]
   private static let taskKeys = [
-    "id", "handler", "description", "dependencies", "when", "input", "priority", "timeouts", "retry", "concurrency",
+    "id", "handler", "description", "dependencies", "when", "input", "env", "priority", "timeouts", "retry", "concurrency",
   ]
 
   /// The definition as far as it can be made out; it is only good if no error was added to `faults`.
@@ -53,7 +53,9 @@ struct DefinitionDecoder {
       default: break
       }
     }
-    if let list = entries.first(where: { $0.name == "tasks" })?.value { definition.tasks = tasks(list) }
+    if let list = entries.first(where: { $0.name == "tasks" })?.value { definition.tasks = tasks(list, "'tasks'") }
+    expressions.isCleanup = true
+    if let list = entries.first(where: { $0.name == "cleanup" })?.value { definition.cleanup = tasks(list, "'cleanup'") }
     return definition
   }
 
@@ -75,19 +77,19 @@ struct DefinitionDecoder {
 
   // MARK: Tasks
 
-  private mutating func tasks(_ value: Located) -> [TaskDefinition] {
+  private mutating func tasks(_ value: Located, _ label: String) -> [TaskDefinition] {
     guard case .list(let elements) = value.content else {
-      wrongType(value, "'tasks'", "a list", fix: "write '- id: NAME' for each task")
+      wrongType(value, label, "a list", fix: "write '- id: NAME' for each task")
       return []
     }
-    if elements.isEmpty { faults.add(.missing, "'tasks' is empty", fix: "add a task: '- id: NAME' with a 'handler'", at: value.position) }
+    if elements.isEmpty { faults.add(.missing, "\(label) is empty", fix: "add a task: '- id: NAME' with a 'handler'", at: value.position) }
     guard elements.count <= Definition.maximumTasks else {
       faults.add(
         .limit, "\(elements.count) tasks; at most \(Definition.maximumTasks) are allowed", fix: "let one task do the work of several",
         at: value.position)
       return []
     }
-    positions.tasks.reserveCapacity(elements.count)
+    positions.tasks.reserveCapacity(positions.tasks.count + elements.count)
     var tasks: [TaskDefinition] = []
     tasks.reserveCapacity(elements.count)
     for (index, element) in elements.enumerated() { tasks.append(task(element, number: index + 1)) }
@@ -119,6 +121,9 @@ struct DefinitionDecoder {
           task.dependencies.append(dependency)
           places.dependencies.append(element.position)
         }
+      case "env":
+        let environment = environment(entry.value, of: index)
+        if !environment.isEmpty { task.environment = environment }
       case "when": task.condition = condition(entry.value, of: index)
       case "input":
         task.input = input(entry.value, of: index)
@@ -166,7 +171,7 @@ struct DefinitionDecoder {
     return text
   }
 
-  private mutating func checkExpressions(_ value: Located, in place: ExpressionChecker.Place, of task: Int?) {
+  mutating func checkExpressions(_ value: Located, in place: ExpressionChecker.Place, of task: Int?) {
     switch value.content {
     case .list(let elements): for element in elements { checkExpressions(element, in: place, of: task) }
     case .map(let entries): for entry in entries { checkExpressions(entry.value, in: place, of: task) }

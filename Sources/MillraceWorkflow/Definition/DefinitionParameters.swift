@@ -1,6 +1,6 @@
 extension Definition {
-  /// This definition with the parameters of a run in place. Values come from `parameters`, else from the declared defaults, which the result shows as they
-  /// were used. Inputs and priorities that need parameters alone have them put in; expressions over what only the run will know stay, compiled.
+  /// This definition with the parameters of a run in place. Values come from `parameters`, else from the declared defaults, which the result
+  /// shows as they were used. Inputs and priorities that need parameters alone have them put in; expressions over what only the run will know stay, compiled.
   /// Do this once: in the inputs of the result `${` is literal.
   ///
   /// Throws `DefinitionError`: a parameter that must be given and is not, one that is not declared or not as declared, an expression without a value,
@@ -11,6 +11,7 @@ extension Definition {
     let values = result.take(given, &faults)
     guard faults.errors == 0 else { throw faults.error }
     for index in tasks.indices { result.tasks[index].resolve(values, &faults) }
+    for index in cleanup.indices { result.cleanup[index].resolve(values, &faults) }
     result.defaults.resolve(values, "the defaults", &faults)
     guard faults.errors == 0 else { throw faults.error }
     return result

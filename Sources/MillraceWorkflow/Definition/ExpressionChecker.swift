@@ -2,7 +2,7 @@
 struct ExpressionChecker {
   /// Where an expression stands: what it may refer to.
   enum Place {
-    case input, condition, priority
+    case input, condition, environment, priority
   }
 
   /// A task named by an expression of another.
@@ -15,6 +15,8 @@ struct ExpressionChecker {
   }
 
   var parameters: Set<String> = []
+  /// The tasks of `cleanup` are being looked at.
+  var isCleanup = false
   private(set) var uses: [Use] = []
 
   /// A text of a task (its index is `user`) or of the defaults (`user` is nil). `locate` gives the place of a byte of the text in the file;
@@ -49,14 +51,16 @@ struct ExpressionChecker {
         task: task)
     case .output(let target), .status(let target):
       if let user { uses.append(Use(user: user, target: target, position: position)) }
-    case .secret:
+    case .secret where place != .environment:
       faults.add(
-        .badExpression, "\(prefix)a secret may not stand here, where it would be written down", fix: "remove it",
+        .badExpression, "\(prefix)a secret may stand in 'env' only: elsewhere it would be written down",
+        fix: "give it to the handler: 'env: { NAME: { secret: NAME } }'",
         at: position, task: task)
-    case .runStatus:
+    case .runStatus where !isCleanup:
       faults.add(
-        .badExpression, "\(prefix)'run.status' is RUNNING here", fix: "use tasks.ID.status", at: position, task: task)
-    case .runID, .runWorkflow: break
+        .badExpression, "\(prefix)'run.status' is RUNNING here", fix: "use tasks.ID.status, or move the task to 'cleanup'", at: position,
+        task: task)
+    case .runID, .runWorkflow, .runStatus, .secret: break
     }
   }
 

@@ -24,6 +24,7 @@ public struct Fault: Sendable, Hashable, CustomStringConvertible {
     case unknownParameter = "unknown-parameter"
     case badParameter = "bad-parameter"
     case noDependency = "no-dependency"
+    case badDependency = "bad-dependency"
     case selfDependency = "self-dependency"
     case cycle
     case unreachable

@@ -11,6 +11,14 @@ enum Identifier {
   /// `[A-Za-z0-9_-]{1,128}`.
   static func isParameterName(_ text: String) -> Bool { 1...maximumLength ~= text.utf8.count && text.utf8.allSatisfy(isWord) }
 
+  /// `[A-Za-z_][A-Za-z0-9_]{0,127}`: variables of an environment.
+  static func isVariable(_ text: String) -> Bool {
+    guard let first = text.utf8.first, text.utf8.count <= maximumLength, !(UInt8(ascii: "0")...UInt8(ascii: "9") ~= first) else {
+      return false
+    }
+    return text.utf8.allSatisfy { isWord($0) && $0 != UInt8(ascii: "-") }
+  }
+
   /// `[A-Za-z0-9._/-]{1,256}`: `plugin/handler`, or a name that an embedding program registered.
   static func isHandler(_ text: String) -> Bool {
     1...maximumHandlerLength ~= text.utf8.count && text.utf8.allSatisfy { isWord($0) || $0 == UInt8(ascii: ".") || $0 == UInt8(ascii: "/") }

@@ -18,7 +18,8 @@ enum ValueChecker {
     }
     check(definition.defaults, "the defaults", task: nil, &faults)
     check(definition.defaults, "the defaults", user: nil, task: nil, &expressions, &faults, &nearest)
-    for (index, task) in definition.tasks.enumerated() {
+    for (index, task) in (definition.tasks + definition.cleanup).enumerated() {
+      expressions.isCleanup = index >= definition.tasks.count
       let isNamed = Identifier.isId(task.id)
       if !isNamed { faults.add(.badId, "'\(task.id)' is no id for task \(index + 1)", fix: idFix, at: nil, task: task.id) }
       if !Identifier.isHandler(task.handler) {
@@ -37,6 +38,7 @@ enum ValueChecker {
             &expressions, &faults, &nearest)
         }
       }
+      check(task.environment, user: index, task: task.id, &expressions, &faults, &nearest)
       check(task.input, user: index, task: task.id, &expressions, &faults, &nearest)
     }
     return expressions.uses
@@ -53,6 +55,30 @@ enum ValueChecker {
     check(
       whole: text, "\(label): the priority", example: "${params.urgency}", in: .priority, user: user, task: task, &expressions, &faults,
       &nearest)
+  }
+
+  private static func check(
+    _ environment: [EnvironmentVariable], user: Int, task: String, _ expressions: inout ExpressionChecker, _ faults: inout FaultList,
+    _ nearest: inout NearestName
+  ) {
+    if environment.count > EnvironmentVariable.maximumCount {
+      faults.add(
+        .limit, "task '\(task)': \(environment.count) variables", fix: "use at most \(EnvironmentVariable.maximumCount)", at: nil,
+        task: task)
+    }
+    var names: Set<String> = []
+    for variable in environment {
+      if !Identifier.isVariable(variable.name) {
+        faults.add(
+          .badId, "task '\(task)': '\(variable.name.prefix(80))' is no name for a variable",
+          fix: "use 1 to 128 of A-Z a-z 0-9 and _, not a digit first", at: nil, task: task)
+      }
+      if !names.insert(variable.name).inserted {
+        faults.add(.duplicateKey, "task '\(task)': the variable '\(variable.name)' twice", fix: "remove one of them", at: nil, task: task)
+      }
+      expressions.check(variable.value, in: .environment, user: user, prefix: "task '\(task)': ", task: task, &faults, &nearest) { _ in nil
+      }
+    }
   }
 
   private static func check(

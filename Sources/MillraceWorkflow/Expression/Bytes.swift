@@ -100,6 +100,12 @@ extension String {
     unsafe base.deallocate()
   }
 
+  /// Where a byte lies. unsafe: valid for as long as this object is.
+  @unsafe func address(of index: Int) -> UnsafePointer<UInt8> {
+    precondition(index >= 0 && index < count, "a byte of these")
+    return unsafe UnsafePointer(base) + index
+  }
+
   /// Valid for as long as this object is.
   var bytes: Bytes { unsafe Bytes(base: base, count: count) }
 }

@@ -104,9 +104,10 @@ final class CompiledWorkflow: Sendable {
     }
   }
 
-  /// Complexity: O(tasks + dependencies). `limit` gives the core's limit for a concurrency key.
+  /// Complexity: O(tasks + dependencies). `limit` gives the core's limit for a concurrency key; `ended`: for a cleanup, the tasks before it.
   init(
-    _ definition: Definition, handlers known: [String: TaskHandler], order: TaskOrder, limit: (String, Int) -> UInt32?
+    _ definition: Definition, handlers known: [String: TaskHandler], order: TaskOrder, ended: [String: UInt32] = [:],
+    limit: (String, Int) -> UInt32?
   ) throws(CompileError) {
     let tasks = definition.tasks
     if tasks.isEmpty { throw .empty(workflow: definition.name) }
@@ -127,7 +128,7 @@ final class CompiledWorkflow: Sendable {
     var policyOf: [UInt32] = []
     var expressions: [UInt32: TaskExpressions] = [:]
     var inputSlots = 0
-    let binder = TaskExpressions.Binder(definition, tasks: index)
+    let binder = TaskExpressions.Binder(definition, tasks: index, ended: ended)
     for (i, task) in tasks.enumerated() {
       for dependency in task.dependencies {
         guard let p = index[dependency] else { throw .unknownDependency(task: task.id, dependency: dependency) }

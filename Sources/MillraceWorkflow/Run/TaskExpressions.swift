@@ -1,4 +1,5 @@
 internal import CMillrace
+internal import MillraceCore
 
 /// What a task's expressions are made of: compiled, and their names as indices. Few tasks have any.
 struct TaskExpressions: Sendable {
@@ -8,7 +9,23 @@ struct TaskExpressions: Sendable {
     case parameter(Int)
     case output(UInt32)
     case status(UInt32)
-    case runID, runWorkflow
+    /// Of a task that ended before the cleanup of its run began.
+    case endedOutput(UInt32)
+    case endedStatus(UInt32)
+    case runID, runWorkflow, runStatus
+    case secret(String)
+  }
+
+  /// A variable of the environment.
+  struct Variable: Sendable {
+    let name: String
+    /// Text before and between the expressions.
+    let parts: [Part]
+
+    enum Part: Sendable {
+      case text(String)
+      case value(Bound)
+    }
   }
 
   /// An expression with its roots.
@@ -24,9 +41,11 @@ struct TaskExpressions: Sendable {
   /// Place of the input's bytes among those of all tasks whose inputs have expressions.
   var inputSlot = 0
 
+  var environment: [Variable] = []
+
   /// nil: the task has none. Throws `CompileError` for what the checker would have found.
   init?(_ task: TaskDefinition, _ binder: Binder) throws(CompileError) {
-    guard task.isSpecial, task.condition != nil || task.inputProgram != nil else { return nil }
+    guard task.isSpecial, task.condition != nil || task.inputProgram != nil || !task.environment.isEmpty else { return nil }
     do throws(ExpressionError) {
       if let text = task.condition {
         guard let expression = try Template(text)?.whole else {
@@ -36,19 +55,34 @@ struct TaskExpressions: Sendable {
       }
       input = task.inputProgram
       for expression in task.inputProgram?.expressions ?? [] { inputRoots.append(try binder.roots(expression)) }
+      for variable in task.environment { environment.append(try Self.variable(variable, binder)) }
     } catch {
       throw .badExpression(task: task.id, reason: error.message)
     }
+  }
+
+  private static func variable(_ variable: EnvironmentVariable, _ binder: Binder) throws(ExpressionError) -> Variable {
+    var parts: [Variable.Part] = []
+    for part in try Template(variable.value)?.parts ?? [.text(variable.value)] {
+      switch part {
+      case .text(let text): parts.append(.text(text))
+      case .expression(let expression, _): parts.append(.value(Bound(expression: expression, roots: try binder.roots(expression))))
+      }
+    }
+    return Variable(name: variable.name, parts: parts)
   }
 
   /// Names to indices.
   struct Binder {
     let parameters: [String: Int]
     let tasks: [String: UInt32]
+    /// Tasks that ended before; empty but for a cleanup.
+    let ended: [String: UInt32]
 
-    init(_ definition: Definition, tasks: [String: UInt32]) {
+    init(_ definition: Definition, tasks: [String: UInt32], ended: [String: UInt32]) {
       parameters = Dictionary(definition.parameters.enumerated().map { ($1.name, $0) }) { first, _ in first }
       self.tasks = tasks
+      self.ended = ended
     }
 
     func roots(_ expression: Expression) throws(ExpressionError) -> [Root] {
@@ -60,11 +94,16 @@ struct TaskExpressions: Sendable {
     private func bind(_ root: Expression.Root) throws(ExpressionError) -> Root {
       switch root {
       case .parameter(let name): if let index = parameters[name] { return .parameter(index) }
-      case .output(let task): if let node = tasks[task] { return .output(node) }
-      case .status(let task): if let node = tasks[task] { return .status(node) }
+      case .output(let task):
+        if let node = tasks[task] { return .output(node) }
+        if let node = ended[task] { return .endedOutput(node) }
+      case .status(let task):
+        if let node = tasks[task] { return .status(node) }
+        if let node = ended[task] { return .endedStatus(node) }
       case .runID: return .runID
       case .runWorkflow: return .runWorkflow
-      case .runStatus, .secret: break
+      case .runStatus: return .runStatus
+      case .secret(let name): return .secret(name)
       }
       throw ExpressionError(kind: .missing, offset: 0, message: "an expression refers to what is not there: run the checker", fix: "")
     }
@@ -77,11 +116,13 @@ final class RunValues: Sendable {
   let parameters: [KeptBytes]
   let id: KeptBytes
   let workflow: KeptBytes
+  let secrets: [String: KeptBytes]
 
-  init(_ definition: Definition, run: RunID) {
+  init(_ definition: Definition, run: RunID, secrets: [String: KeptBytes]) {
     parameters = definition.parameters.map { KeptBytes(($0.fallback ?? .null).utf8()) }
     id = KeptBytes(run.description.utf8)
     workflow = KeptBytes(definition.name.utf8)
+    self.secrets = secrets
   }
 }
 
@@ -96,9 +137,15 @@ struct RunScope: ExpressionScope {
     case .parameter(let index): return .json(values.parameters[index].bytes)
     case .output(let node): return try run.outputValue(node)
     case .status(let node): return .value(.text(run.records.status(node).word.bytes))
+    case .endedOutput(let node): if let ended = run.origin { return try ended.outputValue(node) }
+    case .endedStatus(let node): if let ended = run.origin { return .value(.text(ended.records.status(node).word.bytes)) }
+    case .runStatus: if let status = run.origin?.verdict { return .value(.text(status.bytes)) }
     case .runID: return .value(.text(values.id.bytes))
     case .runWorkflow: return .value(.text(values.workflow.bytes))
+    case .secret(let name): if let secret = values.secrets[name] { return .value(.text(secret.bytes)) }
     }
+    throw ExpressionError(
+      kind: .missing, offset: 0, message: "it is not there", fix: "a secret comes from the engine's source, the rest from the run")
   }
 }
 
@@ -160,10 +207,42 @@ extension WorkflowRun {
         unsafe target.copyMemory(from: bytes, byteCount: bytes.count)
         unsafe inputs[task.inputSlot] = payload
       }
+      if !task.environment.isEmpty, environment(node) == nil { try makeEnvironment(task.environment, node, values) }
       return .goes
     } catch {
       return .failed("\(error.message): \(error.fix)")
     }
+  }
+
+  /// The variables of a task that has begun; nil: it has none.
+  func environment(_ node: UInt32) -> TaskEnvironment? {
+    if !compiled.hasExpressions { return nil }
+    return monitor.locked { environments[node] }
+  }
+
+  private func makeEnvironment(_ variables: [TaskExpressions.Variable], _ node: UInt32, _ values: RunValues) throws(ExpressionError) {
+    var made: [(name: String, value: [UInt8])] = []
+    for variable in variables {
+      var writer = ExpressionWriter(limit: EnvironmentVariable.maximumBytes)
+      for part in variable.parts {
+        switch part {
+        case .text(let text): try writer.literal(text.utf8)
+        case .value(let bound):
+          do throws(ExpressionError) {
+            let value = try bound.expression.value(in: RunScope(run: self, values: values, roots: bound.roots))
+            try writer.plain(value)
+          } catch {
+            throw error.naming(bound.expression)
+          }
+        }
+      }
+      if writer.bytes.contains(0) {
+        throw ExpressionError(kind: .type, offset: 0, message: "the variable '\(variable.name)' holds a NUL", fix: "leave it out")
+      }
+      made.append((variable.name, writer.bytes))
+    }
+    let environment = TaskEnvironment(made)
+    monitor.locked { environments[node] = environment }
   }
 }
 
@@ -173,4 +252,12 @@ extension TaskStatus {
 
   private static let none = KeptBytes([])
   private static let texts = Dictionary(uniqueKeysWithValues: TaskStatus.allCases.map { ($0, KeptBytes($0.rawValue.utf8)) })
+}
+
+extension WorkflowStatus {
+  /// The word, for expressions.
+  fileprivate var bytes: Bytes { WorkflowStatus.texts[self, default: WorkflowStatus.none].bytes }
+
+  private static let none = KeptBytes([])
+  private static let texts = Dictionary(uniqueKeysWithValues: WorkflowStatus.allCases.map { ($0, KeptBytes($0.rawValue.utf8)) })
 }

@@ -162,11 +162,14 @@ extension WorkflowRun {
     if payload.length > 0, let bytes = unsafe arena.bytes(of: payload) {
       details = unsafe Array(UnsafeRawBufferPointer(start: bytes, count: Int(payload.length)))
     }
+    let redactor = host.redactor
     let isCancelled = status == UInt32(MILLRACE_CANCELLED)
     if isCancelled, message.isEmpty { message = "the handler said that it was cancelled" }
     unsafe setError(
       attempt,
-      AttemptError(type: type.isEmpty ? (isCancelled ? EngineErrorType.cancelled : "error") : type, message: message, details: details))
+      AttemptError(
+        type: type.isEmpty ? (isCancelled ? EngineErrorType.cancelled : "error") : redactor.redact(type), message: redactor.redact(message),
+        details: redactor.redact(details)))
   }
 
   /// How an outcome breaks the rules of the interface; nil: it does not.
@@ -207,6 +210,6 @@ extension WorkflowRun {
     for node in 0..<UInt32(records.count) where records.status(node) == .running && records.job(node) == job {
       return definition.tasks[Int(node)].id
     }
-    return nil
+    return cleanup?.task(running: job)
   }
 }

@@ -22,6 +22,8 @@ internal import MillraceCore
   let values: RunValues?
   /// Inputs that expressions made, by their slots.
   let inputs: UnsafeMutablePointer<millrace_payload>
+  /// Variables of the tasks that have begun and have some. Behind `monitor`; kept until the run is freed, for late handlers.
+  var environments: [UInt32: TaskEnvironment] = [:]
   let seed: UInt64
   let startedWall: Int64
   private(set) var started: UInt64 = 0
@@ -35,6 +37,13 @@ internal import MillraceCore
   /// Every attempt that was not both the first and completed.
   var log: [LoggedAttempt] = []
   private var finalStatus: WorkflowStatus?
+  /// What became of the tasks before the cleanup; nil: they go on, or there is no cleanup.
+  private(set) var verdict: WorkflowStatus?
+  /// The tasks that run when all others have ended, as a run of its own behind this one; nil: there are none.
+  private(set) var cleanup: WorkflowRun?
+  /// The run whose cleanup this is; it outlives its cleanup.
+  unowned let origin: WorkflowRun?
+  private var isAbandoned = false
   private var endTime: UInt64 = 0
   private let stopWord: UnsafeMutablePointer<UInt64>
   /// Why nothing new starts: 0 it does, 1 a task failed, 2 cancelled.
@@ -76,12 +85,27 @@ internal import MillraceCore
     var error: AttemptError?
   }
 
-  /// Compiles a checked definition whose parameters are in place. Throws `CompileError`.
-  public init(
+  /// Compiles a checked definition whose parameters are in place. `secrets`: the values of those that it names, by name; from here on the host
+  /// keeps them out of all that handlers say. Throws `CompileError`.
+  public convenience init(
     _ definition: Definition, handlers: [String: TaskHandler], order: TaskOrder, id: RunID, wall: Int64, seed: UInt64, host: TaskHost,
-    limit: (String, Int) -> UInt32?, ended: @escaping Ended
+    secrets: [String: [UInt8]] = [:], limit: (String, Int) -> UInt32?, ended: @escaping Ended
   ) throws(CompileError) {
-    compiled = try CompiledWorkflow(definition, handlers: handlers, order: order, limit: limit)
+    for secret in secrets.values { host.redactor.add(secret) }
+    let secrets = secrets.mapValues { KeptBytes($0, isSecret: true) }
+    try self.init(definition, nil, handlers, order, id, wall, seed, host, secrets, limit, ended)
+    if definition.cleanup.isEmpty { return }
+    cleanup = try WorkflowRun(
+      definition.ofCleanup, self, handlers, order, id, wall, seed &+ UInt64(definition.tasks.count), host, secrets, limit,
+      { [unowned self] cleanup in cleanedUp(cleanup) })
+  }
+
+  private init(
+    _ definition: Definition, _ origin: WorkflowRun?, _ handlers: [String: TaskHandler], _ order: TaskOrder, _ id: RunID, _ wall: Int64,
+    _ seed: UInt64, _ host: TaskHost, _ secrets: [String: KeptBytes], _ limit: (String, Int) -> UInt32?, _ ended: @escaping Ended
+  ) throws(CompileError) {
+    compiled = try CompiledWorkflow(definition, handlers: handlers, order: order, ended: origin?.compiled.index ?? [:], limit: limit)
+    self.origin = origin
     self.id = id
     self.host = host
     self.seed = seed
@@ -90,7 +114,7 @@ internal import MillraceCore
     arena = Arena(workers: host.workers)
     counters = RunCounters(workers: host.workers)
     texts = RunTexts(definition, run: id)
-    values = compiled.hasExpressions ? RunValues(definition, run: id) : nil
+    values = compiled.hasExpressions ? RunValues(definition, run: id, secrets: secrets) : nil
     // unsafe: freed in deinit; a slot is written by the lane that begins its task, and read by that attempt and those after it.
     unsafe inputs = .allocate(capacity: compiled.inputSlots)
     unsafe inputs.initialize(repeating: .empty, count: compiled.inputSlots)
@@ -115,6 +139,9 @@ internal import MillraceCore
 
   public var definition: Definition { compiled.definition }
 
+  /// Whether tasks are left to run when all others have ended.
+  public var hasCleanup: Bool { cleanup != nil }
+
   /// Puts the run on the core. Throws `SubmitError` or `MemoryError`; then nothing has happened.
   public func start() throws {
     // unsafe: retained from here until the core's `completed` has been called.
@@ -133,10 +160,10 @@ internal import MillraceCore
       let core = try Run(compiled.plan, hooks: hooks)
       self.core = core
       started = host.scheduler.clock.now
-      host.began(self)
+      if origin == nil { host.began(self) }
       try host.scheduler.start(core)
     } catch {
-      _ = host.ended(self)
+      if origin == nil { _ = host.ended(self) }
       // unsafe: the core has not taken the run: our own retain is given back.
       unsafe Unmanaged<WorkflowRun>.fromOpaque(context).release()
       throw error
@@ -194,7 +221,8 @@ internal import MillraceCore
   ///
   /// Complexity: O(1).
   public func output(of task: String) -> (bytes: UnsafeRawBufferPointer, contentType: UInt32)? {
-    guard let node = compiled.index[task], records.status(node) == .completed else { return nil }
+    guard let node = compiled.index[task] else { return unsafe cleanup?.output(of: task) }
+    guard records.status(node) == .completed else { return nil }
     let payload = records.output(node)
     return unsafe (UnsafeRawBufferPointer(start: arena.bytes(of: payload), count: Int(payload.length)), payload.content_type)
   }
@@ -202,12 +230,25 @@ internal import MillraceCore
   // MARK: End
 
   private func completed() {
-    _ = host.ended(self)
-    let now = host.scheduler.clock.now
     let counts = counters.sum()
     // Cancelling a run whose last task is through changes nothing.
     let isCancelled = stopReason.loadSequential() == 2 && counts.completed + counts.skipped < records.count
     let status: WorkflowStatus = isCancelled ? .cancelled : counts.failed > 0 ? .failed : .completed
+    guard let cleanup else { return end(status) }
+    let starts = monitor.locked {
+      verdict = status
+      return !isAbandoned
+    }
+    if starts {
+      do { return try cleanup.start() } catch { host.report("run \(id): its cleanup tasks do not start: \(error)") }
+    }
+    cleanup.giveUp()
+    end(status == .completed ? .failed : status)
+  }
+
+  private func end(_ status: WorkflowStatus) {
+    if origin == nil { _ = host.ended(self) }
+    let now = host.scheduler.clock.now
     monitor.locked {
       finalStatus = status
       endTime = now
@@ -216,9 +257,36 @@ internal import MillraceCore
     ended(self)
   }
 
+  /// The cleanup has ended, and the run with it. What failed in it fails a run that was completed.
+  private func cleanedUp(_ cleanup: WorkflowRun) {
+    let status = monitor.locked { verdict } ?? .failed
+    end(status == .completed && cleanup.status != .completed ? .failed : status)
+  }
+
+  /// A cleanup that cannot start: its tasks are cancelled.
+  private func giveUp() {
+    for node in 0..<UInt32(records.count) {
+      records.setStatus(node, .cancelled)
+      counters.count(.cancelled, lane: -1)
+    }
+    monitor.locked {
+      finalStatus = .cancelled
+      endTime = host.scheduler.clock.now
+    }
+  }
+
   /// The runtime has stopped, and the run is not over: what is left of it is cancelled. The caller is the only thread that still touches its tasks.
   func abandon() {
-    guard host.ended(self), let core else { return }
+    guard host.ended(self) else { return }
+    let isCleaning = monitor.locked {
+      isAbandoned = true
+      return verdict != nil
+    }
+    if isCleaning { cleanup?.abandonTasks() } else { abandonTasks() }
+  }
+
+  private func abandonTasks() {
+    guard let core else { return }
     stop(2)
     for node in 0..<UInt32(records.count) where !isOver(node) {
       if compiled.hasTimers(node) { endTimers(node) }
