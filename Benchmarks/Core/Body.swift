@@ -127,8 +127,8 @@ enum Trampoline {
       let request = unsafe JobRequest(
         handler: HandlerIndex(rawValue: UInt32(job.pointee.second)), first: depth - 1, second: job.pointee.second)
       do {
-        unsafe try job.pointee.spawn(request)
-        unsafe try job.pointee.spawn(request)
+        let pair: InlineArray<2, JobRequest> = [request, request]
+        unsafe try job.pointee.spawn(pair.span)
       } catch {
         preconditionFailure("the capacity of the benchmark holds the tree: \(error)")
       }

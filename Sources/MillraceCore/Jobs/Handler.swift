@@ -42,6 +42,14 @@ public struct HandlerIndex: Sendable, Hashable, RawRepresentable {
     guard let worker else { return try unsafe scheduler.submit(request) }
     return try worker.spawn(request)
   }
+
+  /// Submits all of the jobs from inside a handler, or none. Cheaper than one by one.
+  ///
+  /// Complexity: O(count). Throws `SubmitError`; then nothing has happened.
+  public func spawn(_ requests: Span<JobRequest>) throws(SubmitError) {
+    guard let worker else { return try unsafe scheduler.submit(requests) }
+    try worker.spawn(requests)
+  }
 }
 
 /// A handler: a function of C and its context. Swift closures enter through a trampoline at registration.

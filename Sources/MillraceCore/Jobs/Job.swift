@@ -24,10 +24,8 @@ public enum Outcome: UInt8, Sendable, Hashable {
 
 /// What is to be run.
 public struct JobRequest: Sendable {
-  public var handler: HandlerIndex
-  /// 0 low ... 3 critical.
-  public var priority: UInt8
-  public var tenant: UInt16
+  /// As in the job's record, `Job.Word`: in one piece, so that it is written and read as one.
+  @usableFromInline var word: UInt64
   /// Two words for the handler.
   public var first: UInt64
   public var second: UInt64
@@ -36,17 +34,29 @@ public struct JobRequest: Sendable {
   /// Start-to-close, nanoseconds; 0: none.
   public var timeout: UInt64
 
-  public init(
+  @inlinable public init(
     handler: HandlerIndex, priority: UInt8 = 1, tenant: UInt16 = 0, first: UInt64 = 0, second: UInt64 = 0, key: UInt64 = 0,
     timeout: UInt64 = 0
   ) {
-    self.handler = handler
-    self.priority = priority
-    self.tenant = tenant
+    word = UInt64(handler.rawValue) | UInt64(tenant) << 32 | UInt64(priority) << 48
     self.first = first
     self.second = second
     self.key = key
     self.timeout = timeout
+  }
+
+  @inlinable public var handler: HandlerIndex {
+    get { HandlerIndex(rawValue: UInt32(truncatingIfNeeded: word)) }
+    set { word = word & ~0xFFFF_FFFF | UInt64(newValue.rawValue) }
+  }
+  /// 0 low ... 3 critical.
+  @inlinable public var priority: UInt8 {
+    get { UInt8(truncatingIfNeeded: word >> 48) }
+    set { word = word & ~(0xFF << 48) | UInt64(newValue) << 48 }
+  }
+  @inlinable public var tenant: UInt16 {
+    get { UInt16(truncatingIfNeeded: word >> 32) }
+    set { word = word & ~(0xFFFF << 32) | UInt64(newValue) << 32 }
   }
 }
 
@@ -166,13 +176,12 @@ public struct JobRequest: Sendable {
   /// Fills the record of a job of its own. Its generation. unsafe: the record is the caller's until it is published.
   @discardableResult @inline(__always) func begin(_ request: JobRequest) -> UInt32 {
     let generation = renew(after: Job.generation(state.loadRelaxed()))
-    let word = Word(handler: request.handler.rawValue, tenant: request.tenant, priority: request.priority, flags: 0)
     // unsafe: the fields, one after the other; they are plain memory of plain words.
     unsafe SharedWord(record + 16).put(request.first)
     unsafe SharedWord(record + 24).put(request.second)
     unsafe SharedWord(record + 32).put(request.key)
     unsafe SharedWord(record + 40).put(request.timeout)
-    unsafe SharedWord(record + 48).put(word.bits)
+    unsafe SharedWord(record + 48).put(request.word)
     unsafe SharedWord(record + 56).put(0)
     return generation
   }

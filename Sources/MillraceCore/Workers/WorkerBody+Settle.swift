@@ -106,7 +106,9 @@ extension WorkerBody {
       if flags & Job.Flag.expired != 0 { unsafe own.pointee.admissions &-= 1 }
     }
     countSettled()
-    unsafe releaseAll(run, node, run.successors(node), here: here)
+    let successors = unsafe run.successors(node)
+    if successors.isEmpty { return finishedSink(run.bits) }
+    unsafe releaseAll(run, successors, told: 0, here: here, next: here)
   }
 
   /// Gives the record of a job back whose generation was `generation`.
@@ -145,16 +147,17 @@ extension WorkerBody {
   /// A node is finished for good: its successors have one predecessor less to wait for.
   ///
   /// The run may end, and be freed by its owner, as soon as the last successor has been told: nothing of it is touched after that.
-  /// unsafe: `successors` are the node's.
-  /// `here`: it ended here; what ended elsewhere left nothing warm, and its successors stand in line.
-  @unsafe @inline(never) func releaseAll(_ run: RunBody, _ node: UInt32, _ successors: UnsafeBufferPointer<UInt32>, here: Bool) {
-    if successors.isEmpty { return finishedSink(run.bits) }
+  /// unsafe: `successors` are the node's, or the last ones of them. The first `told` of them have been told, and are ready.
+  /// `here`: it ended here; what ended elsewhere left nothing warm, and its successors stand in line. `next`: the first may take the next-job slot.
+  @unsafe @inline(never) func releaseAll(
+    _ run: RunBody, _ successors: UnsafeBufferPointer<UInt32>, told: Int, here: Bool, next: Bool
+  ) {
     let tenant = Job.Word(bits: run.tenant).tenant
     let alone = unsafe own.pointee.alone
-    var batch = CacheBatch()
+    var batch = CacheBatch(next: next)
     for i in 0..<successors.count {
       let successor = unsafe successors[i]
-      if !run.arrive(successor, alone: alone) { continue }
+      if i >= told, !run.arrive(successor, alone: alone) { continue }
       let priority = run.word(successor).priority
       let index = allocate()
       job(index).begin(run, successor, index: index)
@@ -168,6 +171,8 @@ extension WorkerBody {
 
   /// Jobs on their way into the own cache, all of one priority, seen by nobody yet; and those for which there is no room.
   struct CacheBatch {
+    /// One of them may take the next-job slot.
+    let next: Bool
     var count = 0
     /// Places left for the priority and its tenant's share; looked up when it is 0.
     var room = 0
@@ -183,7 +188,7 @@ extension WorkerBody {
       // Beside other tenants each start is charged by itself.
       let isAlone = unsafe !own.pointee.ready.others(than: tenant, priority: priority)
       if !isAlone && !chargeHere(tenant, priority) { return false }
-      if unsafe own.pointee.next == Slab.none {
+      if batch.next, unsafe own.pointee.next == Slab.none {
         unsafe own.pointee.next = index
         unsafe own.pointee.nextPriority = priority
         return true
@@ -221,13 +226,46 @@ extension WorkerBody {
 
   /// Submits from inside a handler. Admission is taken in lots, so that a spawn costs no locked instruction of its own.
   func spawn(_ request: JobRequest) throws(SubmitError) -> JobID {
-    // Order: acquiring. Pairs with the release in `register`.
-    let isFit =
-      unsafe UInt64(request.handler.rawValue) < own.pointee.openHandlers.loadAcquiring()
-      && Int(request.tenant) < own.pointee.tenants && Int(request.priority) < ReadySet.priorities
-    if !isFit { throw unsafe own.pointee.scheduler.refusal(request) }
-    if unsafe own.pointee.admissions == 0 { try takeAdmissions() }
+    if !isFit(request) { throw unsafe own.pointee.scheduler.refusal(request) }
+    if unsafe own.pointee.admissions == 0 { try takeAdmissions(for: 1) }
     unsafe own.pointee.admissions &-= 1
+    return spawnAdmitted(request)
+  }
+
+  /// Submits all of the jobs from inside a handler, or none: what is the same for all is asked once, and they become visible together.
+  func spawn(_ requests: Span<JobRequest>) throws(SubmitError) {
+    if requests.isEmpty { return }
+    let priority = Int(requests[0].priority)
+    let tenant = Int(requests[0].tenant)
+    let kind = requests[0].word &>> 32
+    var areAlike = true
+    for i in requests.indices {
+      let request = requests[i]
+      if !isFit(request) { throw unsafe own.pointee.scheduler.refusal(request) }
+      if request.word &>> 32 != kind { areAlike = false }
+    }
+    let count = requests.count
+    if unsafe own.pointee.admissions < UInt64(truncatingIfNeeded: count) { try takeAdmissions(for: UInt64(truncatingIfNeeded: count)) }
+    unsafe own.pointee.admissions &-= UInt64(truncatingIfNeeded: count)
+    let cache = cache(priority)
+    // Beside other tenants each start is charged by itself.
+    let isAlone = unsafe !own.pointee.isOrdered && !own.pointee.ready.others(than: tenant, priority: priority)
+    if !areAlike || !isAlone || cache.room < count {
+      for i in requests.indices { _ = spawnAdmitted(requests[i]) }
+      return
+    }
+    for i in requests.indices {
+      let index = allocate()
+      job(index).begin(requests[i])
+      cache.put(index, at: i)
+    }
+    unsafe own.pointee.spawned &+= count
+    unsafe own.pointee.cached |= 1 &<< UInt64(truncatingIfNeeded: priority)
+    if unsafe cache.publish(count, fenced: own.pointee.fenced) { unsafe own.pointee.ready.announce(priority: priority) }
+    unsafe own.pointee.parking.notify()
+  }
+
+  @inline(__always) private func spawnAdmitted(_ request: JobRequest) -> JobID {
     let index = allocate()
     let job = job(index)
     let id = JobID(index: index, generation: job.begin(request))
@@ -245,6 +283,12 @@ extension WorkerBody {
     return id
   }
 
+  @inline(__always) private func isFit(_ request: JobRequest) -> Bool {
+    // Order: acquiring. Pairs with the release in `register`.
+    unsafe UInt64(request.handler.rawValue) < own.pointee.openHandlers.loadAcquiring()
+      && Int(request.tenant) < own.pointee.tenants && Int(request.priority) < ReadySet.priorities
+  }
+
   /// After a handler that spawned. One that spawned several would make the front grow with every generation: the youngest goes first until the own cache is
   /// empty, so that what waits is as much as the tree is deep, not as it is wide.
   @inline(__always) func goDeeper() {
@@ -252,14 +296,14 @@ extension WorkerBody {
     unsafe own.pointee.spawned = 0
   }
 
-  @inline(never) private func takeAdmissions() throws(SubmitError) {
+  /// So many admissions in hand at least, of which there are too few.
+  @inline(never) private func takeAdmissions(for count: UInt64) throws(SubmitError) {
     let scheduler = unsafe own.pointee.scheduler
-    if scheduler.admit(WorkerBody.lot) {
-      unsafe own.pointee.admissions = WorkerBody.lot
-      return
-    }
-    guard scheduler.admit(1) else { throw .full(limit: scheduler.configuration.capacity) }
-    unsafe own.pointee.admissions = 1
+    let missing = unsafe count &- own.pointee.admissions
+    let lot = missing &+ WorkerBody.lot &- 1
+    let taken = scheduler.admit(lot) ? lot : missing
+    if taken == missing, !scheduler.admit(missing) { throw .full(limit: scheduler.configuration.capacity) }
+    unsafe own.pointee.admissions &+= taken
   }
 
   /// Jobs on their way to the tenants' queues, and whether others should be told.

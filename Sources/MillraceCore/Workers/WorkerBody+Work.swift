@@ -67,20 +67,24 @@ extension WorkerBody {
         }
         countSettled()
         let successors = unsafe run.successors(node)
-        guard successors.count == 1 else {
-          free(index, generation)
-          unsafe releaseAll(run, node, successors, here: true)
-          break
-        }
-        let successor = unsafe successors[0]
-        if unsafe own.pointee.arrivals != 0 || (!own.pointee.alone && run.waits(for: WorkerBody.crowd, successor)) {
-          free(index, generation)
-          arriveLater(first, successor)
-          break
-        }
-        guard run.arrive(successor, alone: unsafe own.pointee.alone) else {
-          free(index, generation)
-          break
+        let successor: UInt32
+        if successors.count == 1 {
+          successor = unsafe successors[0]
+          if unsafe own.pointee.arrivals != 0 || (!own.pointee.alone && run.waits(for: WorkerBody.crowd, successor)) {
+            free(index, generation)
+            arriveLater(first, successor)
+            break
+          }
+          guard run.arrive(successor, alone: unsafe own.pointee.alone) else {
+            free(index, generation)
+            break
+          }
+        } else {
+          guard let ready = unsafe arriveAtMany(run, successors) else {
+            free(index, generation)
+            break
+          }
+          successor = ready
         }
         let row = run.row(successor)
         generation = job.begin(run, successor, row, after: generation)
@@ -103,6 +107,28 @@ extension WorkerBody {
     }
     flushArrivals()
     return Work(ran: ran, end: .limit)
+  }
+
+  /// Tells the successors of a node that is finished for good, other than one. The first that becomes ready is the caller's, who begins it here; nil: none
+  /// has, and the run may have ended.
+  ///
+  /// unsafe: `successors` are the node's.
+  @unsafe @inline(__always) private func arriveAtMany(_ run: RunBody, _ successors: UnsafeBufferPointer<UInt32>) -> UInt32? {
+    if successors.isEmpty {
+      finishedSink(run.bits)
+      return nil
+    }
+    let alone = unsafe own.pointee.alone
+    var ready: UInt32?
+    for i in 0..<successors.count where run.arrive(unsafe successors[i], alone: alone) {
+      if ready != nil {
+        let rest = unsafe UnsafeBufferPointer(start: successors.baseAddress.unsafelyUnwrapped + i, count: successors.count &- i)
+        unsafe releaseAll(run, rest, told: 1, here: true, next: false)
+        break
+      }
+      ready = unsafe successors[i]
+    }
+    return ready
   }
 
   // MARK: Arrivals

@@ -8,6 +8,7 @@ private final class Found: @unchecked Sendable {
   var isExact = true
   var most = 0
   var ran = 0
+  var onStart: (() -> Void)?
 }
 
 /// What a plan keeps to while one worker goes through it in a single call of `work`: the way that benchmarks measure.
@@ -35,8 +36,8 @@ private final class Found: @unchecked Sendable {
       found.watched = self
     }
 
-    func start(_ count: Int, priority: UInt8 = 1, predecessors: (Int, (Int) -> Void) -> Void) throws {
-      let plan = try Plan(count: count, node: { _ in Plan.Node(handler: handler, priority: priority) }, predecessors: predecessors)
+    func start(_ count: Int, priority: (Int) -> UInt8 = { _ in 1 }, predecessors: (Int, (Int) -> Void) -> Void) throws {
+      let plan = try Plan(count: count, node: { Plan.Node(handler: handler, priority: priority($0)) }, predecessors: predecessors)
       let hooks = unsafe RunHooks(
         context: Unmanaged.passUnretained(self).toOpaque(),
         completed: { unsafe Unmanaged<Watched>.fromOpaque($0).takeUnretainedValue().ended += 1 },
@@ -122,8 +123,42 @@ private final class Found: @unchecked Sendable {
     #expect(watched.starts.firstIndex(of: -1)! <= 11 + Bounds.ageing)
   }
 
-  @Test("a tree keeps about as many jobs waiting as it is deep, not as it is wide")
-  func depthFirst() throws {
+  @Test("of the nodes that one node makes ready the most urgent starts first, wherever it stands among them", arguments: 1...5)
+  func mostUrgentFirst(urgent: Int) throws {
+    let watched = try Watched()
+    // 0 -> 1 ... 5 -> 6; node `urgent` is critical, the others differ as well.
+    try watched.start(
+      7, priority: { $0 == urgent ? 3 : UInt8($0 % 3) },
+      predecessors: { i, visit in
+        if 1...5 ~= i { visit(0) }
+        if i == 6 { for p in 1...5 { visit(p) } }
+      })
+    drive(watched.scheduler, seed: 1, upTo: 100)
+    #expect(watched.starts.first == 0 && watched.starts[1] == urgent && watched.starts.last == 6)
+    let rest = watched.starts[2...5]
+    #expect(rest.sorted() == (1...5).filter { $0 != urgent } && rest.map { $0 % 3 } == rest.map { $0 % 3 }.sorted(by: >))
+    #expect(watched.ended == 1 && watched.finished == 7)
+  }
+
+  @Test("a node with many successors hands what is ready beside its own next one to other workers before it starts that")
+  func restIsVisible() throws {
+    let other = Found()
+    let watched = try Watched(workers: 2) { _, node in
+      // In the first of the released nodes, on worker 0: another worker finds one of the others.
+      if node == 1 { other.onStart?() }
+    }
+    let hand = Hand(watched.scheduler.makeWorker(1))
+    other.onStart = { other.ran = hand.worker.work(upTo: 1).ran }
+    try watched.start(4) { i, visit in if i > 0 { visit(0) } }
+    let worker = watched.scheduler.makeWorker(0)
+    _ = worker.work(upTo: 100)
+    worker.settleCounts()
+    hand.worker.settleCounts()
+    #expect(other.ran == 1 && watched.ended == 1 && watched.starts.sorted() == [0, 1, 2, 3])
+  }
+
+  @Test("a tree keeps about as many jobs waiting as it is deep, not as it is wide", arguments: [false, true])
+  func depthFirst(together: Bool) throws {
     let scheduler = try Scheduler(SchedulerConfiguration(slots: 1, workers: 1, capacity: 1 << 17))
     let found = Found()
     let spawner = ClosureHandler { context in
@@ -131,7 +166,9 @@ private final class Found: @unchecked Sendable {
       found.most = max(found.most, scheduler.touchedRecords)
       if context.first == 0 { return }
       do {
-        for _ in 0..<2 { try context.spawn(JobRequest(handler: HandlerIndex(rawValue: 0), first: context.first - 1)) }
+        let request = JobRequest(handler: HandlerIndex(rawValue: 0), first: context.first - 1)
+        if together { return try context.spawn([request, request].span) }
+        for _ in 0..<2 { try context.spawn(request) }
       } catch { Issue.record(error) }
     }
     let handler = try #require(scheduler.register(spawner.handler))
