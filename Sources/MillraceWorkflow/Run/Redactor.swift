@@ -15,8 +15,8 @@ final class Redactor: @unchecked Sendable {
   private static let mark = Array("***".utf8)
 
   private let monitor = Monitor()
-  /// Longest first, by their first bytes.
-  private var patterns: [UInt8: [KeptBytes]] = [:]
+  /// By their first bytes, the longest first; empty while there is no secret.
+  private var patterns: [[KeptBytes]] = []
   private var known: Set<[UInt8]> = []
 
   deinit { monitor.deallocate() }
@@ -24,10 +24,9 @@ final class Redactor: @unchecked Sendable {
   func add(_ secret: [UInt8]) {
     monitor.locked {
       for form in Self.forms(of: secret) where form.count >= Self.minimumBytes && known.insert(form).inserted {
-        var list = patterns[form[0]] ?? []
-        list.append(KeptBytes(form, isSecret: true))
-        list.sort { $0.bytes.count > $1.bytes.count }
-        patterns[form[0]] = list
+        if patterns.isEmpty { patterns = Array(repeating: [], count: 256) }
+        patterns[Int(form[0])].append(KeptBytes(form, isSecret: true))
+        patterns[Int(form[0])].sort { $0.bytes.count > $1.bytes.count }
       }
     }
   }
@@ -40,38 +39,33 @@ final class Redactor: @unchecked Sendable {
 
   var isEmpty: Bool { monitor.locked { patterns.isEmpty } }
 
-  func redact(_ text: String) -> String {
-    let bytes = Array(text.utf8)
-    return redacted(bytes).map { String(decoding: $0, as: UTF8.self) } ?? text
-  }
+  func redact(_ text: String) -> String { redacted(text.utf8).map { String(decoding: $0, as: UTF8.self) } ?? text }
 
   func redact(_ bytes: [UInt8]) -> [UInt8] { redacted(bytes) ?? bytes }
 
   /// nil: nothing was found. Complexity: O(bytes x secrets that begin alike).
-  private func redacted(_ bytes: [UInt8]) -> [UInt8]? {
-    monitor.locked {
-      if patterns.isEmpty { return nil }
-      var result: [UInt8] = []
-      var isChanged = false
-      var index = 0
-      while index < bytes.count {
-        let length = Self.match(patterns[bytes[index]], bytes, index)
-        if length > 0 {
-          result += Self.mark
-          isChanged = true
-          index += length
-        } else {
-          result.append(bytes[index])
-          index += 1
-        }
+  private func redacted(_ text: some Sequence<UInt8>) -> [UInt8]? {
+    let patterns = monitor.locked { self.patterns }
+    if patterns.isEmpty { return nil }
+    let bytes = Array(text)
+    var result: [UInt8] = []
+    // Where what has not been copied begins.
+    var start = 0
+    var index = 0
+    while index < bytes.count {
+      let length = Self.match(patterns[Int(bytes[index])], bytes, index)
+      if length > 0 {
+        result += bytes[start..<index]
+        result += Self.mark
+        start = index + length
       }
-      return isChanged ? result : nil
+      index += max(length, 1)
     }
+    return start == 0 ? nil : result + bytes[start...]
   }
 
   /// Bytes from `index` on that belong to a secret.
-  private static func match(_ candidates: [KeptBytes]?, _ bytes: [UInt8], _ index: Int) -> Int {
-    guard let candidates else { return 0 }
+  @inline(__always) private static func match(_ candidates: [KeptBytes], _ bytes: [UInt8], _ index: Int) -> Int {
     for candidate in candidates {
       let pattern = candidate.bytes
       var length = 0
