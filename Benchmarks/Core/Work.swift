@@ -10,7 +10,7 @@ struct Work: Sendable {
   let prepare: @Sendable (_ workers: Int, _ count: Int) throws -> () throws -> [Double]
 
   /// All of them, in the order of the table.
-  static let all: [Work] = throughput + plans + granularity + sharing + latency + timers + costs + idle
+  static let all: [Work] = throughput + plans + granularity + sharing + latency + timers + costs + idle + overload
 }
 
 /// What the measuring asks for cannot be measured.

@@ -12,6 +12,8 @@ public enum EngineError: Error, CustomStringConvertible {
   case duplicateHandler(String)
   case tooManyHandlers(limit: Int)
   case stopped
+  /// A workflow was prepared by one engine and started on another.
+  case preparedElsewhere
 
   public var description: String {
     switch self {
@@ -22,6 +24,7 @@ public enum EngineError: Error, CustomStringConvertible {
     case .duplicateHandler(let name): "a handler called \(name) is registered already: names are unique in an engine"
     case .tooManyHandlers(let limit): "\(limit) handlers are registered, the most an engine has"
     case .stopped: "the engine has been shut down"
+    case .preparedElsewhere: "the workflow was prepared by another engine: prepare it with the one that shall run it"
     }
   }
 }
@@ -62,8 +65,10 @@ public enum EngineError: Error, CustomStringConvertible {
     public var secrets: SecretSource?
     /// Seed of the retry waits; nil: drawn.
     public var seed: UInt64?
-    /// Unfinished tasks of all runs at once.
-    public var capacity = 1 << 22
+    /// Unfinished tasks of all runs at once. Default: 2^22, or what a quarter of the memory granted holds, `taskBytes` each.
+    public var capacity = Machine.read().room(forEach: taskBytes, most: 1 << 22)
+    /// What a task of a run takes, bytes, with ids and inputs of a few dozen: docs/engine.md has the sum.
+    public static let taskBytes = 512
     /// Threads for handlers that block, at most; nil: as many as slots, 256 at most.
     public var blockingThreads: Int?
     /// A handler that runs for longer is reported to `stalled`, nanoseconds; 0: never.
@@ -169,32 +174,60 @@ public enum EngineError: Error, CustomStringConvertible {
     try startChecked(reading.definition, parameters: parameters, try state.handlers())
   }
 
+  /// Checks and compiles a workflow once, for any number of runs with the same parameters. Throws as `start`, but no `SubmitError`.
+  public func prepare(_ definition: Definition, parameters: [String: JSON] = [:]) throws -> PreparedWorkflow {
+    let handlers = try state.handlers()
+    _ = try DefinitionChecker(handlers: Set(handlers.keys)).check(definition)
+    return try compile(definition, parameters: parameters, handlers)
+  }
+
+  /// The same of a workflow that `DefinitionReader` has checked against this engine's handlers.
+  public func prepare(_ reading: DefinitionReader.Reading, parameters: [String: JSON] = [:]) throws -> PreparedWorkflow {
+    try compile(reading.definition, parameters: parameters, try state.handlers())
+  }
+
+  /// Starts a run of a prepared workflow. Throws `CompileError.memory`, `SubmitError` or `EngineError`.
+  public func start(_ workflow: PreparedWorkflow) throws -> WorkflowHandle {
+    guard workflow.state === state else { throw EngineError.preparedElsewhere }
+    if state.isStopped { throw EngineError.stopped }
+    return try run(workflow.compiled)
+  }
+
+  private func compile(_ definition: Definition, parameters: [String: JSON], _ handlers: [String: TaskHandler]) throws -> PreparedWorkflow {
+    let scheduler = runtime.scheduler
+    let compiled = try CompiledWorkflow(
+      definition.resolve(parameters: parameters), handlers: handlers, order: order,
+      limit: { [state] key, limit in state.limit(key, limit, scheduler) })
+    return PreparedWorkflow(compiled: compiled, state: state)
+  }
+
   private func startChecked(_ definition: Definition, parameters: [String: JSON], _ handlers: [String: TaskHandler]) throws
     -> WorkflowHandle
   {
-    let resolved = try definition.resolve(parameters: parameters)
+    try run(compile(definition, parameters: parameters, handlers).compiled)
+  }
+
+  private func run(_ compiled: CompiledWorkflow) throws -> WorkflowHandle {
     var random = SystemRandomNumberGenerator()
     let wall = millrace_wall()
     let end = RunEnd()
-    let scheduler = runtime.scheduler
     // Runs that fail together must not come back together: each has waits of its own.
     var seeds = SeededRandom(seed: seed &+ state.nextRun())
     var values: [String: [UInt8]] = [:]
-    for (name, task) in resolved.secrets {
+    for (name, task) in compiled.secrets {
       guard let secrets else { throw SecretError.noSource(name: name, task: task) }
       values[name] = try secrets.value(name, for: task)
     }
     let run = try WorkflowRun(
-      resolved, handlers: handlers, order: order, id: RunID(wall: wall, random: &random), wall: wall, seed: seeds.next(), host: host,
-      secrets: values,
-      limit: { [state] key, limit in state.limit(key, limit, scheduler) }, ended: { _ in end.fire() })
+      compiled, id: RunID(wall: wall, random: &random), wall: wall, seed: seeds.next(), host: host, secrets: values,
+      ended: { _ in end.fire() })
     try run.start()
     return WorkflowHandle(run, end: end, engine: self)
   }
 
   /// Stops: takes no more work, cancels the runs that go on, waits for their cleanup tasks and for handlers that run, ends the threads and
-  /// unloads the plugins. Unfinished runs
-  /// are CANCELLED then. Any number of times; later calls return at once. Letting go of the engine does the same.
+  /// unloads the plugins. Unfinished runs are CANCELLED then. Any number of times; later calls return at once. Letting go of the engine does the
+  /// same.
   ///
   /// On a thread of the engine, as in a handler, it returns at once, and the rest happens on a thread of its own when the handler has returned.
   public func shutdown() {
@@ -244,6 +277,15 @@ public enum EngineError: Error, CustomStringConvertible {
       return nil
     }
   }
+}
+
+/// A workflow that one engine has checked and compiled, with its parameters in place: starting a run of it costs none of that.
+public struct PreparedWorkflow: Sendable {
+  let compiled: CompiledWorkflow
+  /// Of the engine that prepared it: its handlers are named by number.
+  let state: EngineState
+
+  public var definition: Definition { compiled.definition }
 }
 
 /// What the runtime calls back with.

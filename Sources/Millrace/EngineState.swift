@@ -32,6 +32,8 @@ internal import MillraceWorkflow
     }
   }
 
+  var isStopped: Bool { monitor.locked { stopped } }
+
   func load(_ search: PluginSearch, _ scheduler: Scheduler) throws(EngineError) {
     do {
       refused = try loader.loadAll(search)

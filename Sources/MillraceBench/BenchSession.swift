@@ -24,15 +24,21 @@ public final class BenchSession {
   private let meter: Meter
   private let pinning: Pinning?
   private let generators: Int
+  private let pacer: Pacer
 
   /// Starts the threads of the subject.
   ///
   /// - Throws: `BenchError`; then nothing runs.
   public init(_ settings: BenchSettings) throws(BenchError) {
     try settings.check()
+    let machine = Machine.read()
+    var settings = settings
+    // What is refused is told by the runtime.
+    settings.subject.wait = settings.subject.wait.resolved(threads: settings.subject.threads, on: machine) ?? settings.subject.wait
     self.settings = settings
     let threads = settings.subject.threads
-    let generators = settings.generators(granted: Machine.read().cpusGranted)
+    let generators = settings.generators(granted: machine.cpusGranted)
+    pacer = machine.maySpin(threads: generators) ? .real : .sleeping
     // Beside the workers, the loop's thread tells of ends.
     let meter = Meter(clock: .monotonic, reserved: 1 + generators, others: threads + 2)
     meter.adopt(lane: 0)
@@ -64,8 +70,10 @@ public final class BenchSession {
   ///   - isInterrupted: asked every 20 ms; once true, the measurement ends, and what was complete is kept.
   public func run(tell: (String) -> Void, isInterrupted: @escaping () -> Bool) throws(BenchError) -> Outcome {
     var driver = ThreadDriver(
-      subject: suite.owner.subject, meter: meter, generators: generators, pinning: pinning, isInterrupted: isInterrupted)
-    return try run(&driver, tell: tell)
+      subject: suite.owner.subject, meter: meter, generators: generators, pinning: pinning, pacer: pacer, isInterrupted: isInterrupted)
+    var outcome = try run(&driver, tell: tell)
+    if outcome.hang == nil, !outcome.wasInterrupted { outcome.result?.idle = IdleWatch.measure() }
+    return outcome
   }
 
   func run(_ driver: inout some LoadDriver, tell: (String) -> Void) throws(BenchError) -> Outcome {

@@ -8,6 +8,7 @@ extension Examination {
       .init("versions", versions),
       .init("processors", processors),
       .init("memory", memory),
+      .init("defaults", defaults),
       .init("clock", clockFacts),
       .init("membarrier", .bool(hasMembarrier)),
       .init("allocator", allocator),
@@ -27,6 +28,7 @@ extension Examination {
         .object([
           .init("processors", .string("\(machine.cpusGranted) granted: \(reason)")),
           .init("memoryLimitBytes", bytes(machine.memoryLimit)),
+          .init("defaults", .string("\(Quantity.count(threads, "thread")), `\(wait.rawValue)`, \(Quantity.count(tasks, "task")) at once")),
           .init("clock", .string("\(clock.source), resolution \(clock.resolutionNanoseconds) ns, a read takes \(readNanoseconds) ns")),
           .init("membarrier", .string(hasMembarrier ? "available" : "not available: threads park with sequentially consistent operations")),
           .init("jemalloc", .string(allocatorWords)),
@@ -63,6 +65,18 @@ extension Examination {
       .init("quotaBytes", machine.memoryQuota.map(bytes) ?? .null),
       .init("limitBytes", bytes(machine.memoryLimit)),
     ])
+  }
+
+  /// What an engine gets that is told nothing else.
+  private var defaults: JSON {
+    .object([.init("threads", .integer(Int64(threads))), .init("wait", .string(wait.rawValue)), .init("tasks", .integer(Int64(tasks)))])
+  }
+
+  private var threads: Int { RuntimeConfiguration().scheduler.workers }
+  private var tasks: Int { Engine.Configuration().capacity }
+  private var wait: WaitPolicy {
+    let wait = Engine.Configuration().wait
+    return wait.resolved(threads: threads, on: machine) ?? wait
   }
 
   private var clockFacts: JSON {

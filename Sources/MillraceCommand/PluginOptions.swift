@@ -43,7 +43,7 @@ extension Engine {
 extension EngineError {
   fileprivate var exit: Exit {
     switch self {
-    case .runtime(.spinNeedsProcessors), .runtime(.outOfRange), .badHandlerName, .stopped: .wrongUse
+    case .runtime(.spinNeedsProcessors), .runtime(.outOfRange), .badHandlerName, .stopped, .preparedElsewhere: .wrongUse
     case .runtime(.memory), .runtime(.loop), .runtime(.thread): .tryAgain
     case .plugins: .missing
     case .duplicateHandler, .tooManyHandlers: .badData

@@ -7,10 +7,13 @@ extension Machine {
     /// Periods in which the quota was used up.
     public var periods: UInt64
     public var nanoseconds: UInt64
+    /// All periods in which the group wanted to run; nil: not counted.
+    public var elapsed: UInt64?
 
-    public init(periods: UInt64, nanoseconds: UInt64) {
+    public init(periods: UInt64, nanoseconds: UInt64, elapsed: UInt64? = nil) {
       self.periods = periods
       self.nanoseconds = nanoseconds
+      self.elapsed = elapsed
     }
   }
 

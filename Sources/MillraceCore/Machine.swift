@@ -37,6 +37,19 @@ public struct Machine: Equatable, Sendable {
     return quotaCPUs >= Double(affinityCPUs) ? max(1, affinityCPUs) : max(1, Int(quotaCPUs.rounded(.up)))
   }
 
+  /// Processors' worth of time that the process may use: what the groups grant, never more than the affinity allows.
+  public var processorShare: Double { min(quotaCPUs ?? .infinity, Double(max(1, affinityCPUs))) }
+
+  /// Whether so many threads may spin: each has a whole processor. Less than that, and spinning takes the time of others, or the group's quota.
+  public func maySpin(threads: Int) -> Bool { Double(threads) <= processorShare }
+
+  /// How many things of `bytes` each fit into a quarter of the memory that may be used, 1,024 at least and `most` at most: what queues hold by default.
+  ///
+  /// A quarter, so that three others like it leave room for the program: 512 MiB and 128 bytes give 2^20.
+  public func room(forEach bytes: Int, most: Int) -> Int {
+    Int(clamping: min(UInt64(max(most, 1_024)), max(1_024, memoryLimit / 4 / UInt64(max(1, bytes)))))
+  }
+
   /// Bytes that the process may use.
   public var memoryLimit: UInt64 { min(physicalMemory, memoryQuota ?? .max) }
 
@@ -132,14 +145,16 @@ struct ControlGroups {
     throttling = found
   }
 
-  /// Lines such as "nr_throttled 3" and, in version 2, "throttled_usec 1500", in version 1 "throttled_time 1500000".
+  /// Lines such as "nr_periods 9", "nr_throttled 3" and, in version 2, "throttled_usec 1500", in version 1 "throttled_time 1500000".
   static func throttling(_ text: String) -> Machine.Throttling? {
     var periods: UInt64?
     var nanoseconds: UInt64?
+    var elapsed: UInt64?
     for line in text.split(separator: "\n") {
       let fields = line.split(separator: " ")
       guard fields.count == 2, let value = UInt64(fields[1]) else { continue }
       switch fields[0] {
+      case "nr_periods": elapsed = value
       case "nr_throttled": periods = value
       case "throttled_usec": nanoseconds = value.multipliedReportingOverflow(by: 1_000).partialValue
       case "throttled_time": nanoseconds = value
@@ -147,7 +162,7 @@ struct ControlGroups {
       }
     }
     guard let periods, let nanoseconds else { return nil }
-    return Machine.Throttling(periods: periods, nanoseconds: nanoseconds)
+    return Machine.Throttling(periods: periods, nanoseconds: nanoseconds, elapsed: elapsed)
   }
 
   /// "150000 100000": 1.5 processors. "max 100000" and "-1 100000": no limit.

@@ -37,6 +37,21 @@ import Testing
     }
   }
 
+  @Test("ten times the capacity: all beyond it is refused, and memory stays within the cap and a tenth, in ten rounds of full and empty")
+  func overload() throws {
+    let capacity = 200_000.0
+    let ending = try run(["overload", "2", "200000", "10"])
+    #expect(ending.exit == 0, "\(ending.errors)")
+    let rounds = ending.output.split(separator: "\n").map { $0.split(separator: " ").compactMap { Double($0) } }
+    #expect(rounds.count == 10)
+    for round in rounds {
+      try #require(round.count == 3)
+      #expect(round[0] == capacity)
+      #expect(round[1] == 9 * capacity)
+      #expect(round[2] > 0.5 && round[2] <= 1.1, "\(round[2]) times the bytes of the cap")
+    }
+  }
+
   @Test("a stepped shape runs all its jobs", arguments: ["independent", "chain", "fan", "tree", "grid"]) func stepped(shape: String) throws
   {
     let ending = try run(["stepped", shape, "1000", "3"])

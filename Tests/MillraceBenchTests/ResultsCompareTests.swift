@@ -58,7 +58,7 @@ import Testing
     #expect(try compare(first, second).json == compare(first, second).json)
   }
 
-  @Test("a result is no faster than itself, and equal figures have an interval of no width")
+  @Test("a result is no faster than itself, and between equal figures stands what two processes differ by")
   func itself() throws {
     let (first, _) = pair(seed: 3, cost: 1)
     let comparison = try compare(first, first)
@@ -69,7 +69,10 @@ import Testing
       for round in still.levels[level].rounds.indices { still.levels[level].rounds[round] = first.levels[level].rounds[0] }
     }
     let equal = try compare(still, still)
-    #expect(equal.rows.allSatisfy { abs(($0.low ?? 0) - 1) < 1e-9 && abs(($0.high ?? 0) - 1) < 1e-9 && $0.verdict == .cannotTell })
+    for row in equal.rows {
+      #expect(row.verdict == .cannotTell)
+      #expect((row.low ?? 1) < 1 - Bootstrap.Seen.processDeviation && (row.high ?? 1) > 1 + Bootstrap.Seen.processDeviation)
+    }
   }
 
   @Test("a difference within the margin is not told, however certain")
@@ -79,12 +82,12 @@ import Testing
       for round in first.levels[level].rounds.indices {
         first.levels[level].rounds[round] = first.levels[level].rounds[0]
         second.levels[level].rounds[round] = first.levels[level].rounds[0]
-        second.levels[level].rounds[round].completed = first.levels[level].rounds[0].completed * 985 / 1_000
+        second.levels[level].rounds[round].completed = first.levels[level].rounds[0].completed * 960 / 1_000
       }
     }
     let narrow = try compare(first, second)
     #expect(narrow.rows.filter { $0.metric == .throughput }.allSatisfy { $0.verdict == .slower })
-    #expect(try compare(first, second) { $0.margin = 0.02 }.verdict == .cannotTell)
+    #expect(try compare(first, second) { $0.margin = 0.05 }.verdict == .cannotTell)
   }
 
   @Test("too few rounds cannot tell, and say how many are needed")

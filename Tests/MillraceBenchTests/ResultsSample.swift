@@ -115,6 +115,8 @@ enum Sample {
 
   /// Logarithmically normal latencies around medians, each with its share.
   static func histogram(_ parts: [(median: Double, spread: Double, share: Double)], count: UInt64) -> BenchHistogram {
+    let present = parts.filter { $0.share > 0 }
+    if present.count == 1 { return histogram(median: present[0].median, spread: present[0].spread, count: count) }
     var counts: [UInt64: UInt64] = [:]
     var rest = count
     for part in parts where part.share > 0 {
@@ -133,10 +135,42 @@ enum Sample {
       sum: buckets.reduce(0) { $0 + Double($1[0]) * Double($1[1]) })
   }
 
+  /// The same of one part: most of those that are made up, and cheaper, since it is in order already.
+  private static func histogram(median: Double, spread: Double, count: UInt64) -> BenchHistogram {
+    var buckets: [[UInt64]] = []
+    buckets.reserveCapacity(steps.count)
+    var (rest, sum) = (count, 0.0)
+    for (index, step) in steps.enumerated() {
+      let value = UInt64(median * (spread == 0.3 ? factors[index] : exp(spread * step.z)))
+      let wanted = min(rest, UInt64(Double(count) * step.share))
+      if wanted == 0 { continue }
+      if let last = buckets.last, last[0] == value {
+        buckets[buckets.count - 1][1] += wanted
+      } else {
+        buckets.append([value, wanted])
+      }
+      rest -= wanted
+      sum += Double(value) * Double(wanted)
+    }
+    if rest > 0 {
+      // What rounding left over is typical.
+      let typical = UInt64(median)
+      let place = buckets.firstIndex { $0[0] >= typical } ?? buckets.count
+      if place < buckets.count, buckets[place][0] == typical {
+        buckets[place][1] += rest
+      } else {
+        buckets.insert([typical, rest], at: place)
+      }
+      sum += Double(typical) * Double(rest)
+    }
+    return BenchHistogram(
+      buckets: buckets, count: count, minimum: buckets.first?[0] ?? 0, maximum: buckets.last?[0] ?? 0, sum: sum)
+  }
+
   static let host = BenchHost(
     cpuModel: "Sample 3000", cpusOnline: 2, cpusGranted: 2, kernel: "6.1.0", clockSource: "tsc", loadAverage: [0.1, 0.2, 0.3],
     pingPongNanoseconds: 55.5, commit: "0123456789abcdef0123456789abcdef01234567", version: "0.1.0",
-    cgroup: BenchCgroup(cpuMilli: 2_000, memoryBytes: 1 << 30, throttledPeriods: 0, throttledNanoseconds: 0))
+    cgroup: BenchCgroup(cpuMilli: 2_000, memoryBytes: 1 << 30, periods: 12, throttledPeriods: 0, throttledNanoseconds: 0))
 
   static func result(levels: [BenchLevel], rounds: Int, mode: BenchConfiguration.Mode = .closed) -> BenchResult {
     BenchResult(
@@ -164,6 +198,7 @@ enum Sample {
     result.configuration.seed = 7
     result.configuration.subject = "replay/burn"
     result.configuration.subjectHash = "ab12"
+    result.idle = BenchIdle(nanoseconds: 200_000_000, wakeUps: 0, cpuNanoseconds: 0)
     return result
   }
 

@@ -71,6 +71,21 @@ import Testing
     #expect(BenchTable.text(result, name: "new").contains("too few samples"))
   }
 
+  @Test("a group that was held back, and threads that do not rest without work, are told in table and page, and else are not")
+  func disturbances() {
+    var result = Sample.open
+    for text in [BenchTable.text(result, name: "new"), BenchPage.html([("new", result)])] {
+      #expect(!text.contains("held back"))
+      #expect(!text.contains("not at rest"))
+    }
+    (result.host.cgroup.throttledPeriods, result.host.cgroup.throttledNanoseconds) = (7, 412_000_000)
+    result.idle = BenchIdle(nanoseconds: 200_000_000, wakeUps: 3, cpuNanoseconds: 1_200_000)
+    for text in [BenchTable.text(result, name: "new"), BenchPage.html([("new", result)])] {
+      #expect(text.contains("held back by the control group in 7 of 12 periods, 412 ms in all: latencies include it"))
+      #expect(text.contains("not at rest without work: 3 wake-ups and 1.20 ms of CPU time in 200 ms"))
+    }
+  }
+
   @Test("a search tells the rate that it found, or why there is none, in table and page")
   func search() {
     var result = Sample.searched

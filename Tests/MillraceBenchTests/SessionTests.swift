@@ -129,7 +129,8 @@ import Testing
     meter.adopt(lane: 0)
     // unsafe: the context is never followed.
     let deaf = unsafe Subject(context: UnsafeMutableRawPointer(bitPattern: 8)!) { _, _, _ in true }
-    let driver = ThreadDriver(subject: deaf, meter: meter, generators: 1, pinning: nil, isInterrupted: { false }, patience: 1_000_000)
+    let driver = ThreadDriver(
+      subject: deaf, meter: meter, generators: 1, pinning: nil, pacer: .real, isInterrupted: { false }, patience: 1_000_000)
     #expect {
       try driver.run(Load(kind: .closed(inFlight: 3), warmUp: 0, duration: 1_000_000, seed: 1))
     } throws: {

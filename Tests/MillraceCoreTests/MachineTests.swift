@@ -1,6 +1,7 @@
 import Glibc
-import MillraceCore
 import Testing
+
+@testable import MillraceCore
 
 /// A made-up tree of /proc and /sys in a new folder.
 @safe
@@ -96,6 +97,48 @@ private final class FileTree {
       machine.quotaCPUs = quota
       #expect(machine.cpusGranted == granted, "quota \(String(describing: quota))")
     }
+  }
+
+  @Test("threads may spin that have a whole processor each; else `adaptive` is `park`, and `spin` is refused")
+  func spinning() {
+    var machine = Machine(affinityCPUs: 2, quotaCPUs: nil, physicalMemory: 1, memoryQuota: nil, pageBytes: 4_096, kernelRelease: "6")
+    let cases: [(Double?, Int, Bool)] = [
+      (nil, 1, true), (nil, 2, true), (nil, 3, false), (0.25, 1, false), (1, 1, true), (1.5, 1, true), (1.5, 2, false), (64, 2, true),
+      (64, 3, false),
+    ]
+    for (quota, threads, may) in cases {
+      machine.quotaCPUs = quota
+      #expect(machine.maySpin(threads: threads) == may, "\(threads) threads, quota \(String(describing: quota))")
+      #expect(WaitPolicy.adaptive.resolved(threads: threads, on: machine) == (may ? .adaptive : .park))
+      #expect(WaitPolicy.spin.resolved(threads: threads, on: machine) == (may ? .spin : nil))
+      #expect(WaitPolicy.park.resolved(threads: threads, on: machine) == .park)
+    }
+  }
+
+  @Test("a runtime with more threads than processors parks, and refuses to spin with what is granted")
+  func runtime() throws {
+    let machine = Machine.read()
+    let threads = min(machine.cpusGranted + 1, Parking.maxWorkers)
+    try #require(!machine.maySpin(threads: threads))
+    let runtime = unsafe try Runtime(RuntimeConfiguration(threads: threads, capacity: 100))
+    #expect(runtime.configuration.wait == .park)
+    let error = #expect(throws: RuntimeError.self) {
+      unsafe try Runtime(RuntimeConfiguration(threads: threads, capacity: 100, wait: .spin))
+    }
+    #expect(error?.description.contains("use `adaptive` or `park`") == true)
+  }
+
+  @Test("queues hold by default what a quarter of the memory holds, within bounds")
+  func room() {
+    var machine = Machine(affinityCPUs: 2, quotaCPUs: nil, physicalMemory: 64 << 30, memoryQuota: nil, pageBytes: 4_096, kernelRelease: "6")
+    #expect(machine.room(forEach: 128, most: 1 << 22) == 1 << 22)
+    machine.memoryQuota = 512 << 20
+    #expect(machine.room(forEach: 128, most: 1 << 22) == 1 << 20)
+    #expect(machine.room(forEach: 512, most: 1 << 22) == 1 << 18)
+    machine.memoryQuota = 1 << 16
+    #expect(machine.room(forEach: 512, most: 1 << 22) == 1_024)
+    machine.physicalMemory = 0
+    #expect(machine.room(forEach: 512, most: 1 << 22) == 1_024)
   }
 
   @Test("missing, odd and damaged files count as no limit")

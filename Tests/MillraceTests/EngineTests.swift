@@ -29,6 +29,38 @@ import Testing
     engine.shutdown()
   }
 
+  @Test("a prepared workflow starts any number of runs, each with a record of its own, and keeps its parameters")
+  func prepared() throws {
+    let engine = try Self.engine()
+    try engine.register("say") { call in .text(call.input["word"]?.string ?? "nothing") }
+    var workflow = Definition("saying")
+    workflow.parameters = [Definition.Parameter("word", fallback: "hello")]
+    workflow.task("a", handler: "say", input: ["word": "${params.word}"])
+    let (plain, other) = (try engine.prepare(workflow), try engine.prepare(workflow, parameters: ["word": "good day"]))
+    let runs = try (0..<20).map { try engine.start($0 % 2 == 0 ? plain : other) }
+    #expect(Set(runs.map(\.id)).count == 20)
+    for (i, run) in runs.enumerated() {
+      #expect(run.wait() == .completed)
+      #expect(run.output(of: "a").map { String(decoding: $0, as: UTF8.self) } == (i % 2 == 0 ? "hello" : "good day"))
+    }
+    #expect(throws: DefinitionError.self) { try engine.prepare(workflow, parameters: ["wurd": "x"]) }
+    engine.shutdown()
+  }
+
+  @Test("a prepared workflow is refused by another engine, and by its own once that has been shut down")
+  func preparedElsewhere() throws {
+    let (engine, other) = (try Self.engine(), try Self.engine())
+    try engine.register("empty") { _ in .empty }
+    try other.register("empty") { _ in .empty }
+    var workflow = Definition("w")
+    workflow.task("a", handler: "empty")
+    let prepared = try engine.prepare(workflow)
+    #expect { try other.start(prepared) } throws: { if case EngineError.preparedElsewhere = $0 { true } else { false } }
+    engine.shutdown()
+    #expect { try engine.start(prepared) } throws: { if case EngineError.stopped = $0 { true } else { false } }
+    other.shutdown()
+  }
+
   @Test("a failed task skips those that need it and names itself as the cause; all else goes on")
   func failure() async throws {
     let engine = try Self.engine()

@@ -1,4 +1,5 @@
 import CMillrace
+import Dispatch
 import Millrace
 import MillraceCore
 import MillraceWorkflow
@@ -94,6 +95,54 @@ import Testing
     door.open()
     #expect(run.wait() == .completed)
     engine.shutdown()
+  }
+
+  @Test("runs from several threads, ten times the capacity: as many start as fit; those refused start later, and each runs once")
+  func overload() throws {
+    let (door, gauge, started, refused) = (Door(), Gauge(), Gauge(), Gauge())
+    let engine = try engine { $0.capacity = 1_000 }
+    try engine.register("door") { _ in
+      door.pass()
+      gauge.enter()
+      gauge.leave()
+      return .empty
+    }
+    var workflow = Definition("w")
+    for i in 0..<10 { workflow.task("t\(i)", handler: "door") }
+    let prepared = try engine.prepare(workflow)
+    DispatchQueue.concurrentPerform(iterations: 4) { _ in
+      for _ in 0..<250 {
+        do {
+          _ = try engine.start(prepared)
+          started.enter()
+        } catch {
+          if case SubmitError.full(limit: 1_000) = error { refused.enter() } else { Issue.record(error) }
+        }
+      }
+    }
+    #expect(started.entries == 100)
+    #expect(refused.entries == 900)
+    door.open()
+    DispatchQueue.concurrentPerform(iterations: 4) { _ in
+      for _ in 0..<225 {
+        while true {
+          do {
+            #expect(try engine.start(prepared).wait() == .completed)
+            break
+          } catch {
+            guard case SubmitError.full = error else {
+              Issue.record(error)
+              break
+            }
+            millrace_yield()
+          }
+        }
+      }
+    }
+    // Those that began first may end last.
+    while gauge.entries < 10_000 { millrace_yield() }
+    engine.shutdown()
+    #expect(gauge.entries == 10_000)
   }
 
   @Test("a run beyond the engine's capacity is refused and leaves nothing behind; it fits when others have ended")

@@ -23,6 +23,9 @@ import MillraceCore
   /// Sleeps end after so long, so that a generator with nothing to do hears that it shall stop.
   static let longestSleep: UInt64 = 20_000_000
 
+  /// For threads without a whole processor each: sleeps up to the moment, and may be late.
+  static let sleeping = unsafe Pacer(context: nil) { _, moment, now in millrace_sleep_until(min(moment, now &+ Pacer.longestSleep)) }
+
   /// For threads and `Clock.monotonic`.
   static let real = unsafe Pacer(context: nil) { _, moment, now in
     let left = moment &- now

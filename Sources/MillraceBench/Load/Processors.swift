@@ -23,17 +23,26 @@ enum Processors {
     return unsafe mask.withUnsafeBytes { unsafe millrace_set_affinity(thread, $0.baseAddress, UInt64($0.count)) } == 0
   }
 
-  /// The worker threads of this process, by the number in their names.
-  static func workerThreads() -> [Int: Int32] {
+  /// All threads of this process.
+  static var threads: [Int32] {
     // Closed below; an entry is read before the next call.
-    guard let entries = unsafe opendir("/proc/self/task") else { return [:] }
+    guard let entries = unsafe opendir("/proc/self/task") else { return [] }
     defer { unsafe closedir(entries) }
     guard let nameOffset = MemoryLayout<dirent>.offset(of: \.d_name) else { preconditionFailure("a C struct has offsets") }
-    var found: [Int: Int32] = [:]
+    var found: [Int32] = []
     while let entry = unsafe readdir(entries) {
       // By address: an entry is only as long as its name, the struct is longer.
       let name = unsafe String(cString: UnsafeRawPointer(entry).advanced(by: nameOffset).assumingMemoryBound(to: CChar.self))
-      guard let id = Int32(name), let title = SmallFile.text("/proc/self/task/\(name)/comm") else { continue }
+      if let id = Int32(name) { found.append(id) }
+    }
+    return found
+  }
+
+  /// The worker threads of this process, by the number in their names.
+  static func workerThreads() -> [Int: Int32] {
+    var found: [Int: Int32] = [:]
+    for id in threads {
+      guard let title = SmallFile.text("/proc/self/task/\(id)/comm") else { continue }
       let prefix = "millrace-"
       guard title.hasPrefix(prefix), let number = Int(title.dropFirst(prefix.count).prefix { $0.isNumber }) else { continue }
       found[number] = id

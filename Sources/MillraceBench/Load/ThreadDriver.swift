@@ -17,6 +17,7 @@ struct ThreadDriver: LoadDriver {
   /// Threads that send, when open.
   let generators: Int
   let pinning: Pinning?
+  let pacer: Pacer
   let isInterrupted: () -> Bool
   /// What is left of a round's requests is waited for so long, nanoseconds, and ten times its length.
   var patience: UInt64 = 10_000_000_000
@@ -33,7 +34,7 @@ struct ThreadDriver: LoadDriver {
     } else {
       for index in 0..<generators {
         guard let schedule = load.schedule(index, of: generators, start: start) else { continue }
-        let generator = Generator(schedule, clock: meter.clock, pacer: .real)
+        let generator = Generator(schedule, clock: meter.clock, pacer: pacer)
         do throws(BenchError) {
           threads.append(try GeneratorThread(generator, window, meter, lane: 1 + index, processor: pinning?.generators[index]))
         } catch {

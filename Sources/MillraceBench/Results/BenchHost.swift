@@ -23,17 +23,19 @@ extension BenchHost {
         // A quota may be larger than any Int: then it limits nobody.
         cpuMilli: machine.quotaCPUs.flatMap { Int(exactly: ($0 * 1_000).rounded()) },
         memoryBytes: machine.memoryQuota.flatMap { Int(exactly: $0) },
-        throttledPeriods: throttling.flatMap { Int(exactly: $0.periods) }, throttledNanoseconds: throttling?.nanoseconds))
+        periods: throttling?.elapsed.flatMap { Int(exactly: $0) }, throttledPeriods: throttling.flatMap { Int(exactly: $0.periods) },
+        throttledNanoseconds: throttling?.nanoseconds))
   }
 
   /// To be called after the last round: counts of throttling become those since `read`.
   public mutating func closeMeasurement(root: String = "") {
     let now = Machine.throttling(root: root)
     guard let now, let periods = cgroup.throttledPeriods, let nanoseconds = cgroup.throttledNanoseconds else {
-      (cgroup.throttledPeriods, cgroup.throttledNanoseconds) = (nil, nil)
+      (cgroup.periods, cgroup.throttledPeriods, cgroup.throttledNanoseconds) = (nil, nil, nil)
       return
     }
     // A group that was left for another one may have counted less.
+    cgroup.periods = now.elapsed.flatMap { elapsed in cgroup.periods.map { max(0, Int(clamping: elapsed) - $0) } }
     cgroup.throttledPeriods = max(0, Int(clamping: now.periods) - periods)
     cgroup.throttledNanoseconds = now.nanoseconds >= nanoseconds ? now.nanoseconds - nanoseconds : 0
   }

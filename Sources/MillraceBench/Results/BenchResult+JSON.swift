@@ -12,6 +12,7 @@ extension BenchResult {
       .init("configuration", configuration.json),
       .init("levels", .array(levels.map(\.json))),
       .init("search", search?.json ?? .null),
+      .init("idle", idle?.json ?? .null),
     ])
   }
 
@@ -33,6 +34,7 @@ extension BenchResult {
     levels = []
     for level in try field.member("levels").list(limit: Self.levelLimit) { levels.append(try BenchLevel(level)) }
     search = if let search = try field.optional("search") { try BenchSearch(search) } else { nil }
+    idle = if let idle = try field.optional("idle") { try BenchIdle(idle) } else { nil }
   }
 }
 
@@ -53,6 +55,7 @@ extension BenchHost {
         .object([
           .init("cpuMilli", cgroup.cpuMilli.map { .integer(Int64($0)) } ?? .null),
           .init("memoryBytes", cgroup.memoryBytes.map { .integer(Int64($0)) } ?? .null),
+          .init("periods", cgroup.periods.map { .integer(Int64($0)) } ?? .null),
           .init("throttledPeriods", cgroup.throttledPeriods.map { .integer(Int64($0)) } ?? .null),
           .init("throttledNanoseconds", cgroup.throttledNanoseconds.map(JSON.init(count:)) ?? .null),
         ])),
@@ -73,8 +76,23 @@ extension BenchHost {
     let group = try field.member("cgroup")
     cgroup = BenchCgroup(
       cpuMilli: try group.optional("cpuMilli")?.count(), memoryBytes: try group.optional("memoryBytes")?.count(),
-      throttledPeriods: try group.optional("throttledPeriods")?.count(),
+      periods: try group.optional("periods")?.count(), throttledPeriods: try group.optional("throttledPeriods")?.count(),
       throttledNanoseconds: try group.optional("throttledNanoseconds")?.unsigned())
+  }
+}
+
+extension BenchIdle {
+  var json: JSON {
+    .object([
+      .init("nanoseconds", JSON(count: nanoseconds)), .init("wakeUps", JSON(count: wakeUps)),
+      .init("cpuNanoseconds", JSON(count: cpuNanoseconds)),
+    ])
+  }
+
+  init(_ field: ResultField) throws(ResultFault) {
+    nanoseconds = try field.member("nanoseconds").unsigned()
+    wakeUps = try field.member("wakeUps").unsigned()
+    cpuNanoseconds = try field.member("cpuNanoseconds").unsigned()
   }
 }
 

@@ -15,6 +15,18 @@ public struct BenchResult: Sendable {
   public var levels: [BenchLevel]
   /// With `--slo`: how the highest sustainable rate was looked for; `levels` then has the rounds that confirmed it.
   public var search: BenchSearch? = nil
+  /// The subject with nothing to do, after the last round; nil: not measured.
+  public var idle: BenchIdle? = nil
+}
+
+/// What the process did while it had nothing to do.
+public struct BenchIdle: Sendable, Equatable {
+  /// How long it was looked at.
+  public var nanoseconds: UInt64
+  /// How often its threads were scheduled, all but the one that looked.
+  public var wakeUps: UInt64
+  /// CPU time of the same threads.
+  public var cpuNanoseconds: UInt64
 }
 
 /// Where it was measured.
@@ -38,7 +50,9 @@ public struct BenchCgroup: Sendable {
   /// Thousandths of a processor; nil: no limit.
   public var cpuMilli: Int?
   public var memoryBytes: Int?
-  /// Periods in which the group was throttled during the measurement; nil: not known.
+  /// Periods of the measurement in which the group wanted to run; nil: not known.
+  public var periods: Int? = nil
+  /// Those in which it was throttled; nil: not known.
   public var throttledPeriods: Int?
   public var throttledNanoseconds: UInt64?
 }

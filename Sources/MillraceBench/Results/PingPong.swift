@@ -27,9 +27,9 @@ public enum PingPong {
     }
   }
 
-  /// Nanoseconds, median; nil where the process may use one processor only, or never had two at once. Takes 2 to 10 ms, 100 ms at most.
+  /// Nanoseconds, median; nil where less than two processors are granted, or the process never had two at once. Takes 2 to 10 ms, 100 ms at most.
   public static func measure() -> Double? {
-    guard Machine.read().affinityCPUs > 1 else { return nil }
+    guard Machine.read().maySpin(threads: 2) else { return nil }
     let region: Region
     do throws(MemoryError) { region = try Region(bytes: 2 * padding) } catch { return nil }
     defer { region.free() }

@@ -1,14 +1,13 @@
 internal import Millrace
 internal import MillraceCore
 
-/// A request is one run of a workflow through the engine: what a program that embeds it pays, from `Engine.start` to the end of the run.
+/// A request is one run of a workflow that was prepared before: what a program that embeds the engine pays, from `Engine.start` to the end of the run.
 @safe final class EngineSubject: SubjectOwner {
   enum Work { case endToEnd, handler, workflow }
 
   private let engine: Engine
   private let meter: Meter
-  private let reading: DefinitionReader.Reading
-  private let parameters: [String: JSON]
+  private let workflow: PreparedWorkflow
   /// `plugin/handler`, or the workflow's file.
   let name: String
   let workflowName: String
@@ -21,10 +20,15 @@ internal import MillraceCore
     self.engine = engine
     do throws(BenchError) {
       let own = try EngineSubject.work(work, settings, engine)
-      (reading, parameters, name, hash) = (own.reading, own.parameters, own.name, own.hash)
+      (name, hash) = (own.name, own.hash)
       workflowName = own.reading.definition.name
-      // A wrong parameter is told now, not by every request.
-      do throws(DefinitionError) { _ = try reading.definition.resolve(parameters: parameters) } catch { throw .wrongUse("\(error)") }
+      do {
+        workflow = try engine.prepare(own.reading, parameters: own.parameters)
+      } catch let error as DefinitionError {
+        throw .wrongUse("\(error)")
+      } catch {
+        throw .badData("\(error)")
+      }
     } catch {
       engine.shutdown()
       throw error
@@ -37,7 +41,7 @@ internal import MillraceCore
     configuration.threads = settings.threads
     configuration.wait = settings.wait
     configuration.settings = settings.settings
-    configuration.capacity = 1 << 20
+    configuration.capacity = min(configuration.capacity, 1 << 20)
     configuration.stallAfter = 0
     configuration.plugins = settings.plugins
     if work == .handler, let plugin = settings.plugin, isFile(plugin) { configuration.plugins = PluginSearch(paths: [plugin]) }
@@ -147,7 +151,7 @@ internal import MillraceCore
 
   private func start(_ ticket: Ticket) -> Bool {
     do {
-      let run = try engine.start(reading, parameters: parameters)
+      let run = try engine.start(workflow)
       run.whenFinished { [meter] status in meter.end(ticket, isDone: status == .completed) }
       return true
     } catch {

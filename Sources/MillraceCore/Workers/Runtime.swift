@@ -4,12 +4,18 @@ internal import Synchronization
 
 /// What a worker thread does when it finds nothing to do.
 public enum WaitPolicy: String, Sendable, CaseIterable {
-  /// Never sleeps: the shortest way from `submit` to start, a processor each. Refused with more threads than processors.
+  /// Never sleeps: the shortest way from `submit` to start, a processor each. Refused with more threads than processors, or less than a whole one.
   case spin
-  /// Spins for some 20 microseconds, then sleeps.
+  /// Spins for some 20 microseconds, then sleeps. With more threads than processors, or less than a whole one, it is `park`.
   case adaptive
   /// Sleeps at once.
   case park
+
+  /// What so many threads do on a machine; nil: it is refused there.
+  public func resolved(threads: Int, on machine: Machine) -> WaitPolicy? {
+    if machine.maySpin(threads: threads) { return self }
+    return self == .spin ? nil : .park
+  }
 }
 
 /// How a runtime is built. Defaults follow what the control group grants.
@@ -20,28 +26,32 @@ public struct RuntimeConfiguration: Sendable {
   public var blockingThreads: Int
   /// Timers of each shard at once.
   public var timers: Int
+  /// What a job takes while it waits, bytes: its record and, submitted alone, a node of its queue. docs/core.md has the sum.
+  public static let jobBytes = 2 * Slab.recordBytes
   /// A handler that runs for longer is reported as stalled, nanoseconds; 0: never.
   public var stallAfter: UInt64
 
-  /// `slots` and `threads` nil: the processors granted.
+  /// Nil: `slots` and `threads` are the processors granted; `capacity` and `timers` 2^22, or what a quarter of the memory granted holds.
   public init(
-    slots: Int? = nil, threads: Int? = nil, capacity: Int = 1 << 22, tenants: Int = 16, ordered: Bool = false, wait: WaitPolicy = .adaptive,
-    blockingThreads: Int? = nil, timers: Int = 1 << 22, stallAfter: UInt64 = 10_000_000_000
+    slots: Int? = nil, threads: Int? = nil, capacity: Int? = nil, tenants: Int = 16, ordered: Bool = false, wait: WaitPolicy = .adaptive,
+    blockingThreads: Int? = nil, timers: Int? = nil, stallAfter: UInt64 = 10_000_000_000
   ) {
-    let granted = min(Machine.read().cpusGranted, Parking.maxWorkers)
+    let machine = Machine.read()
+    let granted = min(machine.cpusGranted, Parking.maxWorkers)
+    let room = machine.room(forEach: RuntimeConfiguration.jobBytes, most: 1 << 22)
     let threads = threads ?? granted
     let slots = slots ?? threads
-    scheduler = SchedulerConfiguration(slots: slots, workers: threads, capacity: capacity, tenants: tenants, ordered: ordered)
+    scheduler = SchedulerConfiguration(slots: slots, workers: threads, capacity: capacity ?? room, tenants: tenants, ordered: ordered)
     self.wait = wait
     self.blockingThreads = blockingThreads ?? min(slots, 256)
-    self.timers = timers
+    self.timers = timers ?? room
     self.stallAfter = stallAfter
   }
 }
 
 /// Why a runtime could not be had.
 public enum RuntimeError: Error, CustomStringConvertible {
-  case spinNeedsProcessors(threads: Int, processors: Int)
+  case spinNeedsProcessors(threads: Int, processors: Double)
   case outOfRange(name: String, value: Int, least: Int, most: Int)
   case memory(String)
   case loop(LoopError)
@@ -49,8 +59,10 @@ public enum RuntimeError: Error, CustomStringConvertible {
 
   public var description: String {
     switch self {
+    case .spinNeedsProcessors(let threads, let processors) where processors < 1:
+      "spinning needs a whole processor for each of \(threads) threads, and \(processors) of one is granted: use `adaptive` or `park`"
     case .spinNeedsProcessors(let threads, let processors):
-      "\(threads) spinning threads on \(processors) granted processors would stand in each other's way: use `adaptive` or `park`, or at most \(processors) threads"
+      "\(threads) spinning threads on \(processors) granted processors would stand in each other's way: use `adaptive` or `park`, or at most \(Int(processors)) threads"
     case .outOfRange(let name, let value, let least, let most): "\(name) is \(value), but must be \(least) to \(most)"
     case .memory(let what): what
     case .loop(let error): "the event loop does not start: \(error)"
@@ -95,6 +107,7 @@ public enum RuntimeError: Error, CustomStringConvertible {
   private static let stallTimer: UInt16 = 0xFF01
 
   public let scheduler: Scheduler
+  /// As it was given, but for `wait`: `adaptive` has become `park` where threads may not spin.
   public let configuration: RuntimeConfiguration
   private let hooks: RuntimeHooks
   private var threads: [pthread_t] = []
@@ -127,8 +140,12 @@ public enum RuntimeError: Error, CustomStringConvertible {
     try check("capacity", configuration.scheduler.capacity, 1...(1 << 30))
     try check("tenants", configuration.scheduler.tenants, 1...ReadySet.maxTenants)
     try check("blockingThreads", configuration.blockingThreads, 1...4096)
-    let granted = Machine.read().cpusGranted
-    if configuration.wait == .spin, workers > granted { throw .spinNeedsProcessors(threads: workers, processors: granted) }
+    let machine = Machine.read()
+    guard let wait = configuration.wait.resolved(threads: workers, on: machine) else {
+      throw .spinNeedsProcessors(threads: workers, processors: machine.processorShare)
+    }
+    var configuration = configuration
+    configuration.wait = wait
     self.configuration = configuration
     self.hooks = hooks
     do {

@@ -18,7 +18,7 @@ public struct EnvironmentVariable: Sendable, Hashable {
 
 extension Definition {
   /// Names of the secrets that the definition's environments refer to, in the order of their tasks; the first task with each. Complexity: O(tasks).
-  package var secrets: [(name: String, task: String)] {
+  var secrets: [(name: String, task: String)] {
     var found: [(name: String, task: String)] = []
     var seen: Set<String> = []
     for task in [tasks, cleanup].joined() where task.isSpecial {

@@ -55,9 +55,9 @@ public enum CompileError: Error, CustomStringConvertible {
   }
 }
 
-/// A definition with its parameters in place, as flat arrays: what a run is made of.
-final class CompiledWorkflow: Sendable {
-  let definition: Definition
+/// A definition with its parameters in place, as flat arrays: what runs are made of, any number of them.
+public final class CompiledWorkflow: Sendable {
+  public let definition: Definition
   let plan: Plan
   let order: TaskOrder
   let index: [String: UInt32]
@@ -75,6 +75,10 @@ final class CompiledWorkflow: Sendable {
   /// How many inputs have expressions.
   let inputSlots: Int
   let hasExpressions: Bool
+  /// The tasks that run when all others have ended; nil: there are none.
+  let cleanup: CompiledWorkflow?
+  /// Names of the secrets that a run needs, each with the first task that does.
+  public let secrets: [(name: String, task: String)]
 
   /// A policy with the defaults in place.
   struct ResolvedPolicy: Hashable {
@@ -104,10 +108,16 @@ final class CompiledWorkflow: Sendable {
     }
   }
 
-  /// Complexity: O(tasks + dependencies). `limit` gives the core's limit for a concurrency key; `ended`: for a cleanup, the tasks before it.
-  init(
-    _ definition: Definition, handlers known: [String: TaskHandler], order: TaskOrder, ended: [String: UInt32] = [:],
-    limit: (String, Int) -> UInt32?
+  /// Of a checked definition. Complexity: O(tasks + dependencies). `limit` gives the core's limit for a concurrency key. Throws `CompileError`.
+  public convenience init(
+    _ definition: Definition, handlers known: [String: TaskHandler], order: TaskOrder, limit: (String, Int) -> UInt32?
+  ) throws(CompileError) {
+    try self.init(definition, known, order, ended: [:], limit)
+  }
+
+  /// `ended`: for a cleanup, the tasks before it.
+  private init(
+    _ definition: Definition, _ known: [String: TaskHandler], _ order: TaskOrder, ended: [String: UInt32], _ limit: (String, Int) -> UInt32?
   ) throws(CompileError) {
     let tasks = definition.tasks
     if tasks.isEmpty { throw .empty(workflow: definition.name) }
@@ -192,6 +202,9 @@ final class CompiledWorkflow: Sendable {
     self.expressions = expressions
     self.inputSlots = inputSlots
     hasExpressions = !expressions.isEmpty
+    let tasksOfCleanup = definition.ofCleanup
+    cleanup = tasksOfCleanup.tasks.isEmpty ? nil : try CompiledWorkflow(tasksOfCleanup, known, order, ended: index, limit)
+    secrets = expressions.isEmpty && cleanup == nil ? [] : definition.secrets
   }
 
   @inline(__always) func policy(_ node: UInt32) -> ResolvedPolicy { policies[policyOf.isEmpty ? 0 : Int(policyOf[Int(node)])] }

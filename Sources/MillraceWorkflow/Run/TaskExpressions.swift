@@ -199,7 +199,7 @@ extension WorkflowRun {
         }
       }
       // No JSON text is empty.
-      if let input = task.input, unsafe inputs[task.inputSlot].length == 0 {
+      if let input = task.input, let inputs = unsafe inputs, unsafe inputs[task.inputSlot].length == 0 {
         let bytes = try input.bytes { RunScope(run: self, values: values, roots: task.inputRoots[$0]) }
         guard let (target, payload) = unsafe arena.claim(lane: min(lane, host.workers), length: bytes.count) else {
           return .failed("no memory for an input of \(bytes.count) bytes")

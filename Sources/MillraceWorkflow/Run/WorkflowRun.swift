@@ -20,8 +20,8 @@ internal import MillraceCore
   let texts: RunTexts
   /// nil: no task has expressions.
   let values: RunValues?
-  /// Inputs that expressions made, by their slots.
-  let inputs: UnsafeMutablePointer<millrace_payload>
+  /// Inputs that expressions made, by their slots; nil: there are none.
+  let inputs: UnsafeMutablePointer<millrace_payload>?
   /// Variables of the tasks that have begun and have some. Behind `monitor`; kept until the run is freed, for late handlers.
   var environments: [UInt32: TaskEnvironment] = [:]
   let seed: UInt64
@@ -91,20 +91,29 @@ internal import MillraceCore
     _ definition: Definition, handlers: [String: TaskHandler], order: TaskOrder, id: RunID, wall: Int64, seed: UInt64, host: TaskHost,
     secrets: [String: [UInt8]] = [:], limit: (String, Int) -> UInt32?, ended: @escaping Ended
   ) throws(CompileError) {
+    let compiled = try CompiledWorkflow(definition, handlers: handlers, order: order, limit: limit)
+    try self.init(compiled, id: id, wall: wall, seed: seed, host: host, secrets: secrets, ended: ended)
+  }
+
+  /// A run of what was compiled before. Throws `CompileError`.
+  public convenience init(
+    _ compiled: CompiledWorkflow, id: RunID, wall: Int64, seed: UInt64, host: TaskHost, secrets: [String: [UInt8]] = [:],
+    ended: @escaping Ended
+  ) throws(CompileError) {
     for secret in secrets.values { host.redactor.add(secret) }
     let secrets = secrets.mapValues { KeptBytes($0, isSecret: true) }
-    try self.init(definition, nil, handlers, order, id, wall, seed, host, secrets, limit, ended)
-    if definition.cleanup.isEmpty { return }
+    try self.init(compiled, nil, id, wall, seed, host, secrets, ended)
+    guard let tasks = compiled.cleanup else { return }
     cleanup = try WorkflowRun(
-      definition.ofCleanup, self, handlers, order, id, wall, seed &+ UInt64(definition.tasks.count), host, secrets, limit,
-      { [unowned self] cleanup in cleanedUp(cleanup) })
+      tasks, self, id, wall, seed &+ UInt64(compiled.definition.tasks.count), host, secrets, { [unowned self] in cleanedUp($0) })
   }
 
   private init(
-    _ definition: Definition, _ origin: WorkflowRun?, _ handlers: [String: TaskHandler], _ order: TaskOrder, _ id: RunID, _ wall: Int64,
-    _ seed: UInt64, _ host: TaskHost, _ secrets: [String: KeptBytes], _ limit: (String, Int) -> UInt32?, _ ended: @escaping Ended
+    _ compiled: CompiledWorkflow, _ origin: WorkflowRun?, _ id: RunID, _ wall: Int64, _ seed: UInt64, _ host: TaskHost,
+    _ secrets: [String: KeptBytes], _ ended: @escaping Ended
   ) throws(CompileError) {
-    compiled = try CompiledWorkflow(definition, handlers: handlers, order: order, ended: origin?.compiled.index ?? [:], limit: limit)
+    let definition = compiled.definition
+    self.compiled = compiled
     self.origin = origin
     self.id = id
     self.host = host
@@ -116,8 +125,8 @@ internal import MillraceCore
     texts = RunTexts(definition, run: id)
     values = compiled.hasExpressions ? RunValues(definition, run: id, secrets: secrets) : nil
     // unsafe: freed in deinit; a slot is written by the lane that begins its task, and read by that attempt and those after it.
-    unsafe inputs = .allocate(capacity: compiled.inputSlots)
-    unsafe inputs.initialize(repeating: .empty, count: compiled.inputSlots)
+    unsafe inputs = compiled.inputSlots == 0 ? nil : .allocate(capacity: compiled.inputSlots)
+    unsafe inputs?.initialize(repeating: .empty, count: compiled.inputSlots)
     // unsafe: freed in deinit.
     unsafe stopWord = .allocate(capacity: 1)
     unsafe stopWord.initialize(to: 0)
@@ -133,7 +142,7 @@ internal import MillraceCore
     records.deallocate()
     counters.deallocate()
     monitor.deallocate()
-    unsafe inputs.deallocate()
+    unsafe inputs?.deallocate()
     unsafe stopWord.deallocate()
   }
 
@@ -189,7 +198,7 @@ internal import MillraceCore
     var input = unsafe millrace_input()
     unsafe input.size = UInt32(MemoryLayout<millrace_input>.size)
     if index == 0 {
-      if compiled.hasExpressions, let own = compiled.expressions[node], own.input != nil {
+      if compiled.hasExpressions, let own = compiled.expressions[node], own.input != nil, let inputs = unsafe inputs {
         let made = unsafe inputs[own.inputSlot]
         unsafe input.payload = made
         unsafe input.payload.content_type = UInt32(MILLRACE_JSON)

@@ -98,6 +98,10 @@ public struct BenchComparison: Sendable {
   /// says nothing of another that saw only another.
   static let fewestNanoseconds: UInt64 = 5_000_000_000
 
+  /// Nanoseconds that a state of the machine lasts: what a file of so many seconds found may be that of one state, and another file finds another.
+  /// By files of 5 and of 15 s of one program on a virtual machine: docs/bench-compare.md.
+  private static let stateNanoseconds = 3e9
+
   /// How many times the shortest ping-pongs of both a round may have: the slow state of a virtual machine has five times as much.
   private static let pingPongFactor = 2.0
 
@@ -129,6 +133,8 @@ public struct BenchComparison: Sendable {
         if isPaired {
           contrast = paired(contrast)
           (row.firstUnits, row.secondUnits) = (contrast.first.count, contrast.first.count)
+        } else {
+          contrast.seen = (seen(first), seen(second))
         }
         row.reason = reason(row, first, second)
         if row.reason == nil {
@@ -144,6 +150,10 @@ public struct BenchComparison: Sendable {
       rows[index].judge(interval, options, units: max(first.unitCount, second.unitCount))
     }
     return rows
+  }
+
+  private static func seen(_ series: BenchSeries) -> Bootstrap.Seen {
+    Bootstrap.Seen(states: Double(series.measured) / stateNanoseconds, processes: series.results.count)
   }
 
   /// Differences of the units that have a figure on both sides.

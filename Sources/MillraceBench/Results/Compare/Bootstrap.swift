@@ -5,8 +5,8 @@ internal import MillraceWorkflow
 /// The location of a series is the mean of its middle half: a round that something disturbed does not move it. Rounds are drawn anew with
 /// replacement, the same ones for every level and metric, so that what they share (the machine) stays shared. The interval of each ratio is its
 /// estimate and as many of its standard deviations to both sides as the largest of all deviations needs in `confidence` of the draws: the chance
-/// that *any* interval misses is 1 - confidence. Two corrections widen it: for few rounds, as Student's t does, and for rounds that resemble
-/// their neighbours, by their autocorrelation.
+/// that *any* interval misses is 1 - confidence. Three corrections widen it: for few rounds, as Student's t does; for rounds that resemble
+/// their neighbours, by their autocorrelation; and for sides that were not measured in turns, by how little of machine and processes each has seen.
 ///
 /// # Source
 /// Max-t bootstrap: Westfall and Young, Resampling-Based Multiple Testing, 1993. Expansion of t: Abramowitz and Stegun 26.7.5. Weights of the
@@ -24,8 +24,20 @@ struct Bootstrap {
     var metric: Int
     var first: [Sample]
     var second: [Sample]
+    /// What each side has seen of what the other has not; nil: both saw the same.
+    var seen: (first: Seen, second: Seen)? = nil
 
     var fewestSamples: Int { second.isEmpty ? first.count : min(first.count, second.count) }
+  }
+
+  /// How much of what a machine and a program may do a side has seen.
+  struct Seen {
+    /// States of the machine.
+    var states: Double
+    var processes: Int
+
+    /// What two processes of one program differ by from their common figure, whatever their rounds say: where their memory lies.
+    static let processDeviation = 0.004
   }
 
   /// All in logarithms.
@@ -73,9 +85,31 @@ struct Bootstrap {
     let inflations = Self.inflations(contrasts)
     return contrasts.indices.map { index in
       let contrast = contrasts[index]
-      let wide = Self.studentised(critical, freedom: contrast.fewestSamples - 1) * inflations[contrast.metric, default: 1].squareRoot()
-      return Interval(estimate: estimates[index], halfWidth: wide * spreads[index], critical: wide)
+      let wide = Self.studentised(critical, freedom: contrast.fewestSamples - 1)
+      let variance = spreads[index] * spreads[index]
+      let whole = max(variance * inflations[contrast.metric, default: 1], variance + Self.drift(contrast))
+      return Interval(estimate: estimates[index], halfWidth: wide * whole.squareRoot(), critical: wide)
     }
+  }
+
+  /// What sides that saw different things differ by: the variance of the rounds over as many states of the machine as each has seen, and that of
+  /// processes over as many as it has.
+  private static func drift(_ contrast: Contrast) -> Double {
+    guard let seen = contrast.seen else { return 0 }
+    return drift(contrast.first, seen.first) + drift(contrast.second, seen.second)
+  }
+
+  private static func drift(_ samples: [Sample], _ seen: Seen) -> Double {
+    spread(samples) / seen.states + Seen.processDeviation * Seen.processDeviation / Double(seen.processes)
+  }
+
+  /// A variance by the middle half, which a disturbed round does not move.
+  private static func spread(_ samples: [Sample]) -> Double {
+    let sorted = samples.map(\.value).sorted()
+    let quarter = sorted.count / 4
+    // The quartiles of the normal distribution lie 1.349 standard deviations apart.
+    let deviation = (sorted[sorted.count - 1 - quarter] - sorted[quarter]) / 1.349
+    return deviation * deviation
   }
 
   /// What a deviation of the normal distribution becomes with few degrees of freedom.

@@ -50,16 +50,28 @@ public enum BenchTable {
   static func heading(_ result: BenchResult) -> [String] {
     let host = result.host
     let load = host.loadAverage.map { Quantity.fixed($0, decimals: 2) }.joined(separator: " ")
-    var lines = [
+    let lines = [
       "\(result.suite), \(configuration(result.configuration))",
       "\(host.cpuModel), \(host.cpusGranted) of \(Quantity.count(host.cpusOnline, "processor")), Linux \(host.kernel), clock \(host.clockSource), load \(load)",
       "millrace \(host.version), commit \(host.commit.prefix(12)), \(result.date), ping-pong \(pingPong(result))",
     ]
-    if let periods = host.cgroup.throttledPeriods, periods > 0 {
-      let time = Quantity.nanoseconds(host.cgroup.throttledNanoseconds ?? 0)
-      lines.append("the control group was held back in \(Quantity.count(periods, "period")), \(time) in all")
-    }
-    return lines
+    return lines + [throttling(host.cgroup), idle(result.idle)].compactMap(\.self)
+  }
+
+  /// nil: the group was not held back.
+  static func throttling(_ group: BenchCgroup) -> String? {
+    guard let held = group.throttledPeriods, held > 0 else { return nil }
+    let time = Quantity.nanoseconds(group.throttledNanoseconds ?? 0)
+    let of = group.periods.map { "\(Quantity.integer(Int64(held))) of \(Quantity.count($0, "period"))" } ?? Quantity.count(held, "period")
+    return "held back by the control group in \(of), \(time) in all: latencies include it"
+  }
+
+  /// nil: it was at rest, or nobody looked.
+  static func idle(_ idle: BenchIdle?) -> String? {
+    guard let idle, idle.wakeUps > 0 || idle.cpuNanoseconds > 0 else { return nil }
+    let wakeUps = Quantity.count(Int(clamping: idle.wakeUps), "wake-up")
+    let (cpu, span) = (Quantity.nanoseconds(idle.cpuNanoseconds), Quantity.nanoseconds(idle.nanoseconds))
+    return "not at rest without work: \(wakeUps) and \(cpu) of CPU time in \(span)"
   }
 
   /// In words, as `closed, 10 rounds of 1.00 s after 200 ms, 2 threads, 2 slots, adaptive`.
