@@ -1,3 +1,4 @@
+import CMillrace
 import Glibc
 import MillraceCore
 

@@ -1,16 +1,21 @@
 /*
  * Jobs on their way past the bits: Occupancy.insert and remove for the tenant and for the level, and the moves of a worker between queue, buffer and cache
- * (Worker.choose, adopt), with sleep and wake as parking.pml has shown them to be: one step each. A handler may run for ever.
+ * (Worker.choose, adopt), and the job that is handed over directly (Levels.hand, takeHanded), with sleep and wake as parking.pml has shown them to be: one
+ * step each. A handler may run for ever.
  *
  * Holds: no job is left behind a cleared bit while nobody looks, nor beside a worker that sleeps. What was announced is never overlooked: while it is in
  * the queue, its tenant and its level are listed.
- * Bounded: 2 workers; 2 producers, of one job and of two; one tenant, one level; the cache of a worker holds what it has adopted. 3.9e6 states.
+ * Bounded: 2 workers; 2 producers, of one job, handed over if it may be, and of two; one tenant, one level; the cache of a worker holds what it has
+ * adopted. 3.1e6 states.
  * Mistakes that must be found:
  * -DNO_SECOND_LOOK [!(waits)]  a bit is cleared without another look
  * -DNO_MARK [queue==0]  nothing stands in the place of the bit during the second look
  * -DMARK_UNSEEN [queue==0]  the level is taken out although its tenant is marked
  * -DTWO_LOOKERS [queue==0]  a second worker takes the mark over
  * -DLAST_UNSEEN [!(waits)]  the last searcher takes a marked level for an empty one
+ * -DHANDED_MARKED [!(waits)]  a job is handed over although a level is marked for somebody's second look
+ * -DHANDED_UNTOLD [!(waits)]  nobody is told of a job that was handed over
+ * -DHANDED_UNMARKED [!(waits)]  it does not stand for its level
  * -DADOPTED_UNTOLD [!(waits)]  a worker that takes jobs from queue to cache tells nobody
  */
 #define WORKERS 2
@@ -19,6 +24,7 @@
 byte queue;             /* jobs of one tenant and priority */
 bit live, level;        /* the tenant's bit, the level's bit */
 bit liveMark, levelMark;
+bit handed;             /* the job in the word of the levels */
 byte announced;         /* producers that have announced their jobs */
 byte told;              /* and have ended */
 byte cache[WORKERS];    /* stealable jobs */
@@ -62,11 +68,30 @@ inline insert(b) { if :: b :: else -> b = 1 fi }
 #endif
 #endif
 
+#ifdef HANDED_MARKED
+#define NOTHING !level
+#else
+#define NOTHING !LEVEL
+#endif
+#ifdef HANDED_UNMARKED
+#define MARKED
+#else
+#define MARKED ; levelMark = 1
+#endif
 proctype producer(byte n) {
+  if
+  :: n == 1 -> atomic { if :: NOTHING && !handed -> handed = 1 MARKED; announced++; goto tell :: else fi }
+  :: else
+  fi;
   queue = queue + n;                                  /* queue.append: one CAS for the batch */
   insert(live);                                       /* activate */
   if :: level -> announced++ :: else -> atomic { level = 1; announced++ } fi; /* announce */
+tell:
+#ifdef HANDED_UNTOLD
+  if :: handed && n == 1 :: else -> notify() fi;
+#else
   notify();
+#endif
   told++
 }
 
@@ -78,6 +103,7 @@ begin:
   /* the own cache */
   if :: atomic { cache[i] > 0 -> cache[i]--; goto found } :: cache[i] == 0 fi;
 take:
+  if :: atomic { handed -> handed = 0; levelMark = 0; rounds = 0; goto found } :: !handed fi;      /* takeHanded */
   /* one round of all tenants, and once more */
   atomic { if :: !LIVE || rounds == 2 -> rounds = 0; goto steal :: else -> rounds++ fi };
   atomic { if :: queue > 2 -> queue = queue - 2; got = 2; rounds = 0; goto adopt :: else -> got = queue; queue = 0 fi };
@@ -123,7 +149,7 @@ found:
 
 #define REST(i) (busy[i] || asleep[i] && (mask & (1 << i)))
 bit waits;
-#define WAITS (queue + cache[0] + cache[1] > 0)
+#define WAITS (handed + queue + cache[0] + cache[1] > 0)
 /* All producers have announced: whatever is in the queue is listed. All have ended: no job waits while one worker sleeps and the other is in a handler. */
 active proctype monitor() {
 end:

@@ -121,7 +121,7 @@ found:
   atomic { busy[I] = 0; goto again };
 nothing:
   if                                                                          /* `adaptive` or `park` */
-  :: atomic { !searching -> search++; searching = 1 }; atomic { if :: READY -> goto again :: else fi }
+  :: atomic { !searching -> search++; searching = 1 }; atomic { if :: READY -> goto again :: true fi } /* true: nothing, or restraint */
   :: true
   fi;
   futex[I] = ASLEEP;                                                          /* prepareToSleep */

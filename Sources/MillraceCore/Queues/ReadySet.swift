@@ -2,7 +2,8 @@
 /// every worker reads before every start.
 ///
 /// # Fields
-/// `levels`: which priorities may have jobs, here or in a cache; number 4: completions wait; number 5: nothing is to be started.
+/// `levels`: which priorities may have jobs, here or in a cache; number 4: completions wait; number 5: nothing is to be started. With the job that is handed
+/// over directly. What `Parking` shares lies on the same line: whoever submits to, or is, an idle worker needs both, and a busy engine changes neither.
 /// `active[p]`: which tenants may have jobs of priority p, 32 in a word.
 /// `turn[p]`: whose turn it is: tenant (16), credit (16), sequence (32).
 /// # Progress
@@ -88,7 +89,9 @@
   private var tenantWords: Int { (tenants + Occupancy.queues - 1) / Occupancy.queues }
   @inline(__always) var isOrdered: Bool { unsafe heaps != nil }
 
-  @inline(__always) private var levels: Occupancy { unsafe Occupancy(memory + ReadySet.levelsAt) }
+  @inline(__always) private var levels: Levels { unsafe Levels(memory + ReadySet.levelsAt) }
+  /// The rest of the line of `levels`.
+  var parkingMemory: UnsafeMutableRawPointer { unsafe memory + (ReadySet.levelsAt + 8) }
   // unsafe: the words of a priority.
   @inline(__always) private func active(_ priority: Int) -> UnsafeMutableRawPointer {
     unsafe memory + (ReadySet.activeAt &+ priority &* ReadySet.activeStride)
@@ -125,7 +128,11 @@
   @inline(__always) func announce(priority: Int) { levels.insert(priority) }
 
   /// A worker found nothing of the level. `cached` tells whether a worker's cache has jobs of the priority.
-  func retire(priority: Int, cached: () -> Bool) { _ = levels.remove(priority) { hasJobs(priority: priority) || cached() } }
+  func retire(priority: Int, cached: () -> Bool) {
+    // Looked at before as well: the word of the levels is on all busy workers' way, and stays with them if there is something.
+    if hasJobs(priority: priority) || cached() { return }
+    _ = levels.remove(priority) { hasJobs(priority: priority) || cached() }
+  }
 
   private func hasJobs(priority: Int) -> Bool {
     for word in 0..<tenantWords where activeWord(priority, word).load() != 0 { return true }
@@ -133,6 +140,14 @@
   }
 
   // MARK: Jobs
+
+  /// Hands a job over directly if nothing is ready anywhere, and jobs start in order of arrival. False: `append` it.
+  @inline(__always) func hand(_ job: UInt32, priority: Int) -> Bool { !isOrdered && levels.hand(job, priority: priority) }
+
+  var hasHanded: Bool { levels.hasHanded }
+
+  /// The job of the priority that was handed over directly. No turn is charged for it: nobody else had anything ready.
+  @inline(__always) func takeHanded(priority: Int, seen: (UInt32) -> Void) -> UInt32? { levels.takeHanded(priority: priority, seen: seen) }
 
   /// Publishes jobs of one priority and tenant in order of arrival. Complexity: O(1) CAS.
   @inline(__always) func append(_ chain: BatchQueue.Chain, priority: Int, tenant: Int) {

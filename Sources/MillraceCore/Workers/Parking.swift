@@ -14,7 +14,7 @@ internal import CMillrace
 /// # Threads
 /// Any.
 /// # Fields
-/// `word`: as above. `wakers`: threads between their claim on a sleeper and its wake. Futex words: 0 awake, 1 woken, 2 asleep or about to.
+/// All on one line, but for the futex words. `word`: as above. `wakers`: threads between their claim on a sleeper and its wake. Futex words: 0 awake, 1 woken, 2 asleep or about to.
 /// # Progress
 /// `notify`: lock-free, and no thread stopped in it keeps others from waking workers. `sleep` waits, as it must.
 /// # Source
@@ -32,32 +32,38 @@ internal import CMillrace
     static let asleep: UInt32 = 2
   }
 
-  /// What does not change.
+  /// What does not change: the futex words lie in the region, `padding` apart.
   @safe private struct Constants {
     let workers: Int
     let asymmetric: Bool
     let region: Region
   }
 
-  /// Constants, the two words, the futex words of the workers, each `padding` apart.
+  private static let constantsAt = 16
+  /// Memory of the two words and the constants.
+  static let bytes = constantsAt + MemoryLayout<Constants>.size
+
   private let memory: UnsafeMutableRawPointer
 
-  init(workers: Int, asymmetric: Bool) throws(MemoryError) {
+  /// unsafe: `memory` is zeroed, `bytes` long, aligned to 8, and outlives the value.
+  @unsafe init(workers: Int, asymmetric: Bool, at memory: UnsafeMutableRawPointer) throws(MemoryError) {
     precondition(1...Parking.maxWorkers ~= workers, "1 to \(Parking.maxWorkers) workers")
-    let region = try Region(bytes: (workers + 2) * padding)
-    // unsafe: the region is (workers + 2) * padding zeroed bytes, ours until `deallocate`.
-    unsafe memory = region.base
-    unsafe memory.initializeMemory(
+    let region = try Region(bytes: workers * padding)
+    unsafe self.memory = memory
+    unsafe (memory + Parking.constantsAt).initializeMemory(
       as: Constants.self,
       to: Constants(workers: workers, asymmetric: asymmetric && millrace_membarrier_register() == 1, region: region))
   }
 
   func deallocate() { unsafe constants.pointee.region.free() }
 
-  @inline(__always) private var constants: UnsafeMutablePointer<Constants> { unsafe memory.assumingMemoryBound(to: Constants.self) }
-  @inline(__always) private var word: SharedWord { unsafe SharedWord(memory + padding) }
-  @inline(__always) private var wakers: SharedWord { unsafe SharedWord(memory + padding + 8) }
-  private func futex(_ worker: Int) -> SharedHalf { unsafe SharedHalf(memory + (worker + 2) * padding) }
+  @inline(__always) private var constants: UnsafeMutablePointer<Constants> {
+    unsafe (memory + Parking.constantsAt).assumingMemoryBound(to: Constants.self)
+  }
+  @inline(__always) private var word: SharedWord { unsafe SharedWord(memory) }
+  @inline(__always) private var wakers: SharedWord { unsafe SharedWord(memory + 8) }
+  // unsafe: the region holds a word for each worker.
+  private func futex(_ worker: Int) -> SharedHalf { unsafe SharedHalf(constants.pointee.region.base + worker * padding) }
   var workers: Int { unsafe constants.pointee.workers }
   /// The barrier is on the sleeper's side (membarrier); otherwise both sides pay a fence.
   @inline(__always) var asymmetric: Bool { unsafe constants.pointee.asymmetric }

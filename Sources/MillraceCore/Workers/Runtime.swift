@@ -249,6 +249,9 @@ public enum RuntimeError: Error, CustomStringConvertible {
     var searching = false
     // Since work was last found.
     var looks = 0
+    var restraint = Restraint()
+    // The levels that the last look found.
+    var levels: UInt64 = 0
     // A worker's first job may be there before it has searched: it is watched as well.
     var isFirst = true
     while true {
@@ -258,6 +261,7 @@ public enum RuntimeError: Error, CustomStringConvertible {
           isFirst = false
           watchForStalls(worker.index)
         }
+        let came = searching && parking.workers > 1
         if searching {
           searching = false
           // The last one to find something sends the next, so that a burst wakes everybody without every submission waking somebody.
@@ -265,7 +269,9 @@ public enum RuntimeError: Error, CustomStringConvertible {
           watchForStalls(worker.index)
         }
         execute(begun, worker)
-        keepWorking(worker)
+        if came { restraint.came(levels, now: scheduler.clock.now) }
+        let ran = keepWorking(worker)
+        if came { restraint.wentDry(after: ran, now: scheduler.clock.now) }
         if scheduler.isStopping { break }
         continue
       }
@@ -275,7 +281,7 @@ public enum RuntimeError: Error, CustomStringConvertible {
         parking.beginSearch()
         searching = true
       }
-      if searching, look(&looks) { continue }
+      if searching, look(&looks, &levels, &restraint) { continue }
       if scheduler.isStopping { break }
       if configuration.wait == .spin, searching {
         looks = 0
@@ -306,15 +312,19 @@ public enum RuntimeError: Error, CustomStringConvertible {
     worker.retire()
   }
 
-  /// Runs what there is until there is no more, or the runtime stops.
-  private func keepWorking(_ worker: borrowing Worker) {
+  /// Runs what there is until there is no more, or the runtime stops. How many jobs.
+  private func keepWorking(_ worker: borrowing Worker) -> Int {
+    var ran = 0
     while !scheduler.isStopping {
-      switch worker.work(upTo: Runtime.jobsBetweenLooks).end {
-      case .idle: return
+      let work = worker.work(upTo: Runtime.jobsBetweenLooks)
+      ran += work.ran
+      switch work.end {
+      case .idle: return ran
       case .limit: continue
       case .blocking(let job): runElsewhere(job, worker)
       }
     }
+    return ran
   }
 
   private func execute(_ begun: Begun, _ worker: borrowing Worker) {
@@ -336,11 +346,15 @@ public enum RuntimeError: Error, CustomStringConvertible {
     }
   }
 
-  /// Spins until there may be work. False: not within the policy's patience, all `looks` since work was last found together.
-  private func look(_ looks: inout Int) -> Bool {
+  /// Spins until there may be work, in `levels`. False: not within the policy's patience, all `looks` since work was last found together.
+  private func look(_ looks: inout Int, _ levels: inout UInt64, _ restraint: inout Restraint) -> Bool {
     while looks < Runtime.adaptiveLooks {
       looks += 1
-      if scheduler.mayBegin || scheduler.isStopping { return true }
+      if scheduler.isStopping { return true }
+      if scheduler.mayBegin {
+        levels = scheduler.ready.occupied()
+        if !restraint.isOn || !restraint.holds(levels, handed: scheduler.ready.hasHanded, now: scheduler.clock.now) { return true }
+      }
       // A spinning worker keeps the time as well: it is nearer than the loop's next wake-up.
       if looks & 63 == 0, timers.nextDue != Timers.never {
         let now = scheduler.clock.now

@@ -12,7 +12,7 @@ extension Scheduler {
     return unsafe withStripe { stripe in
       let index = unsafe makeJob(request, &stripe.pointee.jobs)
       let id = JobID(index: index, generation: Job.generation(Job(jobs, index).state.loadRelaxed()))
-      unsafe enqueue(index, &stripe.pointee.nodes)
+      if !ready.hand(index, priority: Int(request.priority)) { unsafe enqueue(index, &stripe.pointee.nodes) }
       parking.notify()
       return id
     }

@@ -76,7 +76,10 @@ public enum SubmitError: Error, Hashable, CustomStringConvertible {
   private let limitCount: SharedWord
   private let registration: SpinLock
   private let slots: SharedWord
+  /// Jobs that were taken ever, counted by whoever submits; those that were given back, counted by workers; what the former saw of the latter.
   private let admitted: SharedWord
+  private let dismissed: SharedWord
+  private let seenDismissed: SharedWord
   private let stopping: SharedHalf
   /// What the loop's alarm is set to for overdue jobs; `.max`: not set.
   let overdueAlarm: SharedWord
@@ -100,13 +103,15 @@ public enum SubmitError: Error, Hashable, CustomStringConvertible {
     self.configuration = configuration
     self.clock = clock
     let workers = configuration.workers
-    parking = try Parking(workers: workers, asymmetric: configuration.asymmetric)
     // Beyond the jobs that are admitted: what workers and stripes hold in their caches.
     let slack = (workers + Scheduler.stripes + 4) * 4 * Slab.blockRecords
     // A node that expired in its queue has two records until a worker meets the first.
     let records = min(2 * configuration.capacity + slack, 1 << 31 - 1 << 20)
     jobs = try Slab(capacity: records)
     ready = try ReadySet(tenants: configuration.tenants, capacity: records, ordered: configuration.ordered)
+    invariant(8 + Parking.bytes <= padding, "the idle words fit on the line of the levels")
+    // unsafe: the rest of that line, which lives as long as the ready set.
+    parking = unsafe try Parking(workers: workers, asymmetric: configuration.asymmetric, at: ready.parkingMemory)
     laneCount = workers + blockingLanes
     let cacheBytes = workers * ReadySet.priorities * WorkerCache.stride
     region = try Region(bytes: 8 * padding + laneCount * Lane.bytes + cacheBytes + Scheduler.stripes * padding)
@@ -121,6 +126,8 @@ public enum SubmitError: Error, Hashable, CustomStringConvertible {
     unsafe openHandlers = SharedWord(region.base + 3 * padding + 64)
     unsafe slots = SharedWord(region.base + padding)
     unsafe admitted = SharedWord(region.base + 2 * padding)
+    unsafe seenDismissed = SharedWord(region.base + 2 * padding + 8)
+    unsafe dismissed = SharedWord(region.base + 5 * padding)
     unsafe stopping = SharedHalf(region.base + 3 * padding)
     unsafe overdueAlarm = SharedWord(region.base + 4 * padding)
     unsafe lanes = region.base + 8 * padding
@@ -131,9 +138,9 @@ public enum SubmitError: Error, Hashable, CustomStringConvertible {
   }
 
   deinit {
+    parking.deallocate()
     ready.deallocate()
     jobs.deallocate()
-    parking.deallocate()
     region.free()
     limitRegion.free()
     handlerRegion.free()
@@ -260,16 +267,25 @@ public enum SubmitError: Error, Hashable, CustomStringConvertible {
   }
 
   func admit(_ count: UInt64) -> Bool {
-    let before = admitted.add(count)
-    if before &+ count <= UInt64(configuration.capacity) { return true }
+    let after = admitted.add(count) &+ count
+    // An old view of `dismissed` is a smaller one: whoever passes by it passes.
+    if after &- seenDismissed.loadRelaxed() <= UInt64(configuration.capacity) { return true }
+    return admitSlowly(after, count)
+  }
+
+  @inline(never) private func admitSlowly(_ after: UInt64, _ count: UInt64) -> Bool {
+    // Order: sequentially consistent. Pairs with the addition in `dismiss`: what was given back before the call counts.
+    let gone = dismissed.loadSequential()
+    seenDismissed.storeRelaxed(gone)
+    if Int64(bitPattern: after &- gone) <= Int64(configuration.capacity) { return true }
     _ = admitted.subtract(count)
     return false
   }
 
-  func dismiss(_ count: UInt64) { _ = admitted.subtract(count) }
+  func dismiss(_ count: UInt64) { _ = dismissed.add(count) }
 
   /// Jobs and nodes that are in the engine, up to 128 more for each worker that is busy.
-  public var admittedJobs: Int { Int(admitted.loadRelaxed()) }
+  public var admittedJobs: Int { max(0, Int(truncatingIfNeeded: admitted.loadRelaxed() &- dismissed.loadRelaxed())) }
   /// Records of the slab that have been touched so far: the memory that jobs take.
   public var touchedRecords: Int { jobs.touchedRecords }
 

@@ -109,8 +109,14 @@ extension WorkerBody {
     return nil
   }
 
+  /// The job that was handed over directly. Its record is asked for while the word that names it is on its way.
+  @inline(__always) private func takeHanded(_ priority: Int) -> UInt32? {
+    unsafe own.pointee.ready.takeHanded(priority: priority) { job($0).prefetch() }
+  }
+
   /// A job of the tenants' queues, no more.
   @inline(never) private func fetchOne(_ priority: Int) -> UInt32? {
+    if let job = takeHanded(priority) { return job }
     let buffer = unsafe own.pointee.buffer
     let taken = unsafe own.pointee.ready.take(priority: priority, upTo: 1, into: buffer, &own.pointee.nodeCache)
     return unsafe taken > 0 ? buffer[0] : nil
@@ -124,6 +130,7 @@ extension WorkerBody {
 
   /// A job of the tenants' queues or of other workers' caches.
   @inline(never) private func fetch(_ priority: Int, mixed: Bool) -> UInt32? {
+    if let job = takeHanded(priority) { return job }
     // With several levels in use, an order by key, or handlers that go on elsewhere, nothing is taken ahead: what waits stays where everybody looks first.
     let wentOn = unsafe own.pointee.starts &- own.pointee.wentOnAt < WorkerBody.memory
     let limit = unsafe mixed || own.pointee.isOrdered || wentOn ? 1 : WorkerBody.ahead

@@ -69,6 +69,37 @@
       #expect(report.schedules > 1000)
     }
 
+    @Test("a job handed over directly beside a level that is announced and taken out: taken once, or refused to its producer")
+    func handedOver() {
+      let report = Explorer.explore {
+        let words = Words()
+        let levels = unsafe Levels(words.base)
+        let notes = Notes(4)
+        func take(_ list: Int) { if let job = levels.takeHanded(priority: 1, seen: { _ in }) { notes.lists[list].append(job) } }
+        return Scenario(bodies: [
+          { if !levels.hand(70_000, priority: 1) { notes.lists[0].append(70_000) } },
+          {
+            levels.insert(1)
+            _ = levels.remove(1) { false }
+            take(1)
+          },
+          {
+            take(2)
+            if !levels.hand(7, priority: 1) { notes.lists[2].append(7) }
+          },
+        ]) {
+          let listed = levels.load()
+          let waits = levels.takeHanded(priority: 1, seen: { _ in })
+          if let waits { notes.lists[3].append(waits) }
+          if waits != nil && listed & 2 == 0 { return "a job that no level shows" }
+          // An announcement may outlive a look that found a job handed over, never a job.
+          return notes.exactlyOnce([7, 70_000]) ?? (levels.load() & ~2 == 0 ? nil : "the word holds more than the level: \(levels.load())")
+        }
+      }
+      #expect(report.failure == nil)
+      #expect(report.schedules > 100)
+    }
+
     @Test("two consumers and a producer over three recycled nodes: each job once, none from a node in a later life")
     func recycling() {
       let report = Explorer.explore {

@@ -111,6 +111,33 @@ import Testing
     #expect(set.remove(3) { false } && set.load() == 0b10_0000)
   }
 
+  @Test(
+    "a job is handed over directly only while no level has jobs, and stands for its level until it is taken",
+    arguments: [0, 77, UInt32(1) << 30 + 0x1_FFFF])
+  func handedOver(job: UInt32) throws {
+    let region = try Region(bytes: 8)
+    defer { region.free() }
+    let levels = unsafe Levels(region.base)
+    for priority in 0..<ReadySet.priorities {
+      #expect(levels.hand(job, priority: priority) && levels.load() == 1 << UInt64(priority))
+      #expect(!levels.hand(5, priority: priority))
+      // Other levels come and go beside it; its own stays listed.
+      for other in 0..<6 {
+        levels.insert(other)
+        #expect(levels.remove(other) { false } == (other != priority))
+      }
+      #expect(levels.load() == 1 << UInt64(priority))
+      for other in 0..<ReadySet.priorities where other != priority { #expect(levels.takeHanded(priority: other) { _ in } == nil) }
+      var seen: UInt32?
+      #expect(levels.takeHanded(priority: priority) { seen = $0 } == job && seen == job)
+      // The queue of the level had been announced meanwhile.
+      #expect(levels.load() == 1 << UInt64(priority) && levels.remove(priority) { false } && levels.load() == 0)
+      #expect(levels.takeHanded(priority: priority) { _ in } == nil)
+    }
+    levels.insert(2)
+    #expect(!levels.hand(job, priority: 2))
+  }
+
   @Test("a heap gives the smallest key first, equal keys in order of arrival, and refuses when full")
   func heap() throws {
     let region = try Region(bytes: PriorityHeap.bytes)

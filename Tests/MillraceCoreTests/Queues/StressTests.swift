@@ -1,3 +1,4 @@
+internal import CMillrace
 import Glibc
 import Synchronization
 import Testing
@@ -97,9 +98,49 @@ final class Lists: @unchecked Sendable {
     #expect(queue.queue.isEmpty())
   }
 
+  @Test("jobs that are handed over directly, beside levels that come and go: every job once, with what its producer wrote")
+  func handedOver() throws {
+    let producers = 2
+    let each = 5_000 * stressFactor
+    let region = try Region(bytes: 8 + producers * each * 8)
+    defer { region.free() }
+    let box = unsafe LevelsBox(region.base)
+    let collected = Lists(2)
+    let taken = Counter()
+    let wrong = Counter()
+    var threads = (0..<producers).map { p in
+      TestThread {
+        for job in p * each..<(p + 1) * each {
+          unsafe box.note(job).pointee = UInt64(job) &* 3
+          while !box.levels.hand(UInt32(job), priority: job % ReadySet.priorities) { sched_yield() }
+        }
+      }
+    }
+    threads += (0..<2).map { c in
+      TestThread {
+        while taken.value < producers * each {
+          for priority in 0..<ReadySet.priorities {
+            guard let job = box.levels.takeHanded(priority: priority, seen: { _ in }) else { continue }
+            if unsafe Int(job) % ReadySet.priorities != priority || box.note(Int(job)).pointee != UInt64(job) &* 3 { wrong.add(1) }
+            collected.lists[c].jobs.append(job)
+            taken.add(1)
+          }
+          // A level that is announced and found empty.
+          box.levels.insert(c)
+          _ = box.levels.remove(c) { false }
+          sched_yield()
+        }
+      }
+    }
+    for thread in threads { thread.join() }
+    #expect(collected.isPermutation(of: producers * each) && wrong.value == 0)
+    for level in 0..<2 { _ = box.levels.remove(level) { false } }
+    #expect(box.levels.load() == 0)
+  }
+
   @Test("an owner and three thieves: every job once", arguments: [true, false], [0, 50])
   func workerCache(asymmetric: Bool, patience: Int) throws {
-    let barrier = try Parking(workers: 1, asymmetric: asymmetric).asymmetric
+    let barrier = asymmetric && millrace_membarrier_register() == 1
     let count = 30_000 * stressFactor
     let region = try Region(bytes: WorkerCache.bytes)
     defer { region.free() }
@@ -243,6 +284,17 @@ final class Lists: @unchecked Sendable {
     held = queue
     self.slab = slab
   }
+}
+
+/// A word of levels, and a plain word for each job.
+@safe final class LevelsBox: @unchecked Sendable {
+  let levels: Levels
+  private let notes: UnsafeMutableRawPointer
+  init(_ memory: UnsafeMutableRawPointer) {
+    levels = unsafe Levels(memory)
+    unsafe notes = memory + 8
+  }
+  func note(_ job: Int) -> UnsafeMutablePointer<UInt64> { unsafe (notes + job * 8).assumingMemoryBound(to: UInt64.self) }
 }
 
 @safe final class CacheBox: @unchecked Sendable {
