@@ -29,7 +29,7 @@ public struct DefinitionChecker: Sendable {
     // Cleanup tasks stand behind the others, and are judged with them.
     let main = definition.tasks.count
     var definition = definition
-    definition.tasks += definition.cleanup
+    if !definition.cleanup.isEmpty { definition.tasks += definition.cleanup }
     guard let edges = edges(definition, positions, &faults) else { return }
     checkHandlers(definition, positions, &faults, &nearest)
     checkConcurrency(definition, positions, &faults)

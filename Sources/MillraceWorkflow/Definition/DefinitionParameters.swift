@@ -10,8 +10,9 @@ extension Definition {
     var result = self
     let values = result.take(given, &faults)
     guard faults.errors == 0 else { throw faults.error }
-    for index in tasks.indices { result.tasks[index].resolve(values, &faults) }
-    for index in cleanup.indices { result.cleanup[index].resolve(values, &faults) }
+    // Most tasks stay as they are, and an array that is not written to is not copied.
+    for (index, task) in tasks.enumerated() where task.mayResolve { result.tasks[index].resolve(values, &faults) }
+    for (index, task) in cleanup.enumerated() where task.mayResolve { result.cleanup[index].resolve(values, &faults) }
     result.defaults.resolve(values, "the defaults", &faults)
     guard faults.errors == 0 else { throw faults.error }
     return result
@@ -52,6 +53,8 @@ extension Definition {
 }
 
 extension TaskDefinition {
+  fileprivate var mayResolve: Bool { input.mayHoldExpressions || isSpecial && policy.priorityExpression != nil }
+
   fileprivate mutating func resolve(_ values: [String: KeptBytes], _ faults: inout FaultList) {
     if isSpecial {
       var policy = policy

@@ -18,7 +18,7 @@ enum ValueChecker {
     }
     check(definition.defaults, "the defaults", task: nil, &faults)
     check(definition.defaults, "the defaults", user: nil, task: nil, &expressions, &faults, &nearest)
-    for (index, task) in (definition.tasks + definition.cleanup).enumerated() {
+    for (index, task) in [definition.tasks, definition.cleanup].joined().enumerated() {
       expressions.isCleanup = index >= definition.tasks.count
       let isNamed = Identifier.isId(task.id)
       if !isNamed { faults.add(.badId, "'\(task.id)' is no id for task \(index + 1)", fix: idFix, at: nil, task: task.id) }
