@@ -81,6 +81,11 @@ import MillraceCore
 
   static let batch = 64
 
+  /// Job `i` of two batches: a tenant each, a quarter of the batch of every priority.
+  static func mixed(_ handler: HandlerIndex, _ i: Int) -> JobRequest {
+    JobRequest(handler: handler, priority: UInt8(i % batch / (batch / 4)), tenant: UInt16(i / batch))
+  }
+
   private func submit(_ batch: [JobRequest]) throws {
     while true {
       do {

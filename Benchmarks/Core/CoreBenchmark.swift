@@ -67,12 +67,12 @@ import MillraceCore
 
   private static func stepped(_ arguments: [String]) throws {
     guard (2...3).contains(arguments.count) else { throw Refusal(exit: 64, text: usage) }
-    guard let shape = Shape(rawValue: arguments[0]) else {
-      throw Refusal(exit: 64, text: "SHAPE is `\(arguments[0])`: give one of \(Shape.allCases.map(\.rawValue).joined(separator: ", "))")
-    }
     let count = try number(arguments[1], "COUNT", most: 1 << 22)
     let repetitions = arguments.count == 3 ? try number(arguments[2], "REPETITIONS", most: 1_000_000) : 1
-    print(try Stepped.run(shape, count: count, repetitions: repetitions))
+    guard let ran = try Stepped.run(arguments[0], count: count, repetitions: repetitions) else {
+      throw Refusal(exit: 64, text: "SHAPE is `\(arguments[0])`: give one of \(Stepped.names.joined(separator: ", "))")
+    }
+    print(ran)
   }
 
   /// Everything, small: minimum, median and maximum of five repetitions.

@@ -33,9 +33,7 @@ extension Work {
       return {
         [
           try median {
-            let mixed = try bed.independent(jobs, batches: 2) { i in
-              JobRequest(handler: bed.job, priority: UInt8(i % Bed.batch / (Bed.batch / 4)), tenant: UInt16(i / Bed.batch))
-            }
+            let mixed = try bed.independent(jobs, batches: 2) { Bed.mixed(bed.job, $0) }
             return Double(mixed) / Double(try bed.runs(.independent, jobs)())
           }
         ]

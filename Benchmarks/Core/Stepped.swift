@@ -2,8 +2,27 @@ import MillraceCore
 
 /// A shape by one worker that is stepped: no threads, no clock, the same instructions every time. What budgets count.
 enum Stepped {
-  /// Runs about `count` jobs, `repetitions` times. Jobs run by one repetition.
-  static func run(_ shape: Shape, count: Int, repetitions: Int) throws -> Int {
+  /// What is done to the jobs of a shape beside running them.
+  enum Twist: String, CaseIterable {
+    /// Loose jobs of four priorities and two tenants.
+    case mixed
+    /// Loose jobs, or nodes of a chain, with a timeout that never passes.
+    case timed
+    case timedChain = "timed-chain"
+
+    var shape: Shape { self == .timedChain ? .chain : .independent }
+  }
+
+  static let names = Shape.allCases.map(\.rawValue) + Twist.allCases.map(\.rawValue)
+
+  /// Runs about `count` jobs of what is called `name`, `repetitions` times. Jobs run by one repetition; nil: there is no such name.
+  static func run(_ name: String, count: Int, repetitions: Int) throws -> Int? {
+    if let twist = Twist(rawValue: name) { return try run(twist.shape, twist, count: count, repetitions: repetitions) }
+    guard let shape = Shape(rawValue: name) else { return nil }
+    return try run(shape, nil, count: count, repetitions: repetitions)
+  }
+
+  private static func run(_ shape: Shape, _ twist: Twist?, count: Int, repetitions: Int) throws -> Int {
     let stage = Stage()
     defer { stage.deallocate() }
     let (plugin, _) = try Bed.load(.empty, lanes: 1, on: stage)
@@ -12,8 +31,13 @@ enum Stepped {
     let node = unsafe scheduler.add(Trampoline.node, stage)
     let job = unsafe scheduler.add(Trampoline.job, stage)
     let spawner = unsafe scheduler.add(Trampoline.spawner, stage)
-    let plan = try shape.plan(count, handler: node)
-    let batch = [JobRequest](repeating: JobRequest(handler: job), count: Bed.batch)
+    let plan = try shape.plan(count, handler: node, flags: twist == .timedChain ? Plan.NodeFlag.timed : 0)
+    let batches =
+      switch twist {
+      case .mixed: (0..<2).map { lot in (0..<Bed.batch).map { Bed.mixed(job, lot * Bed.batch + $0) } }
+      case .timed: [[JobRequest](repeating: JobRequest(handler: job, timeout: Hooks.timeout), count: Bed.batch)]
+      default: [[JobRequest](repeating: JobRequest(handler: job), count: Bed.batch)]
+      }
     for _ in 0..<repetitions {
       let before = stage.total
       if let plan {
@@ -25,10 +49,12 @@ enum Stepped {
         try scheduler.submit(Tree.root(spawner, depth: Tree.depth(count)))
         drain(worker)
       } else {
-        for _ in 0..<shape.jobs(count) / Bed.batch {
+        for i in 0..<shape.jobs(count) / Bed.batch {
+          let batch = batches[i % batches.count]
           try scheduler.submit(batch.span)
-          drain(worker)
+          if (i + 1) % batches.count == 0 { drain(worker) }
         }
+        drain(worker)
       }
       let done = Int(stage.total - before)
       guard done == shape.jobs(count) else {

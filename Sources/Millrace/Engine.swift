@@ -11,6 +11,8 @@ public enum EngineError: Error, CustomStringConvertible {
   case badHandlerName(String)
   case duplicateHandler(String)
   case tooManyHandlers(limit: Int)
+  case tooManySchedules(limit: Int)
+  case noSchedule(String)
   case stopped
   /// A workflow was prepared by one engine and started on another.
   case preparedElsewhere
@@ -23,6 +25,8 @@ public enum EngineError: Error, CustomStringConvertible {
       "\"\(name)\" cannot be the name of a handler: use a-z, 0-9 and -, at most 127 of them, with one / between plugin and handler if it is to have one"
     case .duplicateHandler(let name): "a handler called \(name) is registered already: names are unique in an engine"
     case .tooManyHandlers(let limit): "\(limit) handlers are registered, the most an engine has"
+    case .tooManySchedules(let limit): "\(limit) schedules are followed, the most an engine does"
+    case .noSchedule(let name): "\(name) has no schedule: set its `schedule`, or add `schedule:` to the file"
     case .stopped: "the engine has been shut down"
     case .preparedElsewhere: "the workflow was prepared by another engine: prepare it with the one that shall run it"
     }
@@ -75,6 +79,8 @@ public enum EngineError: Error, CustomStringConvertible {
     public var stallAfter: UInt64 = 10_000_000_000
     public var log: (@Sendable (LogLevel, String) -> Void)?
     public var stalled: (@Sendable (String) -> Void)?
+    /// What schedules are followed by, nanoseconds since 1970 in UTC; nil: the system's clock. For tests.
+    public var wallClock: (@Sendable () -> Int64)?
 
     public init() {}
   }
@@ -88,6 +94,8 @@ public enum EngineError: Error, CustomStringConvertible {
   private let runtime: Runtime
   private let hooks: HooksBox
   private let state: EngineState
+  let book = ScheduleBook()
+  let wallClock: @Sendable () -> Int64
 
   /// Loads the plugins and starts the threads. A plugin file that is refused is no error: see `pluginProblems`. Throws `EngineError`.
   public init(_ configuration: Configuration = Configuration()) throws(EngineError) {
@@ -100,14 +108,14 @@ public enum EngineError: Error, CustomStringConvertible {
       slots: slots, threads: configuration.threads, capacity: configuration.capacity, ordered: configuration.order != .fifo,
       wait: configuration.wait, blockingThreads: configuration.blockingThreads, stallAfter: configuration.stallAfter)
     runtimeConfiguration.scheduler.tenants = 16
-    hooks = HooksBox(host: host, stalled: configuration.stalled)
+    hooks = HooksBox(host: host, book: book, stalled: configuration.stalled)
     do {
       // unsafe: the box outlives the runtime: both are this engine's.
       runtime = unsafe try Runtime(
         runtimeConfiguration,
         hooks: unsafe RuntimeHooks(
           context: Unmanaged.passUnretained(hooks).toOpaque(),
-          timer: { context, value, kind, _ in unsafe WorkflowRun.fire(HooksBox.from(context).host, value: value, kind: kind) },
+          timer: { context, value, kind, _ in unsafe HooksBox.from(context).timer(value, kind) },
           stall: { context, lane, job, nanoseconds in unsafe HooksBox.from(context).stall(lane, job, nanoseconds) }))
       host.connect(runtime.scheduler, timers: runtime.timers, sharedShard: runtime.sharedTimerShard)
       self.slots = slots
@@ -117,6 +125,8 @@ public enum EngineError: Error, CustomStringConvertible {
       var system = SystemRandomNumberGenerator()
       seed = configuration.seed ?? system.next()
       state = EngineState(host: host)
+      wallClock = configuration.wallClock ?? { millrace_wall() }
+      book.connect(runtime.scheduler, runtime.timers, shard: runtime.sharedTimerShard)
       try runtime.start()
     } catch {
       throw .runtime(error)
@@ -129,6 +139,7 @@ public enum EngineError: Error, CustomStringConvertible {
         throw error
       }
     }
+    book.serve(self)
   }
 
   deinit { shutdown() }
@@ -174,6 +185,8 @@ public enum EngineError: Error, CustomStringConvertible {
     try startChecked(reading.definition, parameters: parameters, try state.handlers())
   }
 
+  func handlerTable() throws(EngineError) -> [String: TaskHandler] { try state.handlers() }
+
   /// Checks and compiles a workflow once, for any number of runs with the same parameters. Throws as `start`, but no `SubmitError`.
   public func prepare(_ definition: Definition, parameters: [String: JSON] = [:]) throws -> PreparedWorkflow {
     let handlers = try state.handlers()
@@ -201,7 +214,7 @@ public enum EngineError: Error, CustomStringConvertible {
     return PreparedWorkflow(compiled: compiled, state: state)
   }
 
-  private func startChecked(_ definition: Definition, parameters: [String: JSON], _ handlers: [String: TaskHandler]) throws
+  func startChecked(_ definition: Definition, parameters: [String: JSON], _ handlers: [String: TaskHandler]) throws
     -> WorkflowHandle
   {
     try run(compile(definition, parameters: parameters, handlers).compiled)
@@ -232,6 +245,7 @@ public enum EngineError: Error, CustomStringConvertible {
   /// On a thread of the engine, as in a handler, it returns at once, and the rest happens on a thread of its own when the handler has returned.
   public func shutdown() {
     guard state.stop() else { return }
+    book.stop()
     let ending = Ending(runtime: runtime, host: host, state: state, hooks: hooks)
     if !runtime.isOwnThread { return ending.run() }
     if !ending.runApart() { hooks.host.report("the engine could not be shut down from its own thread: no thread to be had") }
@@ -291,16 +305,22 @@ public struct PreparedWorkflow: Sendable {
 /// What the runtime calls back with.
 final class HooksBox: Sendable {
   let host: TaskHost
+  private let book: ScheduleBook
   private let stalled: (@Sendable (String) -> Void)?
 
-  init(host: TaskHost, stalled: (@Sendable (String) -> Void)?) {
+  init(host: TaskHost, book: ScheduleBook, stalled: (@Sendable (String) -> Void)?) {
     self.host = host
+    self.book = book
     self.stalled = stalled
   }
 
   static func from(_ context: UnsafeMutableRawPointer?) -> HooksBox {
     // unsafe: the engine keeps the box for as long as the runtime.
     unsafe Unmanaged<HooksBox>.fromOpaque(context!).takeUnretainedValue()
+  }
+
+  func timer(_ value: UInt64, _ kind: UInt16) {
+    if kind == ScheduleBook.timerKind { book.request(value) } else { WorkflowRun.fire(host, value: value, kind: kind) }
   }
 
   func stall(_ lane: Int, _ job: UInt64, _ nanoseconds: UInt64) {

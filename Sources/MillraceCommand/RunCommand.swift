@@ -187,7 +187,9 @@ struct RunCommand: ParsableCommand {
       if signal == nil, let number = Signals.received {
         signal = number
         display.clear()
-        Output.note("\(number == SIGINT ? "interrupted" : "told to stop"): waiting for the running tasks; once more ends at once")
+        let running = handle.runningTasks
+        let names = running.isEmpty ? "" : " (\(running.joined(separator: ", ")))"
+        Output.note("\(number == SIGINT ? "interrupted" : "told to stop"): waiting for the running tasks\(names); once more ends at once")
         handle.cancel()
       }
       let lines = messages.take()

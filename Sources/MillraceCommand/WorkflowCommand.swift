@@ -10,8 +10,10 @@ struct WorkflowCommand: ParsableCommand {
         millrace workflow check Examples/package-census.yaml
         millrace workflow graph Examples/package-census.yaml
         millrace workflow graph trace.json --format svg --output trace.svg
+        millrace workflow schedule nightly.yaml --next 10
+        millrace workflow import argo.yaml --output mine.yaml
       """,
-    subcommands: [CheckCommand.self, GraphCommand.self])
+    subcommands: [CheckCommand.self, GraphCommand.self, ScheduleCommand.self, ImportCommand.self])
 }
 
 struct GraphCommand: ParsableCommand {
@@ -22,18 +24,20 @@ struct GraphCommand: ParsableCommand {
       Examples:
         millrace workflow graph Examples/package-census.yaml
         millrace workflow graph trace.json --format svg --output trace.svg
+        millrace workflow graph mine.yaml --format mermaid
+        millrace workflow graph mine.yaml --format dot | dot -Tpng -o mine.png
 
       Large workflows are summed up: tasks of one kind in one layer become one line, box or field of dots.
       """)
 
   enum Format: String, ExpressibleByArgument, CaseIterable {
-    case text, svg
+    case text, svg, mermaid, dot
   }
 
   @Argument(help: "The definition of a workflow.", completion: .file(extensions: ["yaml", "yml", "json"]))
   var file: String
 
-  @Option(help: "A list for the terminal, or a picture.")
+  @Option(help: "A list for the terminal, a picture, or text that Mermaid or Graphviz draws.")
   var format: Format = .text
 
   @Option(help: ArgumentHelp("Write there, not to standard output.", valueName: "file"), completion: .file())
@@ -56,6 +60,8 @@ struct GraphCommand: ParsableCommand {
       return switch format {
       case .text: try Graph.text(definition)
       case .svg: try Graph.svg(definition)
+      case .mermaid: try Graph.mermaid(definition)
+      case .dot: try Graph.dot(definition)
       }
     } catch {
       throw Refusal(.badData, "\(error)")

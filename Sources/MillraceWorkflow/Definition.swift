@@ -21,12 +21,15 @@ public struct Definition: Sendable, Hashable {
   public var tasks: [TaskDefinition]
   /// Tasks that run when all others have ended, whatever became of these.
   public var cleanup: [TaskDefinition]
+  /// When runs start by themselves, once an engine or a server is asked to follow it; nil: they are started by somebody.
+  public var schedule: Schedule?
   /// Makespan that an imported trace recorded, seconds; nil if this is no import.
   public var recordedMakespanSeconds: Double?
 
   public init(
     _ name: String, description: String = "", parameters: [Parameter] = [], defaults: Policy = Policy(), onFailure: OnFailure = .failFast,
-    result: String? = nil, tasks: [TaskDefinition] = [], cleanup: [TaskDefinition] = [], recordedMakespanSeconds: Double? = nil
+    result: String? = nil, schedule: Schedule? = nil, tasks: [TaskDefinition] = [], cleanup: [TaskDefinition] = [],
+    recordedMakespanSeconds: Double? = nil
   ) {
     self.name = name
     self.description = description
@@ -34,6 +37,7 @@ public struct Definition: Sendable, Hashable {
     self.defaults = defaults
     self.onFailure = onFailure
     self.result = result
+    self.schedule = schedule
     self.tasks = tasks
     self.cleanup = cleanup
     self.recordedMakespanSeconds = recordedMakespanSeconds

@@ -52,8 +52,8 @@ import Testing
     }
   }
 
-  @Test("a stepped shape runs all its jobs", arguments: ["independent", "chain", "fan", "tree", "grid"]) func stepped(shape: String) throws
-  {
+  @Test("a stepped shape runs all its jobs", arguments: ["independent", "chain", "fan", "tree", "grid", "mixed", "timed", "timed-chain"])
+  func stepped(shape: String) throws {
     let ending = try run(["stepped", shape, "1000", "3"])
     #expect(ending.exit == 0, "\(ending.errors)")
     #expect(Int(ending.output.trimmingCharacters(in: .whitespacesAndNewlines)).map { (500...1023).contains($0) } == true)

@@ -118,7 +118,8 @@ struct CommandLookTests {
   @Test(
     "every command has help with examples",
     arguments: [
-      [], ["run"], ["workflow"], ["workflow", "check"], ["workflow", "graph"], ["plugin"], ["plugin", "list"], ["doctor"], ["bench"],
+      [], ["run"], ["workflow"], ["workflow", "check"], ["workflow", "graph"], ["workflow", "schedule"], ["workflow", "import"], ["plugin"],
+      ["plugin", "list"], ["doctor"], ["bench"],
       ["bench", "run"], ["bench", "report"], ["bench", "compare"],
     ])
   func help(command words: [String]) throws {

@@ -5,7 +5,7 @@ import Testing
 @Suite("Signals to millrace run", .timeLimit(.minutes(2)))
 struct CommandSignalTests {
   /// A run that goes on until it is told to stop, with its standard error to be read line by line.
-  private struct Going {
+  struct Going {
     let process: Process
     let output: String
     private let errors = Pipe()

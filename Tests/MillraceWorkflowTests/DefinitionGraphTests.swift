@@ -111,3 +111,70 @@ import Testing
     text.split(separator: part, omittingEmptySubsequences: false).count - 1
   }
 }
+
+/// The graph in other languages.
+@Suite struct GraphMarkupTests {
+  private static var diamond: Definition {
+    var definition = Definition("diamond")
+    let a = definition.task("a", handler: "shell/run")
+    let left = definition.task("left", handler: "files/hash", dependencies: [a])
+    let right = definition.task("end", handler: "files/hash", dependencies: [a])
+    definition.task("join", handler: "shell/run", dependencies: [left, right])
+    return definition
+  }
+
+  private static func fan(_ width: Int) -> Definition {
+    var definition = Definition("fan")
+    let first = definition.task("first", handler: "p/a")
+    let middle = (0..<width).map { definition.task("m\($0)", handler: "p/b", dependencies: [first]) }
+    definition.task("last", handler: "p/c", dependencies: middle)
+    return definition
+  }
+
+  /// `rows` times `rows` dependencies between two layers.
+  private static func dense(_ rows: Int) -> Definition {
+    var definition = Definition("dense")
+    let first = (0..<rows).map { definition.task("a\($0)", handler: "p/a") }
+    for index in 0..<rows { definition.task("b\(index)", handler: "p/b", dependencies: first) }
+    return definition
+  }
+
+  @Test("Mermaid: nodes are numbered, so that no id is a word of the language")
+  func mermaid() throws {
+    #expect(
+      try Graph.mermaid(Self.diamond) == """
+        flowchart LR
+          %% diamond: 4 tasks
+          n0["a<br/>shell/run"]
+          n1["left<br/>files/hash"]
+          n2["end<br/>files/hash"]
+          n3["join<br/>shell/run"]
+          n0 --> n1
+          n0 --> n2
+          n1 --> n3
+          n2 --> n3
+
+        """)
+  }
+
+  @Test("DOT: nodes are numbered, texts stand in labels")
+  func dot() throws {
+    let text = try Graph.dot(Self.diamond)
+    #expect(text.hasPrefix("digraph \"diamond\" {\n  graph [rankdir=LR, "))
+    #expect(text.contains("label=\"diamond: 4 tasks\"];\n"))
+    #expect(text.contains("  n2 [label=\"end\\nfiles/hash\"];\n"))
+    #expect(text.hasSuffix("  n2 -> n3;\n}\n"))
+  }
+
+  @Test("large graphs are summed up, and say so; so are those with more edges than Mermaid draws")
+  func large() throws {
+    for text in [try Graph.mermaid(Self.fan(1_000)), try Graph.dot(Self.fan(1_000))] {
+      #expect(text.contains("fan: 1002 tasks, summed up by kind and layer"))
+      #expect(text.contains("1000 tasks"))
+      #expect(text.utf8.count < 1_000)
+    }
+    #expect(try Graph.mermaid(Self.dense(22)).split(separator: "\n").count == 484 + 44 + 2)
+    #expect(try Graph.mermaid(Self.dense(23)).contains("summed up"))
+    #expect(try Graph.dot(Self.dense(23)).contains("dense: 46 tasks\""))
+  }
+}

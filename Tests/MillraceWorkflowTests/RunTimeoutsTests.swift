@@ -49,6 +49,23 @@ private let ms: UInt64 = 1_000_000
     #expect(world.scheduler.freeSlots == 64)
   }
 
+  @Test("a handler that gives up when its time is over, before the timer is looked at, has timed out; a nanosecond earlier it has failed")
+  func givesUp() throws {
+    for (passes, status) in [(5 * ms - 1, TaskStatus.failed), (5 * ms, .timedOut)] {
+      let world = try SteppedWorld()
+      world.handler("h", flags: Int(MILLRACE_BLOCKING)) { [unowned world] call in
+        world.clock.move(by: passes)
+        return call.end(MILLRACE_FAILED, "gave-up")
+      }
+      let run = try world.start(workflow(Timeouts(startToClose: 5 * ms)))
+      world.drain()
+      world.runBlocking()
+      #expect(run.attempts().map(\.status) == [status])
+      #expect(run.attempts().map(\.errorType) == [status == .failed ? "gave-up" : EngineErrorType.startToClose])
+      #expect(world.timers.count == 0)
+    }
+  }
+
   @Test("start-to-close of a pending attempt: timed out at once, what its token says later is refused and changes nothing")
   func startToClosePending() throws {
     let world = try SteppedWorld()

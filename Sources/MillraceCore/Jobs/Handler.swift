@@ -11,8 +11,11 @@ public struct HandlerIndex: Sendable, Hashable, RawRepresentable {
   public internal(set) var second: UInt64
   /// Where it runs: workers 0 ..< threads, then threads of the blocking pool.
   public let lane: Int
-  /// When start-to-close ends, engine clock; 0: no timeout.
+  /// When start-to-close ends at the earliest, engine clock; 0: no timeout. Exact where a read of the clock is free, else earlier than the end by no more
+  /// than passes between two looks of the loop: `timeout / 64`, 1 ms at least.
   public internal(set) var deadline: UInt64
+  /// Start-to-close, nanoseconds; 0: none.
+  public internal(set) var timeout: UInt64 = 0
   /// Set by whoever hands out the job's id as a completion token, before the handler returns.
   public var tokenIssued = false {
     didSet { if tokenIssued { open() } }

@@ -31,6 +31,9 @@
 
   @inline(__always) func insert(_ level: Int) { bits.insert(level) }
 
+  /// As `insert`, for several levels at once: a bit each.
+  @inline(__always) func insert(all levels: UInt64) { bits.insert(all: levels) }
+
   func remove(_ level: Int, unless hasJobs: () -> Bool) -> Bool { bits.remove(level, unless: hasJobs) }
 
   @inline(__always) private static func tag(_ priority: Int) -> UInt64 { handed | UInt64(truncatingIfNeeded: priority) &<< 8 }

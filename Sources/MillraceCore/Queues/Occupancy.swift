@@ -26,10 +26,12 @@
   @inline(__always) func loadRelaxed() -> UInt64 { Occupancy.queues(of: word.loadRelaxed()) }
 
   /// Called after jobs were published in the queue. One load if the queue was known to have some.
-  @inline(__always) func insert(_ queue: Int) {
-    let bit: UInt64 = 1 &<< UInt64(queue)
-    // Order: sequentially consistent. Pairs with the CAS in `remove`: either the bit is seen to be away, or the remover sees the jobs.
-    if word.loadSequential() & bit == 0 { _ = word.insert(bits: bit) }
+  @inline(__always) func insert(_ queue: Int) { insert(all: 1 &<< UInt64(queue)) }
+
+  /// As `insert`, for several queues at once: a bit each.
+  @inline(__always) func insert(all bits: UInt64) {
+    // Order: sequentially consistent. Pairs with the CAS in `remove`: either a bit is seen to be away, or the remover sees the jobs.
+    if word.loadSequential() & bits != bits { _ = word.insert(bits: bits) }
   }
 
   /// Called by a thread that found nothing: takes the queue out unless `hasJobs`, asked once more when the bit is away, says otherwise.

@@ -12,13 +12,17 @@ public struct Clock: @unchecked Sendable {
 
   private let read: Read
   private let context: UnsafeMutableRawPointer?
+  /// A read costs a load: it is read wherever the exact time is of use.
+  public let isFree: Bool
 
   /// - Parameters:
   ///   - context: handed to `read`; must outlive every copy of the clock and bear reads by any thread.
+  ///   - isFree: a read costs no more than a load.
   ///   - read: returns nanoseconds that never decrease.
-  public init(context: UnsafeMutableRawPointer?, read: @escaping Read) {
+  public init(context: UnsafeMutableRawPointer?, isFree: Bool = false, read: @escaping Read) {
     unsafe self.read = read
     unsafe self.context = context
+    self.isFree = isFree
   }
 
   /// Nanoseconds of this clock.
@@ -71,7 +75,7 @@ public final class VirtualClock: @unchecked Sendable {
 
   /// This clock as the runtime takes it. The virtual clock must outlive every use of it.
   public var clock: Clock {
-    unsafe Clock(context: UnsafeMutableRawPointer(nanoseconds)) { context in
+    unsafe Clock(context: UnsafeMutableRawPointer(nanoseconds), isFree: true) { context in
       guard let context = unsafe context else { preconditionFailure("a virtual clock without its context") }
       // Order: acquiring. Pairs with the releasing store in `move(to:)`.
       return unsafe context.assumingMemoryBound(to: Atomic<UInt64>.self).pointee.load(ordering: .acquiring)

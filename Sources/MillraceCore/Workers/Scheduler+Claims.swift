@@ -131,61 +131,8 @@ extension Scheduler {
 
   // MARK: Overdue
 
-  /// Shows that `lane` runs a job that must end by `deadline`. No timer is armed; the loop looks at the lanes when the earliest deadline is due.
-  func watch(_ lane: Lane, _ deadline: UInt64, of job: JobID) {
-    // Order: releasing. Pairs with the loads in `endOverdue`: a scan that sees the new job sees that the old deadline is gone.
-    lane.job.storeReleasing(job.rawValue)
-    // Order: sequentially consistent. Pairs with the exchange in `endOverdue`: either the scan sees the deadline, or the alarm is seen to be unset.
-    _ = lane.deadline.exchange(deadline)
-    if deadline < overdueAlarm.loadSequential() { moveAlarm(to: deadline) }
-  }
-
-  private func moveAlarm(to deadline: UInt64) {
-    while true {
-      let set = overdueAlarm.loadSequential()
-      if deadline >= set { return }
-      if overdueAlarm.replace(set, by: deadline) {
-        // unsafe: the runtime's function and context, set before workers run.
-        if let alarm = unsafe alarm { unsafe alarm(alarmContext, deadline) }
-        return
-      }
-    }
-  }
-
-  /// Ends the attempts whose start-to-close has passed while their handlers still run. When to look again; `.max`: no need.
-  ///
-  /// One thread at a time: the loop's. Complexity: O(lanes).
-  @discardableResult public func endOverdue(now: UInt64) -> UInt64 {
-    // From here on a lane with an earlier deadline than the one found sets the alarm itself.
-    _ = overdueAlarm.exchange(.max)
-    var next = UInt64.max
-    for i in 0..<laneCount {
-      let lane = lane(i)
-      let deadline = lane.deadline.loadAcquiring()
-      if deadline == 0 { continue }
-      let id = JobID(rawValue: lane.job.loadAcquiring())
-      // The lane may have gone on to another job between the two loads.
-      if lane.deadline.loadAcquiring() != deadline { continue }
-      if deadline > now {
-        next = min(next, deadline)
-        continue
-      }
-      let job = Job(jobs, id.index)
-      if job.state.replace(
-        Job.word(id.generation, Job.State.open), by: Job.word(id.generation, Job.State.telling))
-      {
-        endOverdue(id)
-      } else if job.state.loadAcquiring() == Job.word(id.generation, Job.State.claimedRunning) {
-        // The claim may be given back: look again soon.
-        next = min(next, now &+ 1_000_000)
-      }
-    }
-    if next != .max { moveAlarm(to: next) }
-    return next
-  }
-
   /// The CAS to `overdue` made the record the caller's; the handler runs on.
-  private func endOverdue(_ id: JobID) {
+  func endOverdue(_ id: JobID) {
     let job = Job(jobs, id.index)
     // unsafe: the record is ours; the run's owner keeps the run.
     let fields = unsafe job.fields.pointee
@@ -219,17 +166,18 @@ extension Scheduler {
     if job.state.loadRelaxed() == running { job.state.storeReleasing(Job.word(id.generation, Job.State.open)) }
     let begun = Begun(
       job: id, handler: HandlerIndex(rawValue: fields.word.handler), first: fields.first, second: fields.second,
-      isNode: fields.word.flags & Job.Flag.node != 0, blocking: true, deadline: fields.timeout == 0 ? 0 : clock.now &+ fields.timeout)
+      isNode: fields.word.flags & Job.Flag.node != 0, blocking: true, timeout: fields.timeout)
     var outcome = Outcome.cancelled.rawValue
     if job.cancelled.loadRelaxed() != id.generation {
-      if begun.deadline != 0 { watch(lane, begun.deadline, of: id) }
+      let deadline = begun.timeout == 0 ? 0 : watch(lane, begun.timeout, of: id)
       var context = JobContext(
-        job: id, first: begun.first, second: begun.second, lane: index, deadline: begun.deadline, worker: nil, scheduler: self)
-      lane.job.storeReleasing(id.rawValue)
+        job: id, first: begun.first, second: begun.second, lane: index, deadline: deadline, timeout: begun.timeout, worker: nil,
+        scheduler: self)
+      if begun.timeout == 0 { lane.job.storeReleasing(id.rawValue) }
       // unsafe: the handler's function and context are the registrant's, valid until the scheduler has stopped.
       let handler = unsafe handlers[Int(begun.handler.rawValue)]
       outcome = unsafe withUnsafeMutablePointer(to: &context) { unsafe handler.run(handler.context, $0) }
-      lane.deadline.storeReleasing(0)
+      lane.timeout.storeReleasing(0)
       lane.job.storeReleasing(0)
     }
     end(begun, outcome, lane: index)

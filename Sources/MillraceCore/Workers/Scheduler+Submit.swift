@@ -28,6 +28,7 @@ extension Scheduler {
     unsafe withStripe { stripe in
       var chain = BatchQueue.Chain()
       var last = requests[0]
+      var levels: UInt64 = 0
       for i in requests.indices {
         let request = requests[i]
         let index = unsafe makeJob(request, &stripe.pointee.jobs)
@@ -36,13 +37,15 @@ extension Scheduler {
           continue
         }
         if request.priority != last.priority || request.tenant != last.tenant {
-          ready.append(chain, priority: Int(last.priority), tenant: Int(last.tenant))
+          ready.appendSilently(chain, priority: Int(last.priority), tenant: Int(last.tenant))
+          levels |= 1 &<< UInt64(last.priority)
           chain = BatchQueue.Chain()
         }
         unsafe append(index, to: &chain, &stripe.pointee.nodes)
         last = request
       }
-      ready.append(chain, priority: Int(last.priority), tenant: Int(last.tenant))
+      ready.appendSilently(chain, priority: Int(last.priority), tenant: Int(last.tenant))
+      ready.announce(all: levels | 1 &<< UInt64(last.priority))
       parking.notify()
     }
   }

@@ -81,8 +81,7 @@ public enum SubmitError: Error, Hashable, CustomStringConvertible {
   private let dismissed: SharedWord
   private let seenDismissed: SharedWord
   private let stopping: SharedHalf
-  /// What the loop's alarm is set to for overdue jobs; `.max`: not set.
-  let overdueAlarm: SharedWord
+  let lookout: Lookout
   private let lanes: UnsafeMutableRawPointer
   private let caches: UnsafeMutableRawPointer
   private let limits: UnsafeMutableRawPointer
@@ -129,18 +128,18 @@ public enum SubmitError: Error, Hashable, CustomStringConvertible {
     unsafe seenDismissed = SharedWord(region.base + 2 * padding + 8)
     unsafe dismissed = SharedWord(region.base + 5 * padding)
     unsafe stopping = SharedHalf(region.base + 3 * padding)
-    unsafe overdueAlarm = SharedWord(region.base + 4 * padding)
+    unsafe lookout = Lookout(region.base + 4 * padding, lanes: laneCount)
     unsafe lanes = region.base + 8 * padding
     unsafe caches = lanes + laneCount * Lane.bytes
     unsafe stripeMemory = caches + cacheBytes
     slots.storeRelaxed(UInt64(configuration.slots))
-    overdueAlarm.storeRelaxed(.max)
   }
 
   deinit {
     parking.deallocate()
     ready.deallocate()
     jobs.deallocate()
+    lookout.deallocate()
     region.free()
     limitRegion.free()
     handlerRegion.free()

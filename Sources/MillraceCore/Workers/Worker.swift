@@ -66,8 +66,8 @@ public struct Begun: Sendable {
   public let isNode: Bool
   /// To be run in the blocking pool.
   public let blocking: Bool
-  /// When start-to-close ends; 0: no timeout.
-  public let deadline: UInt64
+  /// Start-to-close, nanoseconds; 0: no timeout.
+  public let timeout: UInt64
 }
 
 /// The worker's code: one pointer to what it alone touches, copied into the context of its handlers.
@@ -110,6 +110,9 @@ public struct Begun: Sendable {
     let credits: UnsafeMutablePointer<Credit>
     let buffer: UnsafeMutablePointer<UInt32>
     unowned(unsafe) let scheduler: Scheduler
+    let lookout: Lookout
+    /// The clock is free to read.
+    let timesExactly: Bool
     // What `spawn` asks.
     let openHandlers: SharedWord
     let tenants: Int
@@ -158,7 +161,8 @@ public struct Begun: Sendable {
         caches: scheduler.cacheMemory(of: index),
         handlers: scheduler.handlers, jobs: scheduler.jobs, lane: scheduler.lane(index), ready: scheduler.ready, parking: scheduler.parking,
         stealSequence: UInt32(index) << 24, index: index, credits: credits, buffer: .allocate(capacity: WorkerCache.capacity),
-        scheduler: scheduler, openHandlers: scheduler.openHandlers, tenants: scheduler.configuration.tenants))
+        scheduler: scheduler, lookout: scheduler.lookout, timesExactly: scheduler.clock.isFree, openHandlers: scheduler.openHandlers,
+        tenants: scheduler.configuration.tenants))
     unsafe memory.bindMemory(to: JobContext.self, capacity: 1).initialize(
       to: JobContext(job: JobID(rawValue: 0), first: 0, second: 0, lane: index, deadline: 0, worker: self, scheduler: scheduler))
   }
@@ -228,31 +232,47 @@ public struct Begun: Sendable {
     // A run must not wait for its last sinks to be counted while this worker is busy elsewhere.
     if unsafe own.pointee.sinks != 0 && (!isNode || own.pointee.sinkRun != fields.pointee.first) { flushSinks() }
 
-    var deadline: UInt64 = 0
+    let timeout = unsafe fields.pointee.timeout
     unsafe own.pointee.starts &+= 1
-    if unsafe fields.pointee.timeout != 0 { deadline = unsafe own.pointee.scheduler.clock.now &+ fields.pointee.timeout }
     // Order: releasing. Pairs with the loads of whoever claims the job by its id.
-    job.state.storeReleasing(Job.word(generation, deadline == 0 ? Job.State.running : Job.State.open))
+    job.state.storeReleasing(Job.word(generation, timeout == 0 ? Job.State.running : Job.State.open))
     return unsafe Begun(
       job: JobID(index: index, generation: generation), handler: HandlerIndex(rawValue: word.handler),
-      first: fields.pointee.first, second: fields.pointee.second, isNode: isNode, blocking: handler.pointee.blocking, deadline: deadline)
+      first: fields.pointee.first, second: fields.pointee.second, isNode: isNode, blocking: handler.pointee.blocking, timeout: timeout)
   }
 
   // MARK: Run
 
   /// Calls the handler of a job that `begin` returned. On this worker's thread.
   func run(_ begun: Begun) -> UInt8 {
-    if begun.deadline != 0 { unsafe own.pointee.scheduler.watch(lane, begun.deadline, of: begun.job) }
     // unsafe: the context is this worker's; the handler's function and context are the registrant's, valid until the scheduler has stopped.
     let context = unsafe self.context
     unsafe context.pointee.job = begun.job
     unsafe context.pointee.first = begun.first
     unsafe context.pointee.second = begun.second
-    unsafe context.pointee.deadline = begun.deadline
-    lane.job.storeReleasing(begun.job.rawValue)
+    if begun.timeout == 0 { lane.job.storeReleasing(begun.job.rawValue) } else { watch(begun.timeout, of: begun.job) }
     let handler = unsafe own.pointee.handlers + Int(begun.handler.rawValue)
     let outcome = unsafe handler.pointee.run(handler.pointee.context, context)
-    unsafe context.pointee.deadline = 0
+    if begun.timeout != 0 { forgetDeadline() }
     return outcome
+  }
+
+  /// Shows scans and handler the job's timeout.
+  @inline(__always) func watch(_ timeout: UInt64, of job: JobID) {
+    unsafe context.pointee.timeout = timeout
+    // The common way touches no object: that would cost two locked instructions.
+    if unsafe own.pointee.timesExactly {
+      unsafe context.pointee.deadline = own.pointee.scheduler.watchExactly(lane, timeout, of: job)
+      return
+    }
+    let lookout = unsafe own.pointee.lookout
+    if lookout.show(lane, timeout, of: job, asymmetric: unsafe !own.pointee.fenced) { unsafe own.pointee.scheduler.askForScan(timeout) }
+    unsafe context.pointee.deadline = Lookout.moment(timeout, after: lookout.time.loadRelaxed())
+  }
+
+  /// The handler is back: the next one may have none.
+  @inline(__always) func forgetDeadline() {
+    unsafe context.pointee.timeout = 0
+    unsafe context.pointee.deadline = 0
   }
 }

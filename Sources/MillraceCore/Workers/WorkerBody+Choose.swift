@@ -89,7 +89,7 @@ extension WorkerBody {
       let oldest = unsafe own.pointee.starts & WorkerBody.rarely == WorkerBody.rarely
       if let job = takeCached(priority, deep: unsafe own.pointee.deep && !oldest) { return job }
     }
-    return fetch(priority, mixed: mixed)
+    return fetch(priority, single: mixed && aged)
   }
 
   /// The oldest job of the own cache, or the youngest if the front is a tree's.
@@ -129,11 +129,11 @@ extension WorkerBody {
   }
 
   /// A job of the tenants' queues or of other workers' caches.
-  @inline(never) private func fetch(_ priority: Int, mixed: Bool) -> UInt32? {
+  @inline(never) private func fetch(_ priority: Int, single: Bool) -> UInt32? {
     if let job = takeHanded(priority) { return job }
     // With several levels in use, an order by key, or handlers that go on elsewhere, nothing is taken ahead: what waits stays where everybody looks first.
     let wentOn = unsafe own.pointee.starts &- own.pointee.wentOnAt < WorkerBody.memory
-    let limit = unsafe mixed || own.pointee.isOrdered || wentOn ? 1 : WorkerBody.ahead
+    let limit = unsafe single || own.pointee.isOrdered || wentOn ? 1 : WorkerBody.ahead
     let buffer = unsafe own.pointee.buffer
     let taken = unsafe own.pointee.ready.take(priority: priority, upTo: limit, into: buffer, &own.pointee.nodeCache)
     if taken > 0 {

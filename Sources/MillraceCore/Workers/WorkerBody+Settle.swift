@@ -4,7 +4,7 @@ extension WorkerBody {
 
   /// Settles a job that `begin` returned, with what its handler said, and releases what waited for it.
   func finish(_ begun: Begun, _ outcome: UInt8) {
-    if begun.deadline == 0, unsafe !context.pointee.tokenIssued, outcome != Outcome.pending.rawValue {
+    if begun.timeout == 0, unsafe !context.pointee.tokenIssued, outcome != Outcome.pending.rawValue {
       settle(begun.job.index, outcome: outcome)
     } else {
       finishContended(begun.job, begun.isNode, outcome)
@@ -15,7 +15,8 @@ extension WorkerBody {
   /// The job may be ended by others as well: by its token or by the scan for overdue jobs.
   @inline(never) func finishContended(_ id: JobID, _ isNode: Bool, _ outcome: UInt8) {
     flushArrivals()
-    lane.deadline.storeReleasing(0)
+    // Order: releasing. Pairs with the loads of the scan: one that sees the lane's next job does not see this timeout.
+    lane.timeout.storeReleasing(0)
     unsafe context.pointee.tokenIssued = false
     let job = job(id.index)
     let generation = id.generation

@@ -23,6 +23,7 @@ extension WorkerBody {
       guard word.flags | Job.Flag.node == Job.Flag.node, unsafe fields.pointee.timeout == 0 && handler.pointee.isPlain,
         job.cancelled.loadRelaxed() != generation, unsafe word.flags == 0 || !RunBody(bits: first).isDisturbed
       else {
+        if runTimed(index) { continue }
         guard let begun = startSlowly(index) else { continue }
         if begun.blocking {
           handOver()
@@ -107,6 +108,49 @@ extension WorkerBody {
     }
     flushArrivals()
     return Work(ran: ran, end: .limit)
+  }
+
+  /// Runs a job that nothing but a timeout sets apart from the others. False: it is to take the longer way.
+  @inline(never) private func runTimed(_ index: UInt32) -> Bool {
+    let job = job(index)
+    // unsafe: taken from a queue, the job is this worker's.
+    let fields = unsafe job.fields
+    let word = unsafe fields.pointee.word
+    let timeout = unsafe fields.pointee.timeout
+    let handler = unsafe own.pointee.handlers + Int(word.handler)
+    let generation = Job.generation(job.state.loadRelaxed())
+    guard timeout != 0, word.flags | Job.Flag.node == Job.Flag.node, unsafe handler.pointee.isPlain,
+      job.cancelled.loadRelaxed() != generation,
+      unsafe word.flags == 0 || !RunBody(bits: fields.pointee.first).isDisturbed
+    else { return false }
+    // Others may end it while its handler runs on: nothing must wait for that.
+    flushArrivals()
+    if unsafe own.pointee.sinks != 0 && own.pointee.sinkRun != fields.pointee.first { flushSinks() }
+    let id = JobID(index: index, generation: generation)
+    unsafe own.pointee.starts &+= 1
+    unsafe context.pointee.job = id
+    unsafe context.pointee.first = fields.pointee.first
+    unsafe context.pointee.second = fields.pointee.second
+    // Order: releasing. Pairs with the loads of whoever claims the job by its id.
+    job.state.storeReleasing(Job.word(generation, Job.State.open))
+    watch(timeout, of: id)
+    // unsafe: the handler's function and context are the registrant's, valid until the scheduler has stopped.
+    let outcome = unsafe handler.pointee.run(handler.pointee.context, context)
+    forgetDeadline()
+    if unsafe context.pointee.tokenIssued || outcome == Outcome.pending.rawValue {
+      finishContended(id, word.flags != 0, outcome)
+    } else {
+      // Order: releasing. Pairs with the loads of the scan: one that sees the lane's next job does not see this timeout.
+      lane.timeout.storeReleasing(0)
+      // One CAS against the scan: whoever is first has the attempt.
+      if job.state.replace(Job.word(generation, Job.State.open), by: Job.word(generation, Job.State.completed, outcome)) {
+        settle(index, outcome: outcome)
+      } else {
+        finishContended(id, word.flags != 0, outcome)
+      }
+    }
+    if unsafe own.pointee.spawned != 0 { goDeeper() }
+    return true
   }
 
   /// Tells the successors of a node that is finished for good, other than one. The first that becomes ready is the caller's, who begins it here; nil: none

@@ -33,6 +33,7 @@ public struct DefinitionChecker: Sendable {
     guard let edges = edges(definition, positions, &faults) else { return }
     checkHandlers(definition, positions, &faults, &nearest)
     checkConcurrency(definition, positions, &faults)
+    TimeoutChecker.check(definition, positions, &faults)
     var indices: [String: Int] = [:]
     indices.reserveCapacity(definition.tasks.count)
     for (index, task) in definition.tasks.enumerated() where !task.id.isEmpty {

@@ -24,7 +24,9 @@ struct DefinitionDecoder {
 
   // MARK: The definition
 
-  private static let keys = ["format", "workflow", "description", "parameters", "defaults", "on_failure", "result", "tasks", "cleanup"]
+  private static let keys = [
+    "format", "workflow", "description", "parameters", "defaults", "on_failure", "result", "schedule", "tasks", "cleanup",
+  ]
   private static let taskKeys = [
     "id", "handler", "description", "dependencies", "when", "input", "env", "priority", "timeouts", "retry", "concurrency",
   ]
@@ -56,6 +58,7 @@ struct DefinitionDecoder {
     if let list = entries.first(where: { $0.name == "tasks" })?.value { definition.tasks = tasks(list, "'tasks'") }
     expressions.isCleanup = true
     if let list = entries.first(where: { $0.name == "cleanup" })?.value { definition.cleanup = tasks(list, "'cleanup'") }
+    if let value = root["schedule"] { definition.schedule = schedule(value, of: definition.parameters) }
     return definition
   }
 

@@ -30,7 +30,13 @@ public struct DefinitionReader: Sendable {
   /// Reads bytes. `name` stands in messages; `.json` at its end, or `{` as the first byte, means JSON.
   public func read(_ bytes: [UInt8], name: String) throws(DefinitionError) -> Reading {
     var faults = FaultList(file: name)
-    guard let root = parse(bytes, name: name, &faults) else { throw faults.error }
+    guard let root = Self.parse(bytes, name: name, &faults) else { throw faults.error }
+    if ArgoWorkflow.isArgo(root) {
+      faults.add(
+        .format, "this is a workflow of Argo", fix: "make a definition of it: millrace workflow import \(name) --output mine.yaml",
+        at: root.position)
+      throw faults.error
+    }
     let isTrace = WfFormat.isTrace(root)
     var decoder = DefinitionDecoder(faults: faults)
     let definition = isTrace ? WfFormat.decode(root, &decoder) : decoder.decode(root)
@@ -40,7 +46,7 @@ public struct DefinitionReader: Sendable {
     return Reading(definition: definition, warnings: decoder.faults.sorted)
   }
 
-  private func parse(_ bytes: [UInt8], name: String, _ faults: inout FaultList) -> Located? {
+  static func parse(_ bytes: [UInt8], name: String, _ faults: inout FaultList) -> Located? {
     let first = bytes.first { $0 > 0x20 }
     guard name.hasSuffix(".json") || first == UInt8(ascii: "{") else { return YAMLParser.parse(bytes, faults: &faults) }
     var parser = JSONParser<Located>(bytes)

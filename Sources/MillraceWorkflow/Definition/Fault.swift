@@ -18,6 +18,7 @@ public struct Fault: Sendable, Hashable, CustomStringConvertible {
     case badId = "bad-id"
     case badDuration = "bad-duration"
     case badExpression = "bad-expression"
+    case badSchedule = "bad-schedule"
     case duplicateId = "duplicate-id"
     case unknownTask = "unknown-task"
     case unknownHandler = "unknown-handler"
@@ -30,6 +31,7 @@ public struct Fault: Sendable, Hashable, CustomStringConvertible {
     case unreachable
     case unused
     case mismatch
+    case notExpressible = "not-expressible"
   }
 
   public var severity: Severity

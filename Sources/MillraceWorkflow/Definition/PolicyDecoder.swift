@@ -128,7 +128,7 @@ extension DefinitionDecoder {
 
   // MARK: Scalars
 
-  private mutating func duration(_ value: Located, _ label: String) -> UInt64? {
+  mutating func duration(_ value: Located, _ label: String) -> UInt64? {
     let text: String
     switch value.scalar {
     case .string(let found): text = found

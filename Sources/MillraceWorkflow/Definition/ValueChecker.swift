@@ -6,6 +6,9 @@ enum ValueChecker {
       faults.add(.badValue, "'\(definition.name)' is no name for a workflow", fix: idFix, at: nil)
     }
     if definition.tasks.isEmpty { faults.add(.missing, "the definition has no tasks", fix: "add one: definition.task(...)", at: nil) }
+    if let schedule = definition.schedule, schedule.next(after: UTCTime(seconds: -1)) == nil {
+      faults.add(.badSchedule, "the schedule never fires", fix: "name a day that its months have", at: nil)
+    }
     var expressions = ExpressionChecker()
     for parameter in definition.parameters {
       if !Identifier.isParameterName(parameter.name) {

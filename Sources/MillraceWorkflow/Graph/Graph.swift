@@ -26,6 +26,21 @@ public enum Graph {
     if definition.tasks.count > detailedTasks, definition.tasks.count <= dottedTasks { return DottedSVG.svg(definition, graph) }
     return BoxedSVG.svg(definition, GraphOutline(definition, graph, summed: definition.tasks.count > dottedTasks))
   }
+
+  /// In the language of Graphviz, for `dot`. Throws `DefinitionError` if the definition is not valid. Complexity: O(tasks + dependencies).
+  public static func dot(_ definition: Definition) throws(DefinitionError) -> String {
+    try DefinitionChecker().check(definition)
+    return DotText.text(definition, GraphOutline(definition, TaskGraph(definition), summed: definition.tasks.count > detailedTasks))
+  }
+
+  /// A Mermaid flowchart, for Markdown. Graphs with more edges than Mermaid draws are summed up. Throws `DefinitionError` if the definition is not valid.
+  /// Complexity: O(tasks + dependencies).
+  public static func mermaid(_ definition: Definition) throws(DefinitionError) -> String {
+    try DefinitionChecker().check(definition)
+    let graph = TaskGraph(definition)
+    let isLarge = definition.tasks.count > detailedTasks || graph.dependencies.targets.count > MermaidText.maximumEdges
+    return MermaidText.text(definition, GraphOutline(definition, graph, summed: isLarge))
+  }
 }
 
 /// What a picture shows: nodes with texts, and their edges; each task, or each kind of task in each layer.

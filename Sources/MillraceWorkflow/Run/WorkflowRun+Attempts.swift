@@ -44,7 +44,7 @@ extension WorkflowRun {
     unsafe call.host = UnsafePointer(host.table)
     unsafe call.task_key = UnsafePointer(attempt.key)
     unsafe call.task_id = texts.id(Int(node))
-    unsafe call.deadline = context.pointee.deadline
+    unsafe call.deadline = attempt.pointee.deadline
     var outcome = unsafe millrace_outcome()
     unsafe outcome.size = UInt32(MemoryLayout<millrace_outcome>.size)
     unsafe outcome.message = host.lane(attempt.pointee.lane).pointee.message
@@ -94,12 +94,15 @@ extension WorkflowRun {
     }
 
     counters.count(.attempts, lane: lane)
+    let timeout = unsafe context.pointee.timeout
+    let (end, overflow) = now.addingReportingOverflow(timeout)
+    let deadline = timeout == 0 ? 0 : overflow ? .max : end
     let attempt = unsafe host.takeAttempt(lane)
     unsafe attempt.initialize(
       to: Attempt(
         run: Unmanaged.passUnretained(self), host: Unmanaged.passUnretained(host), node: node,
         number: UInt32(truncatingIfNeeded: records.countAttempt(node)), job: context.pointee.job, arenaLane: min(lane, host.workers),
-        lane: lane, start: now, deadline: context.pointee.deadline, context: context))
+        lane: lane, start: now, deadline: deadline, context: context))
     unsafe attempt.life.storeRelaxed(AttemptLife.counts)
     unsafe attempt.beat.storeRelaxed(now)
     unsafe texts.key(Int(node), into: attempt.key)

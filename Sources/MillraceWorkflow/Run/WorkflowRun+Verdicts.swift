@@ -38,8 +38,9 @@ extension WorkflowRun {
     counters.count(.skipped, lane: lane)
   }
 
-  private func failed(_ lane: Int, _ node: UInt32, _ outcome: Outcome, _ attempt: AttemptPointer?, _ now: UInt64) -> UInt8 {
+  private func failed(_ lane: Int, _ node: UInt32, _ told: Outcome, _ attempt: AttemptPointer?, _ now: UInt64) -> UInt8 {
     let policy = compiled.policy(node)
+    let outcome = unsafe isLate(told, attempt, policy, now) ? Outcome.timedOut : told
     if policy.hasTimers { endTimers(node, keepClose: true) }
     let slow = policy.hasTimers ? monitor.locked { self.slow[node] } : nil
     let timeout = outcome == .timedOut ? slow?.timeoutError ?? slow?.finalError ?? EngineErrorType.startToClose : nil
@@ -88,6 +89,13 @@ extension WorkflowRun {
     monitor.locked { log.append(entry) }
     conclude(node, status, lane: lane, now)
     return Verdict.release.rawValue
+  }
+
+  /// A handler that stops by itself when its time is over may be heard of before the timer: its attempt timed out all the same.
+  private func isLate(_ told: Outcome, _ attempt: AttemptPointer?, _ policy: CompiledWorkflow.ResolvedPolicy, _ now: UInt64) -> Bool {
+    guard told == .failed || told == .retry, let allowed = policy.timeouts.startToClose, let attempt = unsafe attempt else { return false }
+    let (due, overflow) = unsafe attempt.pointee.start.addingReportingOverflow(allowed)
+    return !overflow && due <= now
   }
 
   /// The task is over without an output: its dependents are skipped.

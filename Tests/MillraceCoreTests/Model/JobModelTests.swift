@@ -101,5 +101,22 @@
       #expect(report.failure == nil)
       #expect(report.schedules > 300)
     }
+
+    @Test("a job with a timeout that starts while scans end is seen by the last one, or asks for another")
+    func lastScan() {
+      let timeout: UInt64 = 1_000_000_000
+      let report = Explorer.explore {
+        let job = OneJob()
+        let lookout = job.scheduler.lookout
+        _ = lookout.cover(timeout)
+        unsafe lookout.own.pointee.isQuiet = true
+        return Scenario(bodies: [
+          { _ = job.scheduler.watch(job.scheduler.lane(0), timeout, of: job.id) },
+          { _ = job.scheduler.endOverdue(now: Clock.monotonic.now) },
+        ]) { lookout.covered.loadRelaxed() == timeout ? nil : "nobody looks at the job" }
+      }
+      #expect(report.failure == nil)
+      #expect(report.schedules > 10)
+    }
   }
 #endif

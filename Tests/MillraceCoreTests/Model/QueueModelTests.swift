@@ -40,6 +40,16 @@
       }
     }
 
+    /// The word of the levels.
+    private final class LevelWord: @unchecked Sendable {
+      private let words = Words()
+      let levels: Levels
+
+      init() { levels = unsafe Levels(words.base) }
+
+      func take() -> [UInt32] { levels.takeHanded(priority: 1, seen: { _ in }).map { [$0] } ?? [] }
+    }
+
     @Test("two producers and a consumer: each job once, each producer's in its order")
     func producers() {
       let report = Explorer.explore {
@@ -72,28 +82,26 @@
     @Test("a job handed over directly beside a level that is announced and taken out: taken once, or refused to its producer")
     func handedOver() {
       let report = Explorer.explore {
-        let words = Words()
-        let levels = unsafe Levels(words.base)
+        let word = LevelWord()
         let notes = Notes(4)
-        func take(_ list: Int) { if let job = levels.takeHanded(priority: 1, seen: { _ in }) { notes.lists[list].append(job) } }
         return Scenario(bodies: [
-          { if !levels.hand(70_000, priority: 1) { notes.lists[0].append(70_000) } },
+          { if !word.levels.hand(70_000, priority: 1) { notes.lists[0].append(70_000) } },
           {
-            levels.insert(1)
-            _ = levels.remove(1) { false }
-            take(1)
+            word.levels.insert(1)
+            _ = word.levels.remove(1) { false }
+            notes.lists[1] += word.take()
           },
           {
-            take(2)
-            if !levels.hand(7, priority: 1) { notes.lists[2].append(7) }
+            notes.lists[2] += word.take()
+            if !word.levels.hand(7, priority: 1) { notes.lists[2].append(7) }
           },
         ]) {
-          let listed = levels.load()
-          let waits = levels.takeHanded(priority: 1, seen: { _ in })
-          if let waits { notes.lists[3].append(waits) }
-          if waits != nil && listed & 2 == 0 { return "a job that no level shows" }
+          let listed = word.levels.load()
+          notes.lists[3] = word.take()
+          if !notes.lists[3].isEmpty && listed & 2 == 0 { return "a job that no level shows" }
           // An announcement may outlive a look that found a job handed over, never a job.
-          return notes.exactlyOnce([7, 70_000]) ?? (levels.load() & ~2 == 0 ? nil : "the word holds more than the level: \(levels.load())")
+          let left = word.levels.load()
+          return notes.exactlyOnce([7, 70_000]) ?? (left & ~2 == 0 ? nil : "the word holds more than the level: \(left)")
         }
       }
       #expect(report.failure == nil)

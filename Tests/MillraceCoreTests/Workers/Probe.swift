@@ -16,6 +16,8 @@ import Synchronization
 
   deinit { unsafe word.deallocate() }
 
+  var count: UInt32 { unsafe word.pointee.load(ordering: .sequentiallyConsistent) }
+
   func raise(by count: UInt32 = 1) {
     unsafe word.pointee.add(count, ordering: .sequentiallyConsistent)
     _ = unsafe millrace_futex_wake(word, .max)

@@ -141,6 +141,34 @@ func drive(_ scheduler: Scheduler, seed: UInt64, upTo limit: Int? = nil, before:
     #expect(observed == 200)
   }
 
+  @Test("jobs that a worker has taken ahead are started by others before anything lower, while it sits in its handler")
+  func takenAhead() throws {
+    let scheduler = try Scheduler(SchedulerConfiguration(slots: 2, workers: 2, capacity: 100, stealPatience: 0))
+    let warmUp = Int(WorkerBody.memory)
+    let ledger = Ledger(20 + warmUp)
+    let handler = try #require(scheduler.register(ledger.handler))
+    let requests = (0..<20).map { JobRequest(handler: handler, priority: $0 < 10 ? 1 : 2, first: UInt64($0)) }
+    let holder = scheduler.makeWorker(0)
+    let other = scheduler.makeWorker(1)
+    // A new worker takes nothing ahead until it has seen that its handlers return what they have done.
+    for i in 0..<warmUp { try scheduler.submit(JobRequest(handler: handler, priority: 3, first: UInt64(20 + i))) }
+    #expect(holder.work(upTo: warmUp).ran == warmUp)
+    try scheduler.submit(requests.span)
+    let first = holder.begin()
+    let held = try #require(first)
+    #expect(held.first >= 10 && !scheduler.cache(of: 0, 2).isEmpty())
+    for i in 0..<19 {
+      let next = other.begin()
+      let begun = try #require(next)
+      #expect((begun.first >= 10) == (i < 9), "start \(i) is of job \(begun.first)")
+      other.finish(begun, other.run(begun))
+    }
+    holder.finish(held, holder.run(held))
+    #expect(ledger.isComplete)
+    holder.retire()
+    other.retire()
+  }
+
   @Test("an endless critical load still lets low start, within 64 starts of each worker")
   func ageing() throws {
     let scheduler = try Scheduler(SchedulerConfiguration(slots: 2, workers: 2, capacity: 100_000, stealPatience: 0))

@@ -1,8 +1,8 @@
 import Foundation
 import Testing
 
-/// The examples that people start with.
-@Suite struct CommandExampleTests {
+/// Examples/archive.yaml: outputs, a condition, variables and a cleanup.
+@Suite struct CommandArchiveTests {
   private static let archive = Command.packageRoot.appending(path: "Examples/archive.yaml").path
 
   /// Runs the example on a directory with so many notes; what it left in the directory for temporary files.

@@ -1,0 +1,216 @@
+internal import CMillrace
+internal import MillraceCore
+public import MillraceWorkflow
+
+/// A workflow whose schedule an engine follows. Any thread.
+///
+/// A timer of the engine's waits for the next fire, and for a minute at most: the wall clock is read again then, so that a clock that was set, or a machine
+/// that slept, is noticed. Nothing wakes up when no schedule is followed. A fire is a job of its own that starts the run on a worker.
+@safe public final class ScheduledWorkflow: @unchecked Sendable {
+  public enum Event: Sendable {
+    case started(UTCTime, WorkflowHandle)
+    /// No run could be started for this fire, and none will be.
+    case refused(UTCTime, any Error)
+  }
+
+  /// Longest time between two looks at the clock, nanoseconds.
+  static let longestWait: Int64 = 60_000_000_000
+  /// An engine that was full is asked again after this, nanoseconds.
+  static let retryWait: Int64 = 100_000_000
+
+  public let definition: Definition
+  private let schedule: Schedule
+  private let parameters: [String: JSON]
+  private let clock: @Sendable () -> Int64
+  private let runner: any ScheduleRunner
+  private let observe: (@Sendable (Event) -> Void)?
+  let number: UInt64
+  private let monitor = Monitor()
+
+  // Guarded by the monitor.
+  private var progress: ScheduleState
+  private var queue: ScheduleQueue
+  private var runs: [WorkflowHandle] = []
+  private var timer = TimerHandle.none
+  private var isPaused = false
+  private var isStopped = false
+  private var missed = 0
+  private var endedRuns = 0
+
+  init(
+    _ definition: Definition, _ schedule: Schedule, parameters: [String: JSON], state: ScheduleState?, number: UInt64,
+    runner: any ScheduleRunner,
+    clock: @escaping @Sendable () -> Int64, observe: (@Sendable (Event) -> Void)?
+  ) {
+    (self.definition, self.schedule, self.parameters, self.number) = (definition, schedule, parameters, number)
+    (self.runner, self.clock, self.observe) = (runner, clock, observe)
+    progress = state ?? ScheduleState(handled: UTCTime(seconds: clock() / 1_000_000_000))
+    queue = ScheduleQueue(overlap: schedule.overlap)
+  }
+
+  deinit { monitor.deallocate() }
+
+  // MARK: Looking
+
+  /// How far the schedule has been followed: store it, and give it to `Engine.schedule` to go on from there.
+  public var state: ScheduleState { monitor.locked { progress } }
+
+  /// The next fire; nil: there is none any more, or it was stopped.
+  public var nextFire: UTCTime? { monitor.locked { isStopped ? nil : schedule.next(after: progress.handled) } }
+
+  /// Runs that it started and that go on.
+  public var activeRuns: [WorkflowHandle] { monitor.locked { runs.filter { !$0.isOver } } }
+
+  /// Fires that wait for a run to end.
+  public var waitingFires: Int { monitor.locked { queue.waitingCount } }
+
+  /// Fires for which no run was started, because they were missed or a run went on.
+  public var passedOver: Int { monitor.locked { missed + queue.passedOver } }
+
+  // MARK: Steering
+
+  /// Nothing starts any more until `resume`. What was missed then is treated as `missed` says.
+  public func pause() {
+    monitor.locked {
+      isPaused = true
+      disarm()
+    }
+  }
+
+  public func resume() {
+    monitor.locked { isPaused = false }
+    checkClock()
+  }
+
+  /// Follows the schedule no longer; runs that were started go on. Any number of times.
+  public func stop() {
+    monitor.locked {
+      isStopped = true
+      queue.clear()
+      disarm()
+    }
+    runner.forget(number)
+  }
+
+  /// Looks at the clock now, as is done once a minute: for hosts that are told when it was set.
+  public func checkClock() { runner.request(number) }
+
+  /// Starts a run for each fire of that time, oldest first, one after the other (at once if `overlap` is `allow`), beside what the schedule starts.
+  ///
+  /// - Returns: how many fires there are.
+  /// - Throws: `ScheduleError` if there are more than `Schedule.maximumWaiting`, and then none is started.
+  @discardableResult
+  public func backfill(_ range: Range<UTCTime>) throws(ScheduleError) -> Int {
+    let most = Schedule.maximumWaiting
+    let fires = Array(schedule.fires(in: range).prefix(most + 1))
+    guard fires.count <= most else {
+      throw ScheduleError(
+        "more than \(most) fires from \(range.lowerBound) to \(range.upperBound)", fix: "fill in a shorter time, one after the other")
+    }
+    let actions = monitor.locked { isStopped ? [] : fires.flatMap { queue.makeUp($0) } }
+    carryOut(actions)
+    return fires.count
+  }
+
+  // MARK: Working, on a worker of the engine
+
+  /// Looks at the clock, starts what is due, and waits for the next fire.
+  func work() {
+    let actions: [ScheduleQueue.Action] = monitor.locked {
+      // What has ended is looked at when it goes on.
+      if isStopped || isPaused { return [] }
+      let now = clock()
+      let look = progress.look(schedule, name: definition.name, now: now)
+      missed += look.passedOver
+      var actions = takeEnded() + queue.pump()
+      for fire in look.madeUp { actions += queue.makeUp(fire) }
+      for fire in look.fires { actions += queue.offer(fire) }
+      arm(look.wake.map { max(0, min($0 - now, Self.longestWait)) })
+      return actions
+    }
+    carryOut(actions)
+  }
+
+  /// Lets go of runs that have ended. With the monitor held.
+  private func settle() {
+    let before = runs.count
+    runs.removeAll { $0.isOver }
+    endedRuns += before - runs.count
+  }
+
+  /// With the monitor held. Runs are asked, too: one whose end has not been told yet holds up no fire.
+  private func takeEnded() -> [ScheduleQueue.Action] {
+    settle()
+    defer { endedRuns = 0 }
+    return (0..<endedRuns).flatMap { _ in queue.ended() }
+  }
+
+  private func carryOut(_ actions: [ScheduleQueue.Action]) {
+    var rest = actions[...]
+    while let action = rest.popFirst() {
+      switch action {
+      case .cancelRuns: for run in activeRuns { run.cancel() }
+      case .start(let fire): rest += start(fire)
+      }
+    }
+  }
+
+  private func start(_ fire: UTCTime) -> [ScheduleQueue.Action] {
+    do {
+      let run = try runner.start(definition, parameters: schedule.parameters(of: fire).merging(parameters) { _, given in given })
+      monitor.locked { runs.append(run) }
+      observe?(.started(fire, run))
+      run.whenFinished { [self] _ in ended() }
+      return []
+    } catch SubmitError.full {
+      monitor.locked {
+        queue.putBack(fire)
+        arm(Self.retryWait)
+      }
+      return []
+    } catch {
+      observe?(.refused(fire, error))
+      return monitor.locked { queue.ended() }
+    }
+  }
+
+  private func ended() {
+    monitor.locked { settle() }
+    runner.request(number)
+  }
+
+  // MARK: The timer
+
+  /// With the monitor held. nil: nothing fires any more.
+  private func arm(_ wait: Int64?) {
+    disarm()
+    guard let wait, !isStopped, !isPaused else { return }
+    timer = runner.arm(number, after: UInt64(wait))
+  }
+
+  /// With the monitor held.
+  private func disarm() {
+    if timer != .none { runner.cancel(timer) }
+    timer = .none
+  }
+}
+
+extension WorkflowHandle {
+  fileprivate var isOver: Bool {
+    switch status {
+    case .created, .running: false
+    case .completed, .failed, .cancelled: true
+    }
+  }
+}
+
+/// What a followed schedule needs of its engine.
+protocol ScheduleRunner: Sendable {
+  func start(_ definition: Definition, parameters: [String: JSON]) throws -> WorkflowHandle
+  /// Has `work` called on a worker soon.
+  func request(_ number: UInt64)
+  /// Has `work` called after so many nanoseconds.
+  func arm(_ number: UInt64, after nanoseconds: UInt64) -> TimerHandle
+  func cancel(_ timer: TimerHandle)
+  func forget(_ number: UInt64)
+}

@@ -1,0 +1,175 @@
+import Foundation
+import Millrace
+import Testing
+
+/// The files of Examples/ do what they say.
+@Suite("Examples", .timeLimit(.minutes(3)))
+struct CommandExamplesTests {
+  private static func example(_ name: String) -> String { Command.packageRoot.appending(path: "Examples/\(name).yaml").path }
+
+  private static let all = [
+    "archive", "package-census", "patterns/sequential", "patterns/fan-out-fan-in", "schedules/nightly",
+    "troubleshooting/contradicting-timeouts",
+    "troubleshooting/stuck",
+    "troubleshooting/timeout",
+  ]
+
+  @Test("each but the broken ones is correct, and every file is tested here", arguments: all)
+  func correct(_ name: String) throws {
+    let ending = try Command().run("workflow", "check", Self.example(name))
+    #expect(ending.exit == 0, "\(ending.errors)")
+    let folder = Command.packageRoot.appending(path: "Examples").path
+    let files = try #require(FileManager.default.enumerator(atPath: folder)).compactMap { $0 as? String }.filter { $0.hasSuffix(".yaml") }
+    let known = Self.all + ["troubleshooting/cycle", "troubleshooting/missing-handler"]
+    #expect(Set(files) == Set(known.map { $0 + ".yaml" }))
+  }
+
+  @Test("sequential: the second task starts when the first has completed")
+  func sequential() throws {
+    let command = try Command()
+    let ending = try command.run("run", Self.example("patterns/sequential"), "--param", "name=Ada", "--report", "report")
+    #expect(ending.exit == 0, "\(ending.errors)")
+    #expect(try JSON(parsing: command.read("report/report.json"))["stdout"] == "hello, Ada\n")
+    let tasks = try JSON(parsing: command.read("report/run.json"))["tasks"]?.array ?? []
+    #expect(tasks.map { $0["status"] } == ["COMPLETED", "COMPLETED"])
+  }
+
+  @Test("fan-out and fan-in: the parts are put together, whatever their number")
+  func fan() throws {
+    let command = try Command()
+    let status = (0..<50).map { "Package: p\($0)\nStatus: install ok installed\nArchitecture: all\nInstalled-Size: \($0)\nDepends: p0\n" }
+    let file = try command.write("status", status.joined(separator: "\n"))
+    let ending = try command.run("run", Self.example("patterns/fan-out-fan-in"), "--param", "status=\(file)", "--report", "report")
+    #expect(ending.exit == 0, "\(ending.errors)")
+    let result = try JSON(parsing: command.read("report/report.json"))
+    #expect(result["packages"] == 50)
+    #expect(result["installedSizeKiB"] == .integer(Int64((0..<50).reduce(0, +))))
+  }
+
+  @Test("a cycle: the check shows the whole circle, what waits for it, and the dependency to remove")
+  func cycle() throws {
+    let ending = try Command().run("workflow", "check", Self.example("troubleshooting/cycle"))
+    #expect(ending.exit == 65)
+    #expect(ending.errors.contains("a cycle of 3 tasks, each waiting for the next: load -> publish -> transform -> load"))
+    #expect(ending.errors.contains("fix: remove one of these dependencies"))
+    #expect(ending.errors.contains("task 'notify' can never start: it waits for 'publish', which is on a cycle"))
+    #expect(try Command().run("run", Self.example("troubleshooting/cycle")).exit == 65)
+  }
+
+  @Test("missing handlers: the check names what was meant, plugin list what there is, doctor where it is looked for")
+  func missingHandler() throws {
+    let command = try Command()
+    let ending = try command.run("workflow", "check", Self.example("troubleshooting/missing-handler"))
+    #expect(ending.exit == 65)
+    #expect(ending.errors.contains("task 'fetch' has the unknown handler 'shell/rnu'\n  fix: did you mean 'shell/run'?"))
+    #expect(ending.errors.contains("task 'store' has the unknown handler 'warehouse/load'\n  fix: load its plugin; known are"))
+    #expect(try command.run("plugin", "list").output.contains("shell/run"))
+    let doctor = try command.run("doctor")
+    #expect(doctor.output.contains("beside the command"))
+  }
+
+  @Test("a wrong timeout: the run says which one passed, after how many attempts, and what was left undone; a fitting one is kept")
+  func timeout() throws {
+    let command = try Command()
+    let ending = try command.run("run", Self.example("troubleshooting/timeout"), "--report", "report")
+    #expect(ending.exit == 2, "\(ending.errors)")
+    #expect((ending.output + ending.errors).contains("start-to-close"), "\(ending.output)\(ending.errors)")
+    let tasks = try JSON(parsing: command.read("report/run.json"))["tasks"]?.array ?? []
+    #expect(tasks.map { $0["status"] } == ["TIMED_OUT", "SKIPPED"])
+    // The cure: a timeout that the work fits into.
+    let text = try String(contentsOfFile: Self.example("troubleshooting/timeout"), encoding: .utf8)
+    let cured = try command.write("cured.yaml", text.replacing("startToClose: 100ms", with: "startToClose: 10m"))
+    #expect(try command.run("run", cured, "--param", "seconds=0").exit == 0)
+  }
+
+  @Test("contradicting timeouts: the check warns of the one that never passes")
+  func contradictingTimeouts() throws {
+    let ending = try Command().run("workflow", "check", Self.example("troubleshooting/contradicting-timeouts"))
+    #expect(ending.exit == 0 && ending.output.contains("1 warning"))
+    #expect(
+      ending.errors.contains(
+        ":8:5: warning: task 'fetch': 'startToClose' (5m) never passes, for 'scheduleToClose' is 1m\n  fix: make 'startToClose' shorter"),
+      "\(ending.errors)")
+  }
+
+  @Test("a stuck workflow: interrupting it names the task that the others wait for")
+  func stuck() throws {
+    let command = try Command()
+    let text = try String(contentsOfFile: Self.example("troubleshooting/stuck"), encoding: .utf8)
+    var run = try CommandSignalTests.Going(command, text, ["--report", "report"])
+    #expect(try run.see("1 of 3 tasks"), "\(run.lines)")
+    run.send(SIGINT)
+    #expect(try run.end() == 130)
+    #expect(run.lines.contains { $0.contains("interrupted: waiting for the running tasks (hangs)") }, "\(run.lines)")
+    let tasks = try JSON(parsing: command.read("report/run.json"))["tasks"]?.array ?? []
+    #expect(tasks.map { $0["status"] } == ["COMPLETED", "CANCELLED", "CANCELLED"])
+  }
+
+  // MARK: Other commands on definitions
+
+  @Test("schedule shows the fires, by local clocks and in UTC, and refuses what has none")
+  func schedule() throws {
+    let command = try Command()
+    let ending = try command.run("workflow", "schedule", Self.example("schedules/nightly"), "--next", "3", "--from", "2026-03-28")
+    #expect(ending.exit == 0, "\(ending.errors)")
+    #expect(
+      ending.output == """
+        Sat 2026-03-28T02:30:00+01:00  2026-03-28T01:30:00Z
+        Sun 2026-03-29T03:00:00+02:00  2026-03-29T01:00:00Z
+        Mon 2026-03-30T02:30:00+02:00  2026-03-30T00:30:00Z
+
+        """)
+    let json = try command.run("workflow", "schedule", Self.example("schedules/nightly"), "--next", "2", "-o", "json").object()
+    #expect(json["fires"]?.array?.count == 2 && json["zone"] == "Europe/Berlin")
+    #expect(try command.run("workflow", "schedule", Self.example("patterns/sequential")).exit == 65)
+    #expect(try command.run("workflow", "schedule", Self.example("schedules/nightly"), "--from", "soon").exit == 64)
+    #expect(try command.run("workflow", "schedule", Self.example("schedules/nightly"), "--next", "0").exit == 64)
+  }
+
+  @Test("import writes a definition that runs, and tells what is not as it was")
+  func importArgo() throws {
+    let command = try Command()
+    let argo = """
+      apiVersion: argoproj.io/v1alpha1
+      kind: Workflow
+      metadata: { name: hello }
+      spec:
+        entrypoint: main
+        arguments: { parameters: [{ name: who, value: world }] }
+        templates:
+          - name: main
+            dag: { tasks: [{ name: a, template: say }, { name: b, template: say, depends: a }] }
+          - name: say
+            script: { image: "debian:12", command: [sh], source: "echo hello {{workflow.parameters.who}}; test -n \\"${PATH}\\"" }
+      """
+    let file = try command.write("argo.yaml", argo)
+    let ending = try command.run("workflow", "import", file, "--output", "mine.yaml")
+    #expect(ending.exit == 0 && ending.output.isEmpty)
+    #expect(ending.errors.contains("argo.yaml:11:24: warning: runs on this machine, not in the image 'debian:12'"), "\(ending.errors)")
+    #expect(try command.run("run", "mine.yaml").exit == 0)
+    #expect(try command.run("workflow", "import", file).output == command.read("mine.yaml"))
+    #expect(try command.run("workflow", "import", file, "--strict").exit == 65)
+    #expect(try command.run("workflow", "import", "mine.yaml").exit == 65)
+    let led = try command.run("workflow", "check", file)
+    #expect(led.exit == 65 && led.errors.contains("millrace workflow import"))
+  }
+
+  private static let dot = "/usr/bin/dot"
+
+  @Test("Graphviz draws what graph writes", .enabled(if: FileManager.default.isExecutableFile(atPath: dot), "there is no /usr/bin/dot"))
+  func graphviz() throws {
+    let command = try Command()
+    for name in ["package-census", "patterns/fan-out-fan-in"] {
+      let written = try command.run("workflow", "graph", Self.example(name), "--format", "dot", "--output", "w.dot")
+      #expect(written.exit == 0, "\(written.errors)")
+      let (process, output, errors) = try command.process(["-Tsvg", "w.dot"])
+      process.executableURL = URL(filePath: Self.dot)
+      try process.run()
+      process.waitUntilExit()
+      let told = try String(contentsOfFile: errors, encoding: .utf8)
+      #expect(process.terminationStatus == 0, "\(told)")
+      let svg = try String(contentsOfFile: output, encoding: .utf8)
+      #expect(svg.components(separatedBy: "class=\"node\"").count - 1 == (name == "package-census" ? 39 : 8))
+    }
+  }
+}
