@@ -64,6 +64,8 @@ public enum EngineError: Error, CustomStringConvertible {
     public var plugins: PluginSearch?
     /// What plugins read through `setting`, by full name, as `replay.mode`.
     public var settings: [String: String] = [:]
+    /// Where the secrets come from that definitions name in `env`; nil: there are none.
+    public var secrets: SecretSource?
     /// Seed of the retry waits; nil: drawn.
     public var seed: UInt64?
     /// Unfinished tasks of all runs at once. Default: 2^22, or what a quarter of the memory granted holds, `taskBytes` each.
@@ -86,6 +88,7 @@ public enum EngineError: Error, CustomStringConvertible {
   public let threads: Int
   let order: Order
   private let seed: UInt64
+  private let secrets: SecretSource?
   private let host: TaskHost
   private let runtime: Runtime
   private let hooks: HooksBox
@@ -117,6 +120,7 @@ public enum EngineError: Error, CustomStringConvertible {
       self.slots = slots
       threads = runtimeConfiguration.scheduler.workers
       order = configuration.order
+      secrets = configuration.secrets
       var system = SystemRandomNumberGenerator()
       seed = configuration.seed ?? system.next()
       state = EngineState(host: host)
@@ -151,7 +155,12 @@ public enum EngineError: Error, CustomStringConvertible {
 
   // MARK: Runs
 
-  /// Checks and starts a workflow. Throws `DefinitionError` (every fault of the definition), `CompileError`, `SubmitError` or `EngineError`.
+  /// A text without the values of secrets that runs of this engine have used: each is `***`. What handlers log, and how they fail, has been
+  /// through this.
+  public func redact(_ text: String) -> String { host.redact(text) }
+
+  /// Checks and starts a workflow. Throws `DefinitionError` (every fault of the definition), `SecretError`, `CompileError`, `SubmitError` or
+  /// `EngineError`.
   public func start(_ definition: Definition, parameters: [String: JSON] = [:]) throws -> WorkflowHandle {
     let handlers = try state.handlers()
     _ = try DefinitionChecker(handlers: Set(handlers.keys)).check(definition)
@@ -204,8 +213,14 @@ public enum EngineError: Error, CustomStringConvertible {
     let end = RunEnd()
     // Runs that fail together must not come back together: each has waits of its own.
     var seeds = SeededRandom(seed: seed &+ state.nextRun())
+    var values: [String: [UInt8]] = [:]
+    for (name, task) in compiled.secrets {
+      guard let secrets else { throw SecretError.noSource(name: name, task: task) }
+      values[name] = try secrets.value(name, for: task)
+    }
     let run = try WorkflowRun(
-      compiled, id: RunID(wall: wall, random: &random), wall: wall, seed: seeds.next(), host: host, ended: { _ in end.fire() })
+      compiled, id: RunID(wall: wall, random: &random), wall: wall, seed: seeds.next(), host: host, secrets: values,
+      ended: { _ in end.fire() })
     try run.start()
     return WorkflowHandle(run, end: end, engine: self)
   }
@@ -231,8 +246,9 @@ public enum EngineError: Error, CustomStringConvertible {
     }
   }
 
-  /// Stops: takes no more work, cancels the runs that go on, waits for handlers that run, ends the threads and unloads the plugins. Unfinished runs
-  /// are CANCELLED then. Any number of times; later calls return at once. Letting go of the engine does the same.
+  /// Stops: takes no more work, cancels the runs that go on, waits for their cleanup tasks and for handlers that run, ends the threads and
+  /// unloads the plugins. Unfinished runs are CANCELLED then. Any number of times; later calls return at once. Letting go of the engine does the
+  /// same.
   ///
   /// On a thread of the engine, as in a handler, it returns at once, and the rest happens on a thread of its own when the handler has returned.
   public func shutdown() {
@@ -260,6 +276,7 @@ public enum EngineError: Error, CustomStringConvertible {
 
     func run() {
       for run in host.activeRuns { run.cancel() }
+      for run in host.activeRuns where run.hasCleanup { _ = run.wait() }
       runtime.stop()
       host.endRuns()
       state.unload()

@@ -91,6 +91,14 @@ extension RetryableError {
     return try unsafe body(UnsafeRawBufferPointer(start: input.bytes, count: Int(input.payload.length)))
   }
 
+  /// The value of a variable of the task's `env`, where its secrets are; nil: it has none of that name.
+  public func environment(_ name: String) -> String? {
+    guard let found = unsafe call.pointee.host.pointee.extension(call.pointee.host, MILLRACE_ENVIRONMENT) else { return nil }
+    // unsafe: the id names this struct; the value is copied.
+    let environment = unsafe found.assumingMemoryBound(to: millrace_environment.self)
+    return unsafe environment.pointee.get(call.pointee.attempt, name).map { unsafe String(cString: $0) }
+  }
+
   /// Says that the attempt is alive, with its progress from 0 to 1.
   public func heartbeat(progress: Double = 0) {
     unsafe call.pointee.host.pointee.heartbeat(call.pointee.attempt, progress > 0 ? UInt32(min(progress, 1) * 1000) : 0)

@@ -25,6 +25,12 @@ struct Assignment: Equatable {
     }
   }
 
+  /// As text, where text is asked for: `3` is "3". A JSON text, in its quotes, is what it stands for.
+  var jsonText: JSON {
+    let json = json
+    return json.string == nil ? .string(value) : json
+  }
+
   /// - Throws: `ValidationError` if a name is given twice.
   static func table<Value>(_ assignments: [Assignment], option: String, _ value: (Assignment) -> Value) throws -> [String: Value] {
     var result: [String: Value] = [:]

@@ -63,21 +63,24 @@ private struct Verdict {
   /// For people; nil if there is nothing good to say.
   var line: String? {
     guard let definition else { return nil }
-    let tasks = definition.tasks.count
-    let handlers = Set(definition.tasks.lazy.map(\.handler)).count
+    let tasks = self.tasks.count
+    let handlers = Set(self.tasks.lazy.map(\.handler)).count
     let warnings = faults.isEmpty ? "" : ", \(faults.count + omitted) \(faults.count + omitted == 1 ? "warning" : "warnings")"
     return "\(file): correct: \(definition.name), \(tasks) \(tasks == 1 ? "task" : "tasks"), \(edges) dependencies, "
       + "\(handlers) \(handlers == 1 ? "handler" : "handlers")\(warnings)"
   }
 
-  private var edges: Int { definition?.tasks.reduce(0) { $0 + $1.dependencies.count } ?? 0 }
+  /// Those of the cleanup among them.
+  private var tasks: [TaskDefinition] { definition.map { $0.tasks + $0.cleanup } ?? [] }
+
+  private var edges: Int { tasks.reduce(0) { $0 + $1.dependencies.count } }
 
   var json: JSON {
     .object([
       .init("file", .string(file)),
       .init("correct", .bool(definition != nil)),
       .init("workflow", definition.map { .string($0.name) } ?? .null),
-      .init("tasks", definition.map { .integer(Int64($0.tasks.count)) } ?? .null),
+      .init("tasks", definition.map { _ in .integer(Int64(tasks.count)) } ?? .null),
       .init("dependencies", definition.map { _ in .integer(Int64(edges)) } ?? .null),
       .init("faults", .array(faults.map(Self.json))),
       .init("omitted", .integer(Int64(omitted))),

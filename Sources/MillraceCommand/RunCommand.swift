@@ -52,7 +52,8 @@ struct RunCommand: ParsableCommand {
 
   @Option(
     name: .customLong("param"),
-    help: ArgumentHelp("A parameter of the workflow; JSON if it reads as JSON, else text. May be repeated.", valueName: "name=value"),
+    help: ArgumentHelp(
+      "A parameter of the workflow; JSON if it reads as JSON and need not be text, else text. May be repeated.", valueName: "name=value"),
     transform: Assignment.parse)
   var parameters: [Assignment] = []
 
@@ -78,6 +79,8 @@ struct RunCommand: ParsableCommand {
 
   @OptionGroup var plugins: PluginOptions
 
+  @OptionGroup var secrets: SecretOptions
+
   @Option(help: ArgumentHelp("Write report.json, run.json and timeline.html there.", valueName: "dir"), completion: .directory)
   var report: String?
 
@@ -102,19 +105,24 @@ struct RunCommand: ParsableCommand {
   func run() throws {
     let folder = try report.map(ReportFolder.init)
     let messages = Messages()
-    let engine = try Engine.made(configuration(messages))
+    // First of all: it changes the environment.
+    let secrets = try secrets.source()
+    var configuration = try configuration(messages)
+    configuration.secrets = secrets
+    let engine = try Engine.made(configuration)
     engine.tellPluginProblems()
     let reading = try read(engine)
     for warning in reading.warnings { Output.aside("\(warning)\n") }
 
     let handle = try start(reading, engine)
     Output.note(
-      "run \(handle.id) of \(reading.definition.name): \(reading.definition.tasks.count) tasks, \(engine.slots) slots, \(engine.threads) threads"
+      "run \(handle.id) of \(reading.definition.name): \(handle.progress().tasks) tasks, \(engine.slots) slots, \(engine.threads) threads"
     )
     let signal = follow(handle, messages)
 
     let outcome = RunOutcome(
-      record: handle.record(), result: handle.result, trace: Trace(reading.definition, timeScale: scale, waits: waits),
+      record: handle.record(), result: handle.result?.mapTexts(engine.redact),
+      trace: Trace(reading.definition, timeScale: scale, waits: waits),
       signal: signal)
     let refusals = [
       attempt { () throws(Refusal) in try outcome.print(format) }, attempt { () throws(Refusal) in try folder?.write(outcome) },
@@ -150,12 +158,15 @@ struct RunCommand: ParsableCommand {
   }
 
   private func start(_ reading: DefinitionReader.Reading, _ engine: Engine) throws -> WorkflowHandle {
-    let parameters = try Assignment.table(parameters, option: "--param", \.json)
+    let texts = Set(reading.definition.parameters.lazy.filter { $0.kind == .string }.map(\.name))
+    let parameters = try Assignment.table(parameters, option: "--param") { texts.contains($0.name) ? $0.jsonText : $0.json }
     Signals.watch()
     do {
       return try engine.start(reading, parameters: parameters)
     } catch let error as DefinitionError {
       throw Refusal(definition: error, of: engine)
+    } catch let error as SecretError {
+      throw Refusal(.missing, "the run does not start: \(error)")
     } catch let error as CompileError {
       if case .memory(let what) = error { throw Refusal(.tryAgain, what) }
       throw Refusal(.badData, "\(file): \(error)")
@@ -213,7 +224,7 @@ extension Refusal {
   init(definition error: DefinitionError, of engine: Engine) {
     let errors = error.faults.filter { $0.severity == .error }
     let lines = "\(error)"
-    if errors.allSatisfy({ $0.line == nil && ($0.code == .unknownParameter || $0.code == .missing) }) {
+    if errors.allSatisfy({ $0.line == nil && [.unknownParameter, .badParameter, .missing].contains($0.code) }) {
       self.init(.wrongUse, lines)
     } else if engine.plugins.isEmpty, errors.allSatisfy({ $0.code == .unknownHandler }) {
       self.init(.missing, "\(lines)\nno plugin is loaded: `millrace doctor` shows where they are looked for, `make build` builds them")

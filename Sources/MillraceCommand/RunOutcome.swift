@@ -49,3 +49,15 @@ struct RunOutcome {
     }
   }
 }
+
+extension JSON {
+  /// The value with all its texts, names of members included, changed. Recursive; texts of JSON are bounded in depth.
+  func mapTexts(_ change: (String) -> String) -> JSON {
+    switch self {
+    case .string(let text): .string(change(text))
+    case .array(let elements): .array(elements.map { $0.mapTexts(change) })
+    case .object(let members): .object(members.map { JSON.Member(change($0.name), $0.value.mapTexts(change)) })
+    default: self
+    }
+  }
+}

@@ -16,7 +16,7 @@ struct Trace {
     guard definition.recordedMakespanSeconds != nil || definition.tasks.contains(where: { $0.recordedSeconds != nil }) else { return nil }
     let scale = timeScale ?? 1
     self.timeScale = scale
-    durations = definition.tasks.map { ($0.recordedSeconds ?? 0) * scale }
+    durations = (definition.tasks + definition.cleanup).map { ($0.recordedSeconds ?? 0) * scale }
     self.waits = waits
   }
 

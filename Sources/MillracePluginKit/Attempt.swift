@@ -34,6 +34,14 @@ import CMillrace
     return unsafe Claim(UnsafeMutableRawBufferPointer(start: bytes, count: count), payload)
   }
 
+  /// The value of a variable of the task's `env`, copied; nil: it has none of that name.
+  func variable(_ name: String) -> String? {
+    guard let found = unsafe table.pointee.extension?(table, MILLRACE_ENVIRONMENT) else { return nil }
+    // The id names this struct; it is the host's until the plugin has stopped.
+    let environment = unsafe found.assumingMemoryBound(to: millrace_environment.self)
+    return unsafe environment.pointee.get(attempt, name).map { unsafe String(cString: $0) }
+  }
+
   func completion() -> Completion { Completion(self, token: unsafe table.pointee.token(attempt)) }
 
   /// Writes a result.

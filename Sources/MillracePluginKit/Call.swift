@@ -89,6 +89,9 @@ import CMillrace
     }
   }
 
+  /// The value of a variable of the task's `env`, where its secrets are; nil: it has none of that name. Put it into no output and no message.
+  public func environment(_ name: String) -> String? { access.variable(name) }
+
   /// Memory of the host for an output, to write in place.
   ///
   /// - Throws: `too-large` if `count` exceeds 16 MiB or the host's memory is exhausted.

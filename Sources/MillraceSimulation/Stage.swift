@@ -46,7 +46,7 @@ internal import MillraceWorkflow
 
   private func makeRun() throws -> WorkflowRun {
     var handlers: [String: TaskHandler] = [:]
-    for name in Set(definition.tasks.map(\.handler)) {
+    for name in Set((definition.tasks + definition.cleanup).map(\.handler)) {
       // unsafe: the script outlives the run.
       guard let index = unsafe scheduler.register(WorkflowRun.handler(for: script.pointer)) else {
         throw SubmitError.unknownHandler(UInt32(handlers.count))

@@ -19,6 +19,8 @@ public struct Definition: Sendable, Hashable {
   /// Id of the task whose output is the workflow's result; nil: the run has no result of its own.
   public var result: String?
   public var tasks: [TaskDefinition]
+  /// Tasks that run when all others have ended, whatever became of these.
+  public var cleanup: [TaskDefinition]
   /// When runs start by themselves, once an engine or a server is asked to follow it; nil: they are started by somebody.
   public var schedule: Schedule?
   /// Makespan that an imported trace recorded, seconds; nil if this is no import.
@@ -26,7 +28,8 @@ public struct Definition: Sendable, Hashable {
 
   public init(
     _ name: String, description: String = "", parameters: [Parameter] = [], defaults: Policy = Policy(), onFailure: OnFailure = .failFast,
-    result: String? = nil, schedule: Schedule? = nil, tasks: [TaskDefinition] = [], recordedMakespanSeconds: Double? = nil
+    result: String? = nil, schedule: Schedule? = nil, tasks: [TaskDefinition] = [], cleanup: [TaskDefinition] = [],
+    recordedMakespanSeconds: Double? = nil
   ) {
     self.name = name
     self.description = description
@@ -36,21 +39,8 @@ public struct Definition: Sendable, Hashable {
     self.result = result
     self.schedule = schedule
     self.tasks = tasks
+    self.cleanup = cleanup
     self.recordedMakespanSeconds = recordedMakespanSeconds
-  }
-
-  /// A value given at the start of a run, `--param name=value`, and used as `${params.name}`.
-  public struct Parameter: Sendable, Hashable {
-    public var name: String
-    public var description: String
-    /// nil: the parameter must be given.
-    public var fallback: JSON?
-
-    public init(_ name: String, description: String = "", fallback: JSON? = nil) {
-      self.name = name
-      self.description = description
-      self.fallback = fallback
-    }
   }
 
   /// What a failed task does to the others.
@@ -68,45 +58,76 @@ public struct TaskDefinition: Sendable, Hashable {
   public var id: String
   /// `plugin/handler`, or the name under which an embedding program registered a function.
   public var handler: String
-  /// Ids of the tasks that must be completed first; their outputs are this task's inputs, in this order.
+  /// Ids of the tasks that must be completed, or skipped by their own condition, first; their outputs are this task's inputs, in this order.
   public var dependencies: [String]
-  /// Input 0 of the handler: JSON in which `${params.name}` has not been replaced yet.
+  /// Input 0 of the handler: JSON whose texts may hold expressions, `${...}`.
   public var input: JSON
   /// What differs from the workflow's defaults.
   public var policy: Policy {
-    get { deviation?.policy ?? Policy() }
-    set { deviation = newValue == Policy() ? nil : Deviation(newValue) }
+    get { deviation?.fields.policy ?? Policy() }
+    set { change { $0.policy = newValue } }
+  }
+  /// `${...}`: the task is skipped if this is false when it would begin; nil: it is never skipped by itself.
+  public var condition: String? {
+    get { deviation?.fields.condition }
+    set { change { $0.condition = newValue } }
+  }
+  /// Variables that the handler is given, and nobody else sees: the only place for secrets.
+  public var environment: [EnvironmentVariable] {
+    get { deviation?.fields.environment ?? [] }
+    set { change { $0.environment = newValue } }
   }
   /// Recorded duration of an imported task, seconds: what the critical-path order, the estimate and the bound start from.
   public var recordedSeconds: Double?
 
   public init(
-    _ id: String, handler: String, dependencies: [String] = [], input: JSON = .null, policy: Policy = Policy(),
-    recordedSeconds: Double? = nil
+    _ id: String, handler: String, dependencies: [String] = [], input: JSON = .null, policy: Policy = Policy(), condition: String? = nil,
+    environment: [EnvironmentVariable] = [], recordedSeconds: Double? = nil
   ) {
     self.id = id
     self.handler = handler
     self.dependencies = dependencies
     self.input = input
     self.recordedSeconds = recordedSeconds
-    self.policy = policy
+    if policy != Policy() { self.policy = policy }
+    if condition != nil { self.condition = condition }
+    if !environment.isEmpty { self.environment = environment }
   }
 
-  /// Whether anything differs from the defaults; cheaper than a look at `policy`.
-  public var hasPolicy: Bool { deviation != nil }
+  /// Whether the task has a policy, a condition or anything else that few have; cheaper than a look at these.
+  public var isSpecial: Bool { deviation != nil }
 
-  /// nil for the many tasks that are treated as the defaults say.
+  /// The input's expressions, once the parameters are in place; nil: `input` is what the handler gets.
+  var inputProgram: InputProgram? {
+    get { deviation?.fields.inputProgram }
+    set { change { $0.inputProgram = newValue } }
+  }
+
+  /// nil for the many tasks that have none of it.
   private var deviation: Deviation?
 
-  /// A policy out of line: it is twice as large as the rest of a task. Never changed, so that copies may share it.
+  private mutating func change(_ body: (inout Deviation.Fields) -> Void) {
+    var fields = deviation?.fields ?? Deviation.Fields()
+    body(&fields)
+    deviation = fields == Deviation.Fields() ? nil : Deviation(fields)
+  }
+
+  /// What few tasks have, out of line: it is twice as large as the rest of a task. Never changed, so that copies may share it.
   private final class Deviation: Sendable, Hashable {
-    let policy: Policy
+    struct Fields: Sendable, Hashable {
+      var policy = Policy()
+      var condition: String?
+      var environment: [EnvironmentVariable] = []
+      var inputProgram: InputProgram?
+    }
 
-    init(_ policy: Policy) { self.policy = policy }
+    let fields: Fields
 
-    static func == (a: Deviation, b: Deviation) -> Bool { a === b || a.policy == b.policy }
+    init(_ fields: Fields) { self.fields = fields }
 
-    func hash(into hasher: inout Hasher) { hasher.combine(policy) }
+    static func == (a: Deviation, b: Deviation) -> Bool { a === b || a.fields == b.fields }
+
+    func hash(into hasher: inout Hasher) { hasher.combine(fields) }
   }
 }
 
@@ -116,6 +137,8 @@ public struct Policy: Sendable, Hashable {
   public static let concurrencyRange = 1...1_000_000
 
   public var priority: Priority?
+  /// `${...}` over the parameters, which gives the priority's name when a run starts; instead of `priority`.
+  public var priorityExpression: String?
   public var retry: RetryPolicy?
   public var timeouts: Timeouts
   /// Tasks with the same key share a limit on how many of them run at once.
@@ -125,9 +148,10 @@ public struct Policy: Sendable, Hashable {
 
   public init(
     priority: Priority? = nil, retry: RetryPolicy? = nil, timeouts: Timeouts = Timeouts(), concurrencyKey: String? = nil,
-    concurrencyLimit: Int? = nil
+    concurrencyLimit: Int? = nil, priorityExpression: String? = nil
   ) {
     self.priority = priority
+    self.priorityExpression = priorityExpression
     self.retry = retry
     self.timeouts = timeouts
     self.concurrencyKey = concurrencyKey
@@ -138,6 +162,12 @@ public struct Policy: Sendable, Hashable {
 /// Order among ready tasks. Higher first, except that every 64th start of a worker takes the lowest level that has work.
 public enum Priority: UInt8, Sendable, Hashable, CaseIterable, Comparable {
   case low, normal, high, critical
+
+  /// `low`, `normal`, `high` or `critical`; nil for any other word.
+  init?(word: String) {
+    guard let priority = Priority.allCases.first(where: { "\($0)" == word }) else { return nil }
+    self = priority
+  }
 
   public static func < (a: Priority, b: Priority) -> Bool { a.rawValue < b.rawValue }
 }

@@ -8,7 +8,8 @@ struct CommandExamplesTests {
   private static func example(_ name: String) -> String { Command.packageRoot.appending(path: "Examples/\(name).yaml").path }
 
   private static let all = [
-    "package-census", "patterns/sequential", "patterns/fan-out-fan-in", "schedules/nightly", "troubleshooting/contradicting-timeouts",
+    "archive", "package-census", "patterns/sequential", "patterns/fan-out-fan-in", "schedules/nightly",
+    "troubleshooting/contradicting-timeouts",
     "troubleshooting/stuck",
     "troubleshooting/timeout",
   ]

@@ -17,7 +17,7 @@ import Testing
     #expect(census.tasks.count == 10)
     #expect(census.tasks[9].dependencies == (0..<8).map { "parse-\($0)" })
     #expect(census.tasks[9].policy == Policy(priority: .high, timeouts: Timeouts(startToClose: 1)))
-    #expect(!census.tasks[0].hasPolicy)
+    #expect(!census.tasks[0].isSpecial)
     #expect(census.tasks[0].policy == Policy())
   }
 
@@ -55,7 +55,7 @@ import Testing
         "w: error: 'a b' is no name for a parameter\n  fix: use 1 to 128 of A-Z a-z 0-9 _ and -",
         "w: error: 'a b' is no id for task 1\n  fix: use 1 to 128 of A-Z a-z 0-9 . _ and -",
         "w: error: task 'b': '' is no name for a handler\n  fix: write 'plugin/handler', of A-Z a-z 0-9 . _ - and /",
-        "w: error: task 'b': '${x}' is not an expression of this release\n  fix: only ${params.NAME} is allowed now; write $${ for a literal ${",
+        "w: error: task 'b': 'x' is nothing an expression can refer to\n  fix: write params.NAME, tasks.ID.output, tasks.ID.status or run.id; text stands in quotes",
         "w: error: the parameter 'dya' is not declared\n  fix: did you mean 'day'?",
         "w: error: task 'c': 'heartbeat' is 0 ns\n  fix: use 1 ns to ten years, or nil for no limit",
         "w: error: task 'c': 'é' is no key for concurrency\n  fix: use 1 to 128 of A-Z a-z 0-9 . _ and -",
@@ -122,5 +122,18 @@ import Testing
       faults(definition) == [
         "w: error: 1000001 tasks with 0 dependencies; at most 1000000 and 16000000 are allowed\n  fix: let one task do the work of several"
       ])
+  }
+
+  @Test("ten thousand tasks in a chain may each use the first one's output and that of the one before the one before it")
+  func manyUses() throws {
+    var chain = Definition("chain")
+    var last = chain.task("t0", handler: "h")
+    for i in 1..<10_000 {
+      last = chain.task("t\(i)", handler: "h", dependencies: [last], input: ["${tasks.t0.output}", "${tasks.t\(max(i - 2, 0)).status}"])
+    }
+    #expect(throws: Never.self) { try DefinitionChecker().check(chain) }
+    chain.task("other", handler: "h", input: "${tasks.t0.output}")
+    let error = #expect(throws: DefinitionError.self) { try DefinitionChecker().check(chain) }
+    #expect(error?.faults.map(\.message) == ["task 'other' refers to 't0', which it does not depend on"])
   }
 }

@@ -80,7 +80,7 @@ struct Broken: Sendable, CustomTestStringConvertible {
       what: "unknown key, near none", text: workflow("  - { id: a, handler: shell/run }\n") + "colour: red\n",
       printed: """
         w.yaml:5:1: error: unknown key 'colour' in the definition
-          fix: the keys are format, workflow, description, parameters, defaults, on_failure, result, schedule, tasks
+          fix: the keys are format, workflow, description, parameters, defaults, on_failure, result, schedule, tasks, cleanup
         """),
     Broken(
       what: "key twice", text: workflow("  - id: a\n    handler: shell/run\n    id: b\n"),
@@ -237,12 +237,189 @@ struct Broken: Sendable, CustomTestStringConvertible {
 
         """,
       printed: """
-        w.yaml:8:9: error: the parameter 'dya' is not declared
+        w.yaml:8:11: error: the parameter 'dya' is not declared
           fix: did you mean 'day'?
-        w.yaml:9:9: error: '${env.HOME}' is not an expression of this release
-          fix: only ${params.NAME} is allowed now; write $${ for a literal ${
-        w.yaml:10:9: error: '${params.day' is not closed
-          fix: write ${params.NAME}, or $${ for a literal ${
+        w.yaml:9:16: error: 'env' is nothing an expression can refer to
+          fix: write params.NAME, tasks.ID.output, tasks.ID.status or run.id; text stands in quotes
+        w.yaml:10:22: error: an expression is not closed
+          fix: write the closing '}', or $${ for a literal ${
+        """),
+    Broken(
+      what: "expressions in texts that stand in the file in other words are told at the text's beginning",
+      text: workflow("  - id: a\n    handler: shell/run\n    input: [\"\\t${params.a}\", 'it''s ${1 +}']\n"),
+      printed: """
+        w.yaml:6:13: error: the parameter 'a' is not declared
+          fix: declare it: 'parameters: { a: { default: VALUE } }'
+        w.yaml:6:30: error: '+' is no operator: expressions do not calculate
+          fix: let a task compute it, and use its output
+        """),
+    Broken(
+      what: "tasks that expressions name",
+      text: workflow(
+        """
+          - { id: split, handler: shell/run }
+          - { id: other, handler: shell/run, input: "${tasks.split.output}" }
+          - id: last
+            handler: shell/run
+            dependencies: [split]
+            when: ${tasks.spilt.output.n > 0 and tasks.other.status == "COMPLETED"}
+            input:
+              a: ${tasks.split.output.x} ${tasks.last.output}
+              b: ${tasks.split.result}
+
+        """),
+      printed: """
+        w.yaml:5:48: error: task 'other' refers to 'split', which it does not depend on
+          fix: add 'split' to its dependencies
+        w.yaml:9:13: error: task 'last' refers to 'spilt', which is not a task
+          fix: did you mean 'split'?
+        w.yaml:9:42: error: task 'last' refers to 'other', which it does not depend on
+          fix: add 'other' to its dependencies
+        w.yaml:11:36: error: task 'last' refers to itself
+          fix: name a task that it depends on
+        w.yaml:12:23: error: a task has no 'result'
+          fix: write tasks.split.output or tasks.split.status
+        """),
+    Broken(
+      what: "what expressions may not use where they stand",
+      text: workflow(
+        """
+          - id: a
+            handler: shell/run
+            priority: ${run.id}
+            input: ["${run.status}", "${secrets.TOKEN}"]
+
+        """),
+      printed: """
+        w.yaml:6:17: error: a priority is settled when the run starts, by its parameters
+          fix: use params.NAME
+        w.yaml:7:16: error: 'run.status' is RUNNING here
+          fix: use tasks.ID.status, or move the task to 'cleanup'
+        w.yaml:7:33: error: a secret may stand in 'env' only: elsewhere it would be written down
+          fix: give it to the handler: 'env: { NAME: { secret: NAME } }'
+        """),
+    Broken(
+      what: "cleanup tasks that are tied to others, and others to them",
+      text: workflow(
+        """
+          - { id: a, handler: shell/run, dependencies: [c] }
+          - { id: b, handler: shell/run, when: "${tasks.d.status == 'FAILED'}" }
+        cleanup:
+          - { id: c, handler: shell/run, dependencies: [b], input: "${run.status} ${tasks.a.output} ${tasks.d.status}" }
+          - { id: d, handler: shell/run, dependencies: [e] }
+          - { id: e, handler: shell/run, dependencies: [d] }
+          - { id: a, handler: shell/rum }
+        result: c
+
+        """),
+      printed: """
+        w.yaml:4:49: error: task 'a' depends on 'c', a cleanup task, which runs after it
+          fix: remove the dependency
+        w.yaml:5:43: error: task 'b' refers to 'd', a cleanup task, which runs after it
+          fix: name a task that it depends on
+        w.yaml:7:49: error: cleanup task 'c' depends on 'b': it runs after all tasks anyway
+          fix: remove the dependency; tasks.b.output and .status may be used without it
+        w.yaml:7:95: error: task 'c' refers to 'd', which it does not depend on
+          fix: add 'd' to its dependencies
+        w.yaml:8:49: error: a cycle of 2 tasks, each waiting for the next: d -> e -> d
+          fix: remove one of these dependencies, for example 'e' from 'd'
+        w.yaml:10:11: error: the id 'a' is used twice; first at line 4
+          fix: give one of the tasks another id
+        w.yaml:10:23: error: task 'a' has the unknown handler 'shell/rum'
+          fix: did you mean 'shell/run'?
+        w.yaml:11:9: error: the result 'c' is a cleanup task
+          fix: name a task of 'tasks'
+        """),
+    Broken(
+      what: "environments",
+      text: workflow(
+        """
+          - id: a
+            handler: shell/run
+            env: { A-B: x, 1A: x, C: [1], D: { secrets: x }, E: { secret: "a b" }, F: "${params.x} ${secrets.Y}", G: 5, H: null }
+          - { id: b, handler: shell/run, env: [x] }
+
+        """),
+      printed: """
+        w.yaml:6:12: error: 'A-B' is no name for a variable
+          fix: use 1 to 128 of A-Z a-z 0-9 and _, not a digit first
+        w.yaml:6:20: error: '1A' is no name for a variable
+          fix: use 1 to 128 of A-Z a-z 0-9 and _, not a digit first
+        w.yaml:6:30: error: the variable 'C' must be text, not a list
+          fix: write text, or '{ secret: NAME }'
+        w.yaml:6:38: error: the variable 'D' has no 'secret'
+          fix: add 'secret: NAME'
+        w.yaml:6:40: error: unknown key 'secrets' in the variable 'D'
+          fix: did you mean 'secret'?
+        w.yaml:6:67: error: 'a b' is no name for a secret
+          fix: use 1 to 128 of A-Z a-z 0-9 _ and -
+        w.yaml:6:82: error: the parameter 'x' is not declared
+          fix: declare it: 'parameters: { x: { default: VALUE } }'
+        w.yaml:6:116: error: the variable 'H' must be text, not nothing
+          fix: write text, or '{ secret: NAME }'
+        w.yaml:7:39: error: 'env' must be a map of names, not a list
+          fix: write 'env: { TOKEN: { secret: NAME } }'
+        """),
+    Broken(
+      what: "conditions that are none",
+      text: workflow(
+        """
+          - { id: a, handler: shell/run, when: true }
+          - { id: b, handler: shell/run, when: "x ${true}" }
+          - { id: c, handler: shell/run, when: "true" }
+          - { id: d, handler: shell/run, when: "${true", priority: "${'low'} " }
+
+        """),
+      printed: """
+        w.yaml:4:40: error: 'when' must be an expression, not true or false
+          fix: write 'when: ${tasks.ID.output.count > 0}'
+        w.yaml:5:40: error: 'when' must be one expression and nothing else
+          fix: write 'when: ${tasks.ID.output.count > 0}'
+        w.yaml:6:40: error: 'when' must be one expression and nothing else
+          fix: write 'when: ${tasks.ID.output.count > 0}'
+        w.yaml:7:47: error: an expression is not closed
+          fix: write the closing '}', or $${ for a literal ${
+        w.yaml:7:60: error: 'priority' must be one expression and nothing else
+          fix: write 'priority: ${params.urgency}'
+        """),
+    Broken(
+      what: "parameters declared wrongly",
+      text: "format: 1\nworkflow: w\nparameters:\n"
+        + """
+          a: { type: integr, default: x }
+          b: { type: integer, default: 1.5 }
+          c: { type: string, enum: [fast, 3] }
+          d: { enum: [], default: 1 }
+          e: { type: number, minimum: 10, maximum: 1 }
+          f: { type: string, minimum: 1 }
+          g: { type: integer, minimum: 1, maximum: 10, default: 11 }
+          h: { enum: [fast, full], default: slow }
+          i: { type: number, minimum: low }
+          j: { kind: string }
+        tasks: [{ id: a, handler: shell/run }]
+
+        """,
+      printed: """
+        w.yaml:4:14: error: 'integr' is no type
+          fix: did you mean 'integer'?
+        w.yaml:5:32: error: the parameter 'b': the default 1.5 must be a whole number
+          fix: correct the default
+        w.yaml:6:28: error: the parameter 'c': 3 in 'enum' is not text
+          fix: correct the value, or 'type'
+        w.yaml:7:14: error: the parameter 'd' has an empty 'enum'
+          fix: name at least one value, or leave 'enum' out
+        w.yaml:8:44: error: the parameter 'e': 'maximum' (1) is below 'minimum' (10)
+          fix: exchange them
+        w.yaml:9:31: error: the parameter 'f': 'minimum' is for numbers
+          fix: write 'type: integer' or 'type: number', or remove it
+        w.yaml:10:57: error: the parameter 'g': the default 11 must be at most 10
+          fix: correct the default
+        w.yaml:11:37: error: the parameter 'h': the default "slow" must be one of fast, full
+          fix: correct the default
+        w.yaml:12:31: error: the parameter 'i': 'minimum' must be a number
+          fix: write 'minimum: 1'
+        w.yaml:13:8: error: unknown key 'kind' in the parameter 'j'
+          fix: the keys are description, default, type, enum, minimum, maximum
         """),
     Broken(
       what: "unknown result", text: workflow("  - { id: report, handler: shell/run }\n") + "result: reprot\n",

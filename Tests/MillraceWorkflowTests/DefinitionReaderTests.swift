@@ -97,6 +97,54 @@ import Testing
         """)
   }
 
+  @Test("parameters with types, choices and bounds are read, and what is given is held against them")
+  func typedParameters() throws {
+    let definition = try read(
+      """
+      format: 1
+      workflow: w
+      parameters:
+        mode: { description: How much., type: string, enum: [fast, full], default: fast }
+        chunks: { type: integer, minimum: 1, maximum: 64, default: 8.0 }
+        ratio: { type: number, minimum: 0.5, default: 1 }
+        files: { type: array, default: [] }
+        options: { type: object, default: {} }
+        dry: { type: boolean, default: false }
+        any: { enum: [1, null, [2]], default: null }
+      tasks: [{ id: a, handler: h, priority: "${params.mode}" }]
+      """)
+    #expect(
+      definition.parameters[0]
+        == .init("mode", description: "How much.", fallback: "fast", kind: .string, choices: ["fast", "full"]))
+    #expect(definition.parameters[1] == .init("chunks", fallback: 8.0, kind: .integer, minimum: 1, maximum: 64))
+    #expect(definition.tasks[0].policy == Policy(priorityExpression: "${params.mode}"))
+    let error = #expect(throws: DefinitionError.self) {
+      try definition.resolve(
+        parameters: ["mode": "slow", "chunks": 65, "ratio": 0.25, "files": "x", "options": [], "dry": 0, "any": [3]])
+    }
+    #expect(
+      error?.description == """
+        w: error: the parameter 'mode' (How much.) is "slow"; it must be one of fast, full
+          fix: give another value: --param mode="fast"
+        w: error: the parameter 'chunks' is 65; it must be at most 64
+          fix: give another value: --param chunks=1
+        w: error: the parameter 'ratio' is 0.25; it must be at least 0.5
+          fix: give another value: --param ratio=1.5
+        w: error: the parameter 'files' is "x"; it must be a list
+          fix: give another value: --param files='[1, 2]'
+        w: error: the parameter 'options' is []; it must be an object
+          fix: give another value: --param options='{"key": 1}'
+        w: error: the parameter 'dry' is 0; it must be true or false
+          fix: give another value: --param dry=true
+        w: error: the parameter 'any' is [3]; it must be one of 1, null, [2]
+          fix: give another value: --param any=1
+        """)
+    #expect(throws: Never.self) {
+      try read("format: 1\nworkflow: w\nparameters: { n: { type: integer } }\ntasks: [{ id: a, handler: h }]")
+        .resolve(parameters: ["n": 3.0])
+    }
+  }
+
   @Test("the same definition in JSON is the same, by its name or its first byte", arguments: ["w.json", "w.yaml", "standard input"])
   func json(name: String) throws {
     let text = """

@@ -19,10 +19,19 @@ import CMillrace
   func token() -> millrace_token { unsafe host.pointee.token(attempt) }
   func hold() -> HeldAttempt { unsafe HeldAttempt(token: token(), call: attempt, host: host) }
 
+  var inputCount: Int { unsafe Int(host.pointee.input_count(attempt)) }
+  /// The bytes of an input as text.
+  func input(_ index: Int) -> String {
+    var input = unsafe millrace_input()
+    unsafe input.size = UInt32(MemoryLayout<millrace_input>.size)
+    guard unsafe host.pointee.input(attempt, UInt32(index), &input) == 0 else { return "no input \(index)" }
+    return unsafe String(decoding: UnsafeRawBufferPointer(start: input.bytes, count: Int(input.payload.length)), as: UTF8.self)
+  }
+
   /// Ends the attempt with a text as its output.
-  func done(_ text: String) -> UInt32 {
+  func done(_ text: String, _ type: Int = MILLRACE_TEXT) -> UInt32 {
     let bytes = Array(text.utf8)
-    if let target = unsafe host.pointee.claim(attempt, UInt64(bytes.count), UInt32(MILLRACE_TEXT), &outcome.pointee.output) {
+    if let target = unsafe host.pointee.claim(attempt, UInt64(bytes.count), UInt32(type), &outcome.pointee.output) {
       unsafe target.copyMemory(from: bytes, byteCount: bytes.count)
     }
     return end(MILLRACE_DONE)
@@ -137,10 +146,10 @@ final class SteppedWorld: @unchecked Sendable {
   }
 
   /// Starts a run; nothing of it has begun then.
-  func start(_ definition: Definition, seed: UInt64 = 1) throws -> WorkflowRun {
+  func start(_ definition: Definition, seed: UInt64 = 1, secrets: [String: [UInt8]] = [:]) throws -> WorkflowRun {
     var random = SeededRandom(seed: seed)
     let run = try WorkflowRun(
-      definition, handlers: known, order: .fifo, id: RunID(wall: 0, random: &random), wall: 0, seed: seed, host: host,
+      definition, handlers: known, order: .fifo, id: RunID(wall: 0, random: &random), wall: 0, seed: seed, host: host, secrets: secrets,
       limit: { [scheduler] _, count in scheduler.makeLimit(count) }, ended: { _ in })
     try run.start()
     return run
@@ -161,7 +170,8 @@ final class SteppedWorld: @unchecked Sendable {
     return true
   }
 
-  func drain() { while step() {} }
+  /// Until there is nothing to do: an idle worker may end a run, and that may begin another.
+  func drain() { while step() || step() {} }
 
   /// The first job of the pool's queue gets a thread. From inside its handler a test may drain the worker, and use another of the four threads.
   func runBlocking(thread: Int = 0) {

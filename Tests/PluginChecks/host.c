@@ -2,7 +2,7 @@
  * A small real host for one attempt of one handler: loads a plugin, gives it inputs, prints how the attempt ended.
  *
  *   host PLUGIN.so HANDLER [--set KEY=VALUE] [--input NAME:json|bytes:FILE] [--output FILE] [--details FILE]
- *        [--cancel-after MS] [--deadline MS] [--mutate SEED:COUNT] [--together COUNT]
+ *        [--variable NAME=VALUE] [--cancel-after MS] [--deadline MS] [--mutate SEED:COUNT] [--together COUNT]
  *
  * Inputs lie in blocks of exactly their size, so that a sanitizer sees every read beyond them. --mutate runs COUNT attempts on damaged
  * copies of the inputs and asks only that each ends with a status, and says a reason where that is not DONE.
@@ -42,6 +42,11 @@ static struct {
   const char *key, *value;
 } settings[MOST];
 static uint32_t setting_count;
+/* Variables of the task; each value counts as a secret. */
+static struct {
+  char *name, *value;
+} variables[MOST];
+static uint32_t variable_count;
 static millrace_attempt *current;
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
@@ -130,10 +135,45 @@ static int32_t host_complete(const millrace_host *host, millrace_token token, co
   return host_complete_after(host, token, 0, outcome);
 }
 
+static uint32_t variables_count(const millrace_attempt *a) {
+  (void)a;
+  return variable_count;
+}
+
+static int32_t variables_at(const millrace_attempt *a, uint32_t index, const char **name, const char **value) {
+  (void)a;
+  if (index >= variable_count) return -1;
+  *name = variables[index].name;
+  *value = variables[index].value;
+  return 0;
+}
+
+static const char *variables_get(const millrace_attempt *a, const char *name) {
+  (void)a;
+  for (uint32_t i = 0; i < variable_count; i++)
+    if (!strcmp(variables[i].name, name)) return variables[i].value;
+  return NULL;
+}
+
+static size_t variables_redact(const millrace_host *host, char *bytes, size_t length) {
+  (void)host;
+  for (uint32_t i = 0; i < variable_count; i++) {
+    const size_t secret = strlen(variables[i].value);
+    for (char *at; secret >= 4 && (at = memmem(bytes, length, variables[i].value, secret)) != NULL; length -= secret - 3) {
+      memcpy(at, "***", 3);
+      memmove(at + 3, at + secret, length - (size_t)(at - bytes) - secret);
+    }
+  }
+  return length;
+}
+
+static const millrace_environment environment = {sizeof(millrace_environment), 0, variables_count, variables_at, variables_get,
+                                                 variables_redact};
+
+/* A host without variables is one that knows nothing of them. */
 static const void *host_extension(const millrace_host *host, const char *id) {
   (void)host;
-  (void)id;
-  return NULL;
+  return variable_count > 0 && !strcmp(id, MILLRACE_ENVIRONMENT) ? &environment : NULL;
 }
 
 static const millrace_host host = {sizeof(millrace_host),
@@ -317,7 +357,13 @@ int main(int argc, char **argv) {
       settings[setting_count].key = value;
       settings[setting_count++].value = equals + 1;
     } else if (!strcmp(argv[i], "--input")) read_input(&attempt, value);
-    else if (!strcmp(argv[i], "--output")) output = value;
+    else if (!strcmp(argv[i], "--variable")) {
+      char *equals = strchr(value, '=');
+      if (!equals || variable_count == MOST) die("--variable NAME=VALUE");
+      *equals = 0;
+      variables[variable_count].name = value;
+      variables[variable_count++].value = equals + 1;
+    } else if (!strcmp(argv[i], "--output")) output = value;
     else if (!strcmp(argv[i], "--details")) details = value;
     else if (!strcmp(argv[i], "--mutate")) mutation = value;
     else if (!strcmp(argv[i], "--together")) together = (unsigned)atol(value);

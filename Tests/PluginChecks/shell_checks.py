@@ -48,6 +48,19 @@ def check_results(folder):
         "KEPT=new\n" in end.json()["stdout"] and "KEPT=old" not in end.json()["stdout"] and "OTHER=o\n" in end.json()["stdout"],
         "a variable is replaced, others are inherited",
     )
+    end = run(
+        {"command": "echo $A $B $C $D; env | grep -c ^A=", "environment": {"A": "input", "B": "b"}},
+        env={**os.environ, "C": "old", "D": "d"},
+        variable=["A=task", "C=of=it", "EMPTY="],
+    )
+    # The values that the host calls secret come back marked.
+    check(end.status == "done" and end.json()["stdout"] == "*** b *** d\n1\n", f"variables of the task over all others: {end} {end.output}")
+    end = run({"command": "printf %s $KEY | wc -c; echo no $KEY >&2; exit 4"}, variable="KEY=hidden")
+    details = json.loads(end.details)
+    check(
+        end.error == "exit-4" and end.message.endswith("stderr: no ***") and details["stdout"] == "6\n" and details["stderr"] == "no ***\n",
+        f"a secret in what a program says: {end} {end.details}",
+    )
     end = run({"command": "ls /proc/self/fd; readlink /proc/self/fd/0; grep -E '^Sig(Blk|Ign)' /proc/self/status"})
     lines = end.json()["stdout"].split("\n")
     check(lines[:4] == ["0", "1", "2", "3"] and lines[4] == "/dev/null", f"three descriptors (the fourth is ls's own): {lines}")

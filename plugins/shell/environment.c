@@ -28,8 +28,7 @@ void shell_environment_drop(void) {
   kept = NULL;
 }
 
-/* Whether both are NAME=value of the same name. */
-static int same_name(const char *left, const char *right) {
+int shell_same_name(const char *left, const char *right) {
   const size_t name = strcspn(left, "=");
   return strcspn(right, "=") == name && memcmp(left, right, name) == 0;
 }
@@ -41,7 +40,7 @@ char **shell_environment_with(int inherit, char **variables, size_t count) {
   if (made == NULL) return NULL;
   for (size_t i = 0; i < inherited; i++) {
     int replaced = 0;
-    for (size_t k = 0; k < count && !replaced; k++) replaced = same_name(kept[i], variables[k]);
+    for (size_t k = 0; k < count && !replaced; k++) replaced = shell_same_name(kept[i], variables[k]);
     if (replaced) continue;
     made[length] = strdup(kept[i]);
     if (made[length] == NULL) {

@@ -44,31 +44,52 @@ static uint32_t read_program(const json_document *d, millrace_outcome *outcome, 
   return MILLRACE_DONE;
 }
 
+static char *join(const char *name, const char *value) {
+  const size_t name_length = strlen(name), value_length = strlen(value);
+  char *made = malloc(name_length + value_length + 2);
+  if (made) {
+    memcpy(made, name, name_length);
+    made[name_length] = '=';
+    memcpy(made + name_length + 1, value, value_length + 1);
+  }
+  return made;
+}
+
 /* NAME=value of one member of `environment`, or NULL. */
 static char *read_variable(const json_document *d, uint32_t name_node, uint32_t value_node) {
   char *name = json_text(d, name_node), *value = json_text(d, value_node), *made = NULL;
-  if (name && value && name[0] && strchr(name, '=') == NULL) {
-    const size_t name_length = strlen(name), value_length = strlen(value);
-    made = malloc(name_length + value_length + 2);
-    if (made) {
-      memcpy(made, name, name_length);
-      made[name_length] = '=';
-      memcpy(made + name_length + 1, value, value_length + 1);
-    }
-  }
+  if (name && value && name[0] && strchr(name, '=') == NULL) made = join(name, value);
   free(name);
   free(value);
   return made;
 }
 
-static uint32_t read_environment(const json_document *d, millrace_outcome *outcome, shell_request *r) {
+/* The variables of the task's `env` behind the `made` ones, of which those with the same name go. 0, or -1: no memory. */
+static int32_t add_task_variables(const millrace_call *call, const millrace_environment *env, char **variables, uint32_t *made) {
+  const uint32_t count = env ? env->count(call->attempt) : 0;
+  for (uint32_t i = 0; i < count; i++) {
+    const char *name = NULL, *value = NULL;
+    if (env->at(call->attempt, i, &name, &value) != 0) continue;
+    char *variable = join(name, value);
+    if (variable == NULL) return -1;
+    uint32_t k = 0;
+    while (k < *made && !shell_same_name(variables[k], variable)) k++;
+    if (k == *made) (*made)++;
+    else free(variables[k]);
+    variables[k] = variable;
+  }
+  return 0;
+}
+
+static uint32_t read_environment(const millrace_call *call, const json_document *d, millrace_outcome *outcome, shell_request *r) {
   const uint32_t node = json_find(d, 0, "environment"), inherit = json_find(d, 0, "inheritEnvironment");
   if (inherit && d->nodes[inherit].type != JSON_TRUE && d->nodes[inherit].type != JSON_FALSE)
     return bad(outcome, "`inheritEnvironment` must be true or false");
   if (node && d->nodes[node].type != JSON_OBJECT) return bad(outcome, "`environment` must be an object of strings");
   const uint32_t count = node ? json_count(d, node) / 2 : 0;
   if (count > SHELL_MOST_ARGUMENTS) return bad(outcome, "more than 4,096 variables in `environment`");
-  char **variables = calloc((size_t)count + 1, sizeof(char *));
+  const millrace_environment *env = shell_task_environment(call);
+  char **variables = calloc((size_t)count + (env ? env->count(call->attempt) : 0) + 1, sizeof(char *));
   if (variables == NULL) return outcome_no_memory(outcome);
   uint32_t made = 0, status = MILLRACE_DONE;
   for (uint32_t i = node ? json_first(d, node) : 0; i && status == MILLRACE_DONE;) {
@@ -78,6 +99,7 @@ static uint32_t read_environment(const json_document *d, millrace_outcome *outco
     else made++;
     i = json_next(d, node, value);
   }
+  if (status == MILLRACE_DONE && add_task_variables(call, env, variables, &made) != 0) status = outcome_no_memory(outcome);
   if (status == MILLRACE_DONE) {
     r->environment = shell_environment_with(!inherit || d->nodes[inherit].type == JSON_TRUE, variables, made);
     if (r->environment == NULL) status = outcome_no_memory(outcome);
@@ -103,7 +125,7 @@ uint32_t shell_request_read(const millrace_call *call, millrace_outcome *outcome
   uint32_t status = outcome_read_object(call, outcome, 0, members, &d);
   if (status != MILLRACE_DONE) return status;
   status = read_program(&d, outcome, request);
-  if (status == MILLRACE_DONE) status = read_environment(&d, outcome, request);
+  if (status == MILLRACE_DONE) status = read_environment(call, &d, outcome, request);
   if (status == MILLRACE_DONE) status = read_rest(&d, outcome, request);
   json_free(&d);
   return status;

@@ -96,6 +96,12 @@ static uint32_t finish(const millrace_call *call, millrace_outcome *outcome, con
   return status;
 }
 
+/* What a program says of the secrets it was given is not passed on. Before anything is cut off it. */
+static void redact(const millrace_call *call, shell_stream *s) {
+  const millrace_environment *env = shell_task_environment(call);
+  if (env && s->length > 0) s->length = env->redact(call->host, s->bytes, s->length);
+}
+
 uint32_t shell_run(void *context, const millrace_call *call, millrace_outcome *outcome) {
   shell_request request = {0};
   shell_result result = {.out.descriptor = -1, .err.descriptor = -1};
@@ -106,6 +112,8 @@ uint32_t shell_run(void *context, const millrace_call *call, millrace_outcome *o
   if (status == MILLRACE_DONE) {
     result.out.limit = result.err.limit = request.output_limit;
     shell_collect(call, child, &result);
+    redact(call, &result.out);
+    redact(call, &result.err);
     status = finish(call, outcome, &request, &result);
   }
   free(result.out.bytes);

@@ -56,8 +56,14 @@ int32_t shell_environment_keep(void);
 void shell_environment_drop(void);
 /* The kept environment (or none) with `count` NAME=value strings laid over it; takes those over. NULL: out of memory. */
 char **shell_environment_with(int inherit, char **variables, size_t count);
+int shell_same_name(const char *left, const char *right); /* whether both are NAME=value of the same name */
 const char *shell_environment_find(char *const *environment, const char *name);
 void shell_strings_free(char **strings);
+
+/* The variables of the task's `env`, or NULL: the host has no such thing. */
+static inline const millrace_environment *shell_task_environment(const millrace_call *call) {
+  return call->host->extension ? (const millrace_environment *)call->host->extension(call->host, MILLRACE_ENVIRONMENT) : NULL;
+}
 
 /* request.c: MILLRACE_DONE, or the ended outcome's status. Free the request in both cases. */
 uint32_t shell_request_read(const millrace_call *call, millrace_outcome *outcome, shell_request *request);

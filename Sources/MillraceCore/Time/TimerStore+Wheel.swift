@@ -1,3 +1,5 @@
+internal import CMillrace
+
 extension TimerStore {
   /// Puts a node where its due time belongs: the heap if its tick has come, else the wheel.
   @inline(__always)
@@ -12,7 +14,6 @@ extension TimerStore {
     let place = level * 64 + slot
     // Safe: level is below 8, as a tick has 44 bits; slot is below 64.
     let bits = unsafe occupied[level]
-    let head = unsafe heads[place]
     if bits & (1 << UInt64(slot)) == 0 {
       unsafe occupied[level] = bits | 1 << UInt64(slot)
       occupiedLevels |= 1 << UInt64(level)
@@ -21,15 +22,19 @@ extension TimerStore {
       unsafe earliest[place] = due
     }
     let node = unsafe nodes + Int(index)
+    let list = unsafe Self.list(node.pointee.sequence)
+    let at = place * Self.lists + list
+    let head = unsafe heads[at]
+    unsafe filled[place] |= 1 << UInt8(list)
     unsafe node.pointee.place = UInt16(truncatingIfNeeded: place)
     unsafe node.pointee.next = head
     unsafe node.pointee.previous = 0
-    // Node 0 is nobody, so an empty slot needs no branch.
+    // Node 0 is nobody, so an empty list needs no branch.
     unsafe nodes[Int(head)].previous = index
-    unsafe heads[place] = index
+    unsafe heads[at] = index
   }
 
-  /// Takes a node out of its slot. O(1)
+  /// Takes a node out of its list. O(1)
   @inline(__always)
   mutating func unlink(_ index: UInt32, from place: UInt16) {
     // Safe: the node is in that slot, so its neighbours are nodes and place is below `slots`.
@@ -39,17 +44,20 @@ extension TimerStore {
     if previous != 0 {
       unsafe nodes[Int(previous)].next = next
     } else {
-      unsafe heads[Int(place)] = next
-      if next == 0 { emptied(place) }
+      let list = unsafe Self.list(nodes[Int(index)].sequence)
+      unsafe heads[Int(place) * Self.lists + list] = next
+      if next == 0, emptied(list, of: Int(place)) {
+        if draining == place { draining = Self.noSlot } else { clearBit(Int(place)) }
+      }
     }
   }
 
-  private mutating func emptied(_ place: UInt16) {
-    if draining == place {
-      draining = Self.noSlot
-    } else {
-      clearBit(Int(place))
-    }
+  /// The list has no more timers. True: nor has the slot.
+  @inline(__always)
+  private func emptied(_ list: Int, of place: Int) -> Bool {
+    // Safe: place is below `slots`.
+    unsafe filled[place] &= ~(1 << UInt8(list))
+    return unsafe filled[place] == 0
   }
 
   private mutating func clearBit(_ place: Int) {
@@ -83,13 +91,23 @@ extension TimerStore {
   /// Moves one timer of the slot being taken apart to where it belongs now.
   @inline(__always)
   mutating func moveOne() {
-    let place = draining
+    let place = Int(draining)
     // Safe: a slot is being taken apart only while it has timers.
-    let index = unsafe heads[Int(place)]
+    let bits = unsafe filled[place]
+    let later = bits & (0xFE << UInt8(drained))
+    drained = (later != 0 ? later : bits).trailingZeroBitCount
+    let at = place * Self.lists + drained
+    let index = unsafe heads[at]
     let next = unsafe nodes[Int(index)].next
-    unsafe heads[Int(place)] = next
+    unsafe heads[at] = next
     unsafe nodes[Int(next)].previous = 0
-    if next == 0 { draining = Self.noSlot }
+    if next == 0 {
+      if emptied(drained, of: place) { draining = Self.noSlot }
+    } else {
+      // A node may lie on two lines.
+      unsafe millrace_prefetch(nodes + Int(next))
+      unsafe millrace_prefetch(UnsafeRawPointer(nodes + Int(next)) + (MemoryLayout<Node>.size - 1))
+    }
     put(index, due: unsafe nodes[Int(index)].due)
   }
 

@@ -1,3 +1,4 @@
+internal import CMillrace
 internal import Glibc
 
 /// Timers of one thread: a hierarchical wheel for the many that never fire, and a 4-ary heap, exact to the nanosecond, for those due within
@@ -5,7 +6,8 @@ internal import Glibc
 ///
 /// A timer is put by the highest digit in which its tick differs from the wheel's place, so all of a level lies before all of the next, and
 /// eight levels of 64 slots cover every `UInt64`: nothing is clamped, nothing wraps around. A slot is taken apart when its earliest timer is
-/// due, one timer a step; a timer moves down at most once per level.
+/// due, one timer a step; a timer moves down at most once per level. A slot's timers are eight lists by turns, so that while one is moved
+/// the next ones of the others are on their way from memory.
 ///
 /// # Threads
 /// One at a time; `Timers` puts a lock around it.
@@ -27,6 +29,9 @@ package struct TimerStore: ~Copyable {
   static let levels = 8
   static let slots = 512
   static let noSlot: UInt16 = .max
+  /// Lists of a slot. Timers that were armed one after the other, and lie side by side, are in one.
+  static let lists = 8
+  @inline(__always) static func list(_ sequence: UInt64) -> Int { Int(truncatingIfNeeded: sequence >> 8) & (lists - 1) }
 
   /// One timer's record.
   struct Node {
@@ -35,9 +40,9 @@ package struct TimerStore: ~Copyable {
     /// Counts armings: breaks ties.
     var sequence: UInt64
     var generation: UInt32
-    /// The next of its slot. 0: none.
+    /// The next of its list. 0: none.
     var next: UInt32
-    /// In a slot the one before it, 0 for the first; in the heap its position.
+    /// In a list the one before it, 0 for the first; in the heap its position.
     var previous: UInt32
     var place: UInt16
     var kind: UInt16
@@ -61,8 +66,10 @@ package struct TimerStore: ~Copyable {
   let occupied: UnsafeMutablePointer<UInt64>
   /// No timer of an occupied slot is due before this. Exact until one is cancelled.
   let earliest: UnsafeMutablePointer<UInt64>
-  /// The first node of each slot; 0: none.
+  /// The first node of each list, `lists` for a slot; 0: none.
   let heads: UnsafeMutablePointer<UInt32>
+  /// Bit k of `filled[s]`: list k of slot s has timers.
+  let filled: UnsafeMutablePointer<UInt8>
   /// Node 0 is nobody: writing to it spares a branch when unlinking.
   let nodes: UnsafeMutablePointer<Node>
   let heap: UnsafeMutablePointer<HeapEntry>
@@ -73,6 +80,8 @@ package struct TimerStore: ~Copyable {
   var occupiedLevels: UInt64 = 0
   /// The slot being taken apart, or `noSlot`.
   var draining = TimerStore.noSlot
+  /// The list that the last timer was moved from.
+  var drained = 0
   var heapCount = 0
   private var sequence: UInt64 = 0
   private let freePlaces: FreePlaces
@@ -87,7 +96,8 @@ package struct TimerStore: ~Copyable {
     precondition((1...Self.capacityLimit).contains(capacity), "a timer store holds 1 to \(Self.capacityLimit) timers, not \(capacity)")
     let earliestOffset = 64
     let headsOffset = earliestOffset + Self.slots * 8
-    let nodesOffset = headsOffset + Self.slots * 4
+    let filledOffset = headsOffset + Self.slots * Self.lists * 4
+    let nodesOffset = filledOffset + Self.slots
     let heapOffset = (nodesOffset + (capacity + 1) * MemoryLayout<Node>.stride + 15) & ~15
     let freeOffset = heapOffset + capacity * MemoryLayout<HeapEntry>.stride
     let bytes = freeOffset + FreePlaces.bytes(places: capacity + 1)
@@ -102,6 +112,7 @@ package struct TimerStore: ~Copyable {
     unsafe occupied = memory.assumingMemoryBound(to: UInt64.self)
     unsafe earliest = (memory + earliestOffset).assumingMemoryBound(to: UInt64.self)
     unsafe heads = (memory + headsOffset).assumingMemoryBound(to: UInt32.self)
+    unsafe filled = (memory + filledOffset).assumingMemoryBound(to: UInt8.self)
     unsafe nodes = (memory + nodesOffset).assumingMemoryBound(to: Node.self)
     unsafe heap = (memory + heapOffset).assumingMemoryBound(to: HeapEntry.self)
     unsafe freePlaces = FreePlaces(memory: memory + freeOffset, places: capacity + 1)

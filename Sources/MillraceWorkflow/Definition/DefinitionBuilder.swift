@@ -4,6 +4,11 @@ public struct TaskReference: Sendable, Hashable {
 }
 
 extension Definition {
+  /// The cleanup tasks as a workflow of their own: none of them stops another.
+  var ofCleanup: Definition {
+    Definition(name, parameters: parameters, defaults: defaults, onFailure: .continue, tasks: cleanup)
+  }
+
   /// Adds a task and gives back a reference to it, for the `dependencies` of later ones:
   ///
   /// ```swift
@@ -13,19 +18,37 @@ extension Definition {
   /// census.task("merge", handler: "debian/merge", dependencies: parts, priority: .high)
   /// ```
   ///
-  /// Ids are not compared here; `DefinitionChecker` finds one that is used twice. Complexity: O(dependencies), amortised.
+  /// `when`: `${...}`, which skips the task if it is false. `environment`: variables for the handler alone, as
+  /// `["TOKEN": "${secrets.TOKEN}"]`. Ids are not compared here; `DefinitionChecker` finds one that is used twice.
+  /// Complexity: O(dependencies), amortised.
   /// Size: 88 bytes, the texts longer than 15 bytes, and 32 + 16 x dependencies bytes if there are any.
   @discardableResult
   public mutating func task(
-    _ id: String, handler: String, dependencies: [TaskReference] = [], input: JSON = .null, priority: Priority? = nil,
-    retry: RetryPolicy? = nil,
+    _ id: String, handler: String, dependencies: [TaskReference] = [], input: JSON = .null, when condition: String? = nil,
+    environment: KeyValuePairs<String, String> = [:], priority: Priority? = nil, retry: RetryPolicy? = nil,
     timeouts: Timeouts = Timeouts(), concurrencyKey: String? = nil, concurrencyLimit: Int? = nil, recordedSeconds: Double? = nil
   ) -> TaskReference {
     let policy = Policy(
       priority: priority, retry: retry, timeouts: timeouts, concurrencyKey: concurrencyKey, concurrencyLimit: concurrencyLimit)
     tasks.append(
       TaskDefinition(
-        id, handler: handler, dependencies: dependencies.map(\.id), input: input, policy: policy, recordedSeconds: recordedSeconds))
+        id, handler: handler, dependencies: dependencies.map(\.id), input: input, policy: policy, condition: condition,
+        environment: environment.map(EnvironmentVariable.init), recordedSeconds: recordedSeconds))
+    return TaskReference(id: id)
+  }
+
+  /// Adds a task that runs when all others have ended, whatever became of them. `dependencies`: other cleanup tasks. Its expressions may use
+  /// the output and the status of any task, and `run.status`. Complexity: O(dependencies), amortised.
+  @discardableResult
+  public mutating func cleanup(
+    _ id: String, handler: String, dependencies: [TaskReference] = [], input: JSON = .null, when condition: String? = nil,
+    environment: KeyValuePairs<String, String> = [:], priority: Priority? = nil, retry: RetryPolicy? = nil, timeouts: Timeouts = Timeouts()
+  ) -> TaskReference {
+    cleanup.append(
+      TaskDefinition(
+        id, handler: handler, dependencies: dependencies.map(\.id), input: input,
+        policy: Policy(priority: priority, retry: retry, timeouts: timeouts), condition: condition,
+        environment: environment.map(EnvironmentVariable.init)))
     return TaskReference(id: id)
   }
 }

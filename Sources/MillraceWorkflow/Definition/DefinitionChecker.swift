@@ -15,15 +15,22 @@ public struct DefinitionChecker: Sendable {
   public func check(_ definition: Definition) throws(DefinitionError) -> [Fault] {
     var faults = FaultList(file: definition.name.isEmpty ? "definition" : definition.name)
     var nearest = NearestName()
-    check(definition, positions: nil, &faults, &nearest)
+    check(definition, positions: nil, [], &faults, &nearest)
     guard faults.errors == 0 else { throw faults.error }
     return faults.sorted
   }
 
-  /// What concerns several tasks. `positions` is nil for a definition made in Swift.
-  func check(_ definition: Definition, positions: DefinitionPositions?, _ faults: inout FaultList, _ nearest: inout NearestName) {
+  /// What concerns several tasks. `positions` is nil for a definition made in Swift; `uses`: what the expressions of a file name.
+  func check(
+    _ definition: Definition, positions: DefinitionPositions?, _ uses: [ExpressionChecker.Use], _ faults: inout FaultList,
+    _ nearest: inout NearestName
+  ) {
+    let uses = positions == nil ? ValueChecker.check(definition, &faults, &nearest) : uses
+    // Cleanup tasks stand behind the others, and are judged with them.
+    let main = definition.tasks.count
+    var definition = definition
+    if !definition.cleanup.isEmpty { definition.tasks += definition.cleanup }
     guard let edges = edges(definition, positions, &faults) else { return }
-    if positions == nil { ValueChecker.check(definition, &faults, &nearest) }
     checkHandlers(definition, positions, &faults, &nearest)
     checkConcurrency(definition, positions, &faults)
     TimeoutChecker.check(definition, positions, &faults)
@@ -37,9 +44,10 @@ public struct DefinitionChecker: Sendable {
         .duplicateId, "the id '\(task.id)' is used twice; first\(place)", fix: "give one of the tasks another id",
         at: positions?.tasks[index].id, task: task.id)
     }
-    let graph = TaskGraph(dependencies: rows(definition, indices, edges: edges, positions, &faults, &nearest))
+    let graph = TaskGraph(dependencies: rows(definition, indices, main: main, edges: edges, positions, &faults, &nearest))
     checkCycles(definition, graph, positions, &faults)
-    checkResult(definition, graph, indices, positions, &faults, &nearest)
+    UseChecker(definition: definition, main: main, graph: graph, indices: indices).check(uses, &faults, &nearest)
+    checkResult(definition, main: main, graph, indices, positions, &faults, &nearest)
   }
 
   /// How many dependencies there are; nil (and a fault) if these or the tasks are too many to look at.
@@ -94,8 +102,8 @@ public struct DefinitionChecker: Sendable {
 
   /// The edges between known tasks, after the others have been reported.
   private func rows(
-    _ definition: Definition, _ indices: [String: Int], edges: Int, _ positions: DefinitionPositions?, _ faults: inout FaultList,
-    _ nearest: inout NearestName
+    _ definition: Definition, _ indices: [String: Int], main: Int, edges: Int, _ positions: DefinitionPositions?,
+    _ faults: inout FaultList, _ nearest: inout NearestName
   ) -> TaskRows {
     var rows = TaskRows()
     rows.reserve(rows: definition.tasks.count, targets: edges)
@@ -110,7 +118,17 @@ public struct DefinitionChecker: Sendable {
             fix: near.map { "did you mean '\($0)'?" } ?? "add the task, or remove the dependency", at: position, task: task.id)
           continue
         }
-        if task.id == dependency {
+        if (index < main) != (target < main) {
+          let isCleanup = index >= main
+          faults.add(
+            .badDependency,
+            isCleanup
+              ? "cleanup task '\(task.id)' depends on '\(dependency)': it runs after all tasks anyway"
+              : "\(definition.label(index)) depends on '\(dependency)', a cleanup task, which runs after it",
+            fix: isCleanup
+              ? "remove the dependency; tasks.\(dependency).output and .status may be used without it" : "remove the dependency",
+            at: position, task: task.id)
+        } else if task.id == dependency {
           faults.add(
             .selfDependency, "\(definition.label(index)) depends on itself", fix: "remove the dependency", at: position, task: task.id)
         } else if lastDependent[target] == Int32(truncatingIfNeeded: index) {
@@ -168,8 +186,8 @@ public struct DefinitionChecker: Sendable {
   }
 
   private func checkResult(
-    _ definition: Definition, _ graph: TaskGraph, _ indices: [String: Int], _ positions: DefinitionPositions?, _ faults: inout FaultList,
-    _ nearest: inout NearestName
+    _ definition: Definition, main: Int, _ graph: TaskGraph, _ indices: [String: Int], _ positions: DefinitionPositions?,
+    _ faults: inout FaultList, _ nearest: inout NearestName
   ) {
     guard let result = definition.result else { return }
     guard let root = indices[result] else {
@@ -178,6 +196,10 @@ public struct DefinitionChecker: Sendable {
         .unknownTask, "the result '\(result)' is not a task",
         fix: near.map { "did you mean '\($0)'?" } ?? "name the task whose output is the result",
         at: positions?.result)
+    }
+    if root >= main {
+      return faults.add(
+        .badDependency, "the result '\(result)' is a cleanup task", fix: "name a task of 'tasks'", at: positions?.result)
     }
     var contributes = [Bool](repeating: false, count: graph.count)
     contributes[root] = true
@@ -188,7 +210,7 @@ public struct DefinitionChecker: Sendable {
         stack.append(Int(dependency))
       }
     }
-    let unused = contributes.indices.filter { !contributes[$0] }
+    let unused = (0..<main).filter { !contributes[$0] }
     guard let first = unused.first else { return }
     let names = unused.prefix(8).map { definition.tasks[$0].id }.joined(separator: ", ") + (unused.count > 8 ? ", ..." : "")
     let subject = unused.count == 1 ? "task '\(names)' does" : "\(unused.count) tasks do"
@@ -201,5 +223,5 @@ public struct DefinitionChecker: Sendable {
 
 extension Definition {
   /// The task by id, or by number from 1 if it has none.
-  fileprivate func label(_ index: Int) -> String { tasks[index].id.isEmpty ? "task \(index + 1)" : "task '\(tasks[index].id)'" }
+  func label(_ index: Int) -> String { tasks[index].id.isEmpty ? "task \(index + 1)" : "task '\(tasks[index].id)'" }
 }

@@ -18,15 +18,18 @@ struct DefinitionDecoder {
   var faults: FaultList
   var nearest = NearestName()
   var positions = DefinitionPositions()
-
-  private var parameters: Set<String> = []
+  var expressions = ExpressionChecker()
 
   init(faults: FaultList) { self.faults = faults }
 
   // MARK: The definition
 
-  private static let keys = ["format", "workflow", "description", "parameters", "defaults", "on_failure", "result", "schedule", "tasks"]
-  private static let taskKeys = ["id", "handler", "description", "dependencies", "input", "priority", "timeouts", "retry", "concurrency"]
+  private static let keys = [
+    "format", "workflow", "description", "parameters", "defaults", "on_failure", "result", "schedule", "tasks", "cleanup",
+  ]
+  private static let taskKeys = [
+    "id", "handler", "description", "dependencies", "when", "input", "env", "priority", "timeouts", "retry", "concurrency",
+  ]
 
   /// The definition as far as it can be made out; it is only good if no error was added to `faults`.
   mutating func decode(_ root: Located) -> Definition {
@@ -37,12 +40,13 @@ struct DefinitionDecoder {
     require(
       ["format", "workflow", "tasks"], in: entries, of: "the definition", examples: ["format: 1", "workflow: NAME", "tasks:"],
       at: root.position)
+    // First, for anything may name a parameter that is declared below.
+    if let list = entries.first(where: { $0.name == "parameters" })?.value { definition.parameters = parameters(list) }
     for entry in entries {
       switch entry.name {
       case "format": format(entry.value)
       case "workflow": definition.name = id(entry.value, "'workflow'", code: .badValue) ?? ""
       case "description": definition.description = text(entry.value, "'description'") ?? ""
-      case "parameters": definition.parameters = parameters(entry.value)
       case "defaults": definition.defaults = policy(entry.value, "'defaults'")
       case "on_failure": definition.onFailure = onFailure(entry.value)
       case "result":
@@ -51,8 +55,9 @@ struct DefinitionDecoder {
       default: break
       }
     }
-    // Last, for an input may name a parameter that is declared below.
-    if let list = entries.first(where: { $0.name == "tasks" })?.value { definition.tasks = tasks(list) }
+    if let list = entries.first(where: { $0.name == "tasks" })?.value { definition.tasks = tasks(list, "'tasks'") }
+    expressions.isCleanup = true
+    if let list = entries.first(where: { $0.name == "cleanup" })?.value { definition.cleanup = tasks(list, "'cleanup'") }
     if let value = root["schedule"] { definition.schedule = schedule(value, of: definition.parameters) }
     return definition
   }
@@ -73,46 +78,21 @@ struct DefinitionDecoder {
     return .failFast
   }
 
-  private mutating func parameters(_ value: Located) -> [Definition.Parameter] {
-    guard case .map(let entries) = value.content else {
-      wrongType(value, "'parameters'", "a map of names", fix: "write 'parameters: { day: { default: today } }'")
-      return []
-    }
-    return entries.map { entry in
-      if !Identifier.isParameterName(entry.name) {
-        faults.add(
-          .badId, "'\(entry.name.prefix(80))' is no name for a parameter", fix: "use 1 to 128 of A-Z a-z 0-9 _ and -", at: entry.position)
-      }
-      parameters.insert(entry.name)
-      var parameter = Definition.Parameter(entry.name)
-      if entry.value.scalar == .null { return parameter }
-      let label = "the parameter '\(entry.name)'"
-      for field in map(entry.value, label, ["description", "default"], fix: "write '\(entry.name): { default: VALUE }'") ?? [] {
-        switch field.name {
-        case "description": parameter.description = text(field.value, "'description'") ?? ""
-        case "default": parameter.fallback = field.value.json
-        default: break
-        }
-      }
-      return parameter
-    }
-  }
-
   // MARK: Tasks
 
-  private mutating func tasks(_ value: Located) -> [TaskDefinition] {
+  private mutating func tasks(_ value: Located, _ label: String) -> [TaskDefinition] {
     guard case .list(let elements) = value.content else {
-      wrongType(value, "'tasks'", "a list", fix: "write '- id: NAME' for each task")
+      wrongType(value, label, "a list", fix: "write '- id: NAME' for each task")
       return []
     }
-    if elements.isEmpty { faults.add(.missing, "'tasks' is empty", fix: "add a task: '- id: NAME' with a 'handler'", at: value.position) }
+    if elements.isEmpty { faults.add(.missing, "\(label) is empty", fix: "add a task: '- id: NAME' with a 'handler'", at: value.position) }
     guard elements.count <= Definition.maximumTasks else {
       faults.add(
         .limit, "\(elements.count) tasks; at most \(Definition.maximumTasks) are allowed", fix: "let one task do the work of several",
         at: value.position)
       return []
     }
-    positions.tasks.reserveCapacity(elements.count)
+    positions.tasks.reserveCapacity(positions.tasks.count + elements.count)
     var tasks: [TaskDefinition] = []
     tasks.reserveCapacity(elements.count)
     for (index, element) in elements.enumerated() { tasks.append(task(element, number: index + 1)) }
@@ -121,6 +101,7 @@ struct DefinitionDecoder {
 
   private mutating func task(_ value: Located, number: Int) -> TaskDefinition {
     var places = DefinitionPositions.TaskPositions(task: value.position, id: value.position, handler: value.position, dependencies: [])
+    let index = positions.tasks.count
     defer { positions.tasks.append(places) }
     var task = TaskDefinition("", handler: "")
     let label = value["id"]?.string.map { "task '\($0.prefix(Identifier.maximumLength))'" } ?? "task \(number)"
@@ -143,12 +124,16 @@ struct DefinitionDecoder {
           task.dependencies.append(dependency)
           places.dependencies.append(element.position)
         }
+      case "env":
+        let environment = environment(entry.value, of: index)
+        if !environment.isEmpty { task.environment = environment }
+      case "when": task.condition = condition(entry.value, of: index)
       case "input":
-        task.input = input(entry.value)
-      default: policyField(entry, &policy)
+        task.input = input(entry.value, of: index)
+      default: policyField(entry, &policy, of: index)
       }
     }
-    task.policy = policy
+    if policy != Policy() { task.policy = policy }
     return task
   }
 
@@ -162,8 +147,8 @@ struct DefinitionDecoder {
     return text
   }
 
-  private mutating func input(_ value: Located) -> JSON {
-    checkTemplates(value)
+  private mutating func input(_ value: Located, of task: Int) -> JSON {
+    checkExpressions(value, in: .input, of: task)
     let json = value.json
     if json.isLarger(than: Definition.maximumInputBytes) {
       faults.add(
@@ -173,18 +158,28 @@ struct DefinitionDecoder {
     return json
   }
 
-  private mutating func checkTemplates(_ value: Located) {
+  private mutating func condition(_ value: Located, of task: Int) -> String? {
+    expression(value, "'when'", example: "when: ${tasks.ID.output.count > 0}", in: .condition, of: task)
+  }
+
+  /// The text of a value that must be one expression.
+  mutating func expression(
+    _ value: Located, _ label: String, example: String, in place: ExpressionChecker.Place, of task: Int?
+  ) -> String? {
+    guard let text = value.string, ExpressionChecker.isWhole(text, label, example: example, &faults, at: value.position) else {
+      if value.string == nil { wrongType(value, label, "an expression", fix: "write '\(example)'") }
+      return nil
+    }
+    checkExpressions(value, in: place, of: task)
+    return text
+  }
+
+  mutating func checkExpressions(_ value: Located, in place: ExpressionChecker.Place, of task: Int?) {
     switch value.content {
-    case .list(let elements): for element in elements { checkTemplates(element) }
-    case .map(let entries): for entry in entries { checkTemplates(entry.value) }
+    case .list(let elements): for element in elements { checkExpressions(element, in: place, of: task) }
+    case .map(let entries): for entry in entries { checkExpressions(entry.value, in: place, of: task) }
     case .scalar(.string(let text)):
-      do throws(Template.SyntaxError) {
-        for case .parameter(let name) in try Template(text)?.parts ?? [] where !parameters.contains(name) {
-          faults.addUnknownParameter(name, among: parameters, &nearest, at: value.position)
-        }
-      } catch {
-        faults.add(.badExpression, error.message, fix: error.fix, at: value.position)
-      }
+      expressions.check(text, in: place, user: task, &faults, &nearest) { value.position(ofByte: $0) ?? value.position }
     case .scalar: break
     }
   }

@@ -1,23 +1,45 @@
 extension Definition {
-  /// This definition with the parameters of a run put into the inputs. Values come from `parameters`, else from the declared defaults, which the result
-  /// shows as they were used. Do this once: in the result `${` is literal.
+  /// This definition with the parameters of a run in place. Values come from `parameters`, else from the declared defaults, which the result
+  /// shows as they were used. Inputs and priorities that need parameters alone have them put in; expressions over what only the run will know stay, compiled.
+  /// Do this once: in the inputs of the result `${` is literal.
   ///
-  /// Throws `DefinitionError`: a parameter that must be given and is not, one that is not declared, an input that grew beyond its limit.
-  /// Complexity: O(inputs); inputs without `${` are shared.
+  /// Throws `DefinitionError`: a parameter that must be given and is not, one that is not declared or not as declared, an expression without a value,
+  /// an input that grew beyond its limit. Complexity: O(inputs); inputs without `${` are shared.
   public func resolve(parameters given: [String: JSON] = [:]) throws(DefinitionError) -> Definition {
     var faults = FaultList(file: name)
-    var nearest = NearestName()
     var result = self
-    var values: [String: JSON] = [:]
+    let values = result.take(given, &faults)
+    guard faults.errors == 0 else { throw faults.error }
+    // Most tasks stay as they are, and an array that is not written to is not copied.
+    for (index, task) in tasks.enumerated() where task.mayResolve { result.tasks[index].resolve(values, &faults) }
+    for (index, task) in cleanup.enumerated() where task.mayResolve { result.cleanup[index].resolve(values, &faults) }
+    result.defaults.resolve(values, "the defaults", &faults)
+    guard faults.errors == 0 else { throw faults.error }
+    return result
+  }
+
+  /// Sets the parameters; JSON text by name.
+  private mutating func take(_ given: [String: JSON], _ faults: inout FaultList) -> [String: KeptBytes] {
+    var nearest = NearestName()
+    var values: [String: KeptBytes] = [:]
     for (index, parameter) in parameters.enumerated() {
       guard let value = given[parameter.name] ?? parameter.fallback else {
         let purpose = parameter.description.isEmpty ? "" : " (\(parameter.description))"
         faults.add(
-          .missing, "the parameter '\(parameter.name)'\(purpose) must be given", fix: "give it: --param \(parameter.name)=VALUE", at: nil)
+          .missing, "the parameter '\(parameter.name)'\(purpose) must be given",
+          fix: "give it: --param \(parameter.name)=\(parameter.kind?.example ?? "VALUE")", at: nil)
         continue
       }
-      values[parameter.name] = value
-      result.parameters[index].fallback = value
+      if let refusal = parameter.refusal(of: value) {
+        let purpose = parameter.description.isEmpty ? "" : " (\(parameter.description))"
+        faults.add(
+          .badParameter, "the parameter '\(parameter.name)'\(purpose) is \(value.shownShort); it \(refusal)",
+          fix: "give another value: --param \(parameter.name)=\(parameter.choices?.first?.text() ?? parameter.kind?.example ?? "VALUE")",
+          at: nil)
+        continue
+      }
+      values[parameter.name] = KeptBytes(value.utf8())
+      parameters[index].fallback = value
     }
     let declared = parameters.map(\.name)
     for name in given.keys.sorted() where !declared.contains(name) {
@@ -26,47 +48,64 @@ extension Definition {
       faults.add(
         .unknownParameter, "'\(name)' is no parameter of '\(self.name)'", fix: near.map { "did you mean '\($0)'?" } ?? known, at: nil)
     }
-    guard faults.errors == 0 else { throw faults.error }
-    for index in tasks.indices {
-      do throws(Template.SyntaxError) {
-        guard let input = try tasks[index].input.resolved(values) else { continue }
-        if input.isLarger(than: Self.maximumInputBytes) {
-          faults.add(
-            .limit, "task '\(tasks[index].id)': the input is larger than \(Self.maximumInputBytes) bytes with its parameters",
-            fix: "pass large values by file", at: nil, task: tasks[index].id)
-        }
-        result.tasks[index].input = input
-      } catch {
-        faults.add(.badExpression, "task '\(tasks[index].id)': \(error.message)", fix: error.fix, at: nil, task: tasks[index].id)
-      }
-    }
-    guard faults.errors == 0 else { throw faults.error }
-    return result
+    return values
   }
 }
 
-extension JSON {
-  /// nil if nothing is to be replaced. Recursive; the checker bounds the depth of inputs.
-  fileprivate func resolved(_ parameters: [String: JSON]) throws(Template.SyntaxError) -> JSON? {
-    switch self {
-    case .string(let text): return try Template(text)?.value(parameters)
-    case .array(var elements):
-      var changed = false
-      for index in elements.indices {
-        guard let element = try elements[index].resolved(parameters) else { continue }
-        elements[index] = element
-        changed = true
+extension TaskDefinition {
+  fileprivate var mayResolve: Bool { input.mayHoldExpressions || isSpecial && policy.priorityExpression != nil }
+
+  fileprivate mutating func resolve(_ values: [String: KeptBytes], _ faults: inout FaultList) {
+    if isSpecial {
+      var policy = policy
+      policy.resolve(values, "task '\(id)'", &faults)
+      if policy != self.policy { self.policy = policy }
+    }
+    do throws(ExpressionError) {
+      guard let program = try InputProgram(input) else { return }
+      guard program.expressions.allSatisfy({ $0.roots.allSatisfy(\.isParameter) }) else {
+        inputProgram = program
+        return
       }
-      return changed ? .array(elements) : nil
-    case .object(var members):
-      var changed = false
-      for index in members.indices {
-        guard let value = try members[index].value.resolved(parameters) else { continue }
-        members[index].value = value
-        changed = true
+      let bytes = try program.bytes { ParameterScope(roots: program.expressions[$0].roots, values: values) }
+      do throws(JSONSyntaxError) {
+        input = try JSON(parsing: bytes)
+      } catch {
+        faults.add(.limit, "task '\(id)': the input with its parameters: \(error.message)", fix: error.fix, at: nil, task: id)
       }
-      return changed ? .object(members) : nil
-    default: return nil
+    } catch {
+      let code: Fault.Code = error.kind == .limit ? .limit : .badExpression
+      faults.add(code, "task '\(id)': the input: \(error.message)", fix: error.fix, at: nil, task: id)
     }
   }
+}
+
+extension Policy {
+  fileprivate mutating func resolve(_ values: [String: KeptBytes], _ label: String, _ faults: inout FaultList) {
+    guard let text = priorityExpression else { return }
+    do throws(ExpressionError) {
+      guard let expression = try Template(text)?.whole else { return }
+      do throws(ExpressionError) {
+        let value = try expression.value(in: ParameterScope(roots: expression.roots, values: values))
+        var writer = ExpressionWriter(limit: Expression.maximumBytes)
+        try writer.plain(value)
+        let word = String(decoding: writer.bytes, as: UTF8.self)
+        guard let priority = Priority(word: word) else {
+          return faults.add(
+            .badValue, "\(label): the priority is '\(word.prefix(80))'", fix: "let it be low, normal, high or critical", at: nil)
+        }
+        self.priority = priority
+        priorityExpression = nil
+      } catch {
+        throw error.naming(expression)
+      }
+    } catch {
+      faults.add(.badExpression, "\(label): the priority: \(error.message)", fix: error.fix, at: nil)
+    }
+  }
+}
+
+extension Expression.Root {
+  /// Known before a run begins.
+  var isParameter: Bool { if case .parameter = self { true } else { false } }
 }

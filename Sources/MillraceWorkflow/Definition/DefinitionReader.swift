@@ -40,7 +40,8 @@ public struct DefinitionReader: Sendable {
     let isTrace = WfFormat.isTrace(root)
     var decoder = DefinitionDecoder(faults: faults)
     let definition = isTrace ? WfFormat.decode(root, &decoder) : decoder.decode(root)
-    DefinitionChecker(handlers: handlers).check(definition, positions: decoder.positions, &decoder.faults, &decoder.nearest)
+    DefinitionChecker(handlers: handlers).check(
+      definition, positions: decoder.positions, decoder.expressions.uses, &decoder.faults, &decoder.nearest)
     guard decoder.faults.errors == 0 else { throw decoder.faults.error }
     return Reading(definition: definition, warnings: decoder.faults.sorted)
   }

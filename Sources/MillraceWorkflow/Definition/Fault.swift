@@ -23,6 +23,9 @@ public struct Fault: Sendable, Hashable, CustomStringConvertible {
     case unknownTask = "unknown-task"
     case unknownHandler = "unknown-handler"
     case unknownParameter = "unknown-parameter"
+    case badParameter = "bad-parameter"
+    case noDependency = "no-dependency"
+    case badDependency = "bad-dependency"
     case selfDependency = "self-dependency"
     case cycle
     case unreachable

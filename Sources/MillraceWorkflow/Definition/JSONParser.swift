@@ -38,7 +38,11 @@ struct JSONParser<Tree: ParsedTree> {
     switch current {
     case UInt8(ascii: "{"): return try object(at: position, depth: depth + 1)
     case UInt8(ascii: "["): return try array(at: position, depth: depth + 1)
-    case UInt8(ascii: "\""): return .scalar(.string(try string()), at: position)
+    case UInt8(ascii: "\""):
+      let start = index
+      let text = try string()
+      // An escape is longer than what it stands for.
+      return .text(text, at: position, offset: index - start == text.utf8.count + 2 ? 1 : nil)
     case UInt8(ascii: "-"), UInt8(ascii: "0")...UInt8(ascii: "9"): return .scalar(try number(), at: position)
     case UInt8(ascii: "t"): return try word("true", .bool(true), at: position)
     case UInt8(ascii: "f"): return try word("false", .bool(false), at: position)

@@ -10,6 +10,8 @@ struct Position: Sendable, Hashable {
 protocol ParsedTree {
   associatedtype Entry
   static func scalar(_ value: JSON, at position: Position) -> Self
+  /// `offset`: characters from the position to the first of the text, if its characters stand in the file as they are, in one line.
+  static func text(_ text: String, at position: Position, offset: UInt8?) -> Self
   static func list(_ elements: [Self], at position: Position) -> Self
   static func map(_ entries: [Entry], at position: Position) -> Self
   static func entry(_ name: String, at position: Position, _ value: Self) -> Entry
@@ -32,6 +34,21 @@ struct Located: Sendable {
 
   var content: Content
   var position: Position
+  /// Of a text: see `ParsedTree.text`.
+  private var textOffset: UInt8?
+
+  init(content: Content, position: Position, textOffset: UInt8? = nil) {
+    self.content = content
+    self.position = position
+    self.textOffset = textOffset
+  }
+
+  /// Where a character of this text stands, by its byte; nil: the text stands in the file in other words, as with escapes or folded lines.
+  func position(ofByte offset: Int) -> Position? {
+    guard let text = string, let textOffset else { return nil }
+    let column = position.column + UInt32(textOffset) + UInt32(Template.character(at: offset, in: text)) - 1
+    return Position(line: position.line, column: column)
+  }
 
   subscript(name: String) -> Located? {
     guard case .map(let entries) = content else { return nil }
@@ -69,6 +86,9 @@ struct Located: Sendable {
 }
 
 extension Located: ParsedTree {
+  static func text(_ text: String, at position: Position, offset: UInt8?) -> Located {
+    Located(content: .scalar(.string(text)), position: position, textOffset: offset)
+  }
   static func scalar(_ value: JSON, at position: Position) -> Located { Located(content: .scalar(value), position: position) }
   static func list(_ elements: [Located], at position: Position) -> Located { Located(content: .list(elements), position: position) }
   static func map(_ entries: [Entry], at position: Position) -> Located { Located(content: .map(entries), position: position) }
@@ -79,6 +99,7 @@ extension Located: ParsedTree {
 }
 
 extension JSON: ParsedTree {
+  static func text(_ text: String, at position: Position, offset: UInt8?) -> JSON { .string(text) }
   static func scalar(_ value: JSON, at position: Position) -> JSON { value }
   static func list(_ elements: [JSON], at position: Position) -> JSON { .array(elements) }
   static func map(_ entries: [Member], at position: Position) -> JSON { .object(entries) }

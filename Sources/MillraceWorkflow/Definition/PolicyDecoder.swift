@@ -4,14 +4,22 @@ extension DefinitionDecoder {
 
   mutating func policy(_ value: Located, _ label: String) -> Policy {
     var policy = Policy()
-    for entry in map(value, label, Self.policyKeys, fix: "write 'defaults: { priority: high }'") ?? [] { policyField(entry, &policy) }
+    for entry in map(value, label, Self.policyKeys, fix: "write 'defaults: { priority: high }'") ?? [] {
+      policyField(entry, &policy, of: nil)
+    }
     return policy
   }
 
-  /// Takes one entry into the policy if it belongs there.
-  mutating func policyField(_ entry: Located.Entry, _ policy: inout Policy) {
+  /// Takes one entry into the policy if it belongs there. `task`: the index of its task; nil: it is one of the defaults.
+  mutating func policyField(_ entry: Located.Entry, _ policy: inout Policy, of task: Int?) {
     switch entry.name {
-    case "priority": policy.priority = priority(entry.value)
+    case "priority":
+      if entry.value.string?.hasPrefix("${") == true {
+        policy.priorityExpression = expression(
+          entry.value, "'priority'", example: "priority: ${params.urgency}", in: .priority, of: task)
+      } else {
+        policy.priority = priority(entry.value)
+      }
     case "timeouts": policy.timeouts = timeouts(entry.value)
     case "retry": policy.retry = retry(entry.value)
     case "concurrency": concurrency(entry.value, &policy)
@@ -21,9 +29,8 @@ extension DefinitionDecoder {
 
   private mutating func priority(_ value: Located) -> Priority? {
     guard let text = text(value, "'priority'") else { return nil }
-    let names = Priority.allCases.map { "\($0)" }
-    if let index = names.firstIndex(of: text) { return Priority.allCases[index] }
-    let near = nearest.nearest(to: text, among: names)
+    if let priority = Priority(word: text) { return priority }
+    let near = nearest.nearest(to: text, among: Priority.allCases.map { "\($0)" })
     faults.add(
       .badValue, "'\(text.prefix(80))' is no priority", fix: near.map { "did you mean '\($0)'?" } ?? "write low, normal, high or critical",
       at: value.position)

@@ -3,7 +3,7 @@ enum TimeoutChecker {
   static func check(_ definition: Definition, _ positions: DefinitionPositions?, _ faults: inout FaultList) {
     let defaults = definition.defaults.timeouts
     check(defaults, "'defaults'", at: nil, task: nil, &faults)
-    for (index, task) in definition.tasks.enumerated() where task.hasPolicy {
+    for (index, task) in definition.tasks.enumerated() where task.isSpecial {
       let own = task.policy.timeouts
       guard own != Timeouts() else { continue }
       let timeouts = Timeouts(

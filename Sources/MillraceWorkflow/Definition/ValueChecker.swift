@@ -1,6 +1,7 @@
 /// What `DefinitionDecoder` judges while it reads a file, for a definition made in Swift: the values of each task by themselves.
 enum ValueChecker {
-  static func check(_ definition: Definition, _ faults: inout FaultList, _ nearest: inout NearestName) {
+  /// The tasks that expressions name are left to the caller.
+  static func check(_ definition: Definition, _ faults: inout FaultList, _ nearest: inout NearestName) -> [ExpressionChecker.Use] {
     if !Identifier.isId(definition.name) {
       faults.add(.badValue, "'\(definition.name)' is no name for a workflow", fix: idFix, at: nil)
     }
@@ -8,17 +9,20 @@ enum ValueChecker {
     if let schedule = definition.schedule, schedule.next(after: UTCTime(seconds: -1)) == nil {
       faults.add(.badSchedule, "the schedule never fires", fix: "name a day that its months have", at: nil)
     }
-    var parameters: Set<String> = []
+    var expressions = ExpressionChecker()
     for parameter in definition.parameters {
       if !Identifier.isParameterName(parameter.name) {
         faults.add(.badId, "'\(parameter.name)' is no name for a parameter", fix: "use 1 to 128 of A-Z a-z 0-9 _ and -", at: nil)
       }
-      if !parameters.insert(parameter.name).inserted {
+      if !expressions.parameters.insert(parameter.name).inserted {
         faults.add(.duplicateKey, "the parameter '\(parameter.name)' is declared twice", fix: "remove one of them", at: nil)
       }
+      for fault in parameter.faults { faults.add(.badValue, fault.message, fix: fault.fix, at: nil) }
     }
     check(definition.defaults, "the defaults", task: nil, &faults)
-    for (index, task) in definition.tasks.enumerated() {
+    check(definition.defaults, "the defaults", user: nil, task: nil, &expressions, &faults, &nearest)
+    for (index, task) in [definition.tasks, definition.cleanup].joined().enumerated() {
+      expressions.isCleanup = index >= definition.tasks.count
       let isNamed = Identifier.isId(task.id)
       if !isNamed { faults.add(.badId, "'\(task.id)' is no id for task \(index + 1)", fix: idFix, at: nil, task: task.id) }
       if !Identifier.isHandler(task.handler) {
@@ -27,9 +31,65 @@ enum ValueChecker {
           fix: "write 'plugin/handler', of A-Z a-z 0-9 . _ - and /",
           at: nil, task: task.id)
       }
-      if task.hasPolicy { check(task.policy, "task '\(task.id)'", task: task.id, &faults) }
-      check(task.input, of: task.id, parameters, &faults, &nearest)
+      if task.isSpecial {
+        check(task.policy, "task '\(task.id)'", task: task.id, &faults)
+        check(task.policy, "task '\(task.id)'", user: index, task: task.id, &expressions, &faults, &nearest)
+        if let condition = task.condition {
+          check(
+            whole: condition, "task '\(task.id)': 'when'", example: "${tasks.ID.output.count > 0}", in: .condition, user: index,
+            task: task.id,
+            &expressions, &faults, &nearest)
+        }
+      }
+      check(task.environment, user: index, task: task.id, &expressions, &faults, &nearest)
+      check(task.input, user: index, task: task.id, &expressions, &faults, &nearest)
     }
+    return expressions.uses
+  }
+
+  private static func check(
+    _ policy: Policy, _ label: String, user: Int?, task: String?, _ expressions: inout ExpressionChecker, _ faults: inout FaultList,
+    _ nearest: inout NearestName
+  ) {
+    guard let text = policy.priorityExpression else { return }
+    if policy.priority != nil {
+      faults.add(.badValue, "\(label): a priority and an expression for it", fix: "give one of them", at: nil, task: task)
+    }
+    check(
+      whole: text, "\(label): the priority", example: "${params.urgency}", in: .priority, user: user, task: task, &expressions, &faults,
+      &nearest)
+  }
+
+  private static func check(
+    _ environment: [EnvironmentVariable], user: Int, task: String, _ expressions: inout ExpressionChecker, _ faults: inout FaultList,
+    _ nearest: inout NearestName
+  ) {
+    if environment.count > EnvironmentVariable.maximumCount {
+      faults.add(
+        .limit, "task '\(task)': \(environment.count) variables", fix: "use at most \(EnvironmentVariable.maximumCount)", at: nil,
+        task: task)
+    }
+    var names: Set<String> = []
+    for variable in environment {
+      if !Identifier.isVariable(variable.name) {
+        faults.add(
+          .badId, "task '\(task)': '\(variable.name.prefix(80))' is no name for a variable",
+          fix: "use 1 to 128 of A-Z a-z 0-9 and _, not a digit first", at: nil, task: task)
+      }
+      if !names.insert(variable.name).inserted {
+        faults.add(.duplicateKey, "task '\(task)': the variable '\(variable.name)' twice", fix: "remove one of them", at: nil, task: task)
+      }
+      expressions.check(variable.value, in: .environment, user: user, prefix: "task '\(task)': ", task: task, &faults, &nearest) { _ in nil
+      }
+    }
+  }
+
+  private static func check(
+    whole text: String, _ label: String, example: String, in place: ExpressionChecker.Place, user: Int?, task: String?,
+    _ expressions: inout ExpressionChecker, _ faults: inout FaultList, _ nearest: inout NearestName
+  ) {
+    guard ExpressionChecker.isWhole(text, label, example: example, task: task, &faults, at: nil) else { return }
+    expressions.check(text, in: place, user: user, prefix: "\(label): ", task: task, &faults, &nearest) { _ in nil }
   }
 
   private static let idFix = "use 1 to 128 of A-Z a-z 0-9 . _ and -"
@@ -72,7 +132,8 @@ enum ValueChecker {
   }
 
   private static func check(
-    _ input: JSON, of task: String, _ parameters: Set<String>, _ faults: inout FaultList, _ nearest: inout NearestName
+    _ input: JSON, user: Int, task: String, _ expressions: inout ExpressionChecker, _ faults: inout FaultList,
+    _ nearest: inout NearestName
   ) {
     if input.isLarger(than: Definition.maximumInputBytes) {
       faults.add(
@@ -89,13 +150,7 @@ enum ValueChecker {
         }
         stack.append(contentsOf: value.children.map { ($0, depth + 1) })
       case .string(let text):
-        do throws(Template.SyntaxError) {
-          for case .parameter(let name) in try Template(text)?.parts ?? [] where !parameters.contains(name) {
-            faults.addUnknownParameter(name, among: parameters, &nearest, at: nil, task: task)
-          }
-        } catch {
-          faults.add(.badExpression, "task '\(task)': \(error.message)", fix: error.fix, at: nil, task: task)
-        }
+        expressions.check(text, in: .input, user: user, prefix: "task '\(task)': ", task: task, &faults, &nearest) { _ in nil }
       default: break
       }
     }

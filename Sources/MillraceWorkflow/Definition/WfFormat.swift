@@ -19,7 +19,7 @@ public enum WfFormat {
     }
     var decoder = DefinitionDecoder(faults: faults)
     let definition = decode(root, &decoder)
-    DefinitionChecker().check(definition, positions: decoder.positions, &decoder.faults, &decoder.nearest)
+    DefinitionChecker().check(definition, positions: decoder.positions, [], &decoder.faults, &decoder.nearest)
     guard decoder.faults.errors == 0 else { throw decoder.faults.error }
     return definition
   }

@@ -125,7 +125,10 @@ struct YAMLParser {
       let plain = unsafe scalar.style == YAML_PLAIN_SCALAR_STYLE
       let tag = unsafe text(scalar.tag)
       let anchor = unsafe text(scalar.anchor)
-      try self.scalar(value, plain: plain, tag: tag, anchor: anchor, at: position, &faults)
+      // Marks count characters: in one line, and as many as the text has, they are its own.
+      let (start, end) = unsafe (event.start_mark, event.end_mark)
+      let isWhole = start.line == end.line && Int(end.index - start.index) == value.unicodeScalars.count + (plain ? 0 : 2)
+      try self.scalar(value, plain: plain, offset: isWhole ? (plain ? 0 : 1) : nil, tag: tag, anchor: anchor, at: position, &faults)
     case YAML_SEQUENCE_START_EVENT:
       let start = unsafe event.data.sequence_start
       try unsafe begin(isMap: false, tag: text(start.tag), anchor: text(start.anchor), at: position, &faults)
@@ -169,7 +172,7 @@ struct YAMLParser {
   }
 
   private mutating func scalar(
-    _ value: String, plain: Bool, tag: String?, anchor: String?, at position: Position, _ faults: inout FaultList
+    _ value: String, plain: Bool, offset: UInt8?, tag: String?, anchor: String?, at position: Position, _ faults: inout FaultList
   ) throws(Stop) {
     if let tag, tag != "tag:yaml.org,2002:str", tag != "!" { throw unknownTag(tag, position, &faults) }
     if let last = open.indices.last, open[last].isMap, open[last].key == nil {
@@ -180,7 +183,13 @@ struct YAMLParser {
       throw stop(
         .badValue, "the number \(value.prefix(40)) cannot be held", fix: "write it in quotes, or within 1.8e308", at: position, &faults)
     }
-    try place(Measured(tree: .scalar(json, at: position), height: 0, bytes: 8 + value.utf8.count), anchor: anchor, &faults)
+    let tree: Located
+    if case .string(let text) = json {
+      tree = .text(text, at: position, offset: tag == nil ? offset : nil)
+    } else {
+      tree = .scalar(json, at: position)
+    }
+    try place(Measured(tree: tree, height: 0, bytes: 8 + value.utf8.count), anchor: anchor, &faults)
   }
 
   private mutating func key(_ name: String, plain: Bool, at position: Position, _ faults: inout FaultList) {

@@ -97,6 +97,8 @@ public enum EngineErrorType {
   public static let cancelled = "cancelled"
   /// The handler broke the plugin interface: an unknown status, or a payload that is not its own.
   public static let badOutcome = "bad-outcome"
+  /// A condition or an input has no value: what its expression refers to is not there, or is of the wrong type.
+  public static let expression = "expression"
   /// The engine's timers are all in use: a wait or a timeout could not be kept.
   public static let noTimer = "no-timer"
 }

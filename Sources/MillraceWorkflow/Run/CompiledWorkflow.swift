@@ -35,6 +35,8 @@ public enum CompileError: Error, CustomStringConvertible {
   case empty(workflow: String)
   case tooLarge(tasks: Int)
   case tooManyKeys(limit: Int)
+  /// An expression that the checker would have refused.
+  case badExpression(task: String, reason: String)
   case memory(String)
 
   public var description: String {
@@ -47,6 +49,7 @@ public enum CompileError: Error, CustomStringConvertible {
     case .tooLarge(let tasks): "\(tasks) tasks are more than a plan holds (\(Plan.maxNodes)): split the workflow"
     case .tooManyKeys(let limit):
       "more than \(limit) concurrency keys and limited handlers are in use: restart the engine or use fewer keys"
+    case .badExpression(let task, let reason): "task \(task): \(reason)"
     case .memory(let what): what
     }
   }
@@ -67,6 +70,15 @@ public final class CompiledWorkflow: Sendable {
   /// Index into `policies`, by task; empty: all tasks have policy 0.
   let policyOf: [UInt32]
   let policies: [ResolvedPolicy]
+  /// Of the tasks that have some; empty for most workflows.
+  let expressions: [UInt32: TaskExpressions]
+  /// How many inputs have expressions.
+  let inputSlots: Int
+  let hasExpressions: Bool
+  /// The tasks that run when all others have ended; nil: there are none.
+  let cleanup: CompiledWorkflow?
+  /// Names of the secrets that a run needs, each with the first task that does.
+  public let secrets: [(name: String, task: String)]
 
   /// A policy with the defaults in place.
   struct ResolvedPolicy: Hashable {
@@ -97,8 +109,15 @@ public final class CompiledWorkflow: Sendable {
   }
 
   /// Of a checked definition. Complexity: O(tasks + dependencies). `limit` gives the core's limit for a concurrency key. Throws `CompileError`.
-  public init(
+  public convenience init(
     _ definition: Definition, handlers known: [String: TaskHandler], order: TaskOrder, limit: (String, Int) -> UInt32?
+  ) throws(CompileError) {
+    try self.init(definition, known, order, ended: [:], limit)
+  }
+
+  /// `ended`: for a cleanup, the tasks before it.
+  private init(
+    _ definition: Definition, _ known: [String: TaskHandler], _ order: TaskOrder, ended: [String: UInt32], _ limit: (String, Int) -> UInt32?
   ) throws(CompileError) {
     let tasks = definition.tasks
     if tasks.isEmpty { throw .empty(workflow: definition.name) }
@@ -117,6 +136,9 @@ public final class CompiledWorkflow: Sendable {
     var policies = [defaults]
     var policyIndex: [ResolvedPolicy: UInt32] = [defaults: 0]
     var policyOf: [UInt32] = []
+    var expressions: [UInt32: TaskExpressions] = [:]
+    var inputSlots = 0
+    let binder = TaskExpressions.Binder(definition, tasks: index, ended: ended)
     for (i, task) in tasks.enumerated() {
       for dependency in task.dependencies {
         guard let p = index[dependency] else { throw .unknownDependency(task: task.id, dependency: dependency) }
@@ -131,7 +153,7 @@ public final class CompiledWorkflow: Sendable {
         handlerOf.append(UInt32(handlers.count))
         handlers.append(handler)
       }
-      if task.hasPolicy {
+      if task.isSpecial {
         let policy = ResolvedPolicy(task.policy, definition.defaults)
         let position = policyIndex[policy] ?? UInt32(policies.count)
         if position == UInt32(policies.count) {
@@ -140,6 +162,11 @@ public final class CompiledWorkflow: Sendable {
         }
         if policyOf.isEmpty, position != 0 { policyOf = [UInt32](repeating: 0, count: i) }
         if !policyOf.isEmpty || position != 0 { policyOf.append(position) }
+        if var own = try TaskExpressions(task, binder) {
+          own.inputSlot = inputSlots
+          if own.input != nil { inputSlots += 1 }
+          expressions[UInt32(i)] = own
+        }
       } else if !policyOf.isEmpty {
         policyOf.append(0)
       }
@@ -172,6 +199,12 @@ public final class CompiledWorkflow: Sendable {
     self.handlerOf = handlerOf
     self.policies = policies
     self.policyOf = policyOf
+    self.expressions = expressions
+    self.inputSlots = inputSlots
+    hasExpressions = !expressions.isEmpty
+    let tasksOfCleanup = definition.ofCleanup
+    cleanup = tasksOfCleanup.tasks.isEmpty ? nil : try CompiledWorkflow(tasksOfCleanup, known, order, ended: index, limit)
+    secrets = expressions.isEmpty && cleanup == nil ? [] : definition.secrets
   }
 
   @inline(__always) func policy(_ node: UInt32) -> ResolvedPolicy { policies[policyOf.isEmpty ? 0 : Int(policyOf[Int(node)])] }

@@ -68,7 +68,42 @@ enum HostFunctions {
       guard let outcome = unsafe outcome else { return -1 }
       return unsafe HostFunctions.complete(TaskHost.from(host), JobID(rawValue: token), after: delay, outcome) ? 0 : -1
     }
-    unsafe table.pointee.extension = { _, _ in nil }
+    unsafe table.pointee.extension = { host, id in
+      guard let id = unsafe id, unsafe String(cString: id) == MILLRACE_ENVIRONMENT else { return nil }
+      return unsafe UnsafeRawPointer(TaskHost.from(host).environmentTable)
+    }
+  }
+
+  /// The extension `MILLRACE_ENVIRONMENT`.
+  static var environment: millrace_environment {
+    unsafe millrace_environment(
+      size: UInt32(MemoryLayout<millrace_environment>.size), reserved: 0,
+      count: { attempt in unsafe UInt32(HostFunctions.variables(attempt)?.count ?? 0) },
+      at: { attempt, index, name, value in
+        guard let found = unsafe HostFunctions.variables(attempt)?.variable(Int(index)) else { return -1 }
+        unsafe name?.pointee = found.name
+        unsafe value?.pointee = found.value
+        return 0
+      },
+      get: { attempt, name in
+        guard let name = unsafe name else { return nil }
+        return unsafe HostFunctions.variables(attempt)?.value(String(cString: name))
+      },
+      redact: { host, bytes, length in
+        guard let bytes = unsafe bytes, length > 0 else { return length }
+        let host = unsafe TaskHost.from(host)
+        if host.redactor.isEmpty { return length }
+        // unsafe: `length` bytes of the caller's; what stands for a secret is shorter than it.
+        let text = unsafe Array(UnsafeRawBufferPointer(start: bytes, count: length))
+        let redacted = host.redactor.redact(text)
+        unsafe UnsafeMutableRawPointer(bytes).copyMemory(from: redacted, byteCount: redacted.count)
+        return redacted.count
+      })
+  }
+
+  private static func variables(_ opaque: OpaquePointer?) -> TaskEnvironment? {
+    let attempt = unsafe attempt(opaque)
+    return unsafe attempt.pointee.run._withUnsafeGuaranteedRef { unsafe $0.environment(attempt.pointee.node) }
   }
 
   private static func attempt(_ opaque: OpaquePointer?) -> AttemptPointer {

@@ -75,6 +75,12 @@ internal import MillraceCore
     word.storeRelaxed(word.loadRelaxed() & 0xFFFF | UInt64(cause + 1) << 16)
   }
 
+  /// Completed, or skipped by its own condition: its dependents may go on.
+  func isSatisfied(_ node: UInt32) -> Bool {
+    let status = status(node)
+    return status == .completed || status == .skipped && cause(node) == nil
+  }
+
   func attempt(_ node: UInt32) -> UnsafeMutablePointer<Attempt>? {
     // Order: acquiring. Pairs with the release in `setAttempt`.
     unsafe UnsafeMutablePointer(bitPattern: UInt(word(node, 5).loadAcquiring()))

@@ -11,7 +11,7 @@
     self.run = Array(run.description.utf8)
     let tasks = definition.tasks
     // unsafe: freed in deinit; sizes counted first.
-    let ids = UnsafeMutablePointer<CChar>.allocate(capacity: tasks.reduce(6) { $0 + $1.id.utf8.count + 1 })
+    let ids = UnsafeMutablePointer<CChar>.allocate(capacity: tasks.reduce(11) { $0 + $1.id.utf8.count + 1 })
     var idStarts: [UInt32] = []
     idStarts.reserveCapacity(tasks.count)
     var at = 0
@@ -24,6 +24,7 @@
       at += 1
     }
     put("input")
+    put("null")
     for task in tasks {
       idStarts.append(UInt32(at))
       put(task.id)
@@ -53,6 +54,8 @@
   }
 
   var inputName: UnsafePointer<CChar> { unsafe UnsafePointer(ids) }
+  /// `null` as JSON text: the output of a task that was skipped.
+  var null: UnsafePointer<CChar> { unsafe UnsafePointer(ids + 6) }
   func id(_ task: Int) -> UnsafePointer<CChar> { unsafe UnsafePointer(ids + Int(idStarts[task])) }
 
   /// JSON text.

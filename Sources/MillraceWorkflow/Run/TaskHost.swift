@@ -15,6 +15,10 @@ internal import Synchronization
   private let settings: [String: UnsafeMutablePointer<CChar>]
   private let settingNames: [String]
   private let log: Log
+  /// What must not be written down.
+  let redactor = Redactor()
+  // unsafe: as `table`.
+  nonisolated(unsafe) let environmentTable: UnsafeMutablePointer<millrace_environment>
   private let names: (UnsafeMutablePointer<CChar>, UnsafeMutablePointer<CChar>)
   /// Set once by `connect`, before any handler runs.
   private(set) var scheduler: Scheduler!
@@ -56,6 +60,8 @@ internal import Synchronization
     for (key, value) in settings { unsafe copied[key] = strdup(value) }
     unsafe self.settings = copied
     settingNames = Array(settings.keys)
+    unsafe environmentTable = .allocate(capacity: 1)
+    unsafe environmentTable.initialize(to: HostFunctions.environment)
     unsafe table = .allocate(capacity: 1)
     unsafe table.initialize(to: millrace_host())
     unsafe table.pointee.size = UInt32(MemoryLayout<millrace_host>.size)
@@ -83,6 +89,7 @@ internal import Synchronization
     for key in settingNames { unsafe free(settings[key]) }
     unsafe free(names.0)
     unsafe free(names.1)
+    unsafe environmentTable.deallocate()
     unsafe table.deallocate()
   }
 
@@ -107,7 +114,10 @@ internal import Synchronization
 
   func setting(_ key: String) -> UnsafePointer<CChar>? { unsafe settings[key].map { unsafe UnsafePointer($0) } }
 
-  func write(_ level: UInt32, _ line: String) { log(level, line) }
+  func write(_ level: UInt32, _ line: String) { log(level, redactor.redact(line)) }
+
+  /// A text without the values of the secrets that runs of this host have used: each is `***`. Complexity: O(text).
+  public func redact(_ text: String) -> String { redactor.redact(text) }
 
   /// A line for the log about something that went wrong.
   public func report(_ line: String) { write(UInt32(MILLRACE_LOG_ERROR), line) }

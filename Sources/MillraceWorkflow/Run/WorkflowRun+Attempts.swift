@@ -84,6 +84,15 @@ extension WorkflowRun {
     // The other half of `stop`: either it sees us running, or we see that we should not be.
     if stopReason.loadSequential() != 0 { return .ended(Outcome.cancelled.rawValue) }
     if isWatched, isTooLate(node) { return .ended(Outcome.timedOut.rawValue) }
+    var refusal: String?
+    if compiled.hasExpressions, let own = compiled.expressions[node] {
+      switch begin(own, node, lane: lane) {
+      case .goes: break
+      // Done without an attempt: skipped.
+      case .skipped: return .ended(Outcome.done.rawValue)
+      case .failed(let reason): refusal = reason
+      }
+    }
 
     counters.count(.attempts, lane: lane)
     let timeout = unsafe context.pointee.timeout
@@ -100,6 +109,10 @@ extension WorkflowRun {
     unsafe attempt.link.storeRelaxed(0)
     unsafe texts.key(Int(node), into: attempt.key)
     unsafe records.setAttempt(node, attempt)
+    if let refusal {
+      unsafe fail(attempt, EngineErrorType.expression, refusal)
+      return .ended(Outcome.failed.rawValue)
+    }
     if isWatched, let reason = unsafe watch(attempt) {
       unsafe fail(attempt, EngineErrorType.noTimer, reason)
       return .ended(Outcome.failed.rawValue)
@@ -154,11 +167,14 @@ extension WorkflowRun {
     if payload.length > 0, let bytes = unsafe arena.bytes(of: payload) {
       details = unsafe Array(UnsafeRawBufferPointer(start: bytes, count: Int(payload.length)))
     }
+    let redactor = host.redactor
     let isCancelled = status == UInt32(MILLRACE_CANCELLED)
     if isCancelled, message.isEmpty { message = "the handler said that it was cancelled" }
     unsafe setError(
       attempt,
-      AttemptError(type: type.isEmpty ? (isCancelled ? EngineErrorType.cancelled : "error") : type, message: message, details: details))
+      AttemptError(
+        type: type.isEmpty ? (isCancelled ? EngineErrorType.cancelled : "error") : redactor.redact(type), message: redactor.redact(message),
+        details: redactor.redact(details)))
   }
 
   /// How an outcome breaks the rules of the interface; nil: it does not.
@@ -199,6 +215,6 @@ extension WorkflowRun {
     for node in 0..<UInt32(records.count) where records.status(node) == .running && records.job(node) == job {
       return definition.tasks[Int(node)].id
     }
-    return nil
+    return cleanup?.task(running: job)
   }
 }

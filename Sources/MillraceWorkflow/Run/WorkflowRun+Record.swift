@@ -8,6 +8,19 @@ extension WorkflowRun {
 
   /// Counters of this moment. Complexity: O(workers), and O(tasks) for the estimate of a run of up to 20,000 tasks.
   public func progress() -> Progress {
+    var progress = ownProgress()
+    guard let cleanup = cleanup?.ownProgress() else { return progress }
+    progress.tasks += cleanup.tasks
+    progress.completed += cleanup.completed
+    progress.failed += cleanup.failed
+    progress.skipped += cleanup.skipped
+    progress.cancelled += cleanup.cancelled
+    progress.running += cleanup.running
+    progress.attempts += cleanup.attempts
+    return progress
+  }
+
+  private func ownProgress() -> Progress {
     let sum = counters.sum()
     let status = status
     let elapsed = elapsed
@@ -56,17 +69,29 @@ extension WorkflowRun {
     var running: [String] = []
     for node in 0..<UInt32(records.count) where records.status(node) == .running {
       running.append(definition.tasks[Int(node)].id)
-      if running.count == limit { break }
+      if running.count == limit { return running }
     }
-    return running
+    return running + (cleanup?.runningTasks(limit: limit - running.count) ?? [])
   }
 
   /// Everything that is known of the run. Complexity: O(tasks + dependencies + attempts), memory likewise.
   public func record(slots: Int, threads: Int) -> RunRecord {
+    var tasks = taskRecords()
+    if let cleanup { tasks += cleanup.taskRecords(after: tasks) }
+    return RunRecord(
+      run: id.description, workflow: definition.name, status: status, slots: slots, threads: threads, order: compiled.order.rawValue,
+      startedWall: startedWall, elapsed: elapsed, recordedMakespanSeconds: definition.recordedMakespanSeconds, tasks: tasks)
+  }
+
+  /// Of a cleanup: behind the tasks that came before it.
+  private func taskRecords(after before: [TaskRecord] = []) -> [TaskRecord] {
     var logged: [UInt32: [LoggedAttempt]] = [:]
     for attempt in monitor.locked({ log }) { logged[attempt.node, default: []].append(attempt) }
-    let base = started
+    let base = origin?.started ?? started
     func since(_ time: UInt64) -> UInt64 { time > base ? time - base : 0 }
+    // What released a cleanup: the task that ended last.
+    let last = before.indices.max { (before[$0].attempts.last?.end ?? 0, $0) < (before[$1].attempts.last?.end ?? 0, $1) }
+    let begins = origin == nil ? 0 : since(started)
     var tasks: [TaskRecord] = []
     tasks.reserveCapacity(records.count)
     for node in 0..<UInt32(records.count) {
@@ -87,9 +112,9 @@ extension WorkflowRun {
             end: status == .running ? nil : since(records.end(node)), lane: records.lane(node)))
       }
       // Ready with the end of the last dependency: nothing else makes a task ready.
-      var ready: UInt64? = 0
+      var ready = started == 0 && origin != nil ? nil : Optional(begins)
       for dependency in dependencies {
-        guard records.status(dependency) == .completed, let soFar = ready else {
+        guard records.isSatisfied(dependency), let soFar = ready else {
           ready = nil
           break
         }
@@ -98,13 +123,12 @@ extension WorkflowRun {
       tasks.append(
         TaskRecord(
           id: definition.id, handler: definition.handler, priority: compiled.policy(node).priority, status: status.word,
-          dependencies: dependencies.map(Int.init), ready: ready, attempts: attempts,
+          dependencies: dependencies.isEmpty ? last.map { [$0] } ?? [] : dependencies.map { before.count + Int($0) }, ready: ready,
+          attempts: attempts,
           cause: status == .skipped ? records.cause(node).map { self.definition.tasks[Int($0)].id } : nil,
           outputBytes: status == .completed ? records.output(node).length : 0))
     }
-    return RunRecord(
-      run: id.description, workflow: definition.name, status: status, slots: slots, threads: threads, order: compiled.order.rawValue,
-      startedWall: startedWall, elapsed: elapsed, recordedMakespanSeconds: definition.recordedMakespanSeconds, tasks: tasks)
+    return tasks
   }
 }
 

@@ -10,6 +10,10 @@ extension WorkflowRun {
     // Neither a task that timed out in its queue nor one that was cancelled in the blocking pool's has been started.
     if records.status(node) == .running { counters.count(.ended, lane: lane) }
     if let attempt = unsafe attempt { unsafe endTimers(of: attempt) }
+    if outcome == Outcome.done.rawValue, unsafe attempt == nil {
+      skipped(lane, node, now)
+      return Verdict.release.rawValue
+    }
     guard outcome == Outcome.done.rawValue, let attempt = unsafe attempt else {
       return unsafe failed(lane, node, Outcome(rawValue: outcome) ?? .failed, attempt, now)
     }
@@ -25,6 +29,14 @@ extension WorkflowRun {
     tellWatcher()
     unsafe host.giveAttempt(attempt, lane: lane)
     return Verdict.release.rawValue
+  }
+
+  /// Its condition is false: its dependents go on, with null for its output.
+  private func skipped(_ lane: Int, _ node: UInt32, _ now: UInt64) {
+    if compiled.hasTimers(node) { endTimers(node) }
+    records.setEnd(node, now)
+    records.setStatus(node, .skipped)
+    counters.count(.skipped, lane: lane)
   }
 
   private func failed(_ lane: Int, _ node: UInt32, _ told: Outcome, _ attempt: AttemptPointer?, _ now: UInt64) -> UInt8 {

@@ -18,6 +18,12 @@ internal import MillraceCore
   let records: NodeRecords
   let counters: RunCounters
   let texts: RunTexts
+  /// nil: no task has expressions.
+  let values: RunValues?
+  /// Inputs that expressions made, by their slots; nil: there are none.
+  let inputs: UnsafeMutablePointer<millrace_payload>?
+  /// Variables of the tasks that have begun and have some. Behind `monitor`; kept until the run is freed, for late handlers.
+  var environments: [UInt32: TaskEnvironment] = [:]
   let seed: UInt64
   let startedWall: Int64
   private(set) var started: UInt64 = 0
@@ -33,6 +39,13 @@ internal import MillraceCore
   /// Who is told of the next change of the counters, once each.
   private var watchers: [@Sendable () -> Void] = []
   private var finalStatus: WorkflowStatus?
+  /// What became of the tasks before the cleanup; nil: they go on, or there is no cleanup.
+  private(set) var verdict: WorkflowStatus?
+  /// The tasks that run when all others have ended, as a run of its own behind this one; nil: there are none.
+  private(set) var cleanup: WorkflowRun?
+  /// The run whose cleanup this is; it outlives its cleanup.
+  unowned let origin: WorkflowRun?
+  private var isAbandoned = false
   private var endTime: UInt64 = 0
   private let stopWord: UnsafeMutablePointer<UInt64>
   /// Why nothing new starts: 0 it does, 1 a task failed, 2 cancelled.
@@ -76,21 +89,36 @@ internal import MillraceCore
     var error: AttemptError?
   }
 
-  /// Compiles a checked definition whose parameters are in place. Throws `CompileError`.
+  /// Compiles a checked definition whose parameters are in place. `secrets`: the values of those that it names, by name; from here on the host
+  /// keeps them out of all that handlers say. Throws `CompileError`.
   public convenience init(
     _ definition: Definition, handlers: [String: TaskHandler], order: TaskOrder, id: RunID, wall: Int64, seed: UInt64, host: TaskHost,
-    limit: (String, Int) -> UInt32?, ended: @escaping Ended
+    secrets: [String: [UInt8]] = [:], limit: (String, Int) -> UInt32?, ended: @escaping Ended
   ) throws(CompileError) {
     let compiled = try CompiledWorkflow(definition, handlers: handlers, order: order, limit: limit)
-    try self.init(compiled, id: id, wall: wall, seed: seed, host: host, ended: ended)
+    try self.init(compiled, id: id, wall: wall, seed: seed, host: host, secrets: secrets, ended: ended)
   }
 
   /// A run of what was compiled before. Throws `CompileError`.
-  public init(_ compiled: CompiledWorkflow, id: RunID, wall: Int64, seed: UInt64, host: TaskHost, ended: @escaping Ended)
-    throws(CompileError)
-  {
+  public convenience init(
+    _ compiled: CompiledWorkflow, id: RunID, wall: Int64, seed: UInt64, host: TaskHost, secrets: [String: [UInt8]] = [:],
+    ended: @escaping Ended
+  ) throws(CompileError) {
+    for secret in secrets.values { host.redactor.add(secret) }
+    let secrets = secrets.mapValues { KeptBytes($0, isSecret: true) }
+    try self.init(compiled, nil, id, wall, seed, host, secrets, ended)
+    guard let tasks = compiled.cleanup else { return }
+    cleanup = try WorkflowRun(
+      tasks, self, id, wall, seed &+ UInt64(compiled.definition.tasks.count), host, secrets, { [unowned self] in cleanedUp($0) })
+  }
+
+  private init(
+    _ compiled: CompiledWorkflow, _ origin: WorkflowRun?, _ id: RunID, _ wall: Int64, _ seed: UInt64, _ host: TaskHost,
+    _ secrets: [String: KeptBytes], _ ended: @escaping Ended
+  ) throws(CompileError) {
     let definition = compiled.definition
     self.compiled = compiled
+    self.origin = origin
     self.id = id
     self.host = host
     self.seed = seed
@@ -99,6 +127,10 @@ internal import MillraceCore
     arena = Arena(workers: host.workers)
     counters = RunCounters(workers: host.workers)
     texts = RunTexts(definition, run: id)
+    values = compiled.hasExpressions ? RunValues(definition, run: id, secrets: secrets) : nil
+    // unsafe: freed in deinit; a slot is written by the lane that begins its task, and read by that attempt and those after it.
+    unsafe inputs = compiled.inputSlots == 0 ? nil : .allocate(capacity: compiled.inputSlots)
+    unsafe inputs?.initialize(repeating: .empty, count: compiled.inputSlots)
     // unsafe: freed in deinit.
     unsafe stopWord = .allocate(capacity: 1)
     unsafe stopWord.initialize(to: 0)
@@ -114,10 +146,14 @@ internal import MillraceCore
     records.deallocate()
     counters.deallocate()
     monitor.deallocate()
+    unsafe inputs?.deallocate()
     unsafe stopWord.deallocate()
   }
 
   public var definition: Definition { compiled.definition }
+
+  /// Whether tasks are left to run when all others have ended.
+  public var hasCleanup: Bool { cleanup != nil }
 
   /// Puts the run on the core. Throws `SubmitError` or `MemoryError`; then nothing has happened.
   public func start() throws {
@@ -137,10 +173,10 @@ internal import MillraceCore
       let core = try Run(compiled.plan, hooks: hooks)
       self.core = core
       started = host.scheduler.clock.now
-      host.began(self)
+      if origin == nil { host.began(self) }
       try host.scheduler.start(core)
     } catch {
-      _ = host.ended(self)
+      if origin == nil { _ = host.ended(self) }
       // unsafe: the core has not taken the run: our own retain is given back.
       unsafe Unmanaged<WorkflowRun>.fromOpaque(context).release()
       throw error
@@ -161,11 +197,19 @@ internal import MillraceCore
 
   func inputCount(_ node: UInt32) -> Int { 1 + Int(compiled.rows[Int(node) + 1] - compiled.rows[Int(node)]) }
 
-  /// Input 0 is the definition's; then the outputs of the dependencies, where they lie.
+  /// Input 0 is the definition's; then the outputs of the dependencies, where they lie, and null for one that was skipped.
   func input(_ node: UInt32, _ index: Int) -> millrace_input? {
     var input = unsafe millrace_input()
     unsafe input.size = UInt32(MemoryLayout<millrace_input>.size)
     if index == 0 {
+      if compiled.hasExpressions, let own = compiled.expressions[node], own.input != nil, let inputs = unsafe inputs {
+        let made = unsafe inputs[own.inputSlot]
+        unsafe input.payload = made
+        unsafe input.payload.content_type = UInt32(MILLRACE_JSON)
+        unsafe input.bytes = arena.bytes(of: made)
+        unsafe input.name = texts.inputName
+        return unsafe input
+      }
       let bytes = unsafe texts.input(Int(node))
       unsafe input.payload = millrace_payload(offset: 0, length: UInt64(bytes.count), arena: .max, content_type: UInt32(MILLRACE_JSON))
       unsafe input.bytes = unsafe UnsafeRawPointer(bytes.baseAddress)
@@ -174,10 +218,15 @@ internal import MillraceCore
     }
     guard index > 0, index < inputCount(node) else { return nil }
     let dependency = compiled.predecessors[Int(compiled.rows[Int(node)]) + index - 1]
+    unsafe input.name = texts.id(Int(dependency))
+    if compiled.hasExpressions, records.status(dependency) == .skipped {
+      unsafe input.payload = millrace_payload(offset: 0, length: 4, arena: .max, content_type: UInt32(MILLRACE_JSON))
+      unsafe input.bytes = UnsafeRawPointer(texts.null)
+      return unsafe input
+    }
     let output = records.output(dependency)
     unsafe input.payload = output
     unsafe input.bytes = output.length == 0 ? nil : arena.bytes(of: output)
-    unsafe input.name = texts.id(Int(dependency))
     return unsafe input
   }
 
@@ -185,7 +234,8 @@ internal import MillraceCore
   ///
   /// Complexity: O(1).
   public func output(of task: String) -> (bytes: UnsafeRawBufferPointer, contentType: UInt32)? {
-    guard let node = compiled.index[task], records.status(node) == .completed else { return nil }
+    guard let node = compiled.index[task] else { return unsafe cleanup?.output(of: task) }
+    guard records.status(node) == .completed else { return nil }
     let payload = records.output(node)
     return unsafe (UnsafeRawBufferPointer(start: arena.bytes(of: payload), count: Int(payload.length)), payload.content_type)
   }
@@ -223,12 +273,25 @@ internal import MillraceCore
   // MARK: End
 
   private func completed() {
-    _ = host.ended(self)
-    let now = host.scheduler.clock.now
     let counts = counters.sum()
     // Cancelling a run whose last task is through changes nothing.
-    let isCancelled = stopReason.loadSequential() == 2 && counts.completed < records.count
+    let isCancelled = stopReason.loadSequential() == 2 && counts.completed + counts.skipped < records.count
     let status: WorkflowStatus = isCancelled ? .cancelled : counts.failed > 0 ? .failed : .completed
+    guard let cleanup else { return end(status) }
+    let starts = monitor.locked {
+      verdict = status
+      return !isAbandoned
+    }
+    if starts {
+      do { return try cleanup.start() } catch { host.report("run \(id): its cleanup tasks do not start: \(error)") }
+    }
+    cleanup.giveUp()
+    end(status == .completed ? .failed : status)
+  }
+
+  private func end(_ status: WorkflowStatus) {
+    if origin == nil { _ = host.ended(self) }
+    let now = host.scheduler.clock.now
     monitor.locked {
       finalStatus = status
       endTime = now
@@ -238,9 +301,36 @@ internal import MillraceCore
     ended(self)
   }
 
+  /// The cleanup has ended, and the run with it. What failed in it fails a run that was completed.
+  private func cleanedUp(_ cleanup: WorkflowRun) {
+    let status = monitor.locked { verdict } ?? .failed
+    end(status == .completed && cleanup.status != .completed ? .failed : status)
+  }
+
+  /// A cleanup that cannot start: its tasks are cancelled.
+  private func giveUp() {
+    for node in 0..<UInt32(records.count) {
+      records.setStatus(node, .cancelled)
+      counters.count(.cancelled, lane: -1)
+    }
+    monitor.locked {
+      finalStatus = .cancelled
+      endTime = host.scheduler.clock.now
+    }
+  }
+
   /// The runtime has stopped, and the run is not over: what is left of it is cancelled. The caller is the only thread that still touches its tasks.
   func abandon() {
-    guard host.ended(self), let core else { return }
+    guard host.ended(self) else { return }
+    let isCleaning = monitor.locked {
+      isAbandoned = true
+      return verdict != nil
+    }
+    if isCleaning { cleanup?.abandonTasks() } else { abandonTasks() }
+  }
+
+  private func abandonTasks() {
+    guard let core else { return }
     stop(2)
     for node in 0..<UInt32(records.count) where !isOver(node) {
       if compiled.hasTimers(node) { endTimers(node) }

@@ -140,6 +140,29 @@ typedef struct millrace_host {
   const void *(*extension)(const struct millrace_host *host, const char *id);
 } millrace_host;
 
+/*
+ * The extension MILLRACE_ENVIRONMENT of the host: the variables of a task's `env`, where its secrets are. Nothing of them may be logged, put into an
+ * output or kept; the host replaces the values of secrets in log lines and errors by "***" all the same.
+ */
+#define MILLRACE_ENVIRONMENT "millrace.environment/1"
+typedef struct millrace_environment {
+  uint32_t size;
+  uint32_t reserved;
+
+  /* [worker, and any while pending] How many variables the task has. */
+  uint32_t (*count)(const millrace_attempt *attempt);
+
+  /* [worker, and any while pending] Name and value of a variable, in the order of the definition; the host's, until the attempt ends. 0, or -1 if
+     there is no such variable. */
+  int32_t (*at)(const millrace_attempt *attempt, uint32_t index, const char **name, const char **value);
+
+  /* [worker, and any while pending] The value of a variable, or NULL; the host's, until the attempt ends. */
+  const char *(*get)(const millrace_attempt *attempt, const char *name);
+
+  /* [any] Replaces the values of secrets in `length` bytes of text by "***", in place. The new length, which is not larger. */
+  size_t (*redact)(const struct millrace_host *host, char *bytes, size_t length);
+} millrace_environment;
+
 /* One attempt, as the handler sees it. The host's, for the call. */
 typedef struct millrace_call {
   uint32_t size;
@@ -217,6 +240,7 @@ MILLRACE_ASSERT(sizeof(millrace_call) == 56);
 MILLRACE_ASSERT(sizeof(millrace_handler) == 56);
 MILLRACE_ASSERT(offsetof(millrace_handler, run) == 48);
 MILLRACE_ASSERT(sizeof(millrace_host) == 128);
+MILLRACE_ASSERT(sizeof(millrace_environment) == 40);
 MILLRACE_ASSERT(sizeof(millrace_plugin) == 72);
 #endif
 
