@@ -25,7 +25,7 @@ extension TimerStore {
     let list = unsafe Self.list(node.pointee.sequence)
     let at = place * Self.lists + list
     let head = unsafe heads[at]
-    unsafe filled[place] |= 1 << UInt8(list)
+    unsafe filled[place] = filled[place] | 1 << UInt8(list)
     unsafe node.pointee.place = UInt16(truncatingIfNeeded: place)
     unsafe node.pointee.next = head
     unsafe node.pointee.previous = 0
@@ -56,8 +56,9 @@ extension TimerStore {
   @inline(__always)
   private func emptied(_ list: Int, of place: Int) -> Bool {
     // Safe: place is below `slots`.
-    unsafe filled[place] &= ~(1 << UInt8(list))
-    return unsafe filled[place] == 0
+    let left = unsafe filled[place] & ~(1 << UInt8(list))
+    unsafe filled[place] = left
+    return left == 0
   }
 
   private mutating func clearBit(_ place: Int) {
