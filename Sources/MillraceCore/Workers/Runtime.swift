@@ -354,6 +354,8 @@ public enum RuntimeError: Error, CustomStringConvertible {
       if scheduler.mayBegin {
         levels = scheduler.ready.occupied()
         if !restraint.isOn || !restraint.holds(levels, handed: scheduler.ready.hasHanded, now: scheduler.clock.now) { return true }
+        // There is work: holding back from it is no reason to sleep, and ends by the clock.
+        looks -= 1
       }
       // A spinning worker keeps the time as well: it is nearer than the loop's next wake-up.
       if looks & 63 == 0, timers.nextDue != Timers.never {
