@@ -48,7 +48,7 @@ public struct ProgressUpdates: AsyncSequence, Sendable {
       guard ContinuousClock.now < due else { return }
       wake.clear(.due)
       let pause = _Concurrency.Task { [wake, due] in
-        // A pause that is cut short is over.
+        // Throws only if it is cancelled: a pause that is cut short is over.
         try? await ContinuousClock().sleep(until: due)
         wake.raise(.due)
       }

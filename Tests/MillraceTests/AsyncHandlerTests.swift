@@ -169,7 +169,10 @@ import Testing
     try engine.register("race") { (input: Int, context) async throws in
       for _ in 0..<(input % 5) { await Task.yield() }
       context.heartbeat()
-      if input % 3 == 0 { try await Task.sleep(nanoseconds: UInt64(input % 7) * 10_000) }
+      if input % 3 == 0 {
+        await Task.detached {}.value
+        try Task.checkCancellation()
+      }
       if input % 11 == 0, context.attempt == 1 { throw TaskFailure("flaky", "", retryAfter: .nanoseconds(1)) }
       return input
     }

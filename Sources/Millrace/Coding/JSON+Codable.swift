@@ -3,6 +3,7 @@ public import MillraceWorkflow
 /// A JSON value as an input, an output, or a part of one: it stands for itself, in other formats as well.
 extension JSON: Codable {
   public init(from decoder: any Decoder) throws {
+    // A decoder does not tell what comes: each `try?` asks whether it is of that kind, and the last one throws.
     if let object = try? decoder.container(keyedBy: JSONKey.self) {
       self = .object(try object.allKeys.map { JSON.Member($0.stringValue, try object.decode(JSON.self, forKey: $0)) })
     } else if var array = try? decoder.unkeyedContainer() {
