@@ -134,6 +134,7 @@ private final class Found: @unchecked Sendable {
         if i == 6 { for p in 1...5 { visit(p) } }
       })
     drive(watched.scheduler, seed: 1, upTo: 100)
+    try #require(watched.starts.count == 7)
     #expect(watched.starts.first == 0 && watched.starts[1] == urgent && watched.starts.last == 6)
     let rest = watched.starts[2...5]
     #expect(rest.sorted() == (1...5).filter { $0 != urgent } && rest.map { $0 % 3 } == rest.map { $0 % 3 }.sorted(by: >))
