@@ -196,7 +196,7 @@ public enum EngineError: Error, CustomStringConvertible {
   private func compile(_ definition: Definition, parameters: [String: JSON], _ handlers: [String: TaskHandler]) throws -> PreparedWorkflow {
     let scheduler = runtime.scheduler
     let compiled = try CompiledWorkflow(
-      definition.resolve(parameters: parameters), handlers: handlers, order: order,
+      definition.resolve(parameters: parameters), handlers: handlers, held: host.heldIndex, order: order,
       limit: { [state] key, limit in state.limit(key, limit, scheduler) })
     return PreparedWorkflow(compiled: compiled, state: state)
   }

@@ -5,16 +5,24 @@ public import MillraceCore
 @safe public struct TaskHandler: Sendable {
   public let name: String
   public let index: HandlerIndex
-  // unsafe: the plugin's or the embedder's; valid until the engine has shut down.
-  nonisolated(unsafe) let pointer: UnsafePointer<millrace_handler>
   let isExclusive: Bool
+  /// What the run does itself in place of a handler; nil: there is a handler.
+  let work: (any HeldWork)?
 
   /// unsafe: `pointer` is valid until the engine has shut down. `index` was registered with `WorkflowRun.handler(for:)`.
   @unsafe public init(name: String, index: HandlerIndex, pointer: UnsafePointer<millrace_handler>) {
     self.name = name
     self.index = index
-    unsafe self.pointer = pointer
+    work = nil
     isExclusive = unsafe pointer.pointee.flags & UInt32(MILLRACE_EXCLUSIVE) != 0
+  }
+
+  /// For tasks whose work the run does itself. `index`: `TaskHost.heldIndex`.
+  package init(work: any HeldWork, index: HandlerIndex) {
+    name = work.word
+    self.index = index
+    self.work = work
+    isExclusive = false
   }
 }
 
@@ -108,16 +116,18 @@ public final class CompiledWorkflow: Sendable {
     }
   }
 
-  /// Of a checked definition. Complexity: O(tasks + dependencies). `limit` gives the core's limit for a concurrency key. Throws `CompileError`.
+  /// Of a checked definition. Complexity: O(tasks + dependencies). `held`: `TaskHost.heldIndex`. `limit` gives the core's limit for a concurrency key.
+  /// Throws `CompileError`.
   public convenience init(
-    _ definition: Definition, handlers known: [String: TaskHandler], order: TaskOrder, limit: (String, Int) -> UInt32?
+    _ definition: Definition, handlers known: [String: TaskHandler], held: HandlerIndex, order: TaskOrder, limit: (String, Int) -> UInt32?
   ) throws(CompileError) {
-    try self.init(definition, known, order, ended: [:], limit)
+    try self.init(definition, known, held, order, ended: [:], limit)
   }
 
   /// `ended`: for a cleanup, the tasks before it.
   private init(
-    _ definition: Definition, _ known: [String: TaskHandler], _ order: TaskOrder, ended: [String: UInt32], _ limit: (String, Int) -> UInt32?
+    _ definition: Definition, _ known: [String: TaskHandler], _ held: HandlerIndex, _ order: TaskOrder, ended: [String: UInt32],
+    _ limit: (String, Int) -> UInt32?
   ) throws(CompileError) {
     let tasks = definition.tasks
     if tasks.isEmpty { throw .empty(workflow: definition.name) }
@@ -145,11 +155,16 @@ public final class CompiledWorkflow: Sendable {
         predecessors.append(p)
       }
       rows.append(UInt32(predecessors.count))
-      if let known = handlerIndex[task.handler] {
+      let work = task.heldWork
+      // No handler is called so.
+      let name = work.map { " \($0.word)" } ?? task.handler
+      if let known = handlerIndex[name] {
         handlerOf.append(known)
       } else {
-        guard let handler = known[task.handler] else { throw .unknownHandler(task: task.id, handler: task.handler) }
-        handlerIndex[task.handler] = UInt32(handlers.count)
+        guard let handler = work.map({ TaskHandler(work: $0, index: held) }) ?? known[name] else {
+          throw .unknownHandler(task: task.id, handler: name)
+        }
+        handlerIndex[name] = UInt32(handlers.count)
         handlerOf.append(UInt32(handlers.count))
         handlers.append(handler)
       }
@@ -182,8 +197,9 @@ public final class CompiledWorkflow: Sendable {
         count: tasks.count,
         node: { i in
           let policy = policies[policyOf.isEmpty ? 0 : Int(policyOf[i])]
+          let handler = handlers[Int(handlerOf[i])]
           return Plan.Node(
-            handler: handlers[Int(handlerOf[i])].index, priority: policy.priority.rawValue, flags: policy.nodeFlags,
+            handler: handler.index, priority: policy.priority.rawValue, flags: policy.nodeFlags(isHeld: handler.work != nil),
             key: keys.isEmpty ? 0 : keys[i])
         },
         predecessors: { i, visit in for j in Int(rows[i])..<Int(rows[i + 1]) { visit(Int(predecessors[j])) } })
@@ -203,7 +219,7 @@ public final class CompiledWorkflow: Sendable {
     self.inputSlots = inputSlots
     hasExpressions = !expressions.isEmpty
     let tasksOfCleanup = definition.ofCleanup
-    cleanup = tasksOfCleanup.tasks.isEmpty ? nil : try CompiledWorkflow(tasksOfCleanup, known, order, ended: index, limit)
+    cleanup = tasksOfCleanup.tasks.isEmpty ? nil : try CompiledWorkflow(tasksOfCleanup, known, held, order, ended: index, limit)
     secrets = expressions.isEmpty && cleanup == nil ? [] : definition.secrets
   }
 
@@ -254,11 +270,12 @@ public final class CompiledWorkflow: Sendable {
 }
 
 extension CompiledWorkflow.ResolvedPolicy {
-  fileprivate var nodeFlags: UInt8 {
+  /// `isHeld`: the node has a job only until it begins, so that the core neither watches it nor keeps a permit for it.
+  fileprivate func nodeFlags(isHeld: Bool) -> UInt8 {
     var flags: UInt8 = 0
-    if timeouts.startToClose != nil { flags |= Plan.NodeFlag.timed }
+    if timeouts.startToClose != nil, !isHeld { flags |= Plan.NodeFlag.timed }
     if timeouts.scheduleToStart != nil || timeouts.scheduleToClose != nil { flags |= Plan.NodeFlag.tellReady | Plan.NodeFlag.expires }
-    if key != nil { flags |= Plan.NodeFlag.keyed }
+    if key != nil, !isHeld { flags |= Plan.NodeFlag.keyed }
     return flags
   }
 }

@@ -173,4 +173,6 @@ enum TimerKind {
   static let scheduleToStart: UInt16 = 4
   static let scheduleToClose: UInt16 = 5
   static let retry: UInt16 = 6
+  /// Start-to-close of a held task.
+  static let heldClose: UInt16 = 7
 }

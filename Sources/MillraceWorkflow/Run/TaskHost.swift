@@ -25,6 +25,8 @@ internal import Synchronization
   private(set) var timers: Timers!
   private(set) var sharedShard = 0
   private(set) var workers = 0
+  /// The core's handler of tasks whose work the run does itself.
+  public private(set) var heldIndex = HandlerIndex(rawValue: 0)
   private var lanes: UnsafeMutablePointer<HostLane>?
   private var laneCount = 0
   /// A list for each worker.
@@ -107,6 +109,10 @@ internal import Synchronization
     }
     unsafe self.lanes = lanes
     lists = (0..<workers).map { _ in LinkList() }
+    guard let index = scheduler.register(WorkflowRun.heldHandler) else {
+      preconditionFailure("a scheduler without room for one handler: connect the host before handlers are registered")
+    }
+    heldIndex = index
   }
 
   /// unsafe: the lane's own thread only.

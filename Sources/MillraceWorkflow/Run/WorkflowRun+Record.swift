@@ -122,7 +122,8 @@ extension WorkflowRun {
       }
       tasks.append(
         TaskRecord(
-          id: definition.id, handler: definition.handler, priority: compiled.policy(node).priority, status: status.word,
+          id: definition.id, handler: compiled.handlers[Int(compiled.handlerOf[Int(node)])].name, priority: compiled.policy(node).priority,
+          status: status.word,
           dependencies: dependencies.isEmpty ? last.map { [$0] } ?? [] : dependencies.map { before.count + Int($0) }, ready: ready,
           attempts: attempts,
           cause: status == .skipped ? records.cause(node).map { self.definition.tasks[Int($0)].id } : nil,

@@ -30,10 +30,14 @@ internal import MillraceCore
   /// Set once, by `start`, before any hook is called.
   private var core: Run?
   private let ended: Ended
-  /// Guards `slow`, `log` and `closed`.
+  /// Guards what follows.
   let monitor = Monitor()
   /// Tasks with timers or waiting for a retry.
   var slow: [UInt32: SlowNode] = [:]
+  /// Attempts of tasks whose work the run does itself, by node.
+  var held: [UInt32: Held] = [:]
+  /// Held attempts that have been taken, and are being settled.
+  var settling = 0
   /// Every attempt that was not both the first and completed.
   var log: [LoggedAttempt] = []
   /// Who is told of the next change of the counters, once each.
@@ -45,7 +49,7 @@ internal import MillraceCore
   private(set) var cleanup: WorkflowRun?
   /// The run whose cleanup this is; it outlives its cleanup.
   unowned let origin: WorkflowRun?
-  private var isAbandoned = false
+  var isAbandoned = false
   private var endTime: UInt64 = 0
   private let stopWord: UnsafeMutablePointer<UInt64>
   /// Why nothing new starts: 0 it does, 1 a task failed, 2 cancelled.
@@ -95,7 +99,7 @@ internal import MillraceCore
     _ definition: Definition, handlers: [String: TaskHandler], order: TaskOrder, id: RunID, wall: Int64, seed: UInt64, host: TaskHost,
     secrets: [String: [UInt8]] = [:], limit: (String, Int) -> UInt32?, ended: @escaping Ended
   ) throws(CompileError) {
-    let compiled = try CompiledWorkflow(definition, handlers: handlers, order: order, limit: limit)
+    let compiled = try CompiledWorkflow(definition, handlers: handlers, held: host.heldIndex, order: order, limit: limit)
     try self.init(compiled, id: id, wall: wall, seed: seed, host: host, secrets: secrets, ended: ended)
   }
 
@@ -332,6 +336,7 @@ internal import MillraceCore
   private func abandonTasks() {
     guard let core else { return }
     stop(2)
+    abandonHeld()
     for node in 0..<UInt32(records.count) where !isOver(node) {
       if compiled.hasTimers(node) { endTimers(node) }
       if let attempt = unsafe records.attempt(node) {
@@ -393,6 +398,7 @@ internal import MillraceCore
       host.scheduler.cancel(records.job(node))
     }
     endWaits()
+    stopHeld()
     host.stopLinks(of: self)
   }
 }
