@@ -48,6 +48,8 @@ public struct TaskRecord: Sendable {
   public var cause: String?
   /// Bytes of the output.
   public var outputBytes: UInt64
+  /// Of a task with `foreach` that has begun.
+  public var items: ItemsRecord?
 
   public init(
     id: String, handler: String, priority: Priority, status: TaskStatus, dependencies: [Int], ready: UInt64?, attempts: [AttemptRecord],

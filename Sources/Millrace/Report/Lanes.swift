@@ -60,7 +60,7 @@ struct Lanes {
     machines = capacity
     if used.count > blocking { machines = min(machines, threads) }
     if blocking > 0 { machines = min(machines, blocking) }
-    if !all.contains(where: isAsynchronous) { capacity = min(capacity, threads + blocking) }
+    if !all.contains(where: { isAsynchronous($0) && record.tasks[$0.task].items == nil }) { capacity = min(capacity, threads + blocking) }
     if threads <= Self.idleRowsUpTo, !used.isEmpty { used.formUnion(0..<threads) }
     var rowOfLane: [Int: Int] = [:]
     for thread in used.sorted() {

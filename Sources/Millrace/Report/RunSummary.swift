@@ -17,7 +17,8 @@ public enum RunSummary {
   public static func text(_ record: RunRecord) -> String {
     let figures = RunFigures(record)
     var facts: [(name: String, value: String)] = []
-    facts.append(("Tasks", Quantity.integer(record.tasks.count) + ": " + record.countsInWords))
+    facts.append(("Tasks", Quantity.integer(record.taskCount) + ": " + record.countsInWords))
+    if let items = record.unlistedItems { facts.append(("Items", items)) }
     facts.append(("Attempts", Quantity.integer(record.attemptCount)))
     let recorded = record.recordedMakespanSeconds.map { " (recorded: " + Quantity.seconds($0) + ")" } ?? ""
     facts.append(("Makespan", Quantity.nanoseconds(figures.makespan) + recorded))

@@ -48,16 +48,31 @@ extension RunSummary {
   }
 
   private static func task(_ task: TaskRecord) -> JSON {
-    .object([
-      .init("id", .string(task.id)),
-      .init("handler", .string(task.handler)),
-      .init("priority", .string("\(task.priority)")),
-      .init("status", .string(task.status.rawValue)),
-      .init("dependencies", .array(task.dependencies.map { .integer(Int64($0)) })),
-      .init("readyNanoseconds", task.ready.map(time) ?? .null),
-      .init("cause", task.cause.map(JSON.string) ?? .null),
-      .init("outputBytes", time(task.outputBytes)),
-      .init("attempts", .array(task.attempts.map(attempt))),
+    .object(
+      [
+        .init("id", .string(task.id)),
+        .init("handler", .string(task.handler)),
+        .init("priority", .string("\(task.priority)")),
+        .init("status", .string(task.status.rawValue)),
+        .init("dependencies", .array(task.dependencies.map { .integer(Int64($0)) })),
+        .init("readyNanoseconds", task.ready.map(time) ?? .null),
+        .init("cause", task.cause.map(JSON.string) ?? .null),
+        .init("outputBytes", time(task.outputBytes)),
+        .init("attempts", .array(task.attempts.map(attempt))),
+      ] + (task.items.map { [.init("items", items($0))] } ?? []))
+  }
+
+  /// Of a task with `foreach`: all items, and those without records of their own.
+  private static func items(_ items: ItemsRecord) -> JSON {
+    let counts = { (statuses: [TaskStatus: Int]) in
+      JSON.object(TaskStatus.allCases.compactMap { status in statuses[status].map { .init(status.rawValue, .integer(Int64($0))) } })
+    }
+    return .object([
+      .init("count", .integer(Int64(items.count))),
+      .init("statuses", counts(items.statuses)),
+      .init("attempts", .integer(Int64(items.attempts))),
+      .init("listed", .array(items.listed.map { .integer(Int64($0)) })),
+      .init("unlisted", counts(items.unlistedStatuses)),
     ])
   }
 

@@ -55,7 +55,7 @@
     public static let expires: UInt8 = 8
   }
 
-  public struct Node {
+  public struct Node: Sendable {
     public var handler: HandlerIndex
     public var priority: UInt8
     public var flags: UInt8

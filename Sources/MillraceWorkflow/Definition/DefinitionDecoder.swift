@@ -28,7 +28,8 @@ struct DefinitionDecoder {
     "format", "workflow", "description", "parameters", "defaults", "on_failure", "result", "schedule", "tasks", "cleanup",
   ]
   private static let taskKeys = [
-    "id", "handler", "description", "dependencies", "when", "input", "env", "priority", "timeouts", "retry", "concurrency",
+    "id", "handler", "description", "dependencies", "when", "foreach", "parallelism", "input", "env", "priority", "timeouts", "retry",
+    "concurrency",
   ]
 
   /// The definition as far as it can be made out; it is only good if no error was added to `faults`.
@@ -108,6 +109,7 @@ struct DefinitionDecoder {
     guard let entries = map(value, label, Self.taskKeys, fix: "write '- id: NAME' and 'handler: PLUGIN/HANDLER'") else { return task }
     require(["id", "handler"], in: entries, of: label, examples: ["id: NAME", "handler: PLUGIN/HANDLER"], at: value.position)
     var policy = Policy()
+    expressions.hasItems = entries.contains { $0.name == "foreach" }
     for entry in entries {
       switch entry.name {
       case "id":
@@ -127,6 +129,8 @@ struct DefinitionDecoder {
       case "env":
         let environment = environment(entry.value, of: index)
         if !environment.isEmpty { task.environment = environment }
+      case "foreach": task.foreach = foreach(entry.value, of: index)
+      case "parallelism": task.parallelism = parallelism(entry.value, hasItems: expressions.hasItems)
       case "when": task.condition = condition(entry.value, of: index)
       case "input":
         task.input = input(entry.value, of: index)

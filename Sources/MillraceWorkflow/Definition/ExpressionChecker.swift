@@ -3,6 +3,8 @@ struct ExpressionChecker {
   /// Where an expression stands: what it may refer to.
   enum Place {
     case input, condition, environment, priority
+    /// The list of a task's items.
+    case foreach
   }
 
   /// A task named by an expression of another.
@@ -17,6 +19,8 @@ struct ExpressionChecker {
   var parameters: Set<String> = []
   /// The tasks of `cleanup` are being looked at.
   var isCleanup = false
+  /// The task that is being looked at is done for each item of a list.
+  var hasItems = false
   private(set) var uses: [Use] = []
 
   /// A text of a task (its index is `user`) or of the defaults (`user` is nil). `locate` gives the place of a byte of the text in the file;
@@ -60,7 +64,15 @@ struct ExpressionChecker {
       faults.add(
         .badExpression, "\(prefix)'run.status' is RUNNING here", fix: "use tasks.ID.status, or move the task to 'cleanup'", at: position,
         task: task)
-    case .runID, .runWorkflow, .runStatus, .secret: break
+    case .item where place == .foreach, .index where place == .foreach:
+      faults.add(
+        .badExpression, "\(prefix)'\(root.word)' is not there yet: 'foreach' makes the items", fix: "use params.NAME or tasks.ID.output",
+        at: position, task: task)
+    case .item where !hasItems, .index where !hasItems:
+      faults.add(
+        .badExpression, "\(prefix)'\(root.word)' is there only in a task with 'foreach'",
+        fix: "add 'foreach: ${tasks.ID.output}' to the task, or use params.NAME", at: position, task: task)
+    case .runID, .runWorkflow, .runStatus, .secret, .item, .index: break
     }
   }
 
@@ -75,6 +87,10 @@ struct ExpressionChecker {
     faults.add(.badExpression, "\(label) must be one expression and nothing else", fix: "write '\(example)'", at: position, task: task)
     return false
   }
+}
+
+extension Expression.Root {
+  fileprivate var word: String { self == .item ? "item" : "index" }
 }
 
 extension Expression {

@@ -145,7 +145,7 @@ extension DefinitionDecoder {
     }
   }
 
-  private mutating func integer(_ value: Located, _ label: String, _ range: ClosedRange<Int>) -> Int? {
+  mutating func integer(_ value: Located, _ label: String, _ range: ClosedRange<Int>) -> Int? {
     guard case .integer(let number) = value.scalar else {
       wrongType(value, label, "a whole number", fix: "write a number from \(range.lowerBound) to \(range.upperBound)")
       return nil

@@ -68,7 +68,7 @@ struct GraphOutline {
 
   private mutating func list(_ definition: Definition, _ taskKinds: TaskKinds, _ graph: TaskGraph, _ layers: [Int32]) {
     nodes = definition.tasks.indices.map { index in
-      Node(title: definition.tasks[index].id, detail: definition.tasks[index].handler, kind: taskKinds.ofTask[index])
+      Node(title: definition.tasks[index].id, detail: definition.tasks[index].work, kind: taskKinds.ofTask[index])
     }
     dependencies = graph.dependencies
     self.layers = layers
@@ -144,6 +144,11 @@ struct TaskKinds {
     let first = id.prefix { !"._-".contains($0) }
     return first.isEmpty ? id : String(first)
   }
+}
+
+extension TaskDefinition {
+  /// What a picture says that the task does.
+  fileprivate var work: String { isSpecial && foreach != nil ? "foreach \(handler)" : handler }
 }
 
 extension TaskGraph {

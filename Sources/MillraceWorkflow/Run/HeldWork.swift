@@ -23,7 +23,7 @@ package typealias HeldStop = @Sendable () -> Void
 
 extension TaskDefinition {
   /// The work of a task that has no handler; nil: it has one.
-  var heldWork: (any HeldWork)? { nil }
+  var heldWork: (any HeldWork)? { isSpecial && foreach != nil ? ForeachWork(handler: handler) : nil }
 }
 
 /// How an attempt of a held task ends.
@@ -43,7 +43,7 @@ package struct HeldTask: Sendable {
   /// From 1.
   package let attempt: Int
 
-  package var definition: TaskDefinition { run.definition.tasks[Int(node)] }
+  package var definition: TaskDefinition { run.definition.tasks[run.task(node)] }
 
   /// The task's input with its expressions' values in place, JSON text.
   package var input: [UInt8] {

@@ -21,7 +21,8 @@ enum HostFunctions {
       guard let input = unsafe input else { return -1 }
       let attempt = unsafe HostFunctions.attempt(attempt)
       return unsafe attempt.pointee.run._withUnsafeGuaranteedRef { run in
-        guard let found = unsafe run.input(attempt.pointee.node, Int(index)) else { return -1 }
+        let turn = run.items == nil ? nil : unsafe attempt.turn
+        guard let found = unsafe run.input(attempt.pointee.node, Int(index), turn) else { return -1 }
         let size = unsafe input.pointee.size
         guard unsafe size >= UInt32(MemoryLayout<millrace_input>.size) else { return -1 }
         unsafe input.pointee = found
@@ -103,7 +104,9 @@ enum HostFunctions {
 
   private static func variables(_ opaque: OpaquePointer?) -> TaskEnvironment? {
     let attempt = unsafe attempt(opaque)
-    return unsafe attempt.pointee.run._withUnsafeGuaranteedRef { unsafe $0.environment(attempt.pointee.node) }
+    return unsafe attempt.pointee.run._withUnsafeGuaranteedRef { run in
+      run.items == nil ? unsafe run.environment(attempt.pointee.node) : unsafe attempt.turn?.environment
+    }
   }
 
   private static func attempt(_ opaque: OpaquePointer?) -> AttemptPointer {

@@ -64,6 +64,9 @@
     return unsafe UnsafeBufferPointer(start: inputs + inputStarts[task], count: inputStarts[task + 1] - inputStarts[task])
   }
 
+  /// Where the id begins in a key.
+  static let idOffset = 36 + 1
+
   /// Writes `run/task` and a NUL. unsafe: `target` has room for `Attempt.keyBytes`.
   @unsafe func key(_ task: Int, into target: UnsafeMutablePointer<CChar>) {
     for (i, byte) in run.enumerated() { unsafe target[i] = CChar(bitPattern: byte) }

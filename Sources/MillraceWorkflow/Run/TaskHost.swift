@@ -25,6 +25,11 @@ internal import Synchronization
   private(set) var timers: Timers!
   private(set) var sharedShard = 0
   private(set) var workers = 0
+  /// The core's handler of work of the runs' own that blocks.
+  private var blockingIndex = HandlerIndex(rawValue: 0)
+  /// Such work that has not begun, behind the monitor.
+  private var blockingWork: [UInt64: @Sendable () -> Void] = [:]
+  private var lastBlockingWork: UInt64 = 0
   /// The core's handler of tasks whose work the run does itself.
   public private(set) var heldIndex = HandlerIndex(rawValue: 0)
   private var lanes: UnsafeMutablePointer<HostLane>?
@@ -113,6 +118,18 @@ internal import Synchronization
       preconditionFailure("a scheduler without room for one handler: connect the host before handlers are registered")
     }
     heldIndex = index
+    // unsafe: this object outlives the scheduler's jobs.
+    let context = unsafe Unmanaged.passUnretained(self).toOpaque()
+    let handler = unsafe Handler(
+      run: { host, context in
+        let context = unsafe context.assumingMemoryBound(to: JobContext.self)
+        unsafe Unmanaged<TaskHost>.fromOpaque(host!).takeUnretainedValue().runBlocking(context.pointee.first)
+        return Outcome.done.rawValue
+      }, context: context, blocking: true)
+    guard let index = scheduler.register(handler) else {
+      preconditionFailure("a scheduler without room for two handlers: connect the host before handlers are registered")
+    }
+    blockingIndex = index
   }
 
   /// unsafe: the lane's own thread only.
@@ -174,7 +191,8 @@ internal import Synchronization
     unsafe attempt.pointee.error = nil
     unsafe attempt.life.storeReleasing(AttemptLife.abandoned)
     unsafe attempt.ownLink?.stop()
-    _ = unsafe attempt.pointee.run.retain()
+    // unsafe: the run is alive, as its attempt is.
+    _ = unsafe Unmanaged.passRetained(attempt.pointee.run.takeUnretainedValue().anchor)
     let isLate = monitor.locked {
       if unsafe lateTokens.remove(attempt.pointee.job) { return true }
       unsafe abandoned[attempt.pointee.job] = attempt
@@ -201,10 +219,11 @@ internal import Synchronization
   }
 
   private func bury(_ attempt: AttemptPointer) {
-    let run = unsafe attempt.pointee.run
+    let anchor = unsafe attempt.pointee.run.takeUnretainedValue().anchor
     unsafe attempt.dropLink()
     unsafe attempt.deallocate()
-    unsafe run.release()
+    // unsafe: the retain of `abandon`.
+    unsafe Unmanaged.passUnretained(anchor).release()
   }
 
   /// Attempts that wait for the holders of their tokens.
@@ -244,6 +263,28 @@ internal import Synchronization
     }
   }
 
+  // MARK: Work that blocks
+
+  /// Has `work` done by a thread of the blocking pool, if the engine goes on until then. Throws `SubmitError`.
+  func runBlocking(_ work: @escaping @Sendable () -> Void, priority: Priority) throws(SubmitError) {
+    let number = monitor.locked {
+      lastBlockingWork += 1
+      blockingWork[lastBlockingWork] = work
+      return lastBlockingWork
+    }
+    do {
+      try scheduler.submit(JobRequest(handler: blockingIndex, priority: priority.rawValue, first: number))
+    } catch {
+      monitor.locked { blockingWork[number] = nil }
+      throw error
+    }
+  }
+
+  private func runBlocking(_ number: UInt64) {
+    let work = monitor.locked { blockingWork.removeValue(forKey: number) }
+    work?()
+  }
+
   // MARK: Runs
 
   func began(_ run: WorkflowRun) { monitor.locked { runs[ObjectIdentifier(run)] = run } }
@@ -274,6 +315,7 @@ internal import Synchronization
   /// Ends what the runtime left when it stopped: unfinished runs become CANCELLED. After the last thread of the runtime, before plugins go.
   public func endRuns() {
     for run in activeRuns { run.abandon() }
+    monitor.locked { blockingWork = [:] }
   }
 
   /// Lets go of attempts whose tokens nobody will complete any more. After plugins have gone.

@@ -14,6 +14,8 @@ internal import MillraceCore
 
   let host: TaskHost
   let compiled: CompiledWorkflow
+  /// The plan that is on the core: the workflow's, or places for the items of a task.
+  let plan: Plan
   let arena: Arena
   let records: NodeRecords
   let counters: RunCounters
@@ -36,6 +38,12 @@ internal import MillraceCore
   var slow: [UInt32: SlowNode] = [:]
   /// Attempts of tasks whose work the run does itself, by node.
   var held: [UInt32: Held] = [:]
+  /// What tasks with items have of them, by node.
+  var itemsOf: [UInt32: ItemsOfTask] = [:]
+  /// Of a run of items.
+  var orphans: [UInt32: Orphans] = [:]
+  /// Inputs that were asked for and could not be made, by node.
+  var unreadable: [UInt32: AttemptError] = [:]
   /// Held attempts that have been taken, and are being settled.
   var settling = 0
   /// Every attempt that was not both the first and completed.
@@ -49,6 +57,8 @@ internal import MillraceCore
   private(set) var cleanup: WorkflowRun?
   /// The run whose cleanup this is; it outlives its cleanup.
   unowned let origin: WorkflowRun?
+  /// The items of a task of another run, which outlives this one, whose nodes are their places; nil: this is a run of tasks.
+  let items: Items?
   var isAbandoned = false
   private var endTime: UInt64 = 0
   private let stopWord: UnsafeMutablePointer<UInt64>
@@ -110,28 +120,41 @@ internal import MillraceCore
   ) throws(CompileError) {
     for secret in secrets.values { host.redactor.add(secret) }
     let secrets = secrets.mapValues { KeptBytes($0, isSecret: true) }
-    try self.init(compiled, nil, id, wall, seed, host, secrets, ended)
+    try self.init(compiled, nil, nil, compiled.plan, id, wall, seed, host, secrets, ended)
     guard let tasks = compiled.cleanup else { return }
     cleanup = try WorkflowRun(
-      tasks, self, id, wall, seed &+ UInt64(compiled.definition.tasks.count), host, secrets, { [unowned self] in cleanedUp($0) })
+      tasks, self, nil, tasks.plan, id, wall, seed &+ UInt64(compiled.definition.tasks.count), host, secrets,
+      { [unowned self] in cleanedUp($0) })
+  }
+
+  /// Places for the items of a task of `owner`. Throws `CompileError`.
+  convenience init(_ items: Items, of owner: WorkflowRun, _ foreach: CompiledForeach) throws(CompileError) {
+    let plan: Plan
+    do { plan = try Plan(count: items.places, node: { _ in foreach.place }, predecessors: { _, _ in }) } catch { throw .memory("\(error)") }
+    var seeds = SeededRandom(seed: owner.seed &+ UInt64(items.node))
+    try self.init(
+      foreach.body, nil, items, plan, owner.id, owner.startedWall, seeds.next(), owner.host, [:],
+      { [unowned items] in $0.itemsEnded(items) })
   }
 
   private init(
-    _ compiled: CompiledWorkflow, _ origin: WorkflowRun?, _ id: RunID, _ wall: Int64, _ seed: UInt64, _ host: TaskHost,
-    _ secrets: [String: KeptBytes], _ ended: @escaping Ended
+    _ compiled: CompiledWorkflow, _ origin: WorkflowRun?, _ items: Items?, _ plan: Plan, _ id: RunID, _ wall: Int64, _ seed: UInt64,
+    _ host: TaskHost, _ secrets: [String: KeptBytes], _ ended: @escaping Ended
   ) throws(CompileError) {
     let definition = compiled.definition
     self.compiled = compiled
     self.origin = origin
+    self.items = items
+    self.plan = plan
     self.id = id
     self.host = host
     self.seed = seed
     self.ended = ended
     startedWall = wall
-    arena = Arena(workers: host.workers)
+    arena = items?.owner.arena ?? Arena(workers: host.workers)
     counters = RunCounters(workers: host.workers)
     texts = RunTexts(definition, run: id)
-    values = compiled.hasExpressions ? RunValues(definition, run: id, secrets: secrets) : nil
+    values = compiled.hasExpressions ? items?.owner.values ?? RunValues(definition, run: id, secrets: secrets) : nil
     // unsafe: freed in deinit; a slot is written by the lane that begins its task, and read by that attempt and those after it.
     unsafe inputs = compiled.inputSlots == 0 ? nil : .allocate(capacity: compiled.inputSlots)
     unsafe inputs?.initialize(repeating: .empty, count: compiled.inputSlots)
@@ -140,7 +163,7 @@ internal import MillraceCore
     unsafe stopWord.initialize(to: 0)
     unsafe stopReason = SharedWord(stopWord)
     do {
-      records = try NodeRecords(count: definition.tasks.count)
+      records = try NodeRecords(count: plan.count)
     } catch {
       throw .memory("\(error)")
     }
@@ -159,12 +182,21 @@ internal import MillraceCore
   /// Whether tasks are left to run when all others have ended.
   public var hasCleanup: Bool { cleanup != nil }
 
+  /// A workflow of its own, which the host knows of.
+  var isRoot: Bool { origin == nil && items == nil }
+
+  /// The run of the workflow, which keeps this one: whoever needs this one keeps that.
+  var anchor: WorkflowRun { (items?.owner ?? origin)?.anchor ?? self }
+
+  /// Tasks, or items.
+  var count: Int { items?.count ?? records.count }
+
   /// Puts the run on the core. Throws `SubmitError` or `MemoryError`; then nothing has happened.
   public func start() throws {
     // unsafe: retained from here until the core's `completed` has been called.
     let context = unsafe Unmanaged.passRetained(self).toOpaque()
     do {
-      let hooks = unsafe RunHooks(
+      var hooks = unsafe RunHooks(
         context: context,
         completed: { unsafe Unmanaged<WorkflowRun>.fromOpaque($0).takeRetainedValue().completed() },
         finished: { unsafe WorkflowRun.from($0).finished(lane: $1, node: $2, outcome: $3) },
@@ -174,13 +206,17 @@ internal import MillraceCore
         keyed: { unsafe WorkflowRun.from($0).compiled.policy($1).limit },
         overdue: { unsafe WorkflowRun.from($0).overdue(node: $1) },
         late: { unsafe WorkflowRun.from($0).late(lane: $1, node: $2) })
-      let core = try Run(compiled.plan, hooks: hooks)
+      if items != nil {
+        unsafe hooks.finished = { unsafe WorkflowRun.from($0).finishedItem(lane: $1, node: $2, outcome: $3) }
+        unsafe hooks.bypassed = { unsafe WorkflowRun.from($0).bypassedItem(lane: $1, node: $2) }
+      }
+      let core = try Run(plan, hooks: hooks)
       self.core = core
       started = host.scheduler.clock.now
-      if origin == nil { host.began(self) }
+      if isRoot { host.began(self) }
       try host.scheduler.start(core)
     } catch {
-      if origin == nil { _ = host.ended(self) }
+      if isRoot { _ = host.ended(self) }
       // unsafe: the core has not taken the run: our own retain is given back.
       unsafe Unmanaged<WorkflowRun>.fromOpaque(context).release()
       throw error
@@ -199,10 +235,15 @@ internal import MillraceCore
 
   // MARK: Inputs and outputs
 
-  func inputCount(_ node: UInt32) -> Int { 1 + Int(compiled.rows[Int(node) + 1] - compiled.rows[Int(node)]) }
+  func inputCount(_ node: UInt32) -> Int {
+    if let items { return items.owner.inputCount(items.node) }
+    return 1 + Int(compiled.rows[Int(node) + 1] - compiled.rows[Int(node)])
+  }
 
   /// Input 0 is the definition's; then the outputs of the dependencies, where they lie, and null for one that was skipped.
-  func input(_ node: UInt32, _ index: Int) -> millrace_input? {
+  /// `turn`: of an item.
+  func input(_ node: UInt32, _ index: Int, _ turn: ItemTurn? = nil) -> millrace_input? {
+    if let items { return unsafe input(items, turn, index) }
     var input = unsafe millrace_input()
     unsafe input.size = UInt32(MemoryLayout<millrace_input>.size)
     if index == 0 {
@@ -228,19 +269,32 @@ internal import MillraceCore
       unsafe input.bytes = UnsafeRawPointer(texts.null)
       return unsafe input
     }
-    let output = records.output(dependency)
+    var output = records.output(dependency)
+    if compiled.hasExpressions, let items = items(of: dependency) {
+      guard let list = listInput(items, for: node) else { return nil }
+      output = list
+    }
     unsafe input.payload = output
     unsafe input.bytes = output.length == 0 ? nil : arena.bytes(of: output)
     return unsafe input
   }
 
-  /// The bytes of a completed task's output, where they lie: valid as long as the run is held. nil: no such task, or it is not completed.
+  /// The bytes of a completed task's output, where they lie: valid as long as the run is held. `ID[index]` is an item of a task with `foreach`, `ID` the list
+  /// of its items' outputs. nil: no such task, it is not completed, or the list is too long: `outputProblem` says so.
   ///
-  /// Complexity: O(1).
+  /// Complexity: O(1); O(outputs) for a list that nobody has asked for.
   public func output(of task: String) -> (bytes: UnsafeRawBufferPointer, contentType: UInt32)? {
-    guard let node = compiled.index[task] else { return unsafe cleanup?.output(of: task) }
-    guard records.status(node) == .completed else { return nil }
-    let payload = records.output(node)
+    let payload: millrace_payload
+    if let node = compiled.index[task], compiled.foreaches[node] == nil {
+      guard records.status(node) == .completed else { return nil }
+      payload = records.output(node)
+    } else if let node = compiled.index[task], records.status(node) != .completed {
+      return nil
+    } else if let output = itemsOutput(task) {
+      payload = output
+    } else {
+      return unsafe cleanup?.output(of: task)
+    }
     return unsafe (UnsafeRawBufferPointer(start: arena.bytes(of: payload), count: Int(payload.length)), payload.content_type)
   }
 
@@ -262,8 +316,15 @@ internal import MillraceCore
 
   /// After a count, and the exchange of a task's status that follows it.
   @inline(__always) func tellWatcher() {
-    if counters.watched.loadSequential() != 0 { tellWatchers() }
+    if items == nil {
+      if counters.watched.loadSequential() != 0 { tellWatchers() }
+    } else {
+      items?.owner.tellOwner()
+    }
   }
+
+  /// An item has changed.
+  private func tellOwner() { anchor.tellWatcher() }
 
   @inline(never) private func tellWatchers() {
     let actions = monitor.locked {
@@ -277,9 +338,10 @@ internal import MillraceCore
   // MARK: End
 
   private func completed() {
+    if let items { endItems(items) }
     let counts = counters.sum()
     // Cancelling a run whose last task is through changes nothing.
-    let isCancelled = stopReason.loadSequential() == 2 && counts.completed + counts.skipped < records.count
+    let isCancelled = stopReason.loadSequential() == 2 && counts.completed + counts.skipped < count
     let status: WorkflowStatus = isCancelled ? .cancelled : counts.failed > 0 ? .failed : .completed
     guard let cleanup else { return end(status) }
     let starts = monitor.locked {
@@ -294,7 +356,7 @@ internal import MillraceCore
   }
 
   private func end(_ status: WorkflowStatus) {
-    if origin == nil { _ = host.ended(self) }
+    if isRoot { _ = host.ended(self) }
     let now = host.scheduler.clock.now
     monitor.locked {
       finalStatus = status
@@ -334,8 +396,13 @@ internal import MillraceCore
   }
 
   private func abandonTasks() {
-    guard let core else { return }
+    guard let core, monitor.locked({ finalStatus == nil }) else { return }
     stop(2)
+    // Nobody is told of the end of their items: their tasks end below.
+    for run in itemRuns {
+      _ = run.items?.takeTask()
+      run.abandonTasks()
+    }
     abandonHeld()
     for node in 0..<UInt32(records.count) where !isOver(node) {
       if compiled.hasTimers(node) { endTimers(node) }
@@ -354,6 +421,7 @@ internal import MillraceCore
       records.setEnd(node, host.scheduler.clock.now)
       records.setStatus(node, .cancelled)
       counters.count(.cancelled, lane: -1)
+      items?.records.take(items?.item(node) ?? 0, from: records, node)
     }
     withExtendedLifetime(core) { completed() }
     // unsafe: the retain of `start`, which the core will not give back any more.
@@ -398,6 +466,7 @@ internal import MillraceCore
       host.scheduler.cancel(records.job(node))
     }
     endWaits()
+    for run in itemRuns { run.stop(reason) }
     stopHeld()
     host.stopLinks(of: self)
   }
