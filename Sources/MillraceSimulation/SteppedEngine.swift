@@ -70,6 +70,8 @@ package import MillraceWorkflow
         ran(begun, outcome)
         unsafe workers[i].finish(begun, outcome)
       }
+      // An idle worker may have ended a run, and what stands behind it is ready by that.
+      if !found { found = scheduler.mayBegin }
     }
     return any
   }

@@ -50,6 +50,7 @@ public final class TestEngine: HandlerRegistry {
   /// All there ever were: runs that were started before keep theirs.
   private var registered: [RegisteredHandler] = []
   private var limits: [String: UInt32] = [:]
+  let scripts = TaskScripts()
 
   /// `slots`: tasks in progress at once. `workers`: 1 ... 56, stepped in an order that the seed draws. Throws `TestEngineError`.
   public init(slots: Int = 1024, workers: Int = 4, seed: UInt64 = 0) throws(TestEngineError) {
@@ -75,6 +76,7 @@ public final class TestEngine: HandlerRegistry {
   /// Puts a handler in place of the one of its name, if there is one, for runs that are started from here on. Throws `EngineError`.
   func put(_ handler: RegisteredHandler) throws(EngineError) {
     guard handler.hasGoodName else { throw .badHandlerName(handler.name) }
+    let handler = RegisteredHandler(handler, mask: { [scripts] in scripts.body(of: $0) })
     // unsafe: kept as long as the scheduler.
     guard let index = unsafe engine.scheduler.register(WorkflowRun.handler(for: handler.handler)) else {
       throw .tooManyHandlers(limit: Scheduler.maxHandlers)

@@ -89,8 +89,10 @@ extension RunRecord {
   }
 
   /// Nanoseconds that the attempts of a task took together; one that still runs counts up to now.
+  /// 0 of a task whose items have records of their own: it only waits for them.
   func busy(_ task: TaskRecord) -> UInt64 {
-    task.attempts.reduce(0) { $0 + duration($1) }
+    if task.items?.areListed == true { return 0 }
+    return task.attempts.reduce(0) { $0 + duration($1) }
   }
 
   /// Nanoseconds from the start of an attempt to its end, or up to now while it runs.

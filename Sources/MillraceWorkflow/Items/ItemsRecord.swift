@@ -99,11 +99,8 @@ extension WorkflowRun {
           ready: task.attempts.first?.start, attempts: attempts,
           outputBytes: status == .completed ? items.records.output(item).length : 0))
     }
-    if sum.areListed {
-      // What it did itself is to wait for them.
-      tasks[parent].dependencies += sum.listed
-      if let end = task.attempts.last?.end { tasks[parent].attempts[task.attempts.count - 1].start = end }
-    }
+    // It ends with them.
+    if sum.areListed { tasks[parent].dependencies += sum.listed }
     if task.status == .completed { tasks[parent].outputBytes = bytes }
     tasks[parent].items = sum
   }
