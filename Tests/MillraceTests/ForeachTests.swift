@@ -173,6 +173,8 @@ import Testing
     let json = RunSummary.record(record)
     #expect(json["tasks"]?[0]?["items"]?["statuses"] == ["COMPLETED": 4990, "FAILED": 10])
     #expect(json["tasks"]?[1]?["items"] == nil)
+    let read = try RunRecord(json)
+    #expect(read.tasks[0].items == items && read.taskCount == 5001 && RunSummary.text(read) == text)
     #expect(Timeline.html(record, result: nil).utf8.count < 300_000)
     engine.shutdown()
   }

@@ -73,6 +73,8 @@ extension RunSummary {
       .init("attempts", .integer(Int64(items.attempts))),
       .init("listed", .array(items.listed.map { .integer(Int64($0)) })),
       .init("unlisted", counts(items.unlistedStatuses)),
+      .init("unlistedAttempts", .integer(Int64(items.unlistedAttempts))),
+      .init("unlistedNanoseconds", time(items.unlistedTime)),
     ])
   }
 

@@ -39,6 +39,11 @@ public struct ItemsRecord: Sendable, Hashable {
   public var areListed: Bool { listed.count == count }
 }
 
+extension TaskRecord {
+  /// It is an item of a task, `ID[index]`: ids of tasks have no brackets.
+  public var isItem: Bool { id.utf8.last == UInt8(ascii: "]") }
+}
+
 extension RunRecord {
   /// Tasks and items, whether they have records of their own or not.
   public var taskCount: Int { tasks.count + tasks.reduce(0) { $0 + ($1.items.map { $0.count - $0.listed.count } ?? 0) } }
