@@ -215,6 +215,26 @@ import Testing
     engine.shutdown()
   }
 
+  @Test("a dependent reads items one by one, however long the list of all would be")
+  func oneByOne() throws {
+    let engine = try engine()
+    try engine.register("big") { (item: Int, _: TaskContext) -> Payload in Payload(Array(repeating: UInt8(item), count: 6 << 20)) }
+    try engine.register("read") { (_: JSON, context: TaskContext) throws -> [Int] in
+      let count = try #require(context.itemCount(of: "each"))
+      #expect(context.itemCount(of: "none") == nil)
+      #expect(context.payload(of: "each", item: count) == nil && context.payload(of: "each", item: -1) == nil)
+      #expect(context.payload(of: "each", item: 2) == Payload.json(.null))
+      return [0, 1, 3].map { context.payload(of: "each", item: $0)?.bytes.reduce(0) { $0 + Int($1) } ?? -1 } + [count]
+    }
+    var workflow = Definition("w")
+    let each = workflow.task("each", handler: "big", input: "${item}", when: "${index != 2}", foreach: .range(from: 1, to: 4))
+    workflow.task("read", handler: "read", dependencies: [each])
+    let run = try engine.start(workflow)
+    #expect(run.wait() == .completed)
+    #expect(try run.output(of: "read", as: [Int].self) == [6 << 20, 2 * (6 << 20), 4 * (6 << 20), 4])
+    engine.shutdown()
+  }
+
   @Test("an output that cannot be had says why")
   func outputErrors() throws {
     let engine = try engine()

@@ -281,6 +281,18 @@ import Testing
     #expect(run.status == .completed && run.accounts == [501, 0, 0, 0])
   }
 
+  @Test("an engine without room for a single item fails the task, and says so")
+  func noRoom() throws {
+    let world = try SteppedWorld(slots: 1, capacity: 1)
+    world.handler("json") { call in call.done(call.input(0), MILLRACE_JSON) }
+    var workflow = Definition("w")
+    workflow.task("each", handler: "json", foreach: .range(from: 1, to: 9))
+    let run = try run(world, workflow)
+    let attempt = try #require(try task(run, "each").attempts.last)
+    #expect(attempt.errorType == "no-room" && attempt.message.hasPrefix("the items do not start: the engine holds its limit of 1 jobs"))
+    #expect(run.status == .failed && run.accounts == [0, 1, 0, 0] && isAccounted(run))
+  }
+
   // MARK: Timeouts
 
   @Test("start-to-close ends an item, not its task, and its next attempt has the same input")
@@ -453,6 +465,32 @@ import Testing
     #expect(input.errorType == "too-large" && input.message.hasPrefix(message))
     #expect(run.text("each") == nil && run.outputProblem(of: "each")?.hasPrefix(message) == true)
     #expect(run.text("each[1]")?.utf8.count == (9 << 20) + 2)
+  }
+
+  @Test("the extension gives the items of an input one by one, where they lie")
+  func extensionOfTheHost() throws {
+    let world = try RunExpressionTests.world()
+    world.handler("read") { call in
+      guard let found = unsafe call.host.pointee.extension(call.host, MILLRACE_ITEMS) else { return call.end(MILLRACE_FAILED, "none") }
+      // unsafe: the id names this struct.
+      let items = unsafe found.assumingMemoryBound(to: millrace_items.self).pointee
+      var lines = (UInt32(0)..<4).map { index in unsafe "\(items.count(call.attempt, index))" }
+      for item in 0..<4 as Range<UInt32> {
+        var output = unsafe millrace_input()
+        #expect(unsafe items.item(call.attempt, 1, item, &output) == -1)
+        unsafe output.size = UInt32(MemoryLayout<millrace_input>.size)
+        guard unsafe items.item(call.attempt, 1, item, &output) == 0 else { continue }
+        lines.append(unsafe String(decoding: UnsafeRawBufferPointer(start: output.bytes, count: Int(output.payload.length)), as: UTF8.self))
+        lines.append(unsafe String(cString: output.name))
+      }
+      return call.done(lines.joined(separator: " "))
+    }
+    var workflow = Definition("w")
+    let each = workflow.task("each", handler: "json", input: "${item}", when: "${item != 7}", foreach: .range(from: 6, to: 8))
+    let first = workflow.task("first", handler: "json")
+    workflow.task("read", handler: "read", dependencies: [each, first], foreach: .list([1]))
+    let run = try run(world, workflow)
+    #expect(run.text("read[0]") == "-1 3 -1 -1 6 each null each 8 each")
   }
 
   @Test("outputs of every kind are elements: JSON, text, none; bytes and what is no JSON are told")

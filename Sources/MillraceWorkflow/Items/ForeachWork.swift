@@ -166,18 +166,17 @@ extension WorkflowRun {
         return nil
       }
       let run = try WorkflowRun(items, of: self, foreach)
-      // Before an item starts: who sees the task end finds its outputs.
-      keep(items)
       do {
+        // Keeps it here before an item starts: who sees the task end finds what came of them.
         try run.start()
-      } catch let error as SubmitError {
+      } catch {
+        drop(items)
         // The engine is nearly full: fewer at once.
-        guard case .full = error, places > 1 else { throw error }
+        guard case SubmitError.full = error, places > 1 else { throw error }
         places /= 2
         continue
       }
-      // Either `stop` finds the run here, or we find its reason.
-      keep(items, run)
+      // Either `stop` found the run, or we find its reason.
       if shouldStop { run.stop(stopReason.loadSequential()) }
       return { [self, run] in run.stop(max(1, stopReason.loadSequential())) }
     }

@@ -94,6 +94,32 @@ extension WorkflowRun {
     }
   }
 
+  /// The items that an input of a node is made of; nil: it is no list of items.
+  func items(_ node: UInt32, input index: Int) -> Items? {
+    let (run, node) = home(node)
+    guard !run.compiled.foreaches.isEmpty, index > 0, index < run.inputCount(node) else { return nil }
+    let dependency = run.compiled.predecessors[Int(run.compiled.rows[Int(node)]) + index - 1]
+    return run.records.status(dependency) == .completed ? run.items(of: dependency) : nil
+  }
+
+  /// The output of one of them, as an input; nil: there is no such item.
+  func input(_ node: UInt32, _ index: Int, item: Int) -> millrace_input? {
+    guard let items = items(node, input: index), item >= 0, item < items.count else { return nil }
+    let owner = items.owner
+    var input = unsafe millrace_input()
+    unsafe input.size = UInt32(MemoryLayout<millrace_input>.size)
+    unsafe input.name = owner.texts.id(Int(items.node))
+    if items.status(item) == .skipped {
+      unsafe input.payload = millrace_payload(offset: 0, length: 4, arena: .max, content_type: UInt32(MILLRACE_JSON))
+      unsafe input.bytes = UnsafeRawPointer(owner.texts.null)
+      return unsafe input
+    }
+    let output = items.records.output(item)
+    unsafe input.payload = output
+    unsafe input.bytes = output.length == 0 ? nil : arena.bytes(of: output)
+    return unsafe input
+  }
+
   /// Why an attempt cannot have ended well: an input that it asked for could not be made. nil: there is no such thing.
   func unreadableInput(_ node: UInt32) -> AttemptError? {
     let (run, node) = home(node)

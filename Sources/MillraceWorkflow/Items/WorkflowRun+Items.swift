@@ -38,7 +38,11 @@ extension WorkflowRun {
 
   // MARK: Of the owner
 
+  /// `run`: about to start, so that `stop` finds it.
   func keep(_ items: Items, _ run: WorkflowRun? = nil) { monitor.locked { itemsOf[items.node] = ItemsOfTask(items: items, run: run) } }
+
+  /// They do not start.
+  func drop(_ items: Items) { monitor.locked { itemsOf[items.node] = nil } }
 
   /// The items of a task; nil: it has none, or none yet.
   func items(of node: UInt32) -> Items? {

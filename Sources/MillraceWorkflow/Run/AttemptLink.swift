@@ -115,6 +115,16 @@ internal import Synchronization
       UnsafeRawBufferPointer(start: input.bytes, count: Int(input.payload.length)), input.payload.content_type)
   }
 
+  /// How many items an input is made of; nil: it is no list of items.
+  package func itemCount(_ index: Int) -> Int? { run.items(node, input: index)?.count }
+
+  /// As `withInput`, for one of them.
+  package func withItem<Result>(_ index: Int, _ item: Int, _ body: (UnsafeRawBufferPointer, UInt32) throws -> Result) rethrows -> Result? {
+    guard let input = unsafe run.input(node, index, item: item) else { return nil }
+    return try unsafe body(
+      UnsafeRawBufferPointer(start: input.bytes, count: Int(input.payload.length)), input.payload.content_type)
+  }
+
   /// Says that the attempt is alive. With `details`: what the next attempt is told, should there be one. False: the attempt has ended.
   @discardableResult package func heartbeat(_ details: [UInt8]?) -> Bool {
     guard enter() else { return false }

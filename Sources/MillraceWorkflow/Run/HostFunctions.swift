@@ -70,9 +70,38 @@ enum HostFunctions {
       return unsafe HostFunctions.complete(TaskHost.from(host), JobID(rawValue: token), after: delay, outcome) ? 0 : -1
     }
     unsafe table.pointee.extension = { host, id in
-      guard let id = unsafe id, unsafe String(cString: id) == MILLRACE_ENVIRONMENT else { return nil }
-      return unsafe UnsafeRawPointer(TaskHost.from(host).environmentTable)
+      guard let id = unsafe id else { return nil }
+      switch unsafe String(cString: id) {
+      case MILLRACE_ENVIRONMENT: return unsafe UnsafeRawPointer(TaskHost.from(host).environmentTable)
+      case MILLRACE_ITEMS: return unsafe UnsafeRawPointer(TaskHost.from(host).itemsTable)
+      default: return nil
+      }
     }
+  }
+
+  /// The extension `MILLRACE_ITEMS`.
+  static var items: millrace_items {
+    unsafe millrace_items(
+      size: UInt32(MemoryLayout<millrace_items>.size), reserved: 0,
+      count: { attempt, index in
+        let attempt = unsafe HostFunctions.attempt(attempt)
+        return unsafe attempt.pointee.run._withUnsafeGuaranteedRef { run in
+          Int64(unsafe run.items(attempt.pointee.node, input: Int(index))?.count ?? -1)
+        }
+      },
+      item: { attempt, index, item, output in
+        guard let output = unsafe output else { return -1 }
+        let attempt = unsafe HostFunctions.attempt(attempt)
+        return unsafe attempt.pointee.run._withUnsafeGuaranteedRef { run in
+          let size = unsafe output.pointee.size
+          guard unsafe size >= UInt32(MemoryLayout<millrace_input>.size),
+            let found = unsafe run.input(attempt.pointee.node, Int(index), item: Int(item))
+          else { return -1 }
+          unsafe output.pointee = found
+          unsafe output.pointee.size = size
+          return 0
+        }
+      })
   }
 
   /// The extension `MILLRACE_ENVIRONMENT`.

@@ -19,6 +19,8 @@ internal import Synchronization
   let redactor = Redactor()
   // unsafe: as `table`.
   nonisolated(unsafe) let environmentTable: UnsafeMutablePointer<millrace_environment>
+  // unsafe: as `table`.
+  nonisolated(unsafe) let itemsTable: UnsafeMutablePointer<millrace_items>
   private let names: (UnsafeMutablePointer<CChar>, UnsafeMutablePointer<CChar>)
   /// Set once by `connect`, before any handler runs.
   private(set) var scheduler: Scheduler!
@@ -69,6 +71,8 @@ internal import Synchronization
     settingNames = Array(settings.keys)
     unsafe environmentTable = .allocate(capacity: 1)
     unsafe environmentTable.initialize(to: HostFunctions.environment)
+    unsafe itemsTable = .allocate(capacity: 1)
+    unsafe itemsTable.initialize(to: HostFunctions.items)
     unsafe table = .allocate(capacity: 1)
     unsafe table.initialize(to: millrace_host())
     unsafe table.pointee.size = UInt32(MemoryLayout<millrace_host>.size)
@@ -97,6 +101,7 @@ internal import Synchronization
     unsafe free(names.0)
     unsafe free(names.1)
     unsafe environmentTable.deallocate()
+    unsafe itemsTable.deallocate()
     unsafe table.deallocate()
   }
 

@@ -214,6 +214,7 @@ internal import MillraceCore
       self.core = core
       started = host.scheduler.clock.now
       if isRoot { host.began(self) }
+      if let items { items.owner.keep(items, self) }
       try host.scheduler.start(core)
     } catch {
       if isRoot { _ = host.ended(self) }
