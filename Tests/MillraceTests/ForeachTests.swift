@@ -62,27 +62,31 @@ import Testing
   }
 
   @Test("progress moves while the items run, and whoever watches is told")
-  func progress() async throws {
+  func progress() throws {
     let engine = try engine(slots: 2, threads: 2)
     let door = Door()
     try engine.register("some") { (item: Int, _: TaskContext) -> Void in if item >= 50 { door.pass() } }
     var workflow = Definition("w")
     workflow.task("each", handler: "some", input: "${item}", foreach: .range(from: 0, to: 99))
     let run = try engine.start(workflow)
-    #expect(await door.reached(2))
+    #expect(door.wait(for: 2))
     let now = run.progress()
     #expect(now.tasks == 101 && now.completed == 50 && now.running == 3 && now.attempts == 53)
     #expect(Set(run.runningTasks) == ["each", "each[50]", "each[51]"])
     let record = run.record()
     #expect(record.tasks[0].items?.statuses == [.completed: 50, .running: 2, .pending: 48])
-    #expect(record.tasks.first { $0.id == "each[51]" }?.attempts.last?.end == nil)
-    var last = 0
-    door.open()
-    for await progress in run.updates(every: .milliseconds(1)) {
-      #expect(progress.completed >= last)
-      last = progress.completed
+    let last = record.tasks.first { $0.id == "each[51]" }?.attempts.last
+    #expect(last?.status == .running && last?.end == nil)
+    let told = Door()
+    let before = Gauge()
+    run.run.watch {
+      // With 50 items open: an item is what changed.
+      if run.progress().completed < 101 { before.enter() }
+      told.open()
     }
-    #expect(last == 101 && run.status == .completed)
+    door.open()
+    #expect(told.pass() && before.entries == 1)
+    #expect(run.wait() == .completed && run.progress().completed == 101)
     engine.shutdown()
   }
 
