@@ -10,10 +10,18 @@ public struct Definition: Sendable, Hashable {
   public static let maximumEdges = 16_000_000
   /// Longest input of a task, bytes of JSON text: 16 MiB.
   public static let maximumInputBytes = 16 << 20
+  /// What `version` may be.
+  public static let versions = 1...1_000_000_000
 
   public var name: String
   public var description: String
+  /// Counts up with each change, 1 ... 1,000,000,000; nil: its author does not number it.
+  public var version: Int?
+  /// What a new version means for runs that go on.
+  public var versionPolicy: VersionPolicy
   public var parameters: [Parameter]
+  /// What the uses of templates were given, in an order in which each needs only those before it; empty but for definitions from files with templates.
+  public internal(set) var arguments: [Argument] = []
   public var defaults: Policy
   public var onFailure: OnFailure
   /// Id of the task whose output is the workflow's result; nil: the run has no result of its own.
@@ -29,10 +37,12 @@ public struct Definition: Sendable, Hashable {
   public init(
     _ name: String, description: String = "", parameters: [Parameter] = [], defaults: Policy = Policy(), onFailure: OnFailure = .failFast,
     result: String? = nil, schedule: Schedule? = nil, tasks: [TaskDefinition] = [], cleanup: [TaskDefinition] = [],
-    recordedMakespanSeconds: Double? = nil
+    recordedMakespanSeconds: Double? = nil, version: Int? = nil, versionPolicy: VersionPolicy = .pinned
   ) {
     self.name = name
     self.description = description
+    self.version = version
+    self.versionPolicy = versionPolicy
     self.parameters = parameters
     self.defaults = defaults
     self.onFailure = onFailure

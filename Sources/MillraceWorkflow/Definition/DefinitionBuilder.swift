@@ -6,7 +6,9 @@ public struct TaskReference: Sendable, Hashable {
 extension Definition {
   /// The cleanup tasks as a workflow of their own: none of them stops another.
   var ofCleanup: Definition {
-    Definition(name, parameters: parameters, defaults: defaults, onFailure: .continue, tasks: cleanup)
+    var definition = Definition(name, parameters: parameters, defaults: defaults, onFailure: .continue, tasks: cleanup)
+    definition.arguments = arguments
+    return definition
   }
 
   /// Adds a task and gives back a reference to it, for the `dependencies` of later ones:

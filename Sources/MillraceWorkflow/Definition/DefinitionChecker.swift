@@ -46,7 +46,7 @@ public struct DefinitionChecker: Sendable {
     }
     let graph = TaskGraph(dependencies: rows(definition, indices, main: main, edges: edges, positions, &faults, &nearest))
     checkCycles(definition, graph, positions, &faults)
-    UseChecker(definition: definition, main: main, graph: graph, indices: indices).check(uses, &faults, &nearest)
+    UseChecker(definition: definition, main: main, graph: graph, indices: indices, positions: positions).check(uses, &faults, &nearest)
     checkResult(definition, main: main, graph, indices, positions, &faults, &nearest)
   }
 
@@ -115,7 +115,8 @@ public struct DefinitionChecker: Sendable {
           let near = faults.hasRoom ? nearest.nearest(to: dependency, among: definition.tasks.lazy.map(\.id)) : nil
           faults.add(
             .unknownTask, "\(definition.label(index)) depends on '\(dependency)', which is not a task",
-            fix: near.map { "did you mean '\($0)'?" } ?? "add the task, or remove the dependency", at: position, task: task.id)
+            fix: positions?.use(holding: dependency).map { "depend on '\($0)': what stands inside of it cannot be named" }
+              ?? near.map { "did you mean '\($0)'?" } ?? "add the task, or remove the dependency", at: position, task: task.id)
           continue
         }
         if (index < main) != (target < main) {

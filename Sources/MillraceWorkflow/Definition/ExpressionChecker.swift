@@ -15,9 +15,17 @@ struct ExpressionChecker {
   }
 
   var parameters: Set<String> = []
+  /// Those that say so.
+  var kinds: [String: Definition.Parameter.Kind] = [:]
+  /// The template whose expressions are looked at; nil: none.
+  var template: String?
+  /// What the arguments of templates name, for a definition whose templates have been put in place.
+  var arguments: [String: ArgumentNames] = [:]
   /// The tasks of `cleanup` are being looked at.
   var isCleanup = false
   private(set) var uses: [Use] = []
+
+  mutating func add(_ use: Use) { uses.append(use) }
 
   /// A text of a task (its index is `user`) or of the defaults (`user` is nil). `locate` gives the place of a byte of the text in the file;
   /// `prefix` and `task` are for definitions made in Swift.
@@ -44,7 +52,10 @@ struct ExpressionChecker {
   ) {
     switch root {
     case .parameter(let name):
-      if !parameters.contains(name) { faults.addUnknownParameter(name, among: parameters, &nearest, at: position, task: task) }
+      if let names = arguments[name] { return check(names, in: place, user: user, prefix, task, &faults, at: position) }
+      if !parameters.contains(name) {
+        faults.addUnknownParameter(name, among: parameters, of: template, &nearest, at: position, task: task)
+      }
     case _ where place == .priority:
       faults.add(
         .badExpression, "\(prefix)a priority is settled when the run starts, by its parameters", fix: "use params.NAME", at: position,

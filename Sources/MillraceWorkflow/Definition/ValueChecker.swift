@@ -19,6 +19,7 @@ enum ValueChecker {
       }
       for fault in parameter.faults { faults.add(.badValue, fault.message, fix: fault.fix, at: nil) }
     }
+    expressions.take(definition.arguments, &faults, &nearest)
     check(definition.defaults, "the defaults", task: nil, &faults)
     check(definition.defaults, "the defaults", user: nil, task: nil, &expressions, &faults, &nearest)
     for (index, task) in [definition.tasks, definition.cleanup].joined().enumerated() {

@@ -72,6 +72,8 @@ public final class CompiledWorkflow: Sendable {
   let policies: [ResolvedPolicy]
   /// Of the tasks that have some; empty for most workflows.
   let expressions: [UInt32: TaskExpressions]
+  /// What the uses of templates were given, as the definition lists it; nil: nothing here asks for it.
+  let arguments: [TaskArgument?]
   /// How many inputs have expressions.
   let inputSlots: Int
   let hasExpressions: Bool
@@ -200,6 +202,7 @@ public final class CompiledWorkflow: Sendable {
     self.policies = policies
     self.policyOf = policyOf
     self.expressions = expressions
+    arguments = definition.arguments.map { TaskArgument($0, binder) }
     self.inputSlots = inputSlots
     hasExpressions = !expressions.isEmpty
     let tasksOfCleanup = definition.ofCleanup

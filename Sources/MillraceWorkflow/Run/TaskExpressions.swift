@@ -7,6 +7,8 @@ struct TaskExpressions: Sendable {
   enum Root: Sendable {
     /// Index of the parameter.
     case parameter(Int)
+    /// Index of what a use of a template was given.
+    case argument(Int)
     case output(UInt32)
     case status(UInt32)
     /// Of a task that ended before the cleanup of its run began.
@@ -75,12 +77,14 @@ struct TaskExpressions: Sendable {
   /// Names to indices.
   struct Binder {
     let parameters: [String: Int]
+    let arguments: [String: Int]
     let tasks: [String: UInt32]
     /// Tasks that ended before; empty but for a cleanup.
     let ended: [String: UInt32]
 
     init(_ definition: Definition, tasks: [String: UInt32], ended: [String: UInt32]) {
       parameters = Dictionary(definition.parameters.enumerated().map { ($1.name, $0) }) { first, _ in first }
+      arguments = Dictionary(definition.arguments.enumerated().map { ($1.name, $0) }) { first, _ in first }
       self.tasks = tasks
       self.ended = ended
     }
@@ -93,7 +97,9 @@ struct TaskExpressions: Sendable {
 
     private func bind(_ root: Expression.Root) throws(ExpressionError) -> Root {
       switch root {
-      case .parameter(let name): if let index = parameters[name] { return .parameter(index) }
+      case .parameter(let name):
+        if let index = parameters[name] { return .parameter(index) }
+        if let index = arguments[name] { return .argument(index) }
       case .output(let task):
         if let node = tasks[task] { return .output(node) }
         if let node = ended[task] { return .endedOutput(node) }
@@ -117,12 +123,14 @@ final class RunValues: Sendable {
   let id: KeptBytes
   let workflow: KeptBytes
   let secrets: [String: KeptBytes]
+  let arguments: ArgumentValues
 
   init(_ definition: Definition, run: RunID, secrets: [String: KeptBytes]) {
     parameters = definition.parameters.map { KeptBytes(($0.fallback ?? .null).utf8()) }
     id = KeptBytes(run.description.utf8)
     workflow = KeptBytes(definition.name.utf8)
     self.secrets = secrets
+    arguments = ArgumentValues(definition)
   }
 }
 
@@ -135,6 +143,7 @@ struct RunScope: ExpressionScope {
   func value(ofRoot number: Int) throws(ExpressionError) -> RootValue {
     switch roots[number] {
     case .parameter(let index): return .json(values.parameters[index].bytes)
+    case .argument(let index): return .json(try run.argument(index, values).bytes)
     case .output(let node): return try run.outputValue(node)
     case .status(let node): return .value(.text(run.records.status(node).word.bytes))
     case .endedOutput(let node): if let ended = run.origin { return try ended.outputValue(node) }

@@ -1,0 +1,201 @@
+/// Puts the tasks of templates in the place of their uses. What it is given has been checked; what can still go wrong needs the names that come out.
+struct TemplateExpansion {
+  private let checker: TemplateChecker
+  private(set) var arguments: [Definition.Argument] = []
+  /// Whether the parameters of a run settle an argument.
+  private var isSettled: [String: Bool] = [:]
+  private var edges = 0
+  private var isFull = false
+  /// The use of the workflow that is being written out.
+  private var top: (id: String, position: Position)?
+
+  init(_ checker: TemplateChecker) { self.checker = checker }
+
+  /// Where the tasks of a scope go.
+  private struct Place {
+    /// Ids of the uses around, each with a point.
+    var prefix = ""
+    /// What those wait for that wait for nothing in their scope.
+    var sources: [String] = []
+    var policy = Policy()
+    /// The argument with the condition of the uses around.
+    var condition: String?
+  }
+
+  /// The definition with the tasks of its templates; `main` are its tasks, and then its cleanup tasks, as they stand in the file.
+  mutating func expand(_ definition: Definition, _ main: TaskScope, _ faults: inout FaultList) -> Definition {
+    var result = definition
+    let names = Names(main, checker, prefix: nil)
+    let count = definition.tasks.count
+    result.tasks = expand(main, 0..<count, names, Place(), &faults)
+    result.cleanup = expand(main, count..<main.tasks.count, names, Place(), &faults)
+    if let task = definition.result { result.result = names.result(of: task) }
+    result.arguments = arguments
+    return result
+  }
+
+  private mutating func expand(
+    _ scope: TaskScope, _ range: Range<Int>, _ names: Names, _ place: Place, _ faults: inout FaultList
+  ) -> [TaskDefinition] {
+    var tasks: [TaskDefinition] = []
+    tasks.reserveCapacity(range.count)
+    for index in range where !isFull {
+      var task = scope.tasks[index]
+      let isTop = place.prefix.isEmpty
+      if isTop { top = (task.id, scope.positions.tasks[index].id) }
+      let id = place.prefix + task.id
+      let dependencies = task.dependencies.isEmpty ? place.sources : names.ends(of: task.dependencies)
+      do throws(ExpressionError) {
+        if names.changesExpressions { try task.renameExpressions(names.rename) }
+        var inner = place
+        inner.policy = task.policy.over(place.policy)
+        if let use = names.use(at: index) {
+          inner.prefix = id + "."
+          inner.sources = dependencies
+          let template = checker[use.template]!
+          try takeArguments(use, of: template, inner.prefix, names)
+          if let condition = task.condition {
+            inner.condition = inner.prefix
+            add(Definition.Argument(inner.prefix, .string(try condition.and(place.condition)), of: Definition.Parameter("")))
+          }
+          let range = template.scope.tasks.indices
+          tasks += expand(template.scope, range, Names(template.scope, checker, prefix: inner.prefix), inner, &faults)
+        } else {
+          task.id = id
+          task.dependencies = dependencies
+          if task.policy != inner.policy { task.policy = inner.policy }
+          if let condition = place.condition { task.condition = try task.condition?.and(condition) ?? condition.alone }
+          if let text = task.policy.priorityExpression { try checkPriority(text) }
+          edges += dependencies.count
+          tasks.append(task)
+        }
+      } catch {
+        let code: Fault.Code = error.kind == .limit ? .limit : .badExpression
+        faults.add(code, "task '\(id)' out of '\(top?.id ?? id)': \(error.message)", fix: error.fix, at: top?.position, task: top?.id)
+        // One is enough: each other use has the same.
+        isFull = true
+      }
+      if edges > Definition.maximumEdges {
+        isFull = true
+        faults.add(
+          .limit, "more than \(Definition.maximumEdges) dependencies come out of the templates",
+          fix: "let a task stand between those that wait and those that are waited for", at: top?.position, task: top?.id)
+      }
+    }
+    return tasks
+  }
+
+  // MARK: Arguments
+
+  private mutating func takeArguments(
+    _ use: TemplateUse, of template: DefinitionTemplate, _ prefix: String, _ names: Names
+  ) throws(ExpressionError) {
+    for parameter in template.parameters {
+      let given = use.arguments.first { $0.name == parameter.name }?.value.json
+      let value = try given?.renamed(names.rename) ?? (parameter.fallback ?? .null).withoutExpressions
+      add(Definition.Argument(prefix + parameter.name, value, of: parameter))
+    }
+  }
+
+  private mutating func add(_ argument: Definition.Argument) {
+    var settled = true
+    argument.value.visitRoots { root in
+      if case .parameter(let name) = root { if isSettled[name] == false { settled = false } } else { settled = false }
+    }
+    isSettled[argument.name] = settled
+    arguments.append(argument)
+  }
+
+  private func checkPriority(_ text: String) throws(ExpressionError) {
+    var late: String?
+    JSON.string(text).visitRoots { root in if case .parameter(let name) = root, isSettled[name] == false { late = name } }
+    guard let late, let argument = arguments.last(where: { $0.name == late }) else { return }
+    throw ExpressionError(
+      kind: .syntax, offset: 0, message: "its priority is settled when the run starts, but \(argument.label) only while it goes on",
+      fix: "give a value that needs parameters alone")
+  }
+}
+
+/// How the names of one scope read outside of it.
+private struct Names {
+  /// nil: the workflow itself, whose parameters keep their names.
+  private let prefix: String?
+  private var uses: [Int: TemplateUse] = [:]
+  private var shapes: [String: TemplateShape] = [:]
+
+  init(_ scope: TaskScope, _ checker: TemplateChecker, prefix: String?) {
+    self.prefix = prefix
+    for use in scope.uses {
+      uses[use.task] = use
+      shapes[scope.tasks[use.task].id] = checker.shapes[use.template]
+    }
+  }
+
+  var changesExpressions: Bool { prefix != nil || !uses.isEmpty }
+
+  func use(at task: Int) -> TemplateUse? { uses[task] }
+
+  func result(of task: String) -> String {
+    let id = (prefix ?? "") + task
+    return shapes[task]?.result.map { "\(id).\($0)" } ?? id
+  }
+
+  /// Each task once, in order.
+  func ends(of tasks: [String]) -> [String] {
+    let prefix = prefix ?? ""
+    if shapes.isEmpty { return prefix.isEmpty ? tasks : tasks.map { prefix + $0 } }
+    return tasks.flatMap { task in shapes[task]?.ends.map { "\(prefix)\(task).\($0)" } ?? [prefix + task] }
+  }
+
+  func rename(_ root: Expression.Root) -> Expression.Root {
+    switch root {
+    case .parameter(let name): prefix.map { .parameter($0 + name) } ?? root
+    case .output(let task): .output(result(of: task))
+    case .status(let task): .status(result(of: task))
+    default: root
+    }
+  }
+}
+
+extension String {
+  /// This condition, if that of the uses around, which comes first, is true. Throws `limit`.
+  fileprivate func and(_ argument: String?) throws(ExpressionError) -> String {
+    guard let argument, let own = try Template(self)?.whole else { return self }
+    let text = try Template.bounded("params[\(JSON.quoted(argument))] and (\(own.text))")
+    // Its parts are counted as well.
+    _ = try Template(text)
+    return text
+  }
+
+  fileprivate var alone: String { "${params[\(JSON.quoted(self))]}" }
+}
+
+extension Policy {
+  /// This policy, and where it says nothing the other's. A retry counts as a whole, and so do the two halves of `concurrency`.
+  func over(_ other: Policy) -> Policy {
+    if other == Policy() { return self }
+    var policy = self
+    if priority == nil, priorityExpression == nil { (policy.priority, policy.priorityExpression) = (other.priority, other.priorityExpression) }
+    policy.retry = retry ?? other.retry
+    policy.timeouts = Timeouts(
+      scheduleToStart: timeouts.scheduleToStart ?? other.timeouts.scheduleToStart,
+      startToClose: timeouts.startToClose ?? other.timeouts.startToClose,
+      scheduleToClose: timeouts.scheduleToClose ?? other.timeouts.scheduleToClose,
+      heartbeat: timeouts.heartbeat ?? other.timeouts.heartbeat)
+    if concurrencyKey == nil { (policy.concurrencyKey, policy.concurrencyLimit) = (other.concurrencyKey, other.concurrencyLimit) }
+    return policy
+  }
+}
+
+extension JSON {
+  /// The roots of all expressions in the texts of this value. What is no expression is passed over: it has been refused before.
+  func visitRoots(_ body: (Expression.Root) -> Void) {
+    switch self {
+    case .string(let text):
+      guard let template = try? Template(text) else { return }
+      for case .expression(let expression, _) in template.parts { expression.roots.forEach(body) }
+    case .array, .object: for child in children { child.visitRoots(body) }
+    default: break
+    }
+  }
+}
