@@ -147,6 +147,12 @@ public enum EngineError: Error, CustomStringConvertible {
 
   /// Names of all handlers, of plugins and registered ones: what `DefinitionReader` checks against.
   public var handlerNames: Set<String> { state.handlerNames }
+  /// What the inputs of handlers may be, where their plugin or their program says so.
+  public var inputSchemas: [String: InputSchema] { state.schemas }
+  /// Handlers whose schema is none, and why: their inputs are not checked.
+  public var schemaProblems: [(handler: String, reason: String)] { state.schemaProblems }
+  /// Reads files and checks them against the handlers of this engine.
+  public var reader: DefinitionReader { DefinitionReader(handlers: handlerNames, schemas: inputSchemas) }
   public var plugins: [LoadedPlugin] { state.plugins }
   /// Files that were found but refused, and why.
   public var pluginProblems: [PluginError] { state.problems }
@@ -163,7 +169,7 @@ public enum EngineError: Error, CustomStringConvertible {
   /// `EngineError`.
   public func start(_ definition: Definition, parameters: [String: JSON] = [:]) throws -> WorkflowHandle {
     let handlers = try state.handlers()
-    _ = try DefinitionChecker(handlers: Set(handlers.keys)).check(definition)
+    _ = try DefinitionChecker(handlers: Set(handlers.keys), schemas: state.schemas).check(definition)
     return try startChecked(definition, parameters: parameters, handlers)
   }
 
@@ -177,7 +183,7 @@ public enum EngineError: Error, CustomStringConvertible {
   /// Checks and compiles a workflow once, for any number of runs with the same parameters. Throws as `start`, but no `SubmitError`.
   public func prepare(_ definition: Definition, parameters: [String: JSON] = [:]) throws -> PreparedWorkflow {
     let handlers = try state.handlers()
-    _ = try DefinitionChecker(handlers: Set(handlers.keys)).check(definition)
+    _ = try DefinitionChecker(handlers: Set(handlers.keys), schemas: state.schemas).check(definition)
     return try compile(definition, parameters: parameters, handlers)
   }
 
@@ -190,7 +196,7 @@ public enum EngineError: Error, CustomStringConvertible {
   public func start(_ workflow: PreparedWorkflow) throws -> WorkflowHandle {
     guard workflow.state === state else { throw EngineError.preparedElsewhere }
     if state.isStopped { throw EngineError.stopped }
-    return try run(workflow.compiled)
+    return try run(workflow)
   }
 
   private func compile(_ definition: Definition, parameters: [String: JSON], _ handlers: [String: TaskHandler]) throws -> PreparedWorkflow {
@@ -198,16 +204,17 @@ public enum EngineError: Error, CustomStringConvertible {
     let compiled = try CompiledWorkflow(
       definition.resolve(parameters: parameters), handlers: handlers, order: order,
       limit: { [state] key, limit in state.limit(key, limit, scheduler) })
-    return PreparedWorkflow(compiled: compiled, state: state)
+    return PreparedWorkflow(compiled: compiled, source: DefinitionSource(definition), state: state)
   }
 
   func startChecked(_ definition: Definition, parameters: [String: JSON], _ handlers: [String: TaskHandler]) throws
     -> WorkflowHandle
   {
-    try run(compile(definition, parameters: parameters, handlers).compiled)
+    try run(compile(definition, parameters: parameters, handlers))
   }
 
-  private func run(_ compiled: CompiledWorkflow) throws -> WorkflowHandle {
+  private func run(_ workflow: PreparedWorkflow) throws -> WorkflowHandle {
+    let compiled = workflow.compiled
     var random = SystemRandomNumberGenerator()
     let wall = millrace_wall()
     let end = RunEnd()
@@ -222,7 +229,7 @@ public enum EngineError: Error, CustomStringConvertible {
       compiled, id: RunID(wall: wall, random: &random), wall: wall, seed: seeds.next(), host: host, secrets: values,
       ended: { _ in end.fire() })
     try run.start()
-    return WorkflowHandle(run, end: end, engine: self)
+    return WorkflowHandle(run, of: workflow.source, end: end, engine: self)
   }
 
   /// Stops gracefully: follows no schedule and takes no more runs (`start` throws `EngineError.stopped`), lets those that go on end, and the
@@ -291,6 +298,7 @@ public enum EngineError: Error, CustomStringConvertible {
 /// A workflow that one engine has checked and compiled, with its parameters in place: starting a run of it costs none of that.
 public struct PreparedWorkflow: Sendable {
   let compiled: CompiledWorkflow
+  let source: DefinitionSource
   /// Of the engine that prepared it: its handlers are named by number.
   let state: EngineState
 

@@ -11,6 +11,9 @@ internal import MillraceWorkflow
   private var limits: [String: UInt32] = [:]
   private var loader: PluginLoader
   private var refused: [PluginError] = []
+  /// Compiled once, by handler.
+  private var inputSchemas: [String: InputSchema] = [:]
+  private var badSchemas: [(handler: String, reason: String)] = []
   private var stopped = false
   /// No more runs are taken.
   private var isClosed = false
@@ -25,6 +28,8 @@ internal import MillraceWorkflow
 
   var handlerNames: Set<String> { monitor.locked { Set(known.keys) } }
   var problems: [PluginError] { monitor.locked { refused } }
+  var schemas: [String: InputSchema] { monitor.locked { inputSchemas } }
+  var schemaProblems: [(handler: String, reason: String)] { monitor.locked { badSchemas } }
   var plugins: [LoadedPlugin] { monitor.locked { loader.plugins } }
 
   func handlers() throws(EngineError) -> [String: TaskHandler] {
@@ -49,7 +54,18 @@ internal import MillraceWorkflow
           throw .tooManyHandlers(limit: Scheduler.maxHandlers)
         }
         known[handler.qualifiedName] = unsafe TaskHandler(name: handler.qualifiedName, index: index, pointer: handler.pointer)
+        takeSchema(of: handler)
       }
+    }
+  }
+
+  /// One that is no schema keeps nobody from running: its inputs are not looked at.
+  private func takeSchema(of handler: LoadedHandler) {
+    guard let text = handler.inputSchema else { return }
+    do throws(InputSchema.Malformed) {
+      inputSchemas[handler.qualifiedName] = try InputSchema(parsing: text)
+    } catch {
+      badSchemas.append((handler.qualifiedName, error.description))
     }
   }
 
@@ -62,6 +78,7 @@ internal import MillraceWorkflow
         throw .tooManyHandlers(limit: Scheduler.maxHandlers)
       }
       registered.append(handler)
+      inputSchemas[handler.name] = handler.inputSchema
       known[handler.name] = unsafe TaskHandler(name: handler.name, index: index, pointer: handler.pointer)
     }
   }

@@ -7,9 +7,11 @@ public final class WorkflowHandle: Sendable {
   let run: WorkflowRun
   private let end: RunEnd
   private let engine: Engine
+  private let source: DefinitionSource
 
-  init(_ run: WorkflowRun, end: RunEnd, engine: Engine) {
+  init(_ run: WorkflowRun, of source: DefinitionSource, end: RunEnd, engine: Engine) {
     self.run = run
+    self.source = source
     self.end = end
     self.engine = engine
   }
@@ -22,7 +24,11 @@ public final class WorkflowHandle: Sendable {
   public func progress() -> Progress { run.progress() }
 
   /// Everything that is known of the run. Complexity: O(tasks + attempts).
-  public func record() -> RunRecord { run.record(slots: engine.slots, threads: engine.threads) }
+  public func record() -> RunRecord {
+    var record = run.record(slots: engine.slots, threads: engine.threads)
+    record.add(source, engine.plugins)
+    return record
+  }
 
   /// Ids of up to 8 tasks that run now.
   public var runningTasks: [String] { run.runningTasks() }

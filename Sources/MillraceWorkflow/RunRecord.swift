@@ -2,6 +2,12 @@
 public struct RunRecord: Sendable {
   public var run: String
   public var workflow: String
+  /// The workflow's `version`; nil: its author does not number it.
+  public var workflowVersion: Int?
+  /// SHA-256 of the definition, without the parameters of the run (`Definition.sha256`); nil: not known.
+  public var definitionSHA256: String?
+  /// The builds of the plugins whose handlers the tasks name.
+  public var plugins: [PluginBuild] = []
   public var status: WorkflowStatus
   public var slots: Int
   public var threads: Int
@@ -29,6 +35,21 @@ public struct RunRecord: Sendable {
     self.elapsed = elapsed
     self.recordedMakespanSeconds = recordedMakespanSeconds
     self.tasks = tasks
+  }
+}
+
+/// A build of a plugin.
+public struct PluginBuild: Sendable, Hashable {
+  public var name: String
+  /// The plugin's own version.
+  public var version: String
+  /// SHA-256 of its file, 64 hexadecimal digits.
+  public var sha256: String
+
+  public init(name: String, version: String, sha256: String) {
+    self.name = name
+    self.version = version
+    self.sha256 = sha256
   }
 }
 

@@ -36,6 +36,9 @@ extension RunSummary {
       .init("format", .integer(1)),
       .init("run", .string(record.run)),
       .init("workflow", .string(record.workflow)),
+      .init("workflowVersion", record.workflowVersion.map { .integer(Int64($0)) } ?? .null),
+      .init("definitionSHA256", record.definitionSHA256.map(JSON.string) ?? .null),
+      .init("plugins", .array(record.plugins.map(build))),
       .init("status", .string(record.status.rawValue)),
       .init("slots", .integer(Int64(record.slots))),
       .init("threads", .integer(Int64(record.threads))),
@@ -45,6 +48,10 @@ extension RunSummary {
       .init("recordedMakespanSeconds", record.recordedMakespanSeconds.map(JSON.number) ?? .null),
       .init("tasks", .array(record.tasks.map(task))),
     ])
+  }
+
+  private static func build(_ plugin: PluginBuild) -> JSON {
+    .object([.init("name", .string(plugin.name)), .init("version", .string(plugin.version)), .init("sha256", .string(plugin.sha256))])
   }
 
   private static func task(_ task: TaskRecord) -> JSON {

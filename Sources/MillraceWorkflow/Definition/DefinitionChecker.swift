@@ -7,8 +7,13 @@ public struct DefinitionChecker: Sendable {
 
   /// Handlers that exist; nil: not known, so not checked.
   public var handlers: Set<String>?
+  /// What the inputs of handlers may be, as far as that is known.
+  public var schemas: [String: InputSchema]
 
-  public init(handlers: Set<String>? = nil) { self.handlers = handlers }
+  public init(handlers: Set<String>? = nil, schemas: [String: InputSchema] = [:]) {
+    self.handlers = handlers
+    self.schemas = schemas
+  }
 
   /// Checks a definition made in Swift; gives back the warnings. Throws `DefinitionError` with every error and warning.
   @discardableResult
@@ -26,6 +31,7 @@ public struct DefinitionChecker: Sendable {
     _ nearest: inout NearestName
   ) {
     let uses = positions == nil ? ValueChecker.check(definition, &faults, &nearest) : uses
+    if positions == nil, !schemas.isEmpty { checkInputs(definition, &faults, &nearest) }
     // Cleanup tasks stand behind the others, and are judged with them.
     let main = definition.tasks.count
     var definition = definition
@@ -68,7 +74,9 @@ public struct DefinitionChecker: Sendable {
   ) {
     guard let handlers else { return }
     let sorted = handlers.sorted()
-    for (index, task) in definition.tasks.enumerated() where !task.handler.isEmpty && !handlers.contains(task.handler) {
+    for (index, task) in definition.tasks.enumerated() where !handlers.contains(task.handler) {
+      // What is no name has been told.
+      guard Identifier.isHandler(task.handler) else { continue }
       let near = faults.hasRoom ? nearest.nearest(to: task.handler, among: sorted) : nil
       let known = sorted.isEmpty ? "no plugin is loaded" : "load its plugin; known are \(sorted.prefix(8).joined(separator: ", "))"
       faults.add(
@@ -76,6 +84,18 @@ public struct DefinitionChecker: Sendable {
         fix: near.map { "did you mean '\($0)'?" } ?? (sorted.count > 8 ? known + " and \(sorted.count - 8) more" : known),
         at: positions?.tasks[index].handler, task: task.id)
       if positions?.isImport == true { return }
+    }
+  }
+
+  /// Of a definition made in Swift; those of a file have been looked at where they stand.
+  private func checkInputs(_ definition: Definition, _ faults: inout FaultList, _ nearest: inout NearestName) {
+    var kinds: [String: Definition.Parameter.Kind] = [:]
+    for parameter in definition.parameters { kinds[parameter.name] = parameter.kind }
+    for argument in definition.arguments { kinds[argument.name] = argument.parameter.kind }
+    for task in [definition.tasks, definition.cleanup].joined() {
+      guard let schema = schemas[task.handler], task.input.depth(below: JSON.maximumDepth) else { continue }
+      schema.check(
+        Located(task.input), of: "task '\(task.id)'", id: task.id, at: .start, kinds, &faults, &nearest, isPlaced: false)
     }
   }
 

@@ -36,11 +36,13 @@ struct DefinitionDecoder {
   // MARK: The definition
 
   private static let keys = [
-    "format", "workflow", "description", "version", "version_policy", "include", "parameters", "defaults", "on_failure", "result", "schedule",
+    "format", "workflow", "description", "version", "version_policy", "include", "parameters", "defaults", "on_failure", "result",
+    "schedule",
     "templates", "tasks", "cleanup",
   ]
   static let taskKeys = [
-    "id", "handler", "description", "dependencies", "when", "input", "env", "template", "with", "priority", "timeouts", "retry", "concurrency",
+    "id", "handler", "description", "dependencies", "when", "input", "env", "template", "with", "priority", "timeouts", "retry",
+    "concurrency",
   ]
 
   /// The definition as far as it can be made out; it is only good if no error was added to `faults`.
@@ -134,7 +136,8 @@ struct DefinitionDecoder {
   }
 
   mutating func taskField(
-    _ entry: Located.Entry, _ task: inout TaskDefinition, _ policy: inout Policy, _ places: inout DefinitionPositions.TaskPositions, index: Int
+    _ entry: Located.Entry, _ task: inout TaskDefinition, _ policy: inout Policy, _ places: inout DefinitionPositions.TaskPositions,
+    index: Int
   ) {
     switch entry.name {
     case "id":

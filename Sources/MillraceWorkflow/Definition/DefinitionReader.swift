@@ -71,6 +71,15 @@ public struct DefinitionReader: Sendable {
     return reading
   }
 
+  /// Whether a file is meant to be a definition or a recorded trace: it says so, or cannot be read so far that this could be seen. Files with templates for
+  /// others, workflows of Argo and whatever else is YAML or JSON are none.
+  package static func holdsDefinition(path: String) -> Bool {
+    guard case .success(let bytes) = FileBytes.read(path, limit: JSON.maximumBytes) else { return true }
+    var faults = FaultList(file: path)
+    guard let root = parse(bytes, name: path, &faults) else { return true }
+    return root["workflow"] != nil || root["format"] != nil && root["tasks"] != nil
+  }
+
   static func parse(_ bytes: [UInt8], name: String, _ faults: inout FaultList) -> Located? {
     let first = bytes.first { $0 > 0x20 }
     guard name.hasSuffix(".json") || first == UInt8(ascii: "{") else { return YAMLParser.parse(bytes, faults: &faults) }
@@ -103,8 +112,9 @@ package enum FileBytes {
   /// All that an open file still holds.
   static func read(_ file: Int32, limit: Int) -> Result<[UInt8], Refusal> {
     var bytes: [UInt8] = []
-    let chunk = 1 << 20
     while true {
+      // Small at first: most definitions are.
+      let chunk = min(max(bytes.count, 1 << 14), 1 << 20)
       var got = 0
       let start = bytes.count
       // The room is there, and read() says how much of it was written.
@@ -123,10 +133,10 @@ package enum FileBytes {
     }
   }
 
-  static func refusal(_ number: Int32) -> Refusal {
+  static func refusal(_ number: Int32, fix: String = "give the path of a definition") -> Refusal {
     // strerror gives a string that lives until the next call on this thread.
     let reason = unsafe String(cString: strerror(number))
-    let fix = number == EACCES ? "make the file readable" : "give the path of a definition"
+    let fix = number == EACCES ? "make the file readable" : fix
     return Refusal(code: .unreadable, message: "cannot read the file: \(reason)", fix: fix)
   }
 }

@@ -69,8 +69,10 @@ struct ExpressionChecker {
         at: position, task: task)
     case .runStatus where !isCleanup:
       faults.add(
-        .badExpression, "\(prefix)'run.status' is RUNNING here", fix: "use tasks.ID.status, or move the task to 'cleanup'", at: position,
-        task: task)
+        .badExpression, "\(prefix)'run.status' is RUNNING here",
+        fix: template == nil
+          ? "use tasks.ID.status, or move the task to 'cleanup'"
+          : "declare a parameter for it, and use the template in 'cleanup' with { status: \"${run.status}\" }", at: position, task: task)
     case .runID, .runWorkflow, .runStatus, .secret: break
     }
   }

@@ -78,9 +78,11 @@ extension WorkflowRun {
   public func record(slots: Int, threads: Int) -> RunRecord {
     var tasks = taskRecords()
     if let cleanup { tasks += cleanup.taskRecords(after: tasks) }
-    return RunRecord(
+    var record = RunRecord(
       run: id.description, workflow: definition.name, status: status, slots: slots, threads: threads, order: compiled.order.rawValue,
       startedWall: startedWall, elapsed: elapsed, recordedMakespanSeconds: definition.recordedMakespanSeconds, tasks: tasks)
+    record.workflowVersion = definition.version
+    return record
   }
 
   /// Of a cleanup: behind the tasks that came before it.

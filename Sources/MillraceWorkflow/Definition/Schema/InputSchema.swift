@@ -227,7 +227,9 @@ struct SchemaReader {
   }
 
   private func count(_ value: JSON, _ at: String) throws(InputSchema.Malformed) -> Int {
-    guard let number = value.integer, let count = Int(exactly: number), count >= 0 else { throw malformed(at, "must be a whole number from 0 on") }
+    guard let number = value.integer, let count = Int(exactly: number), count >= 0 else {
+      throw malformed(at, "must be a whole number from 0 on")
+    }
     return count
   }
 

@@ -24,6 +24,8 @@ struct SchemaChecker {
     self.kinds = kinds
   }
 
+  private func place(_ path: String) -> String { path == "input" ? "the input of \(label)" : "\(path) of \(label)" }
+
   mutating func findings(_ value: Located) -> [Finding] { check(value, 0, path: "input", depth: 0) }
 
   private mutating func check(_ value: Located, _ number: Int, path: String, depth: Int) -> [Finding] {
@@ -35,7 +37,7 @@ struct SchemaChecker {
     let node = schema.nodes[number]
     if node.isPartial { isUncertain = true }
     if node.isNever {
-      return [Finding(code: .badValue, message: "\(path) of \(label) may not be there", fix: "remove it", position: value.position)]
+      return [Finding(code: .badValue, message: "\(place(path)) may not be there", fix: "remove it", position: value.position)]
     }
     let kinds = kinds(of: value)
     guard !node.kinds.isDisjoint(with: kinds) else { return [wrongType(value, node, path, kinds)] }
@@ -90,13 +92,15 @@ struct SchemaChecker {
   private func wrongType(_ value: Located, _ node: InputSchema.Node, _ path: String, _ kinds: InputSchema.Kinds) -> Finding {
     let wanted = node.kinds.words
     guard expression(value) != nil else {
+      let isFraction = kinds == .fraction && node.kinds.contains(.integer)
+      let shown = isFraction ? value.json.text() : value.kind
       let quoted = node.kinds.contains(.string) && (value.scalar.map { !$0.isNull } ?? false)
       return Finding(
-        code: .wrongType, message: "\(path) of \(label) must be \(wanted), not \(value.kind)",
+        code: .wrongType, message: "\(place(path)) must be \(wanted), not \(shown)",
         fix: quoted ? "put it in quotes: \"\(value.json.text())\"" : "write \(wanted)", position: value.position)
     }
     return Finding(
-      code: .wrongType, message: "\(path) of \(label) must be \(wanted); the expression gives \(kinds.words)", fix: "use a value of that type",
+      code: .wrongType, message: "\(place(path)) must be \(wanted); the expression gives \(kinds.words)", fix: "use a value of that type",
       position: value.position)
   }
 
@@ -115,7 +119,8 @@ struct SchemaChecker {
         let rest = choices.count > 8 ? " and \(choices.count - 8) more" : ""
         return [
           Finding(
-            code: .badValue, message: "\(path) of \(label) is \(json.shownShort); it must be \(choices.count == 1 ? "" : "one of ")\(shown)\(rest)",
+            code: .badValue,
+            message: "\(place(path)) is \(json.shownShort); it must be \(choices.count == 1 ? "" : "one of ")\(shown)\(rest)",
             fix: near.map { "did you mean '\($0)'?" } ?? "write \(choices.count == 1 ? "that" : "one of these")", position: value.position)
         ]
       }
@@ -129,17 +134,18 @@ struct SchemaChecker {
       let isShort = count < length.lowerBound
       return [
         outside(
-          "\(path) of \(label) has \(count) \(count == 1 ? "character" : "characters")", isShort ? length.lowerBound : length.upperBound, isShort,
+          "\(place(path)) has \(count) \(count == 1 ? "character" : "characters")", isShort ? length.lowerBound : length.upperBound,
+          isShort,
           value)
       ]
     }
-    for case let (bound?, way) in [(node.minimum, -1), (node.maximum, 1)] {
+    for case (let bound?, let way) in [(node.minimum, -1), (node.maximum, 1)] {
       guard let order = json.order(to: bound.value), order == way || order == 0 && bound.isExclusive else { continue }
       let limit = bound.isExclusive ? (way < 0 ? "above" : "below") : (way < 0 ? "at least" : "at most")
       return [
         Finding(
-          code: .badValue, message: "\(path) of \(label) is \(json.text()); it must be \(limit) \(bound.value.text())",
-          fix: "write a number \(way < 0 ? "from" : "up to") \(bound.value.text())\(way < 0 ? " on" : "")", position: value.position)
+          code: .badValue, message: "\(place(path)) is \(json.text()); it must be \(limit) \(bound.value.text())",
+          fix: "write a number that is \(limit) \(bound.value.text())", position: value.position)
       ]
     }
     return []
@@ -174,19 +180,18 @@ struct SchemaChecker {
       case .none:
         let names = node.properties.map(\.name)
         let near = nearest.nearest(to: entry.name, among: names)
-        let place = path == "input" ? "the input of \(label)" : "\(path) of \(label)"
         findings.append(
           Finding(
-            code: .unknownKey, message: "unknown key '\(entry.name.prefix(80))' in \(place)",
+            code: .unknownKey, message: "unknown key '\(entry.name.prefix(80))' in \(place(path))",
             fix: near.map { "did you mean '\($0)'?" } ?? (names.isEmpty ? "remove it" : "the keys are \(names.joined(separator: ", "))"),
             position: entry.position))
       }
     }
     for name in node.required where !entries.contains(where: { $0.name == name }) {
-      let place = path == "input" ? "the input of \(label)" : "\(path) of \(label)"
       findings.append(
         Finding(
-          code: .missing, message: "\(place) has no '\(name)'", fix: "add '\(name): \(example(node.properties.first { $0.name == name }?.node))'",
+          code: .missing, message: "\(place(path)) has no '\(name)'",
+          fix: "add '\(name): \(example(node.properties.first { $0.name == name }?.node))'",
           position: value.position))
     }
     return findings
@@ -208,7 +213,7 @@ struct SchemaChecker {
       let isShort = elements.count < count.lowerBound
       findings.append(
         outside(
-          "\(path) of \(label) has \(elements.count) \(elements.count == 1 ? "element" : "elements")",
+          "\(place(path)) has \(elements.count) \(elements.count == 1 ? "element" : "elements")",
           isShort ? count.lowerBound : count.upperBound,
           isShort, value))
     }
@@ -223,34 +228,37 @@ struct SchemaChecker {
 
   private mutating func choice(_ value: Located, _ nodes: [Int], isOne: Bool, _ path: String, _ depth: Int) -> [Finding] {
     let before = isUncertain
-    var certain = 0
+    var fitting: [Int] = []
     var open = 0
     var failures: [[Finding]] = []
     for number in nodes {
       isUncertain = false
       let findings = check(value, number, path: path, depth: depth + 1)
-      if !findings.isEmpty { failures.append(findings) } else if isUncertain { open += 1 } else { certain += 1 }
+      if !findings.isEmpty { failures.append(findings) } else if isUncertain { open += 1 } else { fitting.append(number) }
     }
     isUncertain = before || open > 0
-    if certain + open == 0 {
+    if fitting.isEmpty, open == 0 {
       // What is wrong within the value, if only one of the shapes is of its type; or what each of them misses.
       let near = failures.filter { $0.contains { $0.code != .wrongType || $0.position != value.position } }
       if near.count == 1 { return near[0] }
-      let missing = failures.compactMap { $0.count == 1 && $0[0].code == .missing ? $0[0] : nil }
-      if missing.count == failures.count, let first = missing.first {
-        let rest = missing.dropFirst().map { ", or " + $0.fix.replacing("add ", with: "") }.joined()
-        return [Finding(code: .missing, message: first.message, fix: first.fix + rest, position: value.position)]
+      let names = nodes.flatMap { schema.nodes[$0].required }
+      if failures.allSatisfy({ $0.allSatisfy { $0.code == .missing && $0.position == value.position } }), names.count == nodes.count {
+        let list = names.map { "no '\($0)'" }.joined(separator: " and ")
+        return [Finding(code: .missing, message: "\(place(path)) has \(list)", fix: "add one of them", position: value.position)]
       }
       return [
         Finding(
-          code: .badValue, message: "\(path) of \(label) is none of the \(nodes.count) things that it may be",
+          code: .badValue, message: "\(place(path)) is none of the \(nodes.count) things that it may be",
           fix: failures.first?.first?.message ?? "look at the handler's schema: millrace plugin list -o json", position: value.position)
       ]
     }
-    guard isOne, certain > 1 else { return [] }
+    guard isOne, fitting.count > 1 else { return [] }
+    let names = fitting.flatMap { schema.nodes[$0].required }
+    let what = names.count < 2 ? "is \(fitting.count) things at once" : "has \(names.map { "'\($0)'" }.joined(separator: " and "))"
     return [
       Finding(
-        code: .badValue, message: "\(path) of \(label) is \(certain) things at once of which it may be one only", fix: "remove what belongs to one of them",
+        code: .badValue, message: "\(place(path)) \(what), and may only be one of \(nodes.count) things",
+        fix: "remove what belongs to the others",
         position: value.position)
     ]
   }
@@ -310,6 +318,23 @@ extension InputSchema.Kinds {
   }
 }
 
+extension Located {
+  /// A value that stands nowhere. Recursive: as deep as the value.
+  init(_ json: JSON) {
+    switch json {
+    case .array(let elements): self.init(content: .list(elements.map(Located.init)), position: .start)
+    case .object(let members):
+      self.init(content: .map(members.map { Entry(name: $0.name, position: .start, value: Located($0.value)) }), position: .start)
+    default: self.init(content: .scalar(json), position: .start)
+    }
+  }
+}
+
+extension JSON {
+  /// Whether no part of the value is nested deeper.
+  func depth(below limit: Int) -> Bool { limit > 0 && children.allSatisfy { $0.depth(below: limit - 1) } }
+}
+
 extension InputSchema {
   /// Tells what is wrong with a task's input. `value` is nil if it has none: then it gets null, and a schema for objects alone is held against an
   /// empty one, which is what its handler will make of that.
@@ -319,9 +344,8 @@ extension InputSchema {
   ) {
     var checker = SchemaChecker(self, label: label, kinds: kinds)
     var findings = checker.findings(value ?? Located(content: .scalar(.null), position: position))
-    if value?.scalar ?? .null == .null, value?.elements == nil, value?.entries == nil, !findings.isEmpty {
-      let place = value?.position ?? position
-      findings = checker.findings(Located(content: .map([]), position: place))
+    if !findings.isEmpty, value.map({ $0.scalar?.isNull ?? false }) ?? true {
+      findings = checker.findings(Located(content: .map([]), position: value?.position ?? position))
     }
     for finding in findings {
       faults.add(finding.code, finding.message, fix: finding.fix, at: isPlaced ? finding.position : nil, task: id)

@@ -45,11 +45,13 @@ extension ExpressionChecker {
 
   /// An argument where it is used: what it names must come before the task, as if that named it.
   mutating func check(
-    _ names: ArgumentNames, in place: Place, user: Int?, _ prefix: String, _ task: String?, _ faults: inout FaultList, at position: Position?
+    _ names: ArgumentNames, in place: Place, user: Int?, _ prefix: String, _ task: String?, _ faults: inout FaultList,
+    at position: Position?
   ) {
     if place == .priority, !names.isSettled {
       faults.add(
-        .badExpression, "\(prefix)a priority is settled when the run starts, by its parameters", fix: "give a value that needs parameters alone",
+        .badExpression, "\(prefix)a priority is settled when the run starts, by its parameters",
+        fix: "give a value that needs parameters alone",
         at: position, task: task)
     }
     guard let user else { return }

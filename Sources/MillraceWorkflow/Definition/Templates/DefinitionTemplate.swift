@@ -15,6 +15,8 @@ struct TemplateUse {
   var template: String
   var templatePosition: Position
   var arguments: [Located.Entry] = []
+  /// `with` is no map, which has been told.
+  var isUnclear = false
 }
 
 /// A template as it stands in a file.
@@ -114,6 +116,7 @@ extension DefinitionDecoder {
       case "with":
         guard case .map(let arguments) = entry.value.content else {
           wrongType(entry.value, "'with'", "a map of parameters", fix: "write 'with: { NAME: VALUE }'")
+          use.isUnclear = true
           continue
         }
         use.arguments = arguments
@@ -121,12 +124,14 @@ extension DefinitionDecoder {
       case "input", "env", "handler":
         faults.add(
           .unknownKey, "\(label) uses a template, and has no '\(entry.name)'",
-          fix: entry.name == "handler" ? "remove 'handler' or 'template'" : "give values to the template's parameters: 'with: { NAME: VALUE }'",
+          fix: entry.name == "handler"
+            ? "remove 'handler' or 'template'" : "give values to the template's parameters: 'with: { NAME: VALUE }'",
           at: entry.position)
       case _ where Self.useKeys.contains(entry.name): taskField(entry, &task, &policy, &places, index: index)
       case _ where Self.taskKeys.contains(entry.name):
         faults.add(
-          .unknownKey, "\(label) uses a template, and has no '\(entry.name)'", fix: "write it for the tasks of the template", at: entry.position)
+          .unknownKey, "\(label) uses a template, and has no '\(entry.name)'", fix: "write it for the tasks of the template",
+          at: entry.position)
       default: break
       }
     }

@@ -10,6 +10,8 @@ final class IncludeFolder: Sendable {
   /// Most bytes of all of them together.
   static let maximumBytes = 16 << 20
 
+  private static let fix = "write its path from the folder of the file that includes it"
+
   /// The folder, to stand before names in messages: `Examples/`, or nothing.
   let name: String
   /// -1: it cannot be opened.
@@ -58,7 +60,7 @@ final class IncludeFolder: Sendable {
     defer { close(file) }
     var status = stat()
     // Filled in during the call.
-    guard unsafe fstat(file, &status) == 0 else { return .failure(FileBytes.refusal(errno)) }
+    guard unsafe fstat(file, &status) == 0 else { return .failure(FileBytes.refusal(errno, fix: Self.fix)) }
     guard status.st_mode & S_IFMT == S_IFREG else {
       return .failure(FileBytes.Refusal(code: .unreadable, message: "it is no regular file", fix: "include a file with templates"))
     }
@@ -70,9 +72,10 @@ final class IncludeFolder: Sendable {
     // A C string for the call, and what it fills in.
     let isLink = unsafe fstatat(folder, step, &status, AT_SYMLINK_NOFOLLOW) == 0 && status.st_mode & S_IFMT == S_IFLNK
     if isLink {
-      return FileBytes.Refusal(code: .unreadable, message: "'\(step)' is a symbolic link, and none is followed", fix: "include the file itself")
+      return FileBytes.Refusal(
+        code: .unreadable, message: "'\(step)' is a symbolic link, and none is followed", fix: "include the file itself")
     }
-    return FileBytes.refusal(number)
+    return FileBytes.refusal(number, fix: Self.fix)
   }
 }
 
@@ -112,7 +115,8 @@ extension DefinitionDecoder {
       return faults.add(
         .limit,
         isDeep
-          ? "files include each other more than \(IncludeFolder.maximumDepth) deep" : "more than \(IncludeFolder.maximumFiles) files are included",
+          ? "files include each other more than \(IncludeFolder.maximumDepth) deep"
+          : "more than \(IncludeFolder.maximumFiles) files are included",
         fix: "put templates that belong together into one file", at: position)
     }
     let whole = (included.path.last?.folder ?? []) + steps

@@ -85,10 +85,11 @@ struct TemplateChecker {
       if let refusal = parameter.refusal(of: value) {
         faults.add(
           .badParameter, "the parameter '\(parameter.name)' of the template '\(template.name)' is \(value.shownShort); it \(refusal)",
-          fix: "write \(parameter.choices?.first?.text() ?? parameter.kind?.example ?? "another value")", at: argument.value.position, task: task)
+          fix: "write \(parameter.choices?.first?.text() ?? parameter.kind?.example ?? "another value")", at: argument.value.position,
+          task: task)
       }
     }
-    for parameter in template.parameters where parameter.fallback == nil {
+    for parameter in template.parameters where parameter.fallback == nil && !use.isUnclear {
       if use.arguments.contains(where: { $0.name == parameter.name }) { continue }
       let purpose = parameter.description.isEmpty ? "" : " (\(parameter.description))"
       faults.add(
@@ -128,7 +129,9 @@ struct TemplateChecker {
 
   /// The template of a use, if it has no output.
   private func silent(_ task: String, in scope: TaskScope) -> String? {
-    guard let name = scope.positions.uses[task], let shape = shapes[name], shape.result == nil, let template = self[name] else { return nil }
+    guard let name = scope.positions.uses[task], let shape = shapes[name], shape.result == nil, let template = self[name] else {
+      return nil
+    }
     return template.scope.tasks.isEmpty ? nil : template.name
   }
 
@@ -169,7 +172,8 @@ struct TemplateChecker {
             fix: "remove one of these uses", at: position)
         } else if let inner = depth[target], path.count + inner > DefinitionTemplate.maximumDepth {
           faults.add(
-            .limit, "templates are used more than \(DefinitionTemplate.maximumDepth) deep in each other", fix: "use fewer levels", at: position)
+            .limit, "templates are used more than \(DefinitionTemplate.maximumDepth) deep in each other", fix: "use fewer levels",
+            at: position)
         } else if depth[target] == nil {
           if path.count >= DefinitionTemplate.maximumDepth {
             faults.add(
@@ -204,7 +208,8 @@ struct TemplateChecker {
         if first.limit == limit || first.scope == number { continue }
         let place = first.file == name ? "at line \(first.line)" : "at \(first.file):\(first.line)"
         faults.add(
-          .mismatch, "the key '\(key)' has limit \(limit) here and \(first.limit) \(place)", fix: "write the same limit, or use another key",
+          .mismatch, "the key '\(key)' has limit \(limit) here and \(first.limit) \(place)",
+          fix: "write the same limit, or use another key",
           at: position, task: task.id)
       }
     }
@@ -234,7 +239,8 @@ struct TemplateChecker {
       }
       if arguments > Definition.Argument.maximumCount {
         return faults.add(
-          .limit, "more than \(Definition.Argument.maximumCount) parameters are given to templates", fix: "let one task do the work of several",
+          .limit, "more than \(Definition.Argument.maximumCount) parameters are given to templates",
+          fix: "let one task do the work of several",
           at: position, task: id)
       }
     }

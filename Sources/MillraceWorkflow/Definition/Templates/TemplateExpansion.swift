@@ -175,7 +175,9 @@ extension Policy {
   func over(_ other: Policy) -> Policy {
     if other == Policy() { return self }
     var policy = self
-    if priority == nil, priorityExpression == nil { (policy.priority, policy.priorityExpression) = (other.priority, other.priorityExpression) }
+    if priority == nil, priorityExpression == nil {
+      (policy.priority, policy.priorityExpression) = (other.priority, other.priorityExpression)
+    }
     policy.retry = retry ?? other.retry
     policy.timeouts = Timeouts(
       scheduleToStart: timeouts.scheduleToStart ?? other.timeouts.scheduleToStart,
