@@ -83,7 +83,7 @@ import Testing
         "w: error: the id 'a' is used twice; first as task 1\n  fix: give one of the tasks another id",
         "w: error: task 'b' depends on 'a' twice\n  fix: remove one of them",
         "w: error: a cycle of 3 tasks, each waiting for the next: a -> c -> b -> a\n  fix: remove one of these dependencies, for example 'c' from 'a'",
-        "w: error: the result 'z' is not a task\n  fix: did you mean 'a'?",
+        "w: error: the result 'z' is not a task\n  fix: name the task whose output is the result",
       ])
   }
 

@@ -66,7 +66,7 @@ import Testing
     #expect(
       folder.faults() == [
         "w.yaml:4:28: error: task 'u' uses the template 'tt', which is not there", "  fix: did you mean 't'?",
-        "a.yaml:2:72: error: task 'a' depends on 'b', which is not a task", "  fix: did you mean 'a'?",
+        "a.yaml:2:72: error: task 'a' depends on 'b', which is not a task", "  fix: add the task, or remove the dependency",
         "a.yaml:2:85: error: the parameter 'x' is not declared by the template 't'",
         "  fix: declare it: 'parameters: { x: { default: VALUE } }'",
         "b.yaml:2:1: error: unknown key 'tasks' in a file that is included", "  fix: the keys are format, description, include, templates",
