@@ -74,7 +74,7 @@ import Testing
   @Test("what comes out of templates passes the check, has the sources' meaning, and is the same each time")
   func grown() throws {
     var good = 0
-    for seed in 0..<1_000 as Range<UInt64> {
+    for seed in 0..<400 as Range<UInt64> {
       var author = Author(random: SeededRandom(seed: seed))
       let text = author.file()
       do throws(DefinitionError) {
@@ -90,12 +90,12 @@ import Testing
         #expect(error.faults.allSatisfy { $0.line != nil }, "seed \(seed): \(error)\n\(text)")
       }
     }
-    #expect(good > 200, "\(good)")
+    #expect(good > 80, "\(good)")
   }
 
   @Test("bytes changed at random in a file with templates are refused or read, never a trap")
   func changed() {
-    for seed in 0..<100 as Range<UInt64> {
+    for seed in 0..<40 as Range<UInt64> {
       var author = Author(random: SeededRandom(seed: seed))
       var bytes = Array(author.file().utf8)
       for _ in 0..<20 {
