@@ -5,6 +5,8 @@ struct TemplateExpansion {
   /// Whether the parameters of a run settle an argument.
   private var isSettled: [String: Bool] = [:]
   private var edges = 0
+  /// What a dependent of a use waits for, by template, with relative ids: the result, then all that nothing in the template waits for.
+  private var ends: [String: [String]] = [:]
   private var isFull = false
   /// The use of the workflow that is being written out.
   private var top: (id: String, position: Position)?
@@ -25,7 +27,7 @@ struct TemplateExpansion {
   /// The definition with the tasks of its templates; `main` are its tasks, and then its cleanup tasks, as they stand in the file.
   mutating func expand(_ definition: Definition, _ main: TaskScope, _ faults: inout FaultList) -> Definition {
     var result = definition
-    let names = Names(main, checker, prefix: nil)
+    let names = names(main, prefix: nil)
     let count = definition.tasks.count
     result.tasks = expand(main, 0..<count, names, Place(), &faults)
     result.cleanup = expand(main, count..<main.tasks.count, names, Place(), &faults)
@@ -59,7 +61,7 @@ struct TemplateExpansion {
             add(Definition.Argument(inner.prefix, .string(try condition.and(place.condition)), of: Definition.Parameter("")))
           }
           let range = template.scope.tasks.indices
-          tasks += expand(template.scope, range, Names(template.scope, checker, prefix: inner.prefix), inner, &faults)
+          tasks += expand(template.scope, range, self.names(template.scope, prefix: inner.prefix), inner, &faults)
         } else {
           task.id = id
           task.dependencies = dependencies
@@ -83,6 +85,24 @@ struct TemplateExpansion {
       }
     }
     return tasks
+  }
+
+  private mutating func names(_ scope: TaskScope, prefix: String?) -> Names {
+    for use in scope.uses { findEnds(of: use.template) }
+    return Names(scope, checker, ends, prefix: prefix)
+  }
+
+  /// Only of templates whose tasks come out, which bounds them all.
+  private mutating func findEnds(of name: String) {
+    guard ends[name] == nil, let scope = checker[name]?.scope else { return }
+    for use in scope.uses { findEnds(of: use.template) }
+    let used = Dictionary(scope.uses.map { ($0.task, $0.template) }) { first, _ in first }
+    var found = checker.shapes[name]?.result.map { [$0] } ?? []
+    for sink in scope.sinks {
+      let id = scope.tasks[sink].id
+      if let template = used[sink] { found += (ends[template] ?? []).map { "\(id).\($0)" } } else { found.append(id) }
+    }
+    ends[name] = found.unique
   }
 
   // MARK: Arguments
@@ -121,13 +141,17 @@ private struct Names {
   /// nil: the workflow itself, whose parameters keep their names.
   private let prefix: String?
   private var uses: [Int: TemplateUse] = [:]
-  private var shapes: [String: TemplateShape] = [:]
+  /// By the ids of the uses.
+  private var results: [String: String] = [:]
+  private var ends: [String: [String]] = [:]
 
-  init(_ scope: TaskScope, _ checker: TemplateChecker, prefix: String?) {
+  init(_ scope: TaskScope, _ checker: TemplateChecker, _ ends: [String: [String]], prefix: String?) {
     self.prefix = prefix
     for use in scope.uses {
+      let id = scope.tasks[use.task].id
       uses[use.task] = use
-      shapes[scope.tasks[use.task].id] = checker.shapes[use.template]
+      results[id] = checker.shapes[use.template]?.result
+      self.ends[id] = ends[use.template]
     }
   }
 
@@ -137,14 +161,14 @@ private struct Names {
 
   func result(of task: String) -> String {
     let id = (prefix ?? "") + task
-    return shapes[task]?.result.map { "\(id).\($0)" } ?? id
+    return results[task].map { "\(id).\($0)" } ?? id
   }
 
   /// Each task once, in order.
   func ends(of tasks: [String]) -> [String] {
     let prefix = prefix ?? ""
-    if shapes.isEmpty { return prefix.isEmpty ? tasks : tasks.map { prefix + $0 } }
-    return tasks.flatMap { task in shapes[task]?.ends.map { "\(prefix)\(task).\($0)" } ?? [prefix + task] }
+    if ends.isEmpty { return prefix.isEmpty ? tasks : tasks.map { prefix + $0 } }
+    return tasks.flatMap { task in ends[task]?.map { "\(prefix)\(task).\($0)" } ?? [prefix + task] }
   }
 
   func rename(_ root: Expression.Root) -> Expression.Root {

@@ -2,8 +2,6 @@
 struct TemplateShape {
   /// The task whose output is that of the use; nil: there is none, or the template does not say which.
   var result: String?
-  /// What a dependent waits for: the result, then all that nothing in the template waits for.
-  var ends: [String] = []
   /// At most `Int.max`, as are the others.
   var tasks = 0
   var arguments = 0
@@ -14,19 +12,12 @@ struct TemplateShape {
     let scope = template.scope
     var used: [Int: TemplateShape] = [:]
     for use in scope.uses { used[use.task] = shapes[use.template] }
-    let needed = Set(scope.tasks.flatMap(\.dependencies))
-    let sinks = scope.tasks.indices.filter { !needed.contains(scope.tasks[$0].id) }
+    let sinks = scope.sinks
     let named = template.result.map { name in scope.tasks.firstIndex { $0.id == name } } ?? (sinks.count == 1 ? sinks[0] : nil)
     if let named {
       let id = scope.tasks[named].id
       result = used[named].map { shape in shape.result.map { "\(id).\($0)" } } ?? id
     }
-    ends = result.map { [$0] } ?? []
-    for sink in sinks {
-      let id = scope.tasks[sink].id
-      ends += used[sink]?.ends.map { "\(id).\($0)" } ?? [id]
-    }
-    ends = ends.unique
     for (index, task) in scope.tasks.enumerated() {
       let shape = used[index]
       tasks = tasks.clampedAdd(shape?.tasks ?? 1)
@@ -34,6 +25,14 @@ struct TemplateShape {
       longestId = max(longestId, task.id.utf8.count.clampedAdd(shape.map { 1 + $0.longestId } ?? 0))
     }
     arguments = arguments.clampedAdd(template.parameters.count + 1)
+  }
+}
+
+extension TaskScope {
+  /// Indices of the tasks that no other waits for.
+  var sinks: [Int] {
+    let needed = Set(tasks.lazy.flatMap(\.dependencies))
+    return tasks.indices.filter { !needed.contains(tasks[$0].id) }
   }
 }
 
