@@ -58,6 +58,20 @@ import Testing
     #expect(try hash(text("1", "one")) != hash(text("2", "one")))
   }
 
+  @Test("a version is 1 to a thousand million, in Swift as in files")
+  func versions() throws {
+    for (version, isGood) in [(0, false), (1, true), (1_000_000_000, true), (1_000_000_001, false)] {
+      var definition = Definition("w", version: version)
+      definition.task("a", handler: "h")
+      if isGood {
+        #expect(try DefinitionChecker().check(definition) == [])
+      } else {
+        let error = #expect(throws: DefinitionError.self) { try DefinitionChecker().check(definition) }
+        #expect(error?.faults.map(\.message) == ["the version is \(version)"])
+      }
+    }
+  }
+
   @Test("a run's record has version and hash of the definition, whatever its parameters")
   func record() throws {
     let engine = try Engine()

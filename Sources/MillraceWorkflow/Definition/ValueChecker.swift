@@ -5,6 +5,9 @@ enum ValueChecker {
     if !Identifier.isId(definition.name) {
       faults.add(.badValue, "'\(definition.name)' is no name for a workflow", fix: idFix, at: nil)
     }
+    if let version = definition.version, !Definition.versions.contains(version) {
+      faults.add(.badValue, "the version is \(version)", fix: "use 1 to \(Definition.versions.upperBound), or nil", at: nil)
+    }
     if definition.tasks.isEmpty { faults.add(.missing, "the definition has no tasks", fix: "add one: definition.task(...)", at: nil) }
     if let schedule = definition.schedule, schedule.next(after: UTCTime(seconds: -1)) == nil {
       faults.add(.badSchedule, "the schedule never fires", fix: "name a day that its months have", at: nil)
