@@ -98,9 +98,9 @@ extension WorkerBody {
             continue
           }
         }
-        job.ask(run, successor, row, JobID(index: index, generation: generation))
+        let priority = job.ask(run, successor, row, JobID(index: index, generation: generation))
         var outbox = Outbox()
-        place(index, word.priority, word.tenant, &outbox, next: true)
+        place(index, priority, word.tenant, &outbox, next: true)
         send(&outbox)
         break
       }

@@ -25,10 +25,11 @@ struct DefinitionDecoder {
   // MARK: The definition
 
   private static let keys = [
-    "format", "workflow", "description", "parameters", "defaults", "on_failure", "result", "schedule", "tasks", "cleanup",
+    "format", "workflow", "description", "parameters", "defaults", "on_failure", "result", "schedule", "concurrency", "tasks",
+    "cleanup",
   ]
   private static let taskKeys = [
-    "id", "handler", "description", "dependencies", "when", "input", "env", "priority", "timeouts", "retry", "concurrency",
+    "id", "handler", "description", "dependencies", "when", "input", "env", "priority", "timeouts", "retry", "concurrency", "rate",
   ]
 
   /// The definition as far as it can be made out; it is only good if no error was added to `faults`.
@@ -48,6 +49,7 @@ struct DefinitionDecoder {
       case "workflow": definition.name = id(entry.value, "'workflow'", code: .badValue) ?? ""
       case "description": definition.description = text(entry.value, "'description'") ?? ""
       case "defaults": definition.defaults = policy(entry.value, "'defaults'")
+      case "concurrency": definition.concurrency = runConcurrency(entry.value)
       case "on_failure": definition.onFailure = onFailure(entry.value)
       case "result":
         definition.result = id(entry.value, "'result'", code: .badId)

@@ -24,6 +24,10 @@ internal import Synchronization
   private(set) var scheduler: Scheduler!
   private(set) var timers: Timers!
   private(set) var sharedShard = 0
+  /// Concurrency keys and rates. Set once by `connect`.
+  public private(set) var keys: KeyTable!
+  /// Runs that wait for others with their key.
+  let lines = RunLines()
   private(set) var workers = 0
   private var lanes: UnsafeMutablePointer<HostLane>?
   private var laneCount = 0
@@ -35,7 +39,7 @@ internal import Synchronization
   private let linkWaiters = Atomic<Int>(0)
   /// Guards what follows.
   private let monitor = Monitor()
-  /// Runs that are not over.
+  /// Runs that are not over, those that wait for their turn among them.
   private var runs: [ObjectIdentifier: WorkflowRun] = [:]
   /// Attempts that were ended while their tokens were out, by token.
   private var abandoned: [JobID: AttemptPointer] = unsafe [:]
@@ -98,6 +102,7 @@ internal import Synchronization
     self.scheduler = scheduler
     self.timers = timers
     self.sharedShard = sharedShard
+    keys = KeyTable(scheduler, timers: timers, shard: sharedShard)
     workers = scheduler.configuration.workers
     laneCount = scheduler.laneCount
     let lanes = UnsafeMutablePointer<HostLane>.allocate(capacity: laneCount)
