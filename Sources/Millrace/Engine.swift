@@ -170,6 +170,9 @@ public enum EngineError: Error, CustomStringConvertible {
 
   // MARK: Runs
 
+  /// Runs that wait for others with their key.
+  public var waitingRuns: Int { host.waitingRuns }
+
   /// A text without the values of secrets that runs of this engine have used: each is `***`. What handlers log, and how they fail, has been
   /// through this.
   public func redact(_ text: String) -> String { host.redact(text) }

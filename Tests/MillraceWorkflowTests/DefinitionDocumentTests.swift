@@ -23,7 +23,7 @@ import Testing
   private func whole(_ block: String) -> String {
     let names = ["scratch", "host", "directory", "mode"].map { "\($0): {}" }.joined(separator: ", ")
     let rest = "format: 1\nworkflow: w\nparameters: { \(names) }\n"
-    if block.hasPrefix("tasks:") { return rest + block }
+    if block.hasPrefix("tasks:") || block.hasPrefix("concurrency:") { return rest + block }
     if block.hasPrefix("cleanup:") { return rest + "tasks: [{ id: split, handler: h }]\n" + block }
     return block.hasPrefix("env:") ? rest + "tasks:\n  - id: a\n    handler: h\n    " + block : block
   }

@@ -80,7 +80,7 @@ struct Broken: Sendable, CustomTestStringConvertible {
       what: "unknown key, near none", text: workflow("  - { id: a, handler: shell/run }\n") + "colour: red\n",
       printed: """
         w.yaml:5:1: error: unknown key 'colour' in the definition
-          fix: the keys are format, workflow, description, parameters, defaults, on_failure, result, schedule, tasks, cleanup
+          fix: the keys are format, workflow, description, parameters, defaults, on_failure, result, schedule, concurrency, tasks, cleanup
         """),
     Broken(
       what: "key twice", text: workflow("  - id: a\n    handler: shell/run\n    id: b\n"),
@@ -449,9 +449,9 @@ struct Broken: Sendable, CustomTestStringConvertible {
       printed: """
         w.yaml:4:5: error: task 'a': the weight 3 is more than the limit of 'db', 2
           fix: raise 'limit' to 3, or lower 'weight'
-        w.yaml:5:56: error: a key is settled when the run starts, by its parameters
+        w.yaml:5:59: error: a key is settled when the run starts, by its parameters
           fix: use params.NAME
-        w.yaml:5:75: error: unknown key 'wieght' in 'concurrency'
+        w.yaml:5:77: error: unknown key 'wieght' in 'concurrency'
           fix: did you mean 'weight'?
         w.yaml:6:5: error: the rate 'api' is 5 per 2s, burst 1 here and 5 per 1s, burst 1 at line 5
           fix: write the same rate, or use another key
@@ -473,7 +473,7 @@ struct Broken: Sendable, CustomTestStringConvertible {
       text: workflow("  - { id: a, handler: shell/run }\n")
         + "concurrency: { key: \"x-${run.id}\", limit: 0, when_full: cancel_old, weight: 1 }\n",
       printed: """
-        w.yaml:5:25: error: a key is settled when the run starts, by its parameters
+        w.yaml:5:26: error: a key is settled when the run starts, by its parameters
           fix: use params.NAME
         w.yaml:5:43: error: 'limit' is 0; it may be 1 to 1000000
           fix: write a number from 1 to 1000000

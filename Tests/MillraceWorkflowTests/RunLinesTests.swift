@@ -171,17 +171,18 @@ private let ms: UInt64 = 1_000_000
   @Test("as many wait as the bound says, the next one is refused and leaves nothing behind; the end of the engine ends them all")
   func bound() throws {
     let house = try House()
+    house.world.host.lines.maximumWaiting = 100
     var workflow = Definition("w", concurrency: RunConcurrency(key: "k"))
     workflow.task("t", handler: "holds")
     let compiled = try CompiledWorkflow(workflow, handlers: house.world.handlers, order: .fifo, keys: house.world.host.keys)
     var random = SeededRandom(seed: 1)
-    let runs = try (0...RunLines.maximumWaiting + 1).map { i in
+    let runs = try (0...101).map { i in
       try WorkflowRun(compiled, id: RunID(wall: 0, random: &random), wall: 0, seed: UInt64(i), host: house.world.host, ended: { _ in })
     }
     for run in runs.dropLast() { try run.start() }
-    #expect(throws: RunLineFull(key: "k", limit: 10_000)) { try runs.last!.start() }
+    #expect(throws: RunLineFull(key: "k", limit: 100)) { try runs.last!.start() }
     house.world.drain()
-    #expect(house.world.host.activeRuns.count == 10_001)
+    #expect(house.world.host.activeRuns.count == 101)
     house.world.host.endRuns()
     #expect(runs.dropLast().allSatisfy { $0.status == .cancelled })
     #expect(house.world.host.activeRuns.isEmpty)
@@ -212,22 +213,31 @@ private let ms: UInt64 = 1_000_000
   func manyKeys() throws {
     let house = try House()
     let keys = house.world.host.keys!
-    func compile(_ i: Int) throws -> CompiledWorkflow {
+    func compile() throws -> CompiledWorkflow {
       var workflow = Definition("w", parameters: [.init("customer")])
       workflow.task("t", handler: "h", concurrencyKey: "customer-${params.customer}", rate: RateLimit(key: "r-${params.customer}", limit: 1))
       return try CompiledWorkflow(
-        workflow.resolve(parameters: ["customer": .integer(Int64(i))]), handlers: house.world.handlers, order: .fifo, keys: keys)
+        workflow.resolve(parameters: ["customer": "new"]), handlers: house.world.handlers, order: .fifo, keys: keys)
     }
-    for i in 0..<70_000 { _ = try compile(i) }
+    var first: CompiledWorkflow? = try compile()
+    #expect(keys.counts == (1, 1) && first?.limits.count == 1)
+    first = nil
     #expect(keys.counts == (0, 0))
-    // Those in use are bounded, and the refusal says so.
-    var kept: [CompiledWorkflow] = []
-    let error = #expect(throws: CompileError.self) {
-      for i in 0..<70_000 { kept.append(try compile(i)) }
+    for i in 0..<3 * Scheduler.maxLimits {
+      let lease = KeyLease(keys)
+      #expect(try lease.limit("customer-\(i)", 1) == 0, "always the same place")
     }
-    guard case .tooManyKeys(65_536)? = error else { return #expect(Bool(false), "\(String(describing: error))") }
-    #expect(kept.count == 65_536 && keys.counts == (65_536, 65_536))
-    kept = []
+    // Those in use are bounded, and the refusal says so.
+    var lease: KeyLease? = KeyLease(keys)
+    for i in 0..<Scheduler.maxLimits { _ = try lease?.limit("customer-\(i)", 1) }
+    let error = #expect(throws: CompileError.self) { try compile() }
+    #expect(error?.description.hasPrefix("65536 concurrency keys and limited handlers are in use") == true)
+    lease = KeyLease(keys)
+    for i in 0..<KeyTable.maximumRates { _ = try lease?.rate(RateLimit(key: "r-\(i)", limit: 1)) }
+    let another = #expect(throws: CompileError.self) { try compile() }
+    #expect(another?.description.hasPrefix("65536 rates are in use") == true)
+    #expect(keys.counts == (0, 65_536), "what was taken before the refusal is given back")
+    lease = nil
     #expect(keys.counts == (0, 0))
   }
 }

@@ -62,7 +62,7 @@ struct ConcurrencyChecker {
     let defaults = definition.defaults
     let limit = policy.concurrencyLimit ?? defaults.concurrencyLimit ?? 1
     let weight = policy.concurrencyWeight ?? defaults.concurrencyWeight ?? 1
-    guard weight > limit else { return }
+    guard weight > limit, Policy.weightRange.contains(weight), Policy.concurrencyRange.contains(limit) else { return }
     faults.add(
       .badValue, "\(label): the weight \(weight) is more than the limit of '\(key)', \(limit)",
       fix: "raise 'limit' to \(weight), or lower 'weight'", at: position, task: task)

@@ -18,6 +18,12 @@ public struct RunWait: Sendable, Hashable, CustomStringConvertible {
   /// Runs that are before it in line.
   public let ahead: Int
 
+  public init(key: String, holder: String?, ahead: Int) {
+    self.key = key
+    self.holder = holder
+    self.ahead = ahead
+  }
+
   public var description: String {
     "waits for key '\(key)'" + (holder.map { ", held by run \($0)" } ?? "") + (ahead > 0 ? ", \(ahead) before it" : "")
   }
@@ -30,8 +36,8 @@ public struct RunWait: Sendable, Hashable, CustomStringConvertible {
 /// # Threads
 /// Any, behind a lock of its own; no run is called with it held.
 @safe final class RunLines: @unchecked Sendable {
-  /// Runs that wait, of all keys together.
-  static let maximumWaiting = 10_000
+  /// Runs that wait, of all keys together. Set before there are any.
+  var maximumWaiting = 10_000
   /// A core that is full is asked again after so long, nanoseconds.
   static let retryWait: UInt64 = 100_000_000
 
@@ -50,6 +56,8 @@ public struct RunWait: Sendable, Hashable, CustomStringConvertible {
   private var lastRetry: UInt64 = 0
 
   deinit { monitor.deallocate() }
+
+  var waitingCount: Int { monitor.locked { waiting } }
 
   /// What came of a run that was started.
   private enum Entry {
@@ -99,7 +107,7 @@ public struct RunWait: Sendable, Hashable, CustomStringConvertible {
       return .begins
     }
     if concurrency.whenFull == .cancelNewer { return .refused((line.holders.first ?? line.waiting[0]).id.description) }
-    if waiting >= RunLines.maximumWaiting { throw RunLineFull(key: key, limit: RunLines.maximumWaiting) }
+    if waiting >= maximumWaiting { throw RunLineFull(key: key, limit: maximumWaiting) }
     line.waiting.append(run)
     waiting += 1
     lines[key] = line

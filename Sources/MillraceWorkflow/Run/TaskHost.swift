@@ -259,7 +259,10 @@ internal import Synchronization
   /// Waits until no run goes on and no asynchronous handler is left. False: some are at `deadline` of the system's monotonic clock.
   package func waitUntilIdle(until deadline: UInt64) -> Bool { waitForLinks(until: deadline) { runs.isEmpty && openLinks == 0 } }
 
-  /// Runs that are not over.
+  /// Runs that wait for others with their key.
+  public var waitingRuns: Int { lines.waitingCount }
+
+  /// Runs that are not over, those that wait among them.
   public var activeRuns: [WorkflowRun] { monitor.locked { Array(runs.values) } }
 
   /// `run/task` of a job that runs, for reports; nil: it has ended. Complexity: O(tasks of all runs). Any thread.
