@@ -193,7 +193,8 @@ public struct JobRequest: Sendable {
   @discardableResult @inline(__always) func begin(_ run: RunBody, _ node: UInt32, index: UInt32, tellReady: Bool = true) -> Int {
     let row = run.row(node)
     let generation = begin(run, node, row, after: Job.generation(state.loadRelaxed()))
-    return ask(run, node, row, JobID(index: index, generation: generation), tellReady: tellReady)
+    ask(run, node, row, JobID(index: index, generation: generation), tellReady: tellReady)
+    return unsafe fields.pointee.word.priority
   }
 
   /// Fills the record, whose last life had the generation `last`; `ask` must follow. The generation.
@@ -205,13 +206,13 @@ public struct JobRequest: Sendable {
     return generation
   }
 
-  /// What the run's owner has to say about a node before it is published. Its priority.
-  @inline(__always) func ask(_ run: RunBody, _ node: UInt32, _ row: Plan.Row, _ id: JobID, tellReady: Bool = true) -> Int {
+  /// What the run's owner has to say about a node before it is published: the priority among it.
+  @inline(__always) func ask(_ run: RunBody, _ node: UInt32, _ row: Plan.Row, _ id: JobID, tellReady: Bool = true) {
     let asks = Plan.asks(row)
-    return asks == 0 ? Word(bits: row.word).priority : ask(run, node, id, asks, tellReady)
+    if asks != 0 { ask(run, node, id, asks, tellReady) }
   }
 
-  @inline(never) private func ask(_ run: RunBody, _ node: UInt32, _ id: JobID, _ asks: UInt8, _ tellReady: Bool) -> Int {
+  @inline(never) private func ask(_ run: RunBody, _ node: UInt32, _ id: JobID, _ asks: UInt8, _ tellReady: Bool) {
     let hooks = run.hooks
     // unsafe: hooks and context are the owner's, valid until `completed`; the record is the caller's.
     if asks & Plan.NodeFlag.ranked != 0, let rank = unsafe hooks.rank {
@@ -224,6 +225,5 @@ public struct JobRequest: Sendable {
     }
     if asks & Plan.NodeFlag.expires != 0 { unsafe fields.pointee.word.flags |= Flag.expires }
     if tellReady, asks & Plan.NodeFlag.tellReady != 0, let ready = unsafe hooks.ready { unsafe ready(hooks.context, node, id.rawValue) }
-    return unsafe fields.pointee.word.priority
   }
 }

@@ -98,9 +98,11 @@ extension WorkerBody {
             continue
           }
         }
-        let priority = job.ask(run, successor, row, JobID(index: index, generation: generation))
+        job.ask(run, successor, row, JobID(index: index, generation: generation))
         var outbox = Outbox()
-        place(index, priority, word.tenant, &outbox, next: true)
+        // Read again: the run's owner may have given another priority.
+        word = unsafe job.fields.pointee.word
+        place(index, word.priority, word.tenant, &outbox, next: true)
         send(&outbox)
         break
       }
