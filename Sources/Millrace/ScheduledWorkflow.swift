@@ -158,12 +158,13 @@ public import MillraceWorkflow
 
   private func start(_ fire: UTCTime) -> [ScheduleQueue.Action] {
     do {
-      let run = try runner.start(definition, parameters: schedule.parameters(of: fire).merging(parameters) { _, given in given }, tenant: tenant)
+      let run = try runner.start(
+        definition, parameters: schedule.parameters(of: fire).merging(parameters) { _, given in given }, tenant: tenant)
       monitor.locked { runs.append(run) }
       observe?(.started(fire, run))
       run.whenFinished { [self] _ in ended() }
       return []
-    } catch where error is RunLineFull || ScheduledWorkflow.isFull(error) {
+    } catch let error where ScheduledWorkflow.isFull(error) {
       monitor.locked {
         queue.putBack(fire)
         arm(Self.retryWait)
@@ -175,8 +176,10 @@ public import MillraceWorkflow
     }
   }
 
+  /// The engine takes the run later.
   private static func isFull(_ error: any Error) -> Bool {
-    if case SubmitError.full = error { true } else { false }
+    if case SubmitError.full = error { return true }
+    return error is RunLineFull
   }
 
   private func ended() {

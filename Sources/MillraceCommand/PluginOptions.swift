@@ -43,7 +43,8 @@ extension Engine {
 extension EngineError {
   fileprivate var exit: Exit {
     switch self {
-    case .runtime(.spinNeedsProcessors), .runtime(.outOfRange), .badHandlerName, .stopped, .noSchedule, .preparedElsewhere, .badTenant, .tooManyTenants,
+    case .runtime(.spinNeedsProcessors), .runtime(.outOfRange), .badHandlerName, .stopped, .noSchedule, .preparedElsewhere, .badTenant,
+      .tooManyTenants,
       .unknownTenant:
       .wrongUse
     case .runtime(.memory), .runtime(.loop), .runtime(.thread): .tryAgain

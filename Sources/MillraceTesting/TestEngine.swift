@@ -58,7 +58,8 @@ public final class TestEngine: HandlerRegistry {
     do throws(EngineError) { self.tenants = try Tenants(tenants) } catch { throw .tenants("\(error)") }
     do {
       engine = try SteppedEngine(
-        SchedulerConfiguration(slots: slots, workers: workers, capacity: TestEngine.capacity, tenants: self.tenants.count, stealPatience: 0),
+        SchedulerConfiguration(
+          slots: slots, workers: workers, capacity: TestEngine.capacity, tenants: self.tenants.count, stealPatience: 0),
         timers: TestEngine.capacity, seed: seed, start: TestEngine.start)
     } catch {
       throw .memory("\(error)")
@@ -98,7 +99,8 @@ public final class TestEngine: HandlerRegistry {
     var seeds = SeededRandom(seed: seed &+ runs)
     runs += 1
     let run = try WorkflowRun(
-      resolved, handlers: known, order: .fifo, id: RunID(wall: 0, random: &seeds), wall: 0, seed: seeds.next(), host: engine.host, tenant: tenant,
+      resolved, handlers: known, order: .fifo, id: RunID(wall: 0, random: &seeds), wall: 0, seed: seeds.next(), host: engine.host,
+      tenant: tenant,
       ended: { _ in })
     try run.start()
     return TestRun(run, engine: self)

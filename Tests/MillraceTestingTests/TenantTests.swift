@@ -4,7 +4,9 @@ import Testing
 
 /// Whose work it is, and who gets how much.
 @Suite struct TenantTests {
-  @Test("two tenants of weights 1 and 3 get a quarter and three of the starts, in every window of 200, while both have tasks ready", arguments: [1, 4])
+  @Test(
+    "two tenants of weights 1 and 3 get a quarter and three of the starts, in every window of 200, while both have tasks ready",
+    arguments: [1, 4])
   func shares(workers: Int) throws {
     let engine = try TestEngine(slots: workers, workers: workers, tenants: ["a": 1, "b": 3])
     let order = Order()

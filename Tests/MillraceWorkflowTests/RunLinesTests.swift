@@ -120,7 +120,9 @@ private let ms: UInt64 = 1_000_000
     #expect(try house.start(RunConcurrency(key: "k", whenFull: .cancelNewer)).status == .running)
   }
 
-  @Test("cancel_older: those that have the key are cancelled, and the new one begins when they have cleaned up; of those that wait the last one stays")
+  @Test(
+    "cancel_older: those that have the key are cancelled, and the new one begins when they have cleaned up; of those that wait the last one stays"
+  )
   func older() throws {
     let house = try House()
     let concurrency = RunConcurrency(key: "k", whenFull: .cancelOlder)
@@ -188,7 +190,9 @@ private let ms: UInt64 = 1_000_000
     #expect(house.world.host.activeRuns.isEmpty)
   }
 
-  @Test("cancelled, a run leaves the lines of its tasks' keys at once, whoever holds them", arguments: [Timeouts(), Timeouts(scheduleToClose: .max >> 1)])
+  @Test(
+    "cancelled, a run leaves the lines of its tasks' keys at once, whoever holds them",
+    arguments: [Timeouts(), Timeouts(scheduleToClose: .max >> 1)])
   func lines(timeouts: Timeouts) throws {
     let house = try House()
     house.world.handler("one", concurrency: 1) { call in call.done("") }
@@ -215,7 +219,8 @@ private let ms: UInt64 = 1_000_000
     let keys = house.world.host.keys!
     func compile() throws -> CompiledWorkflow {
       var workflow = Definition("w", parameters: [.init("customer")])
-      workflow.task("t", handler: "h", concurrencyKey: "customer-${params.customer}", rate: RateLimit(key: "r-${params.customer}", limit: 1))
+      workflow.task(
+        "t", handler: "h", concurrencyKey: "customer-${params.customer}", rate: RateLimit(key: "r-${params.customer}", limit: 1))
       return try CompiledWorkflow(
         workflow.resolve(parameters: ["customer": "new"]), handlers: house.world.handlers, order: .fifo, keys: keys)
     }

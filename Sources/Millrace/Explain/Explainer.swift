@@ -105,7 +105,8 @@ struct Explainer {
     }
     return Explanation(
       task: task.id, status: task.status, reason: .runCancelled,
-      summary: record.reason.map { "the run was cancelled: \($0)" } ?? "the run was cancelled after \(Quantity.nanoseconds(record.elapsed))",
+      summary: record.reason.map { "the run was cancelled: \($0)" }
+        ?? "the run was cancelled after \(Quantity.nanoseconds(record.elapsed))",
       evidence: attempts(task),
       remedy: "start the workflow again")
   }
@@ -143,7 +144,8 @@ struct Explainer {
     }
     if let wait = moment.wait {
       return explanation(
-        .runKey, "the run has not begun: it \(wait)", [], "wait, or cancel the run that has the key; the workflow's `concurrency.limit` says how many go on")
+        .runKey, "the run has not begun: it \(wait)", [],
+        "wait, or cancel the run that has the key; the workflow's `concurrency.limit` says how many go on")
     }
     if let due = own.retryAt {
       let number = (task.attempts.last?.number ?? 0) + 1

@@ -47,7 +47,8 @@ struct ExpressionChecker {
       if !parameters.contains(name) { faults.addUnknownParameter(name, among: parameters, &nearest, at: position, task: task) }
     case _ where place == .key:
       faults.add(
-        .badExpression, "\(prefix)a key is settled when the run starts, by its parameters", fix: "use params.NAME", at: position, task: task)
+        .badExpression, "\(prefix)a key is settled when the run starts, by its parameters", fix: "use params.NAME", at: position, task: task
+      )
     case _ where place == .priority && user == nil:
       faults.add(
         .badExpression, "\(prefix)a priority for all tasks is settled when the run starts, by its parameters",

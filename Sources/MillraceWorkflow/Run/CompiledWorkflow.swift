@@ -53,7 +53,8 @@ public enum CompileError: Error, CustomStringConvertible {
     case .tooLarge(let tasks): "\(tasks) tasks are more than a plan holds (\(Plan.maxNodes)): split the workflow"
     case .tooManyKeys(let limit):
       "\(limit) concurrency keys and limited handlers are in use, the most an engine has: start the run when others have ended, or use fewer keys"
-    case .tooManyRates(let limit): "\(limit) rates are in use, the most an engine has: start the run when others have ended, or use fewer keys"
+    case .tooManyRates(let limit):
+      "\(limit) rates are in use, the most an engine has: start the run when others have ended, or use fewer keys"
     case .badExpression(let task, let reason): "task \(task): \(reason)"
     case .memory(let what): what
     }

@@ -80,7 +80,8 @@ extension WorkflowRun {
     if let cleanup { tasks += cleanup.taskRecords(after: tasks) }
     return RunRecord(
       run: id.description, workflow: definition.name, status: status, slots: slots, threads: threads, order: compiled.order.rawValue,
-      startedWall: beganWall, elapsed: elapsed, recordedMakespanSeconds: definition.recordedMakespanSeconds, tenant: tenant.name, reason: reason,
+      startedWall: beganWall, elapsed: elapsed, recordedMakespanSeconds: definition.recordedMakespanSeconds, tenant: tenant.name,
+      reason: reason,
       tasks: tasks)
   }
 

@@ -144,7 +144,8 @@ import Testing
     let run = try Run(
       plan,
       hooks: unsafe RunHooks(
-        context: Unmanaged.passUnretained(meter).toOpaque(), completed: { unsafe Unmanaged<Meter>.fromOpaque($0).takeUnretainedValue().done.raise() },
+        context: Unmanaged.passUnretained(meter).toOpaque(),
+        completed: { unsafe Unmanaged<Meter>.fromOpaque($0).takeUnretainedValue().done.raise() },
         keyed: { context, node in
           let meter = unsafe Unmanaged<Meter>.fromOpaque(context).takeUnretainedValue()
           return PermitRequest(limit: meter.limit, weight: meter.weights[Int(node)]).rawValue
