@@ -295,7 +295,10 @@ public enum EngineError: Error, CustomStringConvertible {
     }
 
     func run() {
-      for run in host.activeRuns { run.cancel() }
+      // Those that wait for their turn first, or they would begin when the others end.
+      let runs = host.activeRuns
+      for run in runs where run.status == .created { run.cancel() }
+      for run in runs { run.cancel() }
       for run in host.activeRuns where run.hasCleanup { _ = run.wait() }
       runtime.stop()
       host.endRuns()
