@@ -15,6 +15,9 @@ public enum EngineError: Error, CustomStringConvertible {
   case stopped
   /// A workflow was prepared by one engine and started on another.
   case preparedElsewhere
+  case badTenant(String, weight: Int)
+  case tooManyTenants(limit: Int)
+  case unknownTenant(String, known: [String])
 
   public var description: String {
     switch self {
@@ -27,6 +30,12 @@ public enum EngineError: Error, CustomStringConvertible {
     case .tooManySchedules(let limit): "\(limit) schedules are followed, the most an engine does"
     case .noSchedule(let name): "\(name) has no schedule: set its `schedule`, or add `schedule:` to the file"
     case .stopped: "the engine has been shut down"
+    case .badTenant(let name, let weight):
+      "the tenant \"\(name)\" of weight \(weight): a name has 1 to 128 of A-Z a-z 0-9 . _ and -, a weight is 1 to \(Tenants.maximumWeight)"
+    case .tooManyTenants(let limit): "more than \(limit) tenants, the most an engine has"
+    case .unknownTenant(let name, let known):
+      "no tenant is called \"\(name)\": the engine's are \(known.prefix(20).joined(separator: ", "))"
+        + (known.count > 20 ? " and \(known.count - 20) more" : "") + "; name it in Engine.Configuration.tenants"
     case .preparedElsewhere: "the workflow was prepared by another engine: prepare it with the one that shall run it"
     }
   }
@@ -60,6 +69,9 @@ public enum EngineError: Error, CustomStringConvertible {
     public var threads: Int?
     public var order = Order.fifo
     public var wait = WaitPolicy.adaptive
+    /// Whose work it is, name to weight, 1 ... 1,000: while several have tasks of one priority ready, each gets starts by its weight. Names are `[A-Za-z0-9._-]{1,128}`; "default",
+    /// of weight 1 if it is not here, has the runs that name no tenant. 1,024 at most.
+    public var tenants: [String: Int] = [:]
     /// Where plugins are looked for; nil: none are loaded.
     public var plugins: PluginSearch?
     /// What plugins read through `setting`, by full name, as `replay.mode`.
@@ -93,6 +105,7 @@ public enum EngineError: Error, CustomStringConvertible {
   private let runtime: Runtime
   private let hooks: HooksBox
   private let state: EngineState
+  let tenants: Tenants
   let book = ScheduleBook()
   let wallClock: @Sendable () -> Int64
 
@@ -106,7 +119,8 @@ public enum EngineError: Error, CustomStringConvertible {
     var runtimeConfiguration = RuntimeConfiguration(
       slots: slots, threads: configuration.threads, capacity: configuration.capacity, ordered: configuration.order != .fifo,
       wait: configuration.wait, blockingThreads: configuration.blockingThreads, stallAfter: configuration.stallAfter)
-    runtimeConfiguration.scheduler.tenants = 16
+    tenants = try Tenants(configuration.tenants)
+    runtimeConfiguration.scheduler.tenants = tenants.count
     hooks = HooksBox(host: host, book: book, stalled: configuration.stalled)
     do {
       // unsafe: the box outlives the runtime: both are this engine's.
@@ -126,6 +140,7 @@ public enum EngineError: Error, CustomStringConvertible {
       state = EngineState(host: host)
       wallClock = configuration.wallClock ?? { millrace_wall() }
       book.connect(runtime.scheduler, runtime.timers, shard: runtime.sharedTimerShard)
+      tenants.setWeights(runtime.scheduler)
       try runtime.start()
     } catch {
       throw .runtime(error)
@@ -161,21 +176,27 @@ public enum EngineError: Error, CustomStringConvertible {
 
   // MARK: Runs
 
+  /// Runs that wait for others with their key.
+  public var waitingRuns: Int { host.waitingRuns }
+
   /// A text without the values of secrets that runs of this engine have used: each is `***`. What handlers log, and how they fail, has been
   /// through this.
   public func redact(_ text: String) -> String { host.redact(text) }
 
-  /// Checks and starts a workflow. Throws `DefinitionError` (every fault of the definition), `SecretError`, `CompileError`, `SubmitError` or
+  /// Checks and starts a workflow. Throws `DefinitionError` (every fault of the definition), `SecretError`, `CompileError`, `SubmitError`, `RunLineFull` or
   /// `EngineError`.
-  public func start(_ definition: Definition, parameters: [String: JSON] = [:]) throws -> WorkflowHandle {
+  ///
+  /// A workflow that says how many of its runs go on at once (`concurrency`) may have to wait: its handle is CREATED until then, and tells what it waits for. `tenant`: one
+  /// of `Configuration.tenants`; nil: "default".
+  public func start(_ definition: Definition, parameters: [String: JSON] = [:], tenant: String? = nil) throws -> WorkflowHandle {
     let handlers = try state.handlers()
     _ = try DefinitionChecker(handlers: Set(handlers.keys), schemas: state.schemas).check(definition)
-    return try startChecked(definition, parameters: parameters, handlers)
+    return try startChecked(definition, parameters: parameters, handlers, tenant: tenant)
   }
 
   /// Starts a workflow that `DefinitionReader` has checked against this engine's handlers. Throws as `start`.
-  public func start(_ reading: DefinitionReader.Reading, parameters: [String: JSON] = [:]) throws -> WorkflowHandle {
-    try startChecked(reading.definition, parameters: parameters, try state.handlers())
+  public func start(_ reading: DefinitionReader.Reading, parameters: [String: JSON] = [:], tenant: String? = nil) throws -> WorkflowHandle {
+    try startChecked(reading.definition, parameters: parameters, try state.handlers(), tenant: tenant)
   }
 
   func handlerTable() throws(EngineError) -> [String: TaskHandler] { try state.handlers() }
@@ -192,28 +213,27 @@ public enum EngineError: Error, CustomStringConvertible {
     try compile(reading.definition, parameters: parameters, try state.handlers())
   }
 
-  /// Starts a run of a prepared workflow. Throws `CompileError.memory`, `SubmitError` or `EngineError`.
-  public func start(_ workflow: PreparedWorkflow) throws -> WorkflowHandle {
+  /// Starts a run of a prepared workflow. Throws `CompileError.memory`, `SubmitError`, `RunLineFull` or `EngineError`.
+  public func start(_ workflow: PreparedWorkflow, tenant: String? = nil) throws -> WorkflowHandle {
     guard workflow.state === state else { throw EngineError.preparedElsewhere }
     if state.isStopped { throw EngineError.stopped }
-    return try run(workflow)
+    return try run(workflow, tenant: tenants.find(tenant))
   }
 
   private func compile(_ definition: Definition, parameters: [String: JSON], _ handlers: [String: TaskHandler]) throws -> PreparedWorkflow {
-    let scheduler = runtime.scheduler
     let compiled = try CompiledWorkflow(
-      definition.resolve(parameters: parameters), handlers: handlers, order: order,
-      limit: { [state] key, limit in state.limit(key, limit, scheduler) })
+      definition.resolve(parameters: parameters), handlers: handlers, order: order, keys: host.keys)
     return PreparedWorkflow(compiled: compiled, source: DefinitionSource(definition), state: state)
   }
 
-  func startChecked(_ definition: Definition, parameters: [String: JSON], _ handlers: [String: TaskHandler]) throws
+  func startChecked(_ definition: Definition, parameters: [String: JSON], _ handlers: [String: TaskHandler], tenant: String?) throws
     -> WorkflowHandle
   {
-    try run(compile(definition, parameters: parameters, handlers))
+    let tenant = try tenants.find(tenant)
+    return try run(compile(definition, parameters: parameters, handlers), tenant: tenant)
   }
 
-  private func run(_ workflow: PreparedWorkflow) throws -> WorkflowHandle {
+  private func run(_ workflow: PreparedWorkflow, tenant: RunTenant) throws -> WorkflowHandle {
     let compiled = workflow.compiled
     var random = SystemRandomNumberGenerator()
     let wall = millrace_wall()
@@ -227,7 +247,7 @@ public enum EngineError: Error, CustomStringConvertible {
     }
     let run = try WorkflowRun(
       compiled, id: RunID(wall: wall, random: &random), wall: wall, seed: seeds.next(), host: host, secrets: values,
-      ended: { _ in end.fire() })
+      tenant: tenant, ended: { _ in end.fire() })
     try run.start()
     return WorkflowHandle(run, of: workflow.source, end: end, engine: self)
   }
@@ -282,7 +302,10 @@ public enum EngineError: Error, CustomStringConvertible {
     }
 
     func run() {
-      for run in host.activeRuns { run.cancel() }
+      // Those that wait for their turn first, or they would begin when the others end.
+      let runs = host.activeRuns
+      for run in runs where run.status == .created { run.cancel() }
+      for run in runs { run.cancel() }
       for run in host.activeRuns where run.hasCleanup { _ = run.wait() }
       runtime.stop()
       host.endRuns()

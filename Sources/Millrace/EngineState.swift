@@ -3,12 +3,11 @@ internal import MillraceCore
 internal import MillracePlugins
 internal import MillraceWorkflow
 
-/// What of an engine changes: handlers, keys, plugins, and whether it runs. Behind one lock; nothing here is on a task's way.
+/// What of an engine changes: handlers, plugins, and whether it runs. Behind one lock; nothing here is on a task's way.
 @safe final class EngineState: @unchecked Sendable {
   private let monitor = Monitor()
   private var known: [String: TaskHandler] = [:]
   private var registered: [RegisteredHandler] = []
-  private var limits: [String: UInt32] = [:]
   private var loader: PluginLoader
   private var refused: [PluginError] = []
   /// Compiled once, by handler.
@@ -80,16 +79,6 @@ internal import MillraceWorkflow
       registered.append(handler)
       inputSchemas[handler.name] = handler.inputSchema
       known[handler.name] = unsafe TaskHandler(name: handler.name, index: index, pointer: handler.pointer)
-    }
-  }
-
-  /// The core's limit of a concurrency key, which all runs share. The first to name it sets the number.
-  func limit(_ key: String, _ count: Int, _ scheduler: Scheduler) -> UInt32? {
-    monitor.locked {
-      if let limit = limits[key] { return limit }
-      let limit = scheduler.makeLimit(count)
-      limits[key] = limit
-      return limit
     }
   }
 

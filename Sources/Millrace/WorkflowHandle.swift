@@ -19,6 +19,14 @@ public final class WorkflowHandle: Sendable {
   public var id: String { run.id.description }
   public var status: WorkflowStatus { run.status }
   public var definition: Definition { run.definition }
+  /// Whose work it is.
+  public var tenant: String { run.tenant.name }
+
+  /// What a run that is CREATED waits for, where its workflow says how many go on at once; nil: it does not wait. Complexity: O(runs with its key).
+  public var waitsFor: RunWait? { run.waitsFor }
+
+  /// Why the run was cancelled, or did not begin, if that was not its caller's wish: another run took its place, or has its key. nil: there is nothing to say.
+  public var reason: String? { run.reason }
 
   /// Counters of this moment, and an estimate of what is left.
   public func progress() -> Progress { run.progress() }

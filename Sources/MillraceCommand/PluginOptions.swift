@@ -46,7 +46,10 @@ extension Engine {
 extension EngineError {
   fileprivate var exit: Exit {
     switch self {
-    case .runtime(.spinNeedsProcessors), .runtime(.outOfRange), .badHandlerName, .stopped, .noSchedule, .preparedElsewhere: .wrongUse
+    case .runtime(.spinNeedsProcessors), .runtime(.outOfRange), .badHandlerName, .stopped, .noSchedule, .preparedElsewhere, .badTenant,
+      .tooManyTenants,
+      .unknownTenant:
+      .wrongUse
     case .runtime(.memory), .runtime(.loop), .runtime(.thread): .tryAgain
     case .plugins: .missing
     case .duplicateHandler, .tooManyHandlers, .tooManySchedules: .badData

@@ -19,11 +19,15 @@ public struct RunRecord: Sendable {
   public var elapsed: UInt64
   /// Makespan that the imported trace recorded, seconds; nil if the workflow is not an import.
   public var recordedMakespanSeconds: Double?
+  /// Whose work it was.
+  public var tenant: String
+  /// Why it was cancelled, or did not begin, if that was not its caller's wish.
+  public var reason: String?
   public var tasks: [TaskRecord]
 
   public init(
     run: String, workflow: String, status: WorkflowStatus, slots: Int, threads: Int, order: String, startedWall: Int64, elapsed: UInt64,
-    recordedMakespanSeconds: Double? = nil, tasks: [TaskRecord]
+    recordedMakespanSeconds: Double? = nil, tenant: String = RunTenant.standard.name, reason: String? = nil, tasks: [TaskRecord]
   ) {
     self.run = run
     self.workflow = workflow
@@ -34,6 +38,8 @@ public struct RunRecord: Sendable {
     self.startedWall = startedWall
     self.elapsed = elapsed
     self.recordedMakespanSeconds = recordedMakespanSeconds
+    self.tenant = tenant
+    self.reason = reason
     self.tasks = tasks
   }
 }
@@ -146,11 +152,13 @@ public struct Progress: Sendable, Hashable {
   public var elapsed: UInt64
   /// Nanoseconds still to go, from what has been measured; nil until there is something to estimate from.
   public var estimatedRemaining: UInt64?
+  /// What a run that is CREATED waits for.
+  public var waitsFor: RunWait?
 
   public init(
     status: WorkflowStatus, tasks: Int, completed: Int, failed: Int, skipped: Int, cancelled: Int, running: Int, attempts: Int,
     elapsed: UInt64,
-    estimatedRemaining: UInt64?
+    estimatedRemaining: UInt64?, waitsFor: RunWait? = nil
   ) {
     self.status = status
     self.tasks = tasks
@@ -162,6 +170,7 @@ public struct Progress: Sendable, Hashable {
     self.attempts = attempts
     self.elapsed = elapsed
     self.estimatedRemaining = estimatedRemaining
+    self.waitsFor = waitsFor
   }
 
   /// Tasks that will not change any more.

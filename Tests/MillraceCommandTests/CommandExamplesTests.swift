@@ -8,7 +8,8 @@ struct CommandExamplesTests {
   private static func example(_ name: String) -> String { Command.packageRoot.appending(path: "Examples/\(name).yaml").path }
 
   private static let all = [
-    "archive", "package-census", "patterns/sequential", "patterns/fan-out-fan-in", "schedules/nightly", "templates/compare",
+    "archive", "package-census", "patterns/sequential", "patterns/fan-out-fan-in", "patterns/rate-and-concurrency",
+    "schedules/nightly", "templates/compare",
     "troubleshooting/contradicting-timeouts",
     "troubleshooting/stuck",
     "troubleshooting/timeout",
@@ -129,6 +130,19 @@ struct CommandExamplesTests {
         "\(ending.errors)")
     }
     #expect(try command.run("workflow", "check", file, "-o", "json").object()["faults"]?[0]?["file"] == .string(file))
+  }
+
+  @Test("rate and concurrency: no call before its time, and the priority that an output said")
+  func rate() throws {
+    let command = try Command()
+    let ending = try command.run("run", Self.example("patterns/rate-and-concurrency"), "--slots", "8", "--report", "report")
+    #expect(ending.exit == 0, "\(ending.errors)")
+    let tasks = try JSON(parsing: command.read("report/run.json"))["tasks"]?.array ?? []
+    let starts = tasks.prefix(5).compactMap { $0["attempts"]?.array?.first?["startNanoseconds"]?.integer }.sorted()
+    #expect(starts.count == 5)
+    for (number, start) in starts.enumerated() { #expect(start >= Int64(max(0, number - 1)) * 50_000_000) }
+    #expect(tasks.map { $0["status"] } == Array(repeating: "COMPLETED", count: 7))
+    #expect(tasks.suffix(2).map { $0["priority"] } == ["high", "low"])
   }
 
   @Test("a cycle: the check shows the whole circle, what waits for it, and the dependency to remove")

@@ -27,7 +27,8 @@ extension RunRecord {
       slots: Int(clamping: try whole.member("slots").count()), threads: Int(clamping: try whole.member("threads").count()),
       order: try whole.member("order").text(), startedWall: Int64(clamping: try whole.member("startedWallNanoseconds").integer()),
       elapsed: try whole.member("elapsedNanoseconds").count(),
-      recordedMakespanSeconds: recorded == .null ? nil : recorded.double, tasks: tasks)
+      recordedMakespanSeconds: recorded == .null ? nil : recorded.double,
+      tenant: json["tenant"]?.string ?? RunTenant.standard.name, reason: json["reason"]?.string, tasks: tasks)
     // Records of earlier releases have none of these.
     workflowVersion = json["workflowVersion"]?.integer.flatMap(Int.init(exactly:))
     definitionSHA256 = json["definitionSHA256"]?.string

@@ -43,6 +43,8 @@ extension RunSummary {
       .init("slots", .integer(Int64(record.slots))),
       .init("threads", .integer(Int64(record.threads))),
       .init("order", .string(record.order)),
+      .init("tenant", .string(record.tenant)),
+      .init("reason", record.reason.map(JSON.string) ?? .null),
       .init("startedWallNanoseconds", .integer(record.startedWall)),
       .init("elapsedNanoseconds", time(record.elapsed)),
       .init("recordedMakespanSeconds", record.recordedMakespanSeconds.map(JSON.number) ?? .null),

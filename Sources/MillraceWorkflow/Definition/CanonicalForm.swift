@@ -12,6 +12,9 @@ extension Definition {
     head.append("defaults", defaults == Policy() ? nil : defaults.canonical)
     head.append("on_failure", onFailure == .failFast ? nil : .string(onFailure.rawValue))
     head.append("result", result.map(JSON.string))
+    head.append(
+      "concurrency",
+      concurrency.map { .array([$0.key.map(JSON.string) ?? .null, .integer(Int64($0.limit)), .string($0.whenFull.rawValue)]) })
     sink(JSON.object(head).utf8())
     for argument in arguments {
       sink(JSON.array([.string(argument.name), argument.value.sorted, argument.parameter.canonical]).utf8())
@@ -60,6 +63,12 @@ extension Policy {
     members.append("heartbeat", time(timeouts.heartbeat))
     members.append("key", concurrencyKey.map(JSON.string))
     members.append("limit", concurrencyLimit.map { .integer(Int64($0)) })
+    members.append("weight", concurrencyWeight.map { .integer(Int64($0)) })
+    members.append(
+      "rate",
+      rate.map {
+        .array([.string($0.key), .integer(Int64($0.limit)), .integer(Int64(clamping: $0.per)), .integer(Int64($0.burst))])
+      })
     if let retry {
       members.append(
         "retry",

@@ -28,10 +28,12 @@ extension Definition {
   public mutating func task(
     _ id: String, handler: String, dependencies: [TaskReference] = [], input: JSON = .null, when condition: String? = nil,
     environment: KeyValuePairs<String, String> = [:], priority: Priority? = nil, retry: RetryPolicy? = nil,
-    timeouts: Timeouts = Timeouts(), concurrencyKey: String? = nil, concurrencyLimit: Int? = nil, recordedSeconds: Double? = nil
+    timeouts: Timeouts = Timeouts(), concurrencyKey: String? = nil, concurrencyLimit: Int? = nil, concurrencyWeight: Int? = nil,
+    rate: RateLimit? = nil, recordedSeconds: Double? = nil
   ) -> TaskReference {
     let policy = Policy(
-      priority: priority, retry: retry, timeouts: timeouts, concurrencyKey: concurrencyKey, concurrencyLimit: concurrencyLimit)
+      priority: priority, retry: retry, timeouts: timeouts, concurrencyKey: concurrencyKey, concurrencyLimit: concurrencyLimit,
+      concurrencyWeight: concurrencyWeight, rate: rate)
     tasks.append(
       TaskDefinition(
         id, handler: handler, dependencies: dependencies.map(\.id), input: input, policy: policy, condition: condition,

@@ -38,7 +38,8 @@ public struct DefinitionChecker: Sendable {
     if !definition.cleanup.isEmpty { definition.tasks += definition.cleanup }
     guard let edges = edges(definition, positions, &faults) else { return }
     checkHandlers(definition, positions, &faults, &nearest)
-    checkConcurrency(definition, positions, &faults)
+    var concurrency = ConcurrencyChecker(definition, positions)
+    concurrency.check(&faults)
     TimeoutChecker.check(definition, positions, &faults)
     var indices: [String: Int] = [:]
     indices.reserveCapacity(definition.tasks.count)
@@ -96,27 +97,6 @@ public struct DefinitionChecker: Sendable {
       guard let schema = schemas[task.handler], task.input.depth(below: JSON.maximumDepth) else { continue }
       schema.check(
         Located(task.input), of: "task '\(task.id)'", id: task.id, at: .start, kinds, &faults, &nearest, isPlaced: false)
-    }
-  }
-
-  /// Tasks with one key share one limit, so they must name the same.
-  private func checkConcurrency(_ definition: Definition, _ positions: DefinitionPositions?, _ faults: inout FaultList) {
-    var limits: [String: (limit: Int, place: String)] = [:]
-    if let key = definition.defaults.concurrencyKey, let limit = definition.defaults.concurrencyLimit {
-      limits[key] = (limit, "in 'defaults'")
-    }
-    for (index, task) in definition.tasks.enumerated() {
-      guard let key = task.policy.concurrencyKey, let limit = task.policy.concurrencyLimit else { continue }
-      let place = positions.map { "at line \($0.tasks[index].task.line)" } ?? "in task '\(task.id)'"
-      guard let first = limits[key] else {
-        limits[key] = (limit, place)
-        continue
-      }
-      guard first.limit != limit else { continue }
-      faults.add(
-        .mismatch, "the key '\(key)' has limit \(limit) here and \(first.limit) \(first.place)",
-        fix: "write the same limit, or use another key",
-        at: positions?.tasks[index].task, task: task.id)
     }
   }
 

@@ -37,12 +37,11 @@ struct DefinitionDecoder {
 
   private static let keys = [
     "format", "workflow", "description", "version", "version_policy", "include", "parameters", "defaults", "on_failure", "result",
-    "schedule",
-    "templates", "tasks", "cleanup",
+    "schedule", "concurrency", "templates", "tasks", "cleanup",
   ]
   static let taskKeys = [
     "id", "handler", "description", "dependencies", "when", "input", "env", "template", "with", "priority", "timeouts", "retry",
-    "concurrency",
+    "concurrency", "rate",
   ]
 
   /// The definition as far as it can be made out; it is only good if no error was added to `faults`.
@@ -66,6 +65,7 @@ struct DefinitionDecoder {
       case "include": include(entry.value)
       case "templates": templates(entry.value)
       case "defaults": definition.defaults = policy(entry.value, "'defaults'")
+      case "concurrency": definition.concurrency = runConcurrency(entry.value)
       case "on_failure": definition.onFailure = onFailure(entry.value)
       case "result":
         definition.result = id(entry.value, "'result'", code: .badId)

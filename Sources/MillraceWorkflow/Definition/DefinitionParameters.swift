@@ -15,6 +15,9 @@ extension Definition {
     for (index, task) in tasks.enumerated() where task.mayResolve { result.tasks[index].resolve(settled, &faults) }
     for (index, task) in cleanup.enumerated() where task.mayResolve { result.cleanup[index].resolve(settled, &faults) }
     result.defaults.resolve(settled, "the defaults", &faults)
+    if let key = result.concurrency?.key {
+      result.concurrency?.key = ConcurrencyKey.resolved(key, settled, "the workflow's concurrency", &faults)
+    }
     guard faults.errors == 0 else { throw faults.error }
     return result
   }
@@ -54,7 +57,9 @@ extension Definition {
 }
 
 extension TaskDefinition {
-  fileprivate var mayResolve: Bool { input.mayHoldExpressions || isSpecial && policy.priorityExpression != nil }
+  fileprivate var mayResolve: Bool {
+    input.mayHoldExpressions || isSpecial && (policy.priorityExpression != nil || policy.keysMayResolve)
+  }
 
   fileprivate mutating func resolve(_ settled: SettledValues, _ faults: inout FaultList) {
     if isSpecial {
@@ -83,9 +88,11 @@ extension TaskDefinition {
 
 extension Policy {
   fileprivate mutating func resolve(_ settled: SettledValues, _ label: String, _ faults: inout FaultList) {
+    if keysMayResolve { resolveKeys(settled, label, &faults) }
     guard let text = priorityExpression else { return }
     do throws(ExpressionError) {
-      guard let expression = try Template(text)?.whole else { return }
+      // What needs more than parameters is settled when the task is ready.
+      guard let expression = try Template(text)?.whole, expression.roots.allSatisfy(\.isParameter) else { return }
       do throws(ExpressionError) {
         let value = try expression.value(in: ParameterScope(roots: expression.roots, settled: settled))
         var writer = ExpressionWriter(limit: Expression.maximumBytes)

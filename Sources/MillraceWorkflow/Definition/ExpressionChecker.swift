@@ -2,7 +2,7 @@
 struct ExpressionChecker {
   /// Where an expression stands: what it may refer to.
   enum Place {
-    case input, condition, environment, priority
+    case input, condition, environment, priority, key
   }
 
   /// A task named by an expression of another.
@@ -56,10 +56,18 @@ struct ExpressionChecker {
       if !parameters.contains(name) {
         faults.addUnknownParameter(name, among: parameters, of: template, &nearest, at: position, task: task)
       }
-    case _ where place == .priority:
+    case _ where place == .key:
       faults.add(
-        .badExpression, "\(prefix)a priority is settled when the run starts, by its parameters", fix: "use params.NAME", at: position,
-        task: task)
+        .badExpression, "\(prefix)a key is settled when the run starts, by its parameters", fix: "use params.NAME", at: position, task: task
+      )
+    case _ where place == .priority && user == nil:
+      faults.add(
+        .badExpression, "\(prefix)a priority for all tasks is settled when the run starts, by its parameters",
+        fix: "use params.NAME here, outputs in the task", at: position, task: task)
+    case .runID where place == .priority, .runWorkflow where place == .priority:
+      faults.add(
+        .badExpression, "\(prefix)a priority is settled by parameters, or by the outputs of tasks before it",
+        fix: "use params.NAME or tasks.ID.output", at: position, task: task)
     case .output(let target), .status(let target):
       if let user { uses.append(Use(user: user, target: target, position: position)) }
     case .secret where place != .environment:

@@ -23,6 +23,7 @@ enum ValueChecker {
       for fault in parameter.faults { faults.add(.badValue, fault.message, fix: fault.fix, at: nil) }
     }
     expressions.take(definition.arguments, &faults, &nearest)
+    if let concurrency = definition.concurrency { check(concurrency, &expressions, &faults, &nearest) }
     check(definition.defaults, "the defaults", task: nil, &faults)
     check(definition.defaults, "the defaults", user: nil, task: nil, &expressions, &faults, &nearest)
     for (index, task) in [definition.tasks, definition.cleanup].joined().enumerated() {
@@ -55,6 +56,7 @@ enum ValueChecker {
     _ policy: Policy, _ label: String, user: Int?, task: String?, _ expressions: inout ExpressionChecker, _ faults: inout FaultList,
     _ nearest: inout NearestName
   ) {
+    checkConcurrency(policy, label, user: user, task: task, &expressions, &faults, &nearest)
     guard let text = policy.priorityExpression else { return }
     if policy.priority != nil {
       faults.add(.badValue, "\(label): a priority and an expression for it", fix: "give one of them", at: nil, task: task)
@@ -106,12 +108,6 @@ enum ValueChecker {
     for case (let name, let length?) in timeouts where !(1...DurationText.maximum ~= length) {
       faults.add(
         .badDuration, "\(label): '\(name)' is \(length) ns", fix: "use 1 ns to ten years, or nil for no limit", at: nil, task: task)
-    }
-    if let key = policy.concurrencyKey, !Identifier.isId(key) {
-      faults.add(.badValue, "\(label): '\(key)' is no key for concurrency", fix: idFix, at: nil, task: task)
-    }
-    if let limit = policy.concurrencyLimit, !Policy.concurrencyRange.contains(limit) {
-      faults.add(.badValue, "\(label): the concurrency limit is \(limit)", fix: "use 1 to 1000000", at: nil, task: task)
     }
     guard let retry = policy.retry else { return }
     if !RetryPolicy.attemptsRange.contains(retry.attempts) {

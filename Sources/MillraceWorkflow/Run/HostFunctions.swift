@@ -173,4 +173,8 @@ enum TimerKind {
   static let scheduleToStart: UInt16 = 4
   static let scheduleToClose: UInt16 = 5
   static let retry: UInt16 = 6
+  /// Value: a `Rate`, retained.
+  static let rate: UInt16 = 7
+  /// Value: a number of `RunLines`.
+  static let line: UInt16 = 8
 }

@@ -37,6 +37,8 @@ struct TaskExpressions: Sendable {
   }
 
   var condition: Bound?
+  /// A priority that is settled when the task is ready.
+  var priority: Bound?
   var input: InputProgram?
   /// Roots of the input's expressions, in their order.
   var inputRoots: [[Root]] = []
@@ -47,20 +49,25 @@ struct TaskExpressions: Sendable {
 
   /// nil: the task has none. Throws `CompileError` for what the checker would have found.
   init?(_ task: TaskDefinition, _ binder: Binder) throws(CompileError) {
-    guard task.isSpecial, task.condition != nil || task.inputProgram != nil || !task.environment.isEmpty else { return nil }
+    guard task.isSpecial else { return nil }
+    let ranking = task.policy.priorityExpression
+    guard ranking != nil || task.condition != nil || task.inputProgram != nil || !task.environment.isEmpty else { return nil }
     do throws(ExpressionError) {
-      if let text = task.condition {
-        guard let expression = try Template(text)?.whole else {
-          throw ExpressionError(kind: .syntax, offset: 0, message: "'when' is no expression", fix: "")
-        }
-        condition = Bound(expression: expression, roots: try binder.roots(expression))
-      }
+      if let text = task.condition { condition = try Self.whole(text, "when", binder) }
+      if let ranking { priority = try Self.whole(ranking, "priority", binder) }
       input = task.inputProgram
       for expression in task.inputProgram?.expressions ?? [] { inputRoots.append(try binder.roots(expression)) }
       for variable in task.environment { environment.append(try Self.variable(variable, binder)) }
     } catch {
       throw .badExpression(task: task.id, reason: error.message)
     }
+  }
+
+  private static func whole(_ text: String, _ name: String, _ binder: Binder) throws(ExpressionError) -> Bound {
+    guard let expression = try Template(text)?.whole else {
+      throw ExpressionError(kind: .syntax, offset: 0, message: "'\(name)' is no expression", fix: "")
+    }
+    return Bound(expression: expression, roots: try binder.roots(expression))
   }
 
   private static func variable(_ variable: EnvironmentVariable, _ binder: Binder) throws(ExpressionError) -> Variable {
@@ -207,6 +214,7 @@ extension WorkflowRun {
           throw error.naming(condition.expression)
         }
       }
+      if task.priority != nil, let fault = monitor.locked({ rankFaults[node] }) { return .failed(fault) }
       // No JSON text is empty.
       if let input = task.input, let inputs = unsafe inputs, unsafe inputs[task.inputSlot].length == 0 {
         let bytes = try input.bytes { RunScope(run: self, values: values, roots: task.inputRoots[$0]) }

@@ -63,6 +63,8 @@ extension TaskDefinition {
     guard isSpecial else { return }
     if let text = condition, let other = try Template.renamed(text, rename) { condition = other }
     if let text = policy.priorityExpression, let other = try Template.renamed(text, rename) { policy.priorityExpression = other }
+    if let text = policy.concurrencyKey, let other = try Template.renamed(text, rename) { policy.concurrencyKey = other }
+    if let text = policy.rate?.key, let other = try Template.renamed(text, rename) { policy.rate?.key = other }
     var variables = environment
     for index in variables.indices {
       if let other = try Template.renamed(variables[index].value, rename) { variables[index].value = other }

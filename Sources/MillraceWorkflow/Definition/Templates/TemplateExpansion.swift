@@ -67,7 +67,7 @@ struct TemplateExpansion {
           task.dependencies = dependencies
           if task.policy != inner.policy { task.policy = inner.policy }
           if let condition = place.condition { task.condition = try task.condition?.and(condition) ?? condition.alone }
-          if let text = task.policy.priorityExpression { try checkPriority(text) }
+          try checkSettled(task.policy)
           edges += dependencies.count
           tasks.append(task)
         }
@@ -126,13 +126,17 @@ struct TemplateExpansion {
     arguments.append(argument)
   }
 
-  private func checkPriority(_ text: String) throws(ExpressionError) {
-    var late: String?
-    JSON.string(text).visitRoots { root in if case .parameter(let name) = root, isSettled[name] == false { late = name } }
-    guard let late, let argument = arguments.last(where: { $0.name == late }) else { return }
-    throw ExpressionError(
-      kind: .syntax, offset: 0, message: "its priority is settled when the run starts, but \(argument.label) only while it goes on",
-      fix: "give a value that needs parameters alone")
+  /// Priorities and keys are settled when a run starts, as far as they need parameters.
+  private func checkSettled(_ policy: Policy) throws(ExpressionError) {
+    for (what, text) in [("priority", policy.priorityExpression), ("key", policy.concurrencyKey), ("key", policy.rate?.key)] {
+      guard let text else { continue }
+      var late: String?
+      JSON.string(text).visitRoots { root in if case .parameter(let name) = root, isSettled[name] == false { late = name } }
+      guard let late, let argument = arguments.last(where: { $0.name == late }) else { continue }
+      throw ExpressionError(
+        kind: .syntax, offset: 0, message: "its \(what) is settled when the run starts, but \(argument.label) only while it goes on",
+        fix: "give a value that needs parameters alone")
+    }
   }
 }
 
@@ -195,7 +199,7 @@ extension String {
 }
 
 extension Policy {
-  /// This policy, and where it says nothing the other's. A retry counts as a whole, and so do the two halves of `concurrency`.
+  /// This policy, and where it says nothing the other's. A retry counts as a whole, and so do key and limit of `concurrency`.
   func over(_ other: Policy) -> Policy {
     if other == Policy() { return self }
     var policy = self
@@ -208,7 +212,11 @@ extension Policy {
       startToClose: timeouts.startToClose ?? other.timeouts.startToClose,
       scheduleToClose: timeouts.scheduleToClose ?? other.timeouts.scheduleToClose,
       heartbeat: timeouts.heartbeat ?? other.timeouts.heartbeat)
-    if concurrencyKey == nil { (policy.concurrencyKey, policy.concurrencyLimit) = (other.concurrencyKey, other.concurrencyLimit) }
+    if concurrencyKey == nil {
+      (policy.concurrencyKey, policy.concurrencyLimit) = (other.concurrencyKey, other.concurrencyLimit)
+      policy.concurrencyWeight = concurrencyWeight ?? other.concurrencyWeight
+    }
+    policy.rate = rate ?? other.rate
     return policy
   }
 }
