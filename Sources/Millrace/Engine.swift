@@ -78,6 +78,8 @@ public enum EngineError: Error, CustomStringConvertible {
     public var stallAfter: UInt64 = 10_000_000_000
     public var log: (@Sendable (LogLevel, String) -> Void)?
     public var stalled: (@Sendable (String) -> Void)?
+    /// Is told what runs, tasks and attempts do; nil, and free: nobody.
+    public var observer: (any EngineObserver)?
     /// What schedules are followed by, nanoseconds since 1970 in UTC; nil: the system's clock. For tests.
     public var wallClock: (@Sendable () -> Int64)?
 
@@ -102,6 +104,7 @@ public enum EngineError: Error, CustomStringConvertible {
     host = TaskHost(version: Engine.version, settings: configuration.settings) { level, line in
       log?(LogLevel(rawValue: level) ?? .error, line)
     }
+    host.observer = configuration.observer
     let slots = configuration.slots ?? configuration.threads ?? Machine.read().cpusGranted
     var runtimeConfiguration = RuntimeConfiguration(
       slots: slots, threads: configuration.threads, capacity: configuration.capacity, ordered: configuration.order != .fifo,
@@ -159,17 +162,25 @@ public enum EngineError: Error, CustomStringConvertible {
   /// through this.
   public func redact(_ text: String) -> String { host.redact(text) }
 
+  /// How much there is to do at this moment. Complexity: O(1).
+  public var load: EngineLoad {
+    EngineLoad(
+      runs: host.activeRunCount, tasks: runtime.scheduler.admittedJobs, slotsInUse: max(0, slots - runtime.scheduler.freeSlots), slots: slots)
+  }
+
   /// Checks and starts a workflow. Throws `DefinitionError` (every fault of the definition), `SecretError`, `CompileError`, `SubmitError` or
-  /// `EngineError`.
-  public func start(_ definition: Definition, parameters: [String: JSON] = [:]) throws -> WorkflowHandle {
+  /// `EngineError`. `trace`: what the run is part of; handlers find it in their contexts.
+  public func start(_ definition: Definition, parameters: [String: JSON] = [:], trace: TraceContext? = nil) throws -> WorkflowHandle {
     let handlers = try state.handlers()
     _ = try DefinitionChecker(handlers: Set(handlers.keys)).check(definition)
-    return try startChecked(definition, parameters: parameters, handlers)
+    return try startChecked(definition, parameters: parameters, handlers, trace: trace)
   }
 
   /// Starts a workflow that `DefinitionReader` has checked against this engine's handlers. Throws as `start`.
-  public func start(_ reading: DefinitionReader.Reading, parameters: [String: JSON] = [:]) throws -> WorkflowHandle {
-    try startChecked(reading.definition, parameters: parameters, try state.handlers())
+  public func start(_ reading: DefinitionReader.Reading, parameters: [String: JSON] = [:], trace: TraceContext? = nil) throws
+    -> WorkflowHandle
+  {
+    try startChecked(reading.definition, parameters: parameters, try state.handlers(), trace: trace)
   }
 
   func handlerTable() throws(EngineError) -> [String: TaskHandler] { try state.handlers() }
@@ -187,10 +198,10 @@ public enum EngineError: Error, CustomStringConvertible {
   }
 
   /// Starts a run of a prepared workflow. Throws `CompileError.memory`, `SubmitError` or `EngineError`.
-  public func start(_ workflow: PreparedWorkflow) throws -> WorkflowHandle {
+  public func start(_ workflow: PreparedWorkflow, trace: TraceContext? = nil) throws -> WorkflowHandle {
     guard workflow.state === state else { throw EngineError.preparedElsewhere }
     if state.isStopped { throw EngineError.stopped }
-    return try run(workflow.compiled)
+    return try run(workflow.compiled, trace)
   }
 
   private func compile(_ definition: Definition, parameters: [String: JSON], _ handlers: [String: TaskHandler]) throws -> PreparedWorkflow {
@@ -201,13 +212,13 @@ public enum EngineError: Error, CustomStringConvertible {
     return PreparedWorkflow(compiled: compiled, state: state)
   }
 
-  func startChecked(_ definition: Definition, parameters: [String: JSON], _ handlers: [String: TaskHandler]) throws
-    -> WorkflowHandle
-  {
-    try run(compile(definition, parameters: parameters, handlers).compiled)
+  func startChecked(
+    _ definition: Definition, parameters: [String: JSON], _ handlers: [String: TaskHandler], trace: TraceContext? = nil
+  ) throws -> WorkflowHandle {
+    try run(compile(definition, parameters: parameters, handlers).compiled, trace)
   }
 
-  private func run(_ compiled: CompiledWorkflow) throws -> WorkflowHandle {
+  private func run(_ compiled: CompiledWorkflow, _ trace: TraceContext?) throws -> WorkflowHandle {
     var random = SystemRandomNumberGenerator()
     let wall = millrace_wall()
     let end = RunEnd()
@@ -221,14 +232,25 @@ public enum EngineError: Error, CustomStringConvertible {
     let run = try WorkflowRun(
       compiled, id: RunID(wall: wall, random: &random), wall: wall, seed: seeds.next(), host: host, secrets: values,
       ended: { _ in end.fire() })
+    run.trace = trace
     try run.start()
     return WorkflowHandle(run, end: end, engine: self)
   }
 
   /// Stops gracefully: follows no schedule and takes no more runs (`start` throws `EngineError.stopped`), lets those that go on end, and the
   /// asynchronous handlers with them, for at most `timeout`; then shuts down. True: all had ended by then. Not from a handler, which it would wait for.
+  ///
+  /// Cancelling the Swift task that waits ends the timeout: the engine is shut down at once.
   @discardableResult
   public func drain(timeout: Duration) async -> Bool {
+    await withTaskCancellationHandler {
+      await drainApart(timeout)
+    } onCancel: {
+      host.stopWaiting()
+    }
+  }
+
+  private func drainApart(_ timeout: Duration) async -> Bool {
     state.close()
     book.stop()
     return await withCheckedContinuation { continuation in
@@ -286,6 +308,18 @@ public enum EngineError: Error, CustomStringConvertible {
     /// False: there is no thread, and everything stays as it is.
     func runApart() -> Bool { OwnThread.run { self.run() } }
   }
+}
+
+/// How much an engine has to do, counted without stopping it: the figures need not be of one moment.
+public struct EngineLoad: Sendable, Hashable {
+  /// Runs that are not over.
+  public let runs: Int
+  /// Tasks of all runs that are not over, those in progress among them; up to 128 more for each worker that is busy.
+  public let tasks: Int
+  /// Tasks in progress.
+  public let slotsInUse: Int
+  /// Tasks that may be in progress at once.
+  public let slots: Int
 }
 
 /// A workflow that one engine has checked and compiled, with its parameters in place: starting a run of it costs none of that.

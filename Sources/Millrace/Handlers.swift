@@ -99,6 +99,9 @@ extension RetryableError {
     return unsafe environment.pointee.get(call.pointee.attempt, name).map { unsafe String(cString: $0) }
   }
 
+  /// The attempt as typed handlers see it: may be kept, and handed to other threads. Costs some 100 ns at the first call.
+  public var context: TaskContext { unsafe TaskContext(AttemptLink.link(of: call)) }
+
   /// Says that the attempt is alive, with its progress from 0 to 1.
   public func heartbeat(progress: Double = 0) {
     unsafe call.pointee.host.pointee.heartbeat(call.pointee.attempt, progress > 0 ? UInt32(min(progress, 1) * 1000) : 0)
@@ -182,13 +185,16 @@ extension RetryableError {
     switch body {
     case .call(let body):
       do {
-        return unsafe AttemptEnding(try body(unsafe TaskCall(call))).fill(outcome, call)
+        if unsafe !AttemptLink.isObserved(call) { return unsafe AttemptEnding(try body(unsafe TaskCall(call))).fill(outcome, call) }
+        let output = try TaskContext.$current.withValue(unsafe TaskContext(AttemptLink(call))) { try body(unsafe TaskCall(call)) }
+        return unsafe AttemptEnding(output).fill(outcome, call)
       } catch {
         return unsafe AttemptEnding(error).fill(outcome, call)
       }
     case .context(let body):
       do {
-        return unsafe AttemptEnding(try body(TaskContext(unsafe AttemptLink(call)))).fill(outcome, call)
+        let context = TaskContext(unsafe AttemptLink(call))
+        return unsafe AttemptEnding(try TaskContext.$current.withValue(context) { try body(context) }).fill(outcome, call)
       } catch {
         return unsafe AttemptEnding(error).fill(outcome, call)
       }
@@ -207,15 +213,17 @@ extension RetryableError {
     let work: @Sendable () async -> Void = {
       link.taskBegins()
       do {
-        link.taskEnds(AttemptEnding(try await body(TaskContext(link))))
+        let context = TaskContext(link)
+        link.taskEnds(AttemptEnding(try await TaskContext.$current.withValue(context) { try await body(context) }))
       } catch {
         link.taskEnds(AttemptEnding(error))
       }
     }
+    // Not detached: it takes over what an observer has set for the handler.
     if let executor = link.executor {
-      _Concurrency.Task.detached(executorPreference: executor, operation: work)
+      _Concurrency.Task(executorPreference: executor, operation: work)
     } else {
-      _Concurrency.Task.immediateDetached(operation: work)
+      _Concurrency.Task.immediate(operation: work)
     }
     return unsafe link.returns(call, outcome)
   }
@@ -224,7 +232,8 @@ extension RetryableError {
     _ call: UnsafePointer<millrace_call>, _ outcome: UnsafeMutablePointer<millrace_outcome>,
     _ body: (TaskContext) -> (Result<Payload, any Error>, UInt64)
   ) -> UInt32 {
-    let (result, delay) = body(TaskContext(unsafe AttemptLink(call)))
+    let context = TaskContext(unsafe AttemptLink(call))
+    let (result, delay) = TaskContext.$current.withValue(context) { body(context) }
     let ending: AttemptEnding =
       switch result {
       case .success(let output): AttemptEnding(output)

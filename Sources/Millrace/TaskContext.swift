@@ -1,8 +1,13 @@
-internal import MillraceWorkflow
+public import MillraceWorkflow
 
 /// One attempt of a task, as a handler with typed inputs sees it. May be kept and used by any thread; when the handler has ended it says that the
 /// attempt is cancelled, and heartbeats do nothing.
 public struct TaskContext: Sendable {
+  /// The context of the handler that this code runs in, for code that is not handed one; nil: there is none. It is there in a handler that gets a
+  /// `TaskContext`, and in Swift tasks that begin in it, but for detached ones; in a handler of bytes that gets a `TaskCall`, only if the engine has an
+  /// observer: `TaskCall.context` makes one.
+  @TaskLocal public static var current: TaskContext?
+
   /// Longest details of a heartbeat, bytes of JSON text: 64 KiB.
   public static let maximumDetailBytes = 64 << 10
 
@@ -13,10 +18,22 @@ public struct TaskContext: Sendable {
   /// The definition's id of the task.
   public var taskID: String { link.taskID }
   public var runID: String { link.runID.description }
+  /// The definition's name.
+  public var workflow: String { link.workflow }
   /// `run/task`: the same for every attempt: the idempotency key.
   public var key: String { "\(link.runID)/\(link.taskID)" }
   /// From 1.
   public var attempt: Int { link.number }
+
+  /// What the attempt is part of: for calls of others, as `traceparent`. nil: the run was started without, and no tracer is at work.
+  public var trace: TraceContext? { link.trace }
+
+  /// The value of a variable of the task's `env`, where its secrets are, copied; nil: it has none of that name. Keep secrets out of outputs and
+  /// messages; the engine replaces them in errors and in its log all the same.
+  public func environment(_ name: String) -> String? { link.environment(name) }
+
+  /// Who hears of the attempt, as the engine's observer has made it, for extensions of this type that need what it keeps; nil: nobody.
+  public var observer: (any AttemptObserver)? { link.observer }
 
   // MARK: Stopping
 

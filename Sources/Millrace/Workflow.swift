@@ -50,7 +50,7 @@ extension Engine {
   }
 
   /// Starts a workflow that was put together by `addTask`. Throws as for a `Definition`.
-  public func start(_ workflow: Workflow, parameters: [String: JSON] = [:]) throws -> WorkflowHandle {
-    try start(workflow.definition, parameters: parameters)
+  public func start(_ workflow: Workflow, parameters: [String: JSON] = [:], trace: TraceContext? = nil) throws -> WorkflowHandle {
+    try start(workflow.definition, parameters: parameters, trace: trace)
   }
 }

@@ -51,8 +51,9 @@ public final class TestEngine: HandlerRegistry {
   private var registered: [RegisteredHandler] = []
   private var limits: [String: UInt32] = [:]
 
-  /// `slots`: tasks in progress at once. `workers`: 1 ... 56, stepped in an order that the seed draws. Throws `TestEngineError`.
-  public init(slots: Int = 1024, workers: Int = 4, seed: UInt64 = 0) throws(TestEngineError) {
+  /// `slots`: tasks in progress at once. `workers`: 1 ... 56, stepped in an order that the seed draws. `observer`: is told of runs and attempts, as
+  /// `Engine.Configuration.observer` is. Throws `TestEngineError`.
+  public init(slots: Int = 1024, workers: Int = 4, seed: UInt64 = 0, observer: (any EngineObserver)? = nil) throws(TestEngineError) {
     self.seed = seed
     do {
       engine = try SteppedEngine(
@@ -62,6 +63,7 @@ public final class TestEngine: HandlerRegistry {
       throw .memory("\(error)")
     }
     engine.host.executor = thread
+    engine.host.observer = observer
   }
 
   // MARK: Handlers
@@ -88,7 +90,7 @@ public final class TestEngine: HandlerRegistry {
   // MARK: Runs
 
   /// Checks and starts a workflow; no handler is called yet. Throws as `Engine.start`.
-  public func start(_ definition: Definition, parameters: [String: JSON] = [:]) throws -> TestRun {
+  public func start(_ definition: Definition, parameters: [String: JSON] = [:], trace: TraceContext? = nil) throws -> TestRun {
     _ = try DefinitionChecker(handlers: handlerNames).check(definition)
     let resolved = try definition.resolve(parameters: parameters)
     var seeds = SeededRandom(seed: seed &+ runs)
@@ -99,13 +101,14 @@ public final class TestEngine: HandlerRegistry {
         if limits[key] == nil { limits[key] = engine.scheduler.makeLimit(count) }
         return limits[key]
       }, ended: { _ in })
+    run.trace = trace
     try run.start()
     return TestRun(run, engine: self)
   }
 
   /// Starts a workflow and plays it to its end. Throws as `start`, or `TestEngineError`.
-  public func run(_ definition: Definition, parameters: [String: JSON] = [:]) throws -> TestRun {
-    let run = try start(definition, parameters: parameters)
+  public func run(_ definition: Definition, parameters: [String: JSON] = [:], trace: TraceContext? = nil) throws -> TestRun {
+    let run = try start(definition, parameters: parameters, trace: trace)
     try run.finish()
     return run
   }

@@ -35,6 +35,10 @@ internal import Synchronization
   package let number: Int
   /// When start-to-close ends, on the host's clock; 0: there is no such timeout.
   package let deadline: UInt64
+  /// What the attempt is part of; nil: nothing.
+  package let trace: TraceContext?
+  /// Who is told of the attempt; nil: nobody.
+  package let observer: (any AttemptObserver)?
   private var current: UnsafeCurrentTask?
   private var ending: AttemptEnding?
   var next: AttemptLink?
@@ -49,7 +53,19 @@ internal import Synchronization
     unsafe lane = attempt.pointee.lane
     unsafe number = Int(attempt.pointee.number)
     unsafe deadline = call.pointee.deadline
+    unsafe trace = attempt.pointee.trace
+    unsafe observer = attempt.ownObservation?.observer
     unsafe attempt.keep(self)
+  }
+
+  /// The link of the call's attempt: the one it has, or a new one. unsafe: as `init`.
+  @unsafe package static func link(of call: UnsafePointer<millrace_call>) -> AttemptLink {
+    unsafe AttemptPointer(call.pointee.attempt!).ownLink ?? AttemptLink(call)
+  }
+
+  /// Somebody is told of the call's run. unsafe: as `init`.
+  @unsafe package static func isObserved(_ call: UnsafePointer<millrace_call>) -> Bool {
+    unsafe AttemptPointer(call.pointee.attempt!).pointee.run._withUnsafeGuaranteedRef { $0.observer != nil }
   }
 
   // MARK: The gate
@@ -84,6 +100,13 @@ internal import Synchronization
 
   package var taskID: String { run.definition.tasks[Int(node)].id }
   package var runID: RunID { run.id }
+  package var workflow: String { run.definition.name }
+
+  /// The value of a variable of the task's `env`, copied; nil: it has none of that name.
+  package func environment(_ name: String) -> String? {
+    // unsafe: the variables are the object's, which is held; the value is copied.
+    run.environment(node).flatMap { variables in unsafe variables.value(name).map { unsafe String(cString: $0) } }
+  }
   /// Nanoseconds of the host's clock.
   package var now: UInt64 { run.host.scheduler.clock.now }
   package var inputCount: Int { run.inputCount(node) }

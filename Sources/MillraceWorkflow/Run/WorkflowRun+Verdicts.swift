@@ -19,6 +19,9 @@ extension WorkflowRun {
     }
     unsafe records.setOutput(node, attempt.pointee.output)
     records.setEnd(node, now)
+    if observer != nil, let observation = unsafe attempt.ownObservation {
+      unsafe observeEnd(observation, .completed, since: attempt.pointee.start, at: now, nil)
+    }
     if unsafe attempt.pointee.number > 1 {
       let entry = unsafe LoggedAttempt(attempt, .completed, end: now, error: nil)
       monitor.locked { log.append(entry) }
@@ -27,6 +30,7 @@ extension WorkflowRun {
     counters.count(.completed, lane: lane)
     records.setStatus(node, .completed)
     tellWatcher()
+    if observer != nil { observeTask(node, .completed) }
     unsafe host.giveAttempt(attempt, lane: lane)
     return Verdict.release.rawValue
   }
@@ -37,6 +41,7 @@ extension WorkflowRun {
     records.setEnd(node, now)
     records.setStatus(node, .skipped)
     counters.count(.skipped, lane: lane)
+    if observer != nil { observeTask(node, .skipped) }
   }
 
   private func failed(_ lane: Int, _ node: UInt32, _ told: Outcome, _ attempt: AttemptPointer?, _ now: UInt64) -> UInt8 {
@@ -56,6 +61,7 @@ extension WorkflowRun {
       default: .failed
       }
     let retryAfter = unsafe attempt?.pointee.retryAfter ?? 0
+    let observation = unsafe observer == nil ? nil : attempt?.ownObservation ?? slow?.timedOut?.observation
     var entry: LoggedAttempt
     if let attempt = unsafe attempt {
       entry = unsafe LoggedAttempt(attempt, status, end: now, error: error)
@@ -71,6 +77,7 @@ extension WorkflowRun {
       }
     }
 
+    if let observation { observeEnd(observation, status, since: entry.start, at: now, entry.error) }
     let cures = outcome == .retry || timeout == EngineErrorType.startToClose || timeout == EngineErrorType.heartbeat
     if cures, !shouldStop, let retry = policy.retry, entry.number < retry.attempts, !retry.nonRetryable.contains(error.type) {
       let wait = retryAfter > 0 ? retryAfter : retryWait(retry, node, entry.number)
@@ -81,7 +88,9 @@ extension WorkflowRun {
         entry.error = error.adding("not retried: the wait before attempt \(entry.number + 1) would end after schedule-to-close")
       } else {
         switch hold(node, until: due, entry) {
-        case .held: return Verdict.hold.rawValue
+        case .held:
+          if observer != nil { observeRetry(node, entry.number, after: wait) }
+          return Verdict.hold.rawValue
         case .refused: break
         case .noTimer(let reason): entry.error = error.adding("not retried: no timer for the wait before the next attempt: \(reason)")
         }
@@ -106,6 +115,7 @@ extension WorkflowRun {
     counters.count(status == .cancelled ? .cancelled : .failed, lane: lane)
     records.setStatus(node, status)
     tellWatcher()
+    if observer != nil { observeTask(node, status) }
     if status == .cancelled { return }
     for successor in compiled.plan.successors(of: Int(node)) {
       records.setCause(UInt32(successor), node)
@@ -122,11 +132,13 @@ extension WorkflowRun {
       counters.count(.cancelled, lane: lane)
       records.setStatus(node, .cancelled)
       tellWatcher()
+      if observer != nil { observeTask(node, .cancelled) }
       return
     }
     counters.count(.skipped, lane: lane)
     records.setStatus(node, .skipped)
     tellWatcher()
+    if observer != nil { observeTask(node, .skipped) }
     for successor in compiled.plan.successors(of: Int(node)) {
       records.setCause(UInt32(successor), cause)
       coreRun.poison(UInt32(successor))
@@ -176,9 +188,9 @@ extension WorkflowRun {
     _ = unsafe Unmanaged.passRetained(self)
     // None: the timeout came when the attempt had begun for the core, but not here; nor will it. It counts all the same.
     let attempt = unsafe records.attempt(node)
-    var begun = (number: 0, start: host.scheduler.clock.now, lane: -1)
+    var begun = (number: 0, start: host.scheduler.clock.now, lane: -1, observation: AttemptObservation?.none)
     if let attempt = unsafe attempt {
-      begun = unsafe (Int(attempt.pointee.number), attempt.pointee.start, attempt.pointee.lane)
+      begun = unsafe (Int(attempt.pointee.number), attempt.pointee.start, attempt.pointee.lane, attempt.ownObservation)
     } else {
       begun.number = Int(records.countAttempt(node))
       counters.count(.attempts, lane: -1)

@@ -30,6 +30,10 @@ internal import MillraceCore
   /// Set once, by `start`, before any hook is called.
   private var core: Run?
   private let ended: Ended
+  /// Who is told what happens here; nil: nobody. Set by `start`, before any hook is called.
+  var observer: (any RunObserver)?
+  /// What the run is part of. Set before `start`.
+  package var trace: TraceContext?
   /// Guards `slow`, `log` and `closed`.
   let monitor = Monitor()
   /// Tasks with timers or waiting for a retry.
@@ -67,7 +71,7 @@ internal import MillraceCore
     var lateHandlers = 0
     var lateAttempts: [AttemptPointer] = unsafe []
     /// What timed out while its handler ran.
-    var timedOut: (number: Int, start: UInt64, lane: Int)?
+    var timedOut: (number: Int, start: UInt64, lane: Int, observation: AttemptObservation?)?
     /// The next attempt is due, but late code of an exclusive handler is still inside.
     var retryBlocked = false
     /// Which timeout ended the attempt.
@@ -173,10 +177,18 @@ internal import MillraceCore
       let core = try Run(compiled.plan, hooks: hooks)
       self.core = core
       started = host.scheduler.clock.now
-      if origin == nil { host.began(self) }
+      if let origin {
+        (observer, trace) = (origin.observer, origin.trace)
+      } else {
+        if let observer = host.observer { observe(observer) }
+        host.began(self)
+      }
       try host.scheduler.start(core)
     } catch {
-      if origin == nil { _ = host.ended(self) }
+      if origin == nil {
+        _ = host.ended(self)
+        observer?.refused(error)
+      }
       // unsafe: the core has not taken the run: our own retain is given back.
       unsafe Unmanaged<WorkflowRun>.fromOpaque(context).release()
       throw error
@@ -292,6 +304,7 @@ internal import MillraceCore
   private func end(_ status: WorkflowStatus) {
     if origin == nil { _ = host.ended(self) }
     let now = host.scheduler.clock.now
+    if origin == nil, observer != nil { observer?.ended(status, after: .nanoseconds(now &- started)) }
     monitor.locked {
       finalStatus = status
       endTime = now
@@ -312,6 +325,8 @@ internal import MillraceCore
     for node in 0..<UInt32(records.count) {
       records.setStatus(node, .cancelled)
       counters.count(.cancelled, lane: -1)
+      let task = definition.tasks[Int(node)]
+      origin?.observer?.taskEnded(task.id, handler: task.handler, .cancelled)
     }
     monitor.locked {
       finalStatus = .cancelled
@@ -334,6 +349,7 @@ internal import MillraceCore
     stop(2)
     for node in 0..<UInt32(records.count) where !isOver(node) {
       if compiled.hasTimers(node) { endTimers(node) }
+      if observer != nil { unsafe observeAbandoned(node, records.attempt(node), host.scheduler.clock.now) }
       if let attempt = unsafe records.attempt(node) {
         // A holder of its token may be about to complete it: after this claim nobody is.
         if host.claim(records.job(node)) { host.scheduler.endClaimed(records.job(node), Outcome.cancelled.rawValue) }
@@ -349,6 +365,7 @@ internal import MillraceCore
       records.setEnd(node, host.scheduler.clock.now)
       records.setStatus(node, .cancelled)
       counters.count(.cancelled, lane: -1)
+      if observer != nil { observeTask(node, .cancelled) }
     }
     withExtendedLifetime(core) { completed() }
     // unsafe: the retain of `start`, which the core will not give back any more.
