@@ -164,8 +164,9 @@ public enum EngineError: Error, CustomStringConvertible {
 
   /// How much there is to do at this moment. Complexity: O(1).
   public var load: EngineLoad {
-    EngineLoad(
-      runs: host.activeRunCount, tasks: runtime.scheduler.admittedJobs, slotsInUse: max(0, slots - runtime.scheduler.freeSlots), slots: slots)
+    let scheduler = runtime.scheduler
+    let used = max(0, slots - scheduler.freeSlots)
+    return EngineLoad(runs: host.activeRunCount, tasks: scheduler.admittedJobs, slotsInUse: used, slots: slots)
   }
 
   /// Checks and starts a workflow. Throws `DefinitionError` (every fault of the definition), `SecretError`, `CompileError`, `SubmitError` or

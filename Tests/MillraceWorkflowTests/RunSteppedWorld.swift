@@ -146,11 +146,13 @@ final class SteppedWorld: @unchecked Sendable {
   }
 
   /// Starts a run; nothing of it has begun then.
-  func start(_ definition: Definition, seed: UInt64 = 1, secrets: [String: [UInt8]] = [:]) throws -> WorkflowRun {
+  func start(_ definition: Definition, seed: UInt64 = 1, secrets: [String: [UInt8]] = [:], trace: TraceContext? = nil) throws -> WorkflowRun
+  {
     var random = SeededRandom(seed: seed)
     let run = try WorkflowRun(
       definition, handlers: known, order: .fifo, id: RunID(wall: 0, random: &random), wall: 0, seed: seed, host: host, secrets: secrets,
       limit: { [scheduler] _, count in scheduler.makeLimit(count) }, ended: { _ in })
+    run.trace = trace
     try run.start()
     return run
   }

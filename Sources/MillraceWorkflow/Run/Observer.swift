@@ -56,6 +56,11 @@ public struct ObservedRun: Sendable {
   public let tasks: Int
   /// What it was started with; nil: nothing.
   public let trace: TraceContext?
+
+  /// For tests of observers.
+  public init(id: String, workflow: String, tasks: Int, trace: TraceContext? = nil) {
+    (self.id, self.workflow, self.tasks, self.trace) = (id, workflow, tasks, trace)
+  }
 }
 
 /// An attempt that begins, or that failed.
@@ -66,6 +71,9 @@ public struct ObservedAttempt: Sendable {
   public let handler: String
   /// From 1.
   public let number: Int
+
+  /// For tests of observers.
+  public init(task: String, handler: String, number: Int) { (self.task, self.handler, self.number) = (task, handler, number) }
 }
 
 /// How an attempt ended.
@@ -78,6 +86,11 @@ public struct ObservedEnding: Sendable {
   public let errorType: String
   /// What it said, without the values of secrets.
   public let message: String
+
+  /// For tests of observers.
+  public init(status: TaskStatus, elapsed: Duration, errorType: String = "", message: String = "") {
+    (self.status, self.elapsed, self.errorType, self.message) = (status, elapsed, errorType, message)
+  }
 }
 
 extension RunObserver {

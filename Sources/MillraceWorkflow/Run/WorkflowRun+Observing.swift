@@ -63,7 +63,8 @@ extension WorkflowRun {
   ) {
     observation.end(
       ObservedEnding(
-        status: status.word, elapsed: .nanoseconds(now &- min(start, now)), errorType: error?.type ?? "", message: error?.message ?? ""), self)
+        status: status.word, elapsed: .nanoseconds(now &- min(start, now)), errorType: error?.type ?? "", message: error?.message ?? ""),
+      self)
   }
 
   /// The engine has stopped under an attempt.
