@@ -5,13 +5,21 @@ public import MillraceWorkflow
 
 /// Why an engine could not be had, or a handler not be registered.
 public enum EngineError: Error, CustomStringConvertible {
+  /// The threads, the memory or the event loop could not be had, or the configuration is out of its bounds.
   case runtime(RuntimeError)
+  /// The search for plugins failed as a whole. A single file that is refused is told by `Engine.pluginProblems`.
   case plugins(PluginError)
+  /// The name is no handler's: `name` or `plugin/name` of a-z, 0-9 and -.
   case badHandlerName(String)
+  /// A handler of this name is there already, of a plugin or registered.
   case duplicateHandler(String)
+  /// The engine has as many handlers as it can: 65,536.
   case tooManyHandlers(limit: Int)
+  /// The engine follows as many schedules as it can.
   case tooManySchedules(limit: Int)
+  /// The workflow of this name has no `schedule` to follow.
   case noSchedule(String)
+  /// The engine takes no more runs and handlers: it is drained, or has been shut down.
   case stopped
   /// A workflow was prepared by one engine and started on another.
   case preparedElsewhere
@@ -43,6 +51,7 @@ public enum EngineError: Error, CustomStringConvertible {
 ///
 /// All methods may be called from any thread.
 @safe public final class Engine: Sendable, HandlerRegistry {
+  /// Of Millrace, as `MAJOR.MINOR.PATCH`: what plugins are told.
   public static let version = "0.1.0"
 
   /// Order of ready tasks within one priority.
@@ -50,15 +59,25 @@ public enum EngineError: Error, CustomStringConvertible {
 
   /// How loud a line of the log is.
   public enum LogLevel: UInt32, Sendable, CaseIterable {
-    case debug, notice, warning, error
+    /// For who looks for a fault.
+    case debug
+    /// What usually happens, and may be of interest.
+    case notice
+    /// What should not be, and was dealt with.
+    case warning
+    /// What went wrong.
+    case error
   }
 
+  /// How an engine is made. Every member has a default; what is out of its bounds is told by `Engine.init`.
   public struct Configuration: Sendable {
     /// Tasks in progress at once, 1 ... 16,777,216; nil: the processors granted.
     public var slots: Int?
     /// Worker threads, 1 ... 56; nil: the processors granted.
     public var threads: Int?
+    /// Which of the ready tasks of one priority begins first.
     public var order = Order.fifo
+    /// What a worker does that finds no work: spin, sleep, or first the one and then the other.
     public var wait = WaitPolicy.adaptive
     /// Where plugins are looked for; nil: none are loaded.
     public var plugins: PluginSearch?
@@ -76,17 +95,23 @@ public enum EngineError: Error, CustomStringConvertible {
     public var blockingThreads: Int?
     /// A handler that runs for longer is reported to `stalled`, nanoseconds; 0: never.
     public var stallAfter: UInt64 = 10_000_000_000
+    /// Gets the lines of plugins and what goes wrong inside the engine, without the values of secrets: on the thread that says it, which it must not
+    /// block. nil: they are dropped.
     public var log: (@Sendable (LogLevel, String) -> Void)?
+    /// Gets a line for each handler that has run for longer than `stallAfter`: on a thread of the engine, which it must not block. nil: nobody is told.
     public var stalled: (@Sendable (String) -> Void)?
     /// Is told what runs, tasks and attempts do; nil, and free: nobody.
     public var observer: (any EngineObserver)?
     /// What schedules are followed by, nanoseconds since 1970 in UTC; nil: the system's clock. For tests.
     public var wallClock: (@Sendable () -> Int64)?
 
+    /// Everything by default: as many slots and threads as there are processors, no plugins, no log.
     public init() {}
   }
 
+  /// Tasks that may be in progress at once.
   public let slots: Int
+  /// Worker threads; those of handlers that block come on top.
   public let threads: Int
   let order: Order
   private let seed: UInt64
@@ -150,6 +175,7 @@ public enum EngineError: Error, CustomStringConvertible {
 
   /// Names of all handlers, of plugins and registered ones: what `DefinitionReader` checks against.
   public var handlerNames: Set<String> { state.handlerNames }
+  /// The plugins that were loaded, in the order in which they were found.
   public var plugins: [LoadedPlugin] { state.plugins }
   /// Files that were found but refused, and why.
   public var pluginProblems: [PluginError] { state.problems }
@@ -251,9 +277,15 @@ public enum EngineError: Error, CustomStringConvertible {
     }
   }
 
-  private func drainApart(_ timeout: Duration) async -> Bool {
+  /// Takes no more runs (`start` throws `EngineError.stopped`) and follows no schedule; runs that go on end as usual. Any number of times. `drain` and
+  /// `shutdown` begin with it.
+  public func close() {
     state.close()
     book.stop()
+  }
+
+  private func drainApart(_ timeout: Duration) async -> Bool {
+    close()
     return await withCheckedContinuation { continuation in
       let isApart = OwnThread.run { [self] in
         let (deadline, overflow) = millrace_monotonic().addingReportingOverflow(UInt64(clamping: timeout))
@@ -329,6 +361,7 @@ public struct PreparedWorkflow: Sendable {
   /// Of the engine that prepared it: its handlers are named by number.
   let state: EngineState
 
+  /// What was prepared, with its parameters in place.
   public var definition: Definition { compiled.definition }
 }
 

@@ -4,22 +4,37 @@ public import MillraceWorkflow
 
 /// Bytes that a task takes or gives, and what they are.
 public struct Payload: Sendable, Hashable {
-  public enum ContentType: UInt32, Sendable, Hashable { case bytes, json, text }
+  /// What bytes are; handlers that read them need not ask.
+  public enum ContentType: UInt32, Sendable, Hashable {
+    /// Anything.
+    case bytes
+    /// A JSON text.
+    case json
+    /// UTF-8.
+    case text
+  }
 
+  /// The bytes themselves, at most 16 MiB as the output of a task.
   public var bytes: [UInt8]
+  /// What the bytes are said to be. It is not checked.
   public var contentType: ContentType
 
+  /// Takes bytes as they are.
   public init(_ bytes: [UInt8], _ contentType: ContentType = .bytes) {
     self.bytes = bytes
     self.contentType = contentType
   }
 
+  /// A text, as UTF-8. Complexity: O(bytes).
   public static func text(_ text: String) -> Payload { Payload(Array(text.utf8), .text) }
+  /// A JSON value, as text without blanks. Complexity: O(bytes).
   public static func json(_ value: JSON) -> Payload { Payload(value.utf8(), .json) }
+  /// No bytes: what a task without an output gives.
   public static let empty = Payload([])
 
   /// The value; nil if the bytes are no JSON text. Where the fault's place matters, use `JSON(parsing:)`.
   public var json: JSON? { try? JSON(parsing: bytes) }
+  /// The bytes as UTF-8; what is none becomes U+FFFD. Complexity: O(bytes).
   public var text: String { String(decoding: bytes, as: UTF8.self) }
 }
 
@@ -27,12 +42,14 @@ public struct Payload: Sendable, Hashable {
 public struct TaskFailure: Error, Sendable, Hashable {
   /// Short word for the kind of error, at most 63 bytes; retry policies match it.
   public var type: String
+  /// For people, at most 4,095 bytes; the rest is cut off.
   public var message: String
   /// False: no attempt can cure it.
   public var isRetryable: Bool
   /// Wait before the next attempt, nanoseconds, instead of the policy's; 0: as the policy says.
   public var retryAfter: UInt64
 
+  /// A failure of the kind `type`. `retryAfter`: nanoseconds, 0: as the policy says.
   public init(_ type: String, _ message: String, isRetryable: Bool = true, retryAfter: UInt64 = 0) {
     self.type = type
     self.message = message
@@ -71,6 +88,7 @@ extension RetryableError {
 
   /// From 1.
   public var attempt: Int { unsafe Int(call.pointee.attempt_number) }
+  /// The definition's id of the task.
   public var taskID: String { unsafe String(cString: call.pointee.task_id) }
   /// `run/task`: the same for every attempt: the idempotency key.
   public var key: String { unsafe String(cString: call.pointee.task_key) }
@@ -83,6 +101,7 @@ extension RetryableError {
   }
   /// Outputs of the dependencies, in the order of the definition.
   public var inputs: [Payload] { (1..<inputCount).map { Payload(inputBytes($0), contentType($0)) } }
+  /// The definition's own input, and one for each dependency.
   public var inputCount: Int { unsafe Int(call.pointee.host.pointee.input_count(call.pointee.attempt)) }
 
   /// Calls `body` with the bytes of an input where they lie, without a copy. nil: there is no such input.
@@ -133,6 +152,7 @@ extension RetryableError {
     case delayed(@Sendable (TaskContext) -> (Result<Payload, any Error>, UInt64))
   }
 
+  /// What tasks name.
   public let name: String
   private let body: Body
   private let cName: UnsafeMutablePointer<CChar>

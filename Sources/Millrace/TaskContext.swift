@@ -17,6 +17,7 @@ public struct TaskContext: Sendable {
 
   /// The definition's id of the task.
   public var taskID: String { link.taskID }
+  /// UUIDv7 of the run.
   public var runID: String { link.runID.description }
   /// The definition's name.
   public var workflow: String { link.workflow }

@@ -10,6 +10,7 @@ public final class Workflow: @unchecked Sendable {
 
   deinit { monitor.deallocate() }
 
+  /// The workflow's name.
   public var name: String { definition.name }
 
   /// What has been put together so far; runs take a copy. Setting it replaces everything.

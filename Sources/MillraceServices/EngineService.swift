@@ -45,6 +45,7 @@
     public func run() async throws {
       var isCancelled = false
       do { try await gracefulShutdown() } catch { isCancelled = true }
+      engine.close()
       let runs = engine.load.runs
       logger?.info("draining", metadata: ["runs": "\(runs)", "timeout": "\(drainTimeout)"])
       let isDrained = await engine.drain(timeout: isCancelled ? .zero : drainTimeout)

@@ -28,7 +28,10 @@
     }
 
     /// The engine calls it.
-    public func runBegins(_ run: ObservedRun) -> (any RunObserver)? { RunInstrument(run, self) }
+    public func runBegins(_ run: ObservedRun) -> (any RunObserver)? {
+      if logger == nil, metrics == nil, tracer == nil { return nil }
+      return RunInstrument(run, self)
+    }
 
     /// A line of a handler, a plugin or the engine. With the attempt's metadata if a handler said it in its call.
     func log(_ level: Engine.LogLevel, _ line: String) {
