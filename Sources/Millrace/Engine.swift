@@ -102,6 +102,8 @@ public enum EngineError: Error, CustomStringConvertible {
     public var stalled: (@Sendable (String) -> Void)?
     /// Is told what runs, tasks and attempts do; nil, and free: nobody.
     public var observer: (any EngineObserver)?
+    /// Handlers, and what they call, find their contexts as `TaskContext.current`: some 100 ns a call. With an `observer` they do anyway.
+    public var bindsContext = false
     /// What schedules are followed by, nanoseconds since 1970 in UTC; nil: the system's clock. For tests.
     public var wallClock: (@Sendable () -> Int64)?
 
@@ -130,6 +132,7 @@ public enum EngineError: Error, CustomStringConvertible {
       log?(LogLevel(rawValue: level) ?? .error, line)
     }
     host.observer = configuration.observer
+    host.bindsContext = configuration.bindsContext
     let slots = configuration.slots ?? configuration.threads ?? Machine.read().cpusGranted
     var runtimeConfiguration = RuntimeConfiguration(
       slots: slots, threads: configuration.threads, capacity: configuration.capacity, ordered: configuration.order != .fifo,
@@ -257,9 +260,8 @@ public enum EngineError: Error, CustomStringConvertible {
       values[name] = try secrets.value(name, for: task)
     }
     let run = try WorkflowRun(
-      compiled, id: RunID(wall: wall, random: &random), wall: wall, seed: seeds.next(), host: host, secrets: values,
+      compiled, id: RunID(wall: wall, random: &random), wall: wall, seed: seeds.next(), host: host, secrets: values, trace: trace,
       ended: { _ in end.fire() })
-    run.trace = trace
     try run.start()
     return WorkflowHandle(run, end: end, engine: self)
   }

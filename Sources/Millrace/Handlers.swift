@@ -205,7 +205,7 @@ extension RetryableError {
     switch body {
     case .call(let body):
       do {
-        if unsafe !AttemptLink.isObserved(call) { return unsafe AttemptEnding(try body(unsafe TaskCall(call))).fill(outcome, call) }
+        if unsafe !AttemptLink.bindsContext(call) { return unsafe AttemptEnding(try body(unsafe TaskCall(call))).fill(outcome, call) }
         let output = try TaskContext.$current.withValue(unsafe TaskContext(AttemptLink(call))) { try body(unsafe TaskCall(call)) }
         return unsafe AttemptEnding(output).fill(outcome, call)
       } catch {
@@ -214,7 +214,7 @@ extension RetryableError {
     case .context(let body):
       do {
         let context = TaskContext(unsafe AttemptLink(call))
-        return unsafe AttemptEnding(try TaskContext.$current.withValue(context) { try body(context) }).fill(outcome, call)
+        return unsafe AttemptEnding(try context.bound { try body(context) }).fill(outcome, call)
       } catch {
         return unsafe AttemptEnding(error).fill(outcome, call)
       }
@@ -233,17 +233,19 @@ extension RetryableError {
     let work: @Sendable () async -> Void = {
       link.taskBegins()
       do {
-        let context = TaskContext(link)
-        link.taskEnds(AttemptEnding(try await TaskContext.$current.withValue(context) { try await body(context) }))
+        link.taskEnds(AttemptEnding(try await body(TaskContext(link))))
       } catch {
         link.taskEnds(AttemptEnding(error))
       }
     }
-    // Not detached: it takes over what an observer has set for the handler.
-    if let executor = link.executor {
-      _Concurrency.Task(executorPreference: executor, operation: work)
-    } else {
-      _Concurrency.Task.immediate(operation: work)
+    let executor = link.executor
+    // Not detached, it takes over what is bound here, and what an observer has bound around.
+    switch (link.bindsContext, executor) {
+    case (true, let executor?):
+      TaskContext.$current.withValue(TaskContext(link)) { _ = _Concurrency.Task(executorPreference: executor, operation: work) }
+    case (true, nil): TaskContext.$current.withValue(TaskContext(link)) { _ = _Concurrency.Task.immediate(operation: work) }
+    case (false, let executor?): _Concurrency.Task.detached(executorPreference: executor, operation: work)
+    case (false, nil): _Concurrency.Task.immediateDetached(operation: work)
     }
     return unsafe link.returns(call, outcome)
   }
@@ -253,7 +255,7 @@ extension RetryableError {
     _ body: (TaskContext) -> (Result<Payload, any Error>, UInt64)
   ) -> UInt32 {
     let context = TaskContext(unsafe AttemptLink(call))
-    let (result, delay) = TaskContext.$current.withValue(context) { body(context) }
+    let (result, delay) = context.bound { body(context) }
     let ending: AttemptEnding =
       switch result {
       case .success(let output): AttemptEnding(output)

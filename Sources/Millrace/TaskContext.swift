@@ -3,9 +3,8 @@ public import MillraceWorkflow
 /// One attempt of a task, as a handler with typed inputs sees it. May be kept and used by any thread; when the handler has ended it says that the
 /// attempt is cancelled, and heartbeats do nothing.
 public struct TaskContext: Sendable {
-  /// The context of the handler that this code runs in, for code that is not handed one; nil: there is none. It is there in a handler that gets a
-  /// `TaskContext`, and in Swift tasks that begin in it, but for detached ones; in a handler of bytes that gets a `TaskCall`, only if the engine has an
-  /// observer: `TaskCall.context` makes one.
+  /// The context of the handler that this code runs in, for code that is not handed one; nil: this is no handler, or the engine binds none. It does so if it has
+  /// an `Engine.Configuration.observer` or `bindsContext` is set. Swift tasks that begin in the handler have it as well, but for detached ones.
   @TaskLocal public static var current: TaskContext?
 
   /// Longest details of a heartbeat, bytes of JSON text: 64 KiB.
@@ -14,6 +13,11 @@ public struct TaskContext: Sendable {
   private let link: AttemptLink
 
   init(_ link: AttemptLink) { self.link = link }
+
+  /// Calls `body` with this as the current one, if that is wanted.
+  func bound<Result>(_ body: () throws -> Result) rethrows -> Result {
+    link.bindsContext ? try TaskContext.$current.withValue(self) { try body() } : try body()
+  }
 
   /// The definition's id of the task.
   public var taskID: String { link.taskID }

@@ -8,6 +8,7 @@ public enum TestEngineError: Error, CustomStringConvertible {
   case hangs(tasks: [String])
   /// An asynchronous handler waits for something real.
   case waits(tasks: [String], seconds: Int)
+  /// There is not enough memory for the engine: what was wanted.
   case memory(String)
 
   public var description: String {
@@ -52,8 +53,10 @@ public final class TestEngine: HandlerRegistry {
   private var limits: [String: UInt32] = [:]
 
   /// `slots`: tasks in progress at once. `workers`: 1 ... 56, stepped in an order that the seed draws. `observer`: is told of runs and attempts, as
-  /// `Engine.Configuration.observer` is. Throws `TestEngineError`.
-  public init(slots: Int = 1024, workers: Int = 4, seed: UInt64 = 0, observer: (any EngineObserver)? = nil) throws(TestEngineError) {
+  /// `Engine.Configuration.observer` is; `bindsContext` as there. Throws `TestEngineError`.
+  public init(
+    slots: Int = 1024, workers: Int = 4, seed: UInt64 = 0, observer: (any EngineObserver)? = nil, bindsContext: Bool = false
+  ) throws(TestEngineError) {
     self.seed = seed
     do {
       engine = try SteppedEngine(
@@ -64,6 +67,7 @@ public final class TestEngine: HandlerRegistry {
     }
     engine.host.executor = thread
     engine.host.observer = observer
+    engine.host.bindsContext = bindsContext
   }
 
   // MARK: Handlers
@@ -85,6 +89,7 @@ public final class TestEngine: HandlerRegistry {
     known[handler.name] = unsafe TaskHandler(name: handler.name, index: index, pointer: handler.handler)
   }
 
+  /// Names of all handlers, mocks among them: what `DefinitionReader` checks against.
   public var handlerNames: Set<String> { Set(known.keys) }
 
   // MARK: Runs
@@ -97,11 +102,11 @@ public final class TestEngine: HandlerRegistry {
     runs += 1
     let run = try WorkflowRun(
       resolved, handlers: known, order: .fifo, id: RunID(wall: 0, random: &seeds), wall: 0, seed: seeds.next(), host: engine.host,
+      trace: trace,
       limit: { key, count in
         if limits[key] == nil { limits[key] = engine.scheduler.makeLimit(count) }
         return limits[key]
       }, ended: { _ in })
-    run.trace = trace
     try run.start()
     return TestRun(run, engine: self)
   }

@@ -12,10 +12,13 @@ public final class TestRun {
     self.engine = engine
   }
 
+  /// Drawn by the seed: the same seed, the same ids.
   public var id: String { run.id.description }
+  /// RUNNING, or how it ended.
   public var status: WorkflowStatus { run.status }
   /// Virtual time from the start to the end, or to now.
   public var elapsed: Duration { .nanoseconds(run.elapsed) }
+  /// Counters of this moment, in virtual time.
   public func progress() -> Progress { run.progress() }
 
   /// Lets time pass until the run has ended. Throws `TestEngineError`.

@@ -64,9 +64,13 @@
     @Test("a run that is not taken is counted as refused, and leaves nothing behind")
     func refused() throws {
       let metrics = TestMetrics()
-      let engine = try Self.engine(Instruments(metrics: metrics))
+      var configuration = Engine.Configuration()
+      configuration.instrument(with: Instruments(metrics: metrics))
+      configuration.capacity = 2
+      let engine = try Engine(configuration)
+      try engine.register("flaky") { _ in .empty }
       var large = Definition("large")
-      for i in 0...TestEngine.capacity { large.task("t\(i)", handler: "flaky") }
+      for i in 0..<3 { large.task("t\(i)", handler: "flaky") }
       #expect(throws: (any Error).self) { try engine.start(large) }
       #expect(try metrics.expectCounter("millrace_workflows_refused_total").totalValue == 1)
       #expect(try metrics.expectMeter("millrace_workflows_active").lastValue == 0)

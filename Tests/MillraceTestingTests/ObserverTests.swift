@@ -176,9 +176,14 @@ final class Witness: EngineObserver, @unchecked Sendable {
         "a 1 CANCELLED 1.0 seconds cancelled", "a is CANCELLED", "b is CANCELLED", "run is CANCELLED after 1.0 seconds",
       ])
 
+    var configuration = Engine.Configuration()
+    configuration.observer = witness
+    configuration.capacity = 2
+    let full = try Engine(configuration)
+    try full.register("hang") { _ in .empty }
     var large = Definition("large")
-    for i in 0...TestEngine.capacity { large.task("t\(i)", handler: "hang") }
-    #expect(throws: (any Error).self) { try engine.start(large) }
+    for i in 0..<3 { large.task("t\(i)", handler: "hang") }
+    #expect(throws: (any Error).self) { try full.start(large) }
     #expect(witness.lines.last?.hasPrefix("run refused: ") == true)
     #expect(witness.faults == [] && witness.unfinishedRuns == 0)
   }
@@ -207,18 +212,26 @@ final class Witness: EngineObserver, @unchecked Sendable {
     #expect(TaskContext.current == nil)
   }
 
-  @Test("without an observer a typed handler finds its context as well, and one of bytes makes one")
-  func context() async throws {
-    let engine = try Engine()
+  @Test("without an observer handlers find their contexts if the engine binds them; one of bytes makes one", arguments: [false, true])
+  func context(isBound: Bool) async throws {
+    var configuration = Engine.Configuration()
+    configuration.bindsContext = isBound
+    let engine = try Engine(configuration)
     try engine.register("typed") { (_: JSON, context) in [TaskContext.current?.key, context.key] }
+    try engine.register("async") { (_: JSON, context) async -> [String?] in
+      await Task.yield()
+      return [TaskContext.current?.key, context.key]
+    }
     try engine.register("bytes") { call in
       let context = call.context
       return .json(try JSON(encoding: [TaskContext.current?.key, context.key, call.context.taskID]))
     }
-    let typed = try await engine.run(Definition("w", result: "t", tasks: [TaskDefinition("t", handler: "typed")]))
-    #expect(try typed.value(as: [String].self) == ["\(typed.id)/t", "\(typed.id)/t"])
+    for handler in ["typed", "async"] {
+      let result = try await engine.run(Definition("w", result: "t", tasks: [TaskDefinition("t", handler: handler)]))
+      #expect(try result.value(as: [String?].self) == [isBound ? "\(result.id)/t" : nil, "\(result.id)/t"])
+    }
     let bytes = try await engine.run(Definition("w", result: "t", tasks: [TaskDefinition("t", handler: "bytes")]))
-    #expect(try bytes.value(as: [String?].self) == [nil, "\(bytes.id)/t", "t"])
+    #expect(try bytes.value(as: [String?].self) == [isBound ? "\(bytes.id)/t" : nil, "\(bytes.id)/t", "t"])
     await engine.drain(timeout: .seconds(60))
   }
 

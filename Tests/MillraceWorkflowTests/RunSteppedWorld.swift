@@ -151,8 +151,8 @@ final class SteppedWorld: @unchecked Sendable {
     var random = SeededRandom(seed: seed)
     let run = try WorkflowRun(
       definition, handlers: known, order: .fifo, id: RunID(wall: 0, random: &random), wall: 0, seed: seed, host: host, secrets: secrets,
+      trace: trace,
       limit: { [scheduler] _, count in scheduler.makeLimit(count) }, ended: { _ in })
-    run.trace = trace
     try run.start()
     return run
   }

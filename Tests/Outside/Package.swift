@@ -2,7 +2,7 @@
 import PackageDescription
 
 // Somebody else's package. `run` puts the path of Millrace in, and the programs that the documentation shows into Sources.
-let articles = ["Overview", "Embedding", "Handlers", "Definitions", "Testing"].map { $0 + "Article" }
+let articles = ["Overview", "Embedding", "WritingHandlers", "Definitions", "Testing"].map { $0 + "Article" }
 let steps = (1...6).map { "Order0\($0)" }
 let both: [Target.Dependency] = [.product(name: "Millrace", package: "millrace"), .product(name: "MillraceTesting", package: "millrace")]
 

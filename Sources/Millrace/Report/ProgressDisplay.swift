@@ -52,6 +52,7 @@ public final class ProgressDisplay {
   /// Shows a moment of the run; does nothing while the last redraw is too fresh.
   ///
   /// - Parameters:
+  ///   - progress: the counters of the moment.
   ///   - running: ids of some running tasks.
   ///   - now: nanoseconds of any clock that does not go back.
   public func update(progress: Progress, running: [String] = [], now: UInt64) {

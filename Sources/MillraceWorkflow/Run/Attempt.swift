@@ -40,8 +40,6 @@ internal import MillraceCore
   var next: UnsafeMutablePointer<Attempt>? = nil
   /// Retained; nil: nobody is told of it.
   var observation: Unmanaged<AttemptObservation>? = nil
-  /// What its handler is part of. Written before the handler is called.
-  var trace: TraceContext? = nil
   /// The timers that may end it: heartbeat, start-to-close of a pending one, `complete_after`.
   var heartbeat = TimerHandle.none
   var closing = TimerHandle.none

@@ -35,10 +35,8 @@ internal import Synchronization
   package let number: Int
   /// When start-to-close ends, on the host's clock; 0: there is no such timeout.
   package let deadline: UInt64
-  /// What the attempt is part of; nil: nothing.
-  package let trace: TraceContext?
-  /// Who is told of the attempt; nil: nobody.
-  package let observer: (any AttemptObserver)?
+  /// nil: nobody is told of the attempt.
+  private let observation: AttemptObservation?
   private var current: UnsafeCurrentTask?
   private var ending: AttemptEnding?
   var next: AttemptLink?
@@ -53,8 +51,7 @@ internal import Synchronization
     unsafe lane = attempt.pointee.lane
     unsafe number = Int(attempt.pointee.number)
     unsafe deadline = call.pointee.deadline
-    unsafe trace = attempt.pointee.trace
-    unsafe observer = attempt.ownObservation?.observer
+    unsafe observation = attempt.ownObservation
     unsafe attempt.keep(self)
   }
 
@@ -63,9 +60,9 @@ internal import Synchronization
     unsafe AttemptPointer(call.pointee.attempt!).ownLink ?? AttemptLink(call)
   }
 
-  /// Somebody is told of the call's run. unsafe: as `init`.
-  @unsafe package static func isObserved(_ call: UnsafePointer<millrace_call>) -> Bool {
-    unsafe AttemptPointer(call.pointee.attempt!).pointee.run._withUnsafeGuaranteedRef { $0.observer != nil }
+  /// The call's handler finds its context. unsafe: as `init`.
+  @unsafe package static func bindsContext(_ call: UnsafePointer<millrace_call>) -> Bool {
+    unsafe AttemptPointer(call.pointee.attempt!).pointee.run._withUnsafeGuaranteedRef { $0.bindsContext }
   }
 
   // MARK: The gate
@@ -101,6 +98,11 @@ internal import Synchronization
   package var taskID: String { run.definition.tasks[Int(node)].id }
   package var runID: RunID { run.id }
   package var workflow: String { run.definition.name }
+  /// Who is told of the attempt; nil: nobody.
+  package var observer: (any AttemptObserver)? { observation?.observer }
+  /// What the attempt is part of; nil: nothing.
+  package var trace: TraceContext? { observation?.trace ?? run.observation?.trace }
+  package var bindsContext: Bool { run.bindsContext }
 
   /// The value of a variable of the task's `env`, copied; nil: it has none of that name.
   package func environment(_ name: String) -> String? {

@@ -83,7 +83,7 @@ enum HostFunctions {
     unsafe millrace_trace(
       size: UInt32(MemoryLayout<millrace_trace>.size), reserved: 0,
       traceparent: { opaque, text in
-        guard let text = unsafe text, let trace = unsafe HostFunctions.attempt(opaque).pointee.trace else { return -1 }
+        guard let text = unsafe text, let trace = unsafe HostFunctions.attempt(opaque).trace else { return -1 }
         // unsafe: the caller has room for the text and a NUL.
         for (i, byte) in trace.utf8.enumerated() { unsafe text[i] = CChar(bitPattern: byte) }
         unsafe text[TraceContext.textBytes] = 0

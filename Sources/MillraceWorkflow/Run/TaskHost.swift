@@ -35,6 +35,8 @@ internal import Synchronization
   package var executor: (any TaskExecutor)?
   /// Who is told what runs do; nil: nobody. Set before any run is started.
   package var observer: (any EngineObserver)?
+  /// Handlers find their contexts in a task-local value. As `observer`, which has it done too.
+  package var bindsContext = false
   /// Who waits for asynchronous handlers to end.
   private let linkWaiters = Atomic<Int>(0)
   /// Guards what follows.

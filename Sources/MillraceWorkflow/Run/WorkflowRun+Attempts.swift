@@ -31,10 +31,10 @@ extension WorkflowRun {
     let attempt: AttemptPointer
     let preparation = unsafe prepare(node, context, isWatched: isWatched)
     // After the claim a timeout may take it.
-    let made = unsafe observer == nil ? nil : records.attempt(node)
-    let observation = unsafe made?.ownObservation
+    let made = unsafe observation == nil ? nil : records.attempt(node)
+    let observed = unsafe made?.ownObservation
     if isWatched { host.scheduler.unclaim(job) }
-    if let made = unsafe made, let observation { unsafe observe(observation, node, made) }
+    if let made = unsafe made, let observed { unsafe observeBegin(observed, made) }
     switch preparation {
     case .begun(let begun): unsafe attempt = begun
     case .ended(let outcome): return outcome
@@ -53,8 +53,8 @@ extension WorkflowRun {
     unsafe outcome.message = host.lane(attempt.pointee.lane).pointee.message
     unsafe outcome.message_capacity = UInt32(MILLRACE_MESSAGE_BYTES)
     let status: UInt32
-    if let observation {
-      status = observed(observation) { unsafe handler.pointee.run(handler.pointee.context, &call, &outcome) }
+    if let observed {
+      status = observed.around { unsafe handler.pointee.run(handler.pointee.context, &call, &outcome) }
     } else {
       status = unsafe handler.pointee.run(handler.pointee.context, &call, &outcome)
     }
@@ -112,8 +112,7 @@ extension WorkflowRun {
         run: Unmanaged.passUnretained(self), host: Unmanaged.passUnretained(host), node: node,
         number: UInt32(truncatingIfNeeded: records.countAttempt(node)), job: context.pointee.job, arenaLane: min(lane, host.workers),
         lane: lane, start: now, deadline: deadline, context: context))
-    if let trace { unsafe attempt.pointee.trace = trace }
-    if observer != nil { unsafe attempt.pointee.observation = .passRetained(AttemptObservation()) }
+    if observation != nil { unsafe observe(attempt) }
     unsafe attempt.life.storeRelaxed(AttemptLife.counts)
     unsafe attempt.beat.storeRelaxed(now)
     unsafe attempt.link.storeRelaxed(0)

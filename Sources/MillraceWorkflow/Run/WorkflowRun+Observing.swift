@@ -1,25 +1,59 @@
 internal import CMillrace
 internal import MillraceCore
 
+/// Who is told of a run, and what it is part of. Its cleanup has the same.
+final class RunObservation: @unchecked Sendable {
+  private let engineObserver: (any EngineObserver)?
+  /// nil: nobody. Set by `begin`, before any hook of the run is called; so is `trace`.
+  private(set) var observer: (any RunObserver)?
+  private(set) var trace: TraceContext?
+
+  /// nil: there is nobody to tell, and no trace.
+  init?(_ observer: (any EngineObserver)?, _ trace: TraceContext?) {
+    if observer == nil, trace == nil { return nil }
+    engineObserver = observer
+    self.trace = trace
+  }
+
+  func begin(_ run: WorkflowRun) {
+    guard let engineObserver else { return }
+    let tasks = run.records.count + (run.cleanup?.records.count ?? 0)
+    observer = engineObserver.runBegins(ObservedRun(id: run.id.description, workflow: run.definition.name, tasks: tasks, trace: trace))
+    if let own = observer?.trace { trace = own }
+  }
+}
+
 /// An attempt that an observer is told of: its beginning and its end, each once, in this order, whichever thread comes first.
 ///
 /// # Fields
-/// All are guarded by the run's monitor, but for `observer` on the thread that has called `begin`.
+/// All are guarded by the run's monitor, but for `observer` and `trace`, which the handler may read, and what it makes: they are written before it is called.
 final class AttemptObservation: @unchecked Sendable {
   private(set) var observer: (any AttemptObserver)?
+  /// What the attempt is part of.
+  private(set) var trace: TraceContext?
   private var hasBegun = false
   private var isOver = false
   /// It has ended before it was told to have begun.
   private var early: ObservedEnding?
 
   func begin(_ attempt: ObservedAttempt, _ run: WorkflowRun) {
-    let made = run.observer?.attemptBegins(attempt)
+    let made = run.observation?.observer?.attemptBegins(attempt)
     let early = run.monitor.locked {
       observer = made
+      trace = made?.trace ?? run.observation?.trace
       hasBegun = true
       return self.early
     }
     if let early { made?.ended(early) }
+  }
+
+  /// Calls a handler as the observer wants it.
+  func around(_ handler: () -> UInt32) -> UInt32 {
+    guard let observer else { return handler() }
+    var status: UInt32?
+    observer.around { status = handler() }
+    guard let status else { preconditionFailure("an AttemptObserver did not call the handler in `around`") }
+    return status
   }
 
   func end(_ ending: ObservedEnding, _ run: WorkflowRun) {
@@ -33,47 +67,35 @@ final class AttemptObservation: @unchecked Sendable {
   }
 }
 
-/// What an observer is told. Nothing of this is called for a run that has none.
+/// What an observer is told. Nothing of this is called for a run that has neither an observer nor a trace.
 extension WorkflowRun {
-  /// Tells that the run begins. Before any of its hooks is called.
-  func observe(_ engineObserver: any EngineObserver) {
-    let cleanups = cleanup?.records.count ?? 0
-    observer = engineObserver.runBegins(
-      ObservedRun(id: id.description, workflow: definition.name, tasks: records.count + cleanups, trace: trace))
-    if let own = observer?.trace { trace = own }
+  private var observer: (any RunObserver)? { observation?.observer }
+
+  /// The attempt is one that is told of. Before anybody else can see it.
+  @inline(never) func observe(_ attempt: AttemptPointer) {
+    if observer != nil { unsafe attempt.pointee.observation = .passRetained(AttemptObservation()) }
   }
 
-  /// Tells that an attempt begins, and which trace its handler belongs to. On the handler's thread, with no claim held.
-  @inline(never) func observe(_ observation: AttemptObservation, _ node: UInt32, _ attempt: AttemptPointer) {
-    observation.begin(unsafe observed(node, Int(attempt.pointee.number)), self)
-    if let own = observation.observer?.trace { unsafe attempt.pointee.trace = own }
-  }
-
-  /// Calls a handler as the attempt's observer wants it.
-  @inline(never) func observed(_ observation: AttemptObservation, _ handler: () -> UInt32) -> UInt32 {
-    guard let observer = observation.observer else { return handler() }
-    var status: UInt32?
-    observer.around { status = handler() }
-    guard let status else { preconditionFailure("an AttemptObserver did not call the handler in `around`") }
-    return status
+  /// Tells that an attempt begins. On the handler's thread, with no claim held.
+  @inline(never) func observeBegin(_ observed: AttemptObservation, _ attempt: AttemptPointer) {
+    let task = unsafe definition.tasks[Int(attempt.pointee.node)]
+    observed.begin(unsafe ObservedAttempt(task: task.id, handler: task.handler, number: Int(attempt.pointee.number)), self)
   }
 
   @inline(never) func observeEnd(
-    _ observation: AttemptObservation, _ status: NodeRecords.Status, since start: UInt64, at now: UInt64, _ error: AttemptError?
+    _ observed: AttemptObservation, _ status: NodeRecords.Status, since start: UInt64, at now: UInt64, _ error: AttemptError?
   ) {
-    observation.end(
-      ObservedEnding(
-        status: status.word, elapsed: .nanoseconds(now &- min(start, now)), errorType: error?.type ?? "", message: error?.message ?? ""),
-      self)
+    let elapsed = Duration.nanoseconds(now &- min(start, now))
+    observed.end(ObservedEnding(status: status.word, elapsed: elapsed, errorType: error?.type ?? "", message: error?.message ?? ""), self)
   }
 
-  /// The engine has stopped under an attempt.
-  func observeAbandoned(_ node: UInt32, _ attempt: AttemptPointer?, _ now: UInt64) {
+  /// The engine has stopped under a task.
+  @inline(never) func observeAbandoned(_ node: UInt32, _ attempt: AttemptPointer?, _ now: UInt64) {
     let late = monitor.locked { slow[node]?.timedOut }
-    if let observation = unsafe attempt?.ownObservation {
-      unsafe observeEnd(observation, .cancelled, since: attempt!.pointee.start, at: now, nil)
-    } else if let late, let observation = late.observation {
-      observeEnd(observation, .timedOut, since: late.start, at: now, nil)
+    if let observed = unsafe attempt?.ownObservation {
+      unsafe observeEnd(observed, .cancelled, since: attempt!.pointee.start, at: now, nil)
+    } else if let late, let observed = late.observation {
+      observeEnd(observed, .timedOut, since: late.start, at: now, nil)
     }
   }
 
@@ -83,12 +105,8 @@ extension WorkflowRun {
   }
 
   @inline(never) func observeRetry(_ node: UInt32, _ number: Int, after wait: UInt64) {
-    observer?.retryScheduled(observed(node, number), after: .nanoseconds(wait))
-  }
-
-  private func observed(_ node: UInt32, _ number: Int) -> ObservedAttempt {
     let task = definition.tasks[Int(node)]
-    return ObservedAttempt(task: task.id, handler: task.handler, number: number)
+    observer?.retryScheduled(ObservedAttempt(task: task.id, handler: task.handler, number: number), after: .nanoseconds(wait))
   }
 }
 
@@ -98,4 +116,9 @@ extension UnsafeMutablePointer where Pointee == Attempt {
 
   /// Nobody uses the attempt any more.
   @inline(__always) func dropObservation() { unsafe pointee.observation?.release() }
+
+  /// What the attempt is part of.
+  var trace: TraceContext? {
+    unsafe ownObservation?.trace ?? pointee.run._withUnsafeGuaranteedRef { $0.observation?.trace }
+  }
 }

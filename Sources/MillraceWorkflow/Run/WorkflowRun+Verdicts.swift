@@ -19,8 +19,8 @@ extension WorkflowRun {
     }
     unsafe records.setOutput(node, attempt.pointee.output)
     records.setEnd(node, now)
-    if observer != nil, let observation = unsafe attempt.ownObservation {
-      unsafe observeEnd(observation, .completed, since: attempt.pointee.start, at: now, nil)
+    if observation != nil, let observed = unsafe attempt.ownObservation {
+      unsafe observeEnd(observed, .completed, since: attempt.pointee.start, at: now, nil)
     }
     if unsafe attempt.pointee.number > 1 {
       let entry = unsafe LoggedAttempt(attempt, .completed, end: now, error: nil)
@@ -30,7 +30,7 @@ extension WorkflowRun {
     counters.count(.completed, lane: lane)
     records.setStatus(node, .completed)
     tellWatcher()
-    if observer != nil { observeTask(node, .completed) }
+    if observation != nil { observeTask(node, .completed) }
     unsafe host.giveAttempt(attempt, lane: lane)
     return Verdict.release.rawValue
   }
@@ -41,7 +41,7 @@ extension WorkflowRun {
     records.setEnd(node, now)
     records.setStatus(node, .skipped)
     counters.count(.skipped, lane: lane)
-    if observer != nil { observeTask(node, .skipped) }
+    if observation != nil { observeTask(node, .skipped) }
   }
 
   private func failed(_ lane: Int, _ node: UInt32, _ told: Outcome, _ attempt: AttemptPointer?, _ now: UInt64) -> UInt8 {
@@ -61,7 +61,7 @@ extension WorkflowRun {
       default: .failed
       }
     let retryAfter = unsafe attempt?.pointee.retryAfter ?? 0
-    let observation = unsafe observer == nil ? nil : attempt?.ownObservation ?? slow?.timedOut?.observation
+    let observed = unsafe observation == nil ? nil : attempt?.ownObservation ?? slow?.timedOut?.observation
     var entry: LoggedAttempt
     if let attempt = unsafe attempt {
       entry = unsafe LoggedAttempt(attempt, status, end: now, error: error)
@@ -77,7 +77,7 @@ extension WorkflowRun {
       }
     }
 
-    if let observation { observeEnd(observation, status, since: entry.start, at: now, entry.error) }
+    if let observed { observeEnd(observed, status, since: entry.start, at: now, entry.error) }
     let cures = outcome == .retry || timeout == EngineErrorType.startToClose || timeout == EngineErrorType.heartbeat
     if cures, !shouldStop, let retry = policy.retry, entry.number < retry.attempts, !retry.nonRetryable.contains(error.type) {
       let wait = retryAfter > 0 ? retryAfter : retryWait(retry, node, entry.number)
@@ -89,7 +89,7 @@ extension WorkflowRun {
       } else {
         switch hold(node, until: due, entry) {
         case .held:
-          if observer != nil { observeRetry(node, entry.number, after: wait) }
+          if observation != nil { observeRetry(node, entry.number, after: wait) }
           return Verdict.hold.rawValue
         case .refused: break
         case .noTimer(let reason): entry.error = error.adding("not retried: no timer for the wait before the next attempt: \(reason)")
@@ -115,7 +115,7 @@ extension WorkflowRun {
     counters.count(status == .cancelled ? .cancelled : .failed, lane: lane)
     records.setStatus(node, status)
     tellWatcher()
-    if observer != nil { observeTask(node, status) }
+    if observation != nil { observeTask(node, status) }
     if status == .cancelled { return }
     for successor in compiled.plan.successors(of: Int(node)) {
       records.setCause(UInt32(successor), node)
@@ -132,13 +132,13 @@ extension WorkflowRun {
       counters.count(.cancelled, lane: lane)
       records.setStatus(node, .cancelled)
       tellWatcher()
-      if observer != nil { observeTask(node, .cancelled) }
+      if observation != nil { observeTask(node, .cancelled) }
       return
     }
     counters.count(.skipped, lane: lane)
     records.setStatus(node, .skipped)
     tellWatcher()
-    if observer != nil { observeTask(node, .skipped) }
+    if observation != nil { observeTask(node, .skipped) }
     for successor in compiled.plan.successors(of: Int(node)) {
       records.setCause(UInt32(successor), cause)
       coreRun.poison(UInt32(successor))

@@ -30,10 +30,10 @@ internal import MillraceCore
   /// Set once, by `start`, before any hook is called.
   private var core: Run?
   private let ended: Ended
-  /// Who is told what happens here; nil: nobody. Set by `start`, before any hook is called.
-  var observer: (any RunObserver)?
-  /// What the run is part of. Set before `start`.
-  package var trace: TraceContext?
+  /// nil: nobody is told, and there is no trace.
+  let observation: RunObservation?
+  /// Handlers find their contexts as `TaskContext.current`.
+  let bindsContext: Bool
   /// Guards `slow`, `log` and `closed`.
   let monitor = Monitor()
   /// Tasks with timers or waiting for a retry.
@@ -97,28 +97,29 @@ internal import MillraceCore
   /// keeps them out of all that handlers say. Throws `CompileError`.
   public convenience init(
     _ definition: Definition, handlers: [String: TaskHandler], order: TaskOrder, id: RunID, wall: Int64, seed: UInt64, host: TaskHost,
-    secrets: [String: [UInt8]] = [:], limit: (String, Int) -> UInt32?, ended: @escaping Ended
+    secrets: [String: [UInt8]] = [:], trace: TraceContext? = nil, limit: (String, Int) -> UInt32?, ended: @escaping Ended
   ) throws(CompileError) {
     let compiled = try CompiledWorkflow(definition, handlers: handlers, order: order, limit: limit)
-    try self.init(compiled, id: id, wall: wall, seed: seed, host: host, secrets: secrets, ended: ended)
+    try self.init(compiled, id: id, wall: wall, seed: seed, host: host, secrets: secrets, trace: trace, ended: ended)
   }
 
   /// A run of what was compiled before. Throws `CompileError`.
   public convenience init(
     _ compiled: CompiledWorkflow, id: RunID, wall: Int64, seed: UInt64, host: TaskHost, secrets: [String: [UInt8]] = [:],
-    ended: @escaping Ended
+    trace: TraceContext? = nil, ended: @escaping Ended
   ) throws(CompileError) {
     for secret in secrets.values { host.redactor.add(secret) }
     let secrets = secrets.mapValues { KeptBytes($0, isSecret: true) }
-    try self.init(compiled, nil, id, wall, seed, host, secrets, ended)
+    try self.init(compiled, nil, id, wall, seed, host, secrets, RunObservation(host.observer, trace), ended)
     guard let tasks = compiled.cleanup else { return }
     cleanup = try WorkflowRun(
-      tasks, self, id, wall, seed &+ UInt64(compiled.definition.tasks.count), host, secrets, { [unowned self] in cleanedUp($0) })
+      tasks, self, id, wall, seed &+ UInt64(compiled.definition.tasks.count), host, secrets, observation,
+      { [unowned self] in cleanedUp($0) })
   }
 
   private init(
     _ compiled: CompiledWorkflow, _ origin: WorkflowRun?, _ id: RunID, _ wall: Int64, _ seed: UInt64, _ host: TaskHost,
-    _ secrets: [String: KeptBytes], _ ended: @escaping Ended
+    _ secrets: [String: KeptBytes], _ observation: RunObservation?, _ ended: @escaping Ended
   ) throws(CompileError) {
     let definition = compiled.definition
     self.compiled = compiled
@@ -127,6 +128,8 @@ internal import MillraceCore
     self.host = host
     self.seed = seed
     self.ended = ended
+    self.observation = observation
+    bindsContext = host.bindsContext || host.observer != nil
     startedWall = wall
     arena = Arena(workers: host.workers)
     counters = RunCounters(workers: host.workers)
@@ -177,17 +180,15 @@ internal import MillraceCore
       let core = try Run(compiled.plan, hooks: hooks)
       self.core = core
       started = host.scheduler.clock.now
-      if let origin {
-        (observer, trace) = (origin.observer, origin.trace)
-      } else {
-        if let observer = host.observer { observe(observer) }
+      if origin == nil {
+        observation?.begin(self)
         host.began(self)
       }
       try host.scheduler.start(core)
     } catch {
       if origin == nil {
         _ = host.ended(self)
-        observer?.refused(error)
+        observation?.observer?.refused(error)
       }
       // unsafe: the core has not taken the run: our own retain is given back.
       unsafe Unmanaged<WorkflowRun>.fromOpaque(context).release()
@@ -304,7 +305,7 @@ internal import MillraceCore
   private func end(_ status: WorkflowStatus) {
     if origin == nil { _ = host.ended(self) }
     let now = host.scheduler.clock.now
-    if origin == nil, observer != nil { observer?.ended(status, after: .nanoseconds(now &- started)) }
+    if origin == nil, let observation { observation.observer?.ended(status, after: .nanoseconds(now &- started)) }
     monitor.locked {
       finalStatus = status
       endTime = now
@@ -325,8 +326,7 @@ internal import MillraceCore
     for node in 0..<UInt32(records.count) {
       records.setStatus(node, .cancelled)
       counters.count(.cancelled, lane: -1)
-      let task = definition.tasks[Int(node)]
-      origin?.observer?.taskEnded(task.id, handler: task.handler, .cancelled)
+      if observation != nil { observeTask(node, .cancelled) }
     }
     monitor.locked {
       finalStatus = .cancelled
@@ -349,7 +349,7 @@ internal import MillraceCore
     stop(2)
     for node in 0..<UInt32(records.count) where !isOver(node) {
       if compiled.hasTimers(node) { endTimers(node) }
-      if observer != nil { unsafe observeAbandoned(node, records.attempt(node), host.scheduler.clock.now) }
+      if observation != nil { unsafe observeAbandoned(node, records.attempt(node), host.scheduler.clock.now) }
       if let attempt = unsafe records.attempt(node) {
         // A holder of its token may be about to complete it: after this claim nobody is.
         if host.claim(records.job(node)) { host.scheduler.endClaimed(records.job(node), Outcome.cancelled.rawValue) }
@@ -365,7 +365,7 @@ internal import MillraceCore
       records.setEnd(node, host.scheduler.clock.now)
       records.setStatus(node, .cancelled)
       counters.count(.cancelled, lane: -1)
-      if observer != nil { observeTask(node, .cancelled) }
+      if observation != nil { observeTask(node, .cancelled) }
     }
     withExtendedLifetime(core) { completed() }
     // unsafe: the retain of `start`, which the core will not give back any more.
