@@ -8,6 +8,8 @@ public import MillraceCore
   // unsafe: the plugin's or the embedder's; valid until the engine has shut down.
   nonisolated(unsafe) let pointer: UnsafePointer<millrace_handler>
   let isExclusive: Bool
+  /// How many tasks it takes at once; 0: any number.
+  let concurrency: Int
 
   /// unsafe: `pointer` is valid until the engine has shut down. `index` was registered with `WorkflowRun.handler(for:)`.
   @unsafe public init(name: String, index: HandlerIndex, pointer: UnsafePointer<millrace_handler>) {
@@ -15,6 +17,7 @@ public import MillraceCore
     self.index = index
     unsafe self.pointer = pointer
     isExclusive = unsafe pointer.pointee.flags & UInt32(MILLRACE_EXCLUSIVE) != 0
+    concurrency = unsafe Int(pointer.pointee.concurrency)
   }
 }
 
