@@ -1,9 +1,8 @@
 # The few commands people type. `make help` lists them.
 .DEFAULT_GOAL := build
 PLUGINS := bench debian files replay shell
-# Without the packages of MillraceServices, which no command needs.
-RELEASE := swift build -c release --disable-default-traits
-TESTS := swift test
+RELEASE := swift build -c release
+TESTS := swift test --traits Services
 BENCHMARKS := $(notdir $(wildcard Benchmarks/*))
 TRACES := ../shared/data/wfinstances
 
@@ -27,7 +26,7 @@ run: build ## a census of this machine's packages: the first thing to try
 	@"$$($(RELEASE) --show-bin-path)/millrace" run Examples/package-census.yaml --report report
 
 test: deps ## everything: Swift tests, plugins under sanitizers, models, documentation and its programs, style
-	swift build --build-tests
+	swift build --build-tests --traits Services
 	$(TESTS) --skip-build
 	Tests/PluginChecks/run
 	Tests/Models/run
@@ -36,8 +35,8 @@ test: deps ## everything: Swift tests, plugins under sanitizers, models, documen
 	@$(MAKE) --no-print-directory lint
 
 docs: build-deps ## the documentation of the modules as pages, in .build/documentation
-	swift build --target MillraceTesting
-	swift build --target MillraceServices
+	swift build --traits Services --target MillraceTesting
+	swift build --traits Services --target MillraceServices
 	Tests/Documentation/run .build/documentation
 	@echo "python3 -m http.server -d .build/documentation shows it at http://localhost:8000/documentation/millrace"
 

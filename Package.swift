@@ -29,8 +29,8 @@ struct Row {
 let yams = Target.Dependency.product(name: "Yams", package: "Yams")
 let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 let histogram = Target.Dependency.product(name: "Histogram", package: "hdrhistogram-swift")
-/// What a server's programs log, measure, trace and live by. Behind a trait that is on unless it is turned off: what is built without it,
-/// as `make build` does, fetches none of them.
+/// What a server's programs log, measure, trace and live by. Behind a trait: SwiftPM resolves whatever a package may need, used or not, so that
+/// without it everybody who depends on this one would fetch six packages more.
 let services: [Target.Dependency] = [
   ("Logging", "swift-log"), ("CoreMetrics", "swift-metrics"), ("Instrumentation", "swift-distributed-tracing"),
   ("Tracing", "swift-distributed-tracing"), ("ServiceLifecycle", "swift-service-lifecycle"),
@@ -141,7 +141,6 @@ let package = Package(
   name: "millrace",
   products: rows.flatMap(products),
   traits: [
-    .default(enabledTraits: ["Services"]),
     .trait(name: "Services", description: "MillraceServices, and the packages that it needs: swift-log, swift-metrics and others."),
     .trait(name: "ModelCheck", description: "Replaces the atomics by a model checker's: tests only."),
   ],

@@ -5,7 +5,7 @@ import PackageDescription
 let package = Package(
   name: "service",
   dependencies: [
-    .package(name: "millrace", path: "../.."),
+    .package(name: "millrace", path: "../..", traits: ["Services"]),
     .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
     .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
   ],
