@@ -52,6 +52,7 @@
         trigger.triggerGracefulShutdown()
         await Self.refuses(engine)
         #expect(run.status == .running)
+        #expect(engine.load.runs >= 1 && engine.load.slotsInUse >= 1 && engine.load.tasks >= 1)
         await gate.open()
         try await ended
       }
@@ -59,6 +60,7 @@
       #expect(handler.entries.map(\.message) == ["draining", "shut down"])
       #expect(handler.entries.last?.metadata["drained"] == "true")
       #expect(throws: EngineError.self) { try engine.start(Self.definition) }
+      #expect(engine.load.runs == 0)
     }
 
     @Test("runs that go on when the time to drain is over are cancelled, and told")

@@ -33,7 +33,7 @@ enum Readings {
       return sensors.reduce(0) { $0 + $1.celsius } / Double(sensors.count)
     }
     // Files block: a thread of the pool. Two at once would mix their lines.
-    try registry.register("store", blocking: true, concurrency: 1) { (_: JSON, context) in
+    try registry.register("store", blocking: true, concurrency: 1) { (_: JSON, context) -> Void in
       let line = "\(context.runID) \(try context.output(of: "mean", as: Double.self))\n"
       let file = try FileHandle(forUpdating: URL(filePath: path))
       try file.seekToEnd()

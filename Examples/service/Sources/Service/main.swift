@@ -10,7 +10,7 @@ guard CommandLine.arguments.count == 2, FileManager.default.createFile(atPath: C
   print("usage: Service FILE   a file that can be written")
   exit(64)
 }
-var logger = Logger(label: "readings", factory: StreamLogHandler.standardError)
+var logger = Logger(label: "readings") { StreamLogHandler.standardError(label: $0) }
 logger.logLevel = ProcessInfo.processInfo.environment["LOG_LEVEL"].flatMap { Logger.Level(rawValue: $0) } ?? .info
 
 var configuration = Engine.Configuration()
