@@ -34,7 +34,7 @@ test: deps ## everything: Swift tests, plugins under sanitizers, models, documen
 	Tests/Outside/run
 	@$(MAKE) --no-print-directory lint
 
-docs: build-deps ## the documentation of the modules as pages, in .build/documentation
+docs: deps ## the documentation of the modules as pages, in .build/documentation
 	swift build --traits Services --target MillraceTesting
 	swift build --traits Services --target MillraceServices
 	Tests/Documentation/run .build/documentation
