@@ -5,13 +5,21 @@ public import MillraceWorkflow
 
 /// Why an engine could not be had, or a handler not be registered.
 public enum EngineError: Error, CustomStringConvertible {
+  /// The threads, the memory or the event loop could not be had, or the configuration is out of its bounds.
   case runtime(RuntimeError)
+  /// The search for plugins failed as a whole. A single file that is refused is told by `Engine.pluginProblems`.
   case plugins(PluginError)
+  /// The name is no handler's: `name` or `plugin/name` of a-z, 0-9 and -.
   case badHandlerName(String)
+  /// A handler of this name is there already, of a plugin or registered.
   case duplicateHandler(String)
+  /// The engine has as many handlers as it can: 65,536.
   case tooManyHandlers(limit: Int)
+  /// The engine follows as many schedules as it can.
   case tooManySchedules(limit: Int)
+  /// The workflow of this name has no `schedule` to follow.
   case noSchedule(String)
+  /// The engine takes no more runs and handlers: it is drained, or has been shut down.
   case stopped
   /// A workflow was prepared by one engine and started on another.
   case preparedElsewhere
@@ -52,6 +60,7 @@ public enum EngineError: Error, CustomStringConvertible {
 ///
 /// All methods may be called from any thread.
 @safe public final class Engine: Sendable, HandlerRegistry {
+  /// Of Millrace, as `MAJOR.MINOR.PATCH`: what plugins are told.
   public static let version = "0.1.0"
 
   /// Order of ready tasks within one priority.
@@ -59,15 +68,25 @@ public enum EngineError: Error, CustomStringConvertible {
 
   /// How loud a line of the log is.
   public enum LogLevel: UInt32, Sendable, CaseIterable {
-    case debug, notice, warning, error
+    /// For who looks for a fault.
+    case debug
+    /// What usually happens, and may be of interest.
+    case notice
+    /// What should not be, and was dealt with.
+    case warning
+    /// What went wrong.
+    case error
   }
 
+  /// How an engine is made. Every member has a default; what is out of its bounds is told by `Engine.init`.
   public struct Configuration: Sendable {
     /// Tasks in progress at once, 1 ... 16,777,216; nil: the processors granted.
     public var slots: Int?
     /// Worker threads, 1 ... 56; nil: the processors granted.
     public var threads: Int?
+    /// Which of the ready tasks of one priority begins first.
     public var order = Order.fifo
+    /// What a worker does that finds no work: spin, sleep, or first the one and then the other.
     public var wait = WaitPolicy.adaptive
     /// Whose work it is, name to weight, 1 ... 1,000: while several have tasks of one priority ready, each gets starts by its weight. Names are `[A-Za-z0-9._-]{1,128}`; "default",
     /// of weight 1 if it is not here, has the runs that name no tenant. 1,024 at most.
@@ -88,15 +107,25 @@ public enum EngineError: Error, CustomStringConvertible {
     public var blockingThreads: Int?
     /// A handler that runs for longer is reported to `stalled`, nanoseconds; 0: never.
     public var stallAfter: UInt64 = 10_000_000_000
+    /// Gets the lines of plugins and what goes wrong inside the engine, without the values of secrets: on the thread that says it, which it must not
+    /// block. nil: they are dropped.
     public var log: (@Sendable (LogLevel, String) -> Void)?
+    /// Gets a line for each handler that has run for longer than `stallAfter`: on a thread of the engine, which it must not block. nil: nobody is told.
     public var stalled: (@Sendable (String) -> Void)?
+    /// Is told what runs, tasks and attempts do; nil, and free: nobody.
+    public var observer: (any EngineObserver)?
+    /// Handlers, and what they call, find their contexts as `TaskContext.current`: some 100 ns a call. With an `observer` they do anyway.
+    public var bindsContext = false
     /// What schedules are followed by, nanoseconds since 1970 in UTC; nil: the system's clock. For tests.
     public var wallClock: (@Sendable () -> Int64)?
 
+    /// Everything by default: as many slots and threads as there are processors, no plugins, no log.
     public init() {}
   }
 
+  /// Tasks that may be in progress at once.
   public let slots: Int
+  /// Worker threads; those of handlers that block come on top.
   public let threads: Int
   let order: Order
   private let seed: UInt64
@@ -115,6 +144,8 @@ public enum EngineError: Error, CustomStringConvertible {
     host = TaskHost(version: Engine.version, settings: configuration.settings) { level, line in
       log?(LogLevel(rawValue: level) ?? .error, line)
     }
+    host.observer = configuration.observer
+    host.bindsContext = configuration.bindsContext
     let slots = configuration.slots ?? configuration.threads ?? Machine.read().cpusGranted
     var runtimeConfiguration = RuntimeConfiguration(
       slots: slots, threads: configuration.threads, capacity: configuration.capacity, ordered: configuration.order != .fifo,
@@ -168,6 +199,7 @@ public enum EngineError: Error, CustomStringConvertible {
   public var schemaProblems: [(handler: String, reason: String)] { state.schemaProblems }
   /// Reads files and checks them against the handlers of this engine.
   public var reader: DefinitionReader { DefinitionReader(handlers: handlerNames, schemas: inputSchemas) }
+  /// The plugins that were loaded, in the order in which they were found.
   public var plugins: [LoadedPlugin] { state.plugins }
   /// Files that were found but refused, and why.
   public var pluginProblems: [PluginError] { state.problems }
@@ -183,20 +215,31 @@ public enum EngineError: Error, CustomStringConvertible {
   /// through this.
   public func redact(_ text: String) -> String { host.redact(text) }
 
+  /// How much there is to do at this moment. Complexity: O(1).
+  public var load: EngineLoad {
+    let scheduler = runtime.scheduler
+    let used = max(0, slots - scheduler.freeSlots)
+    return EngineLoad(runs: host.activeRunCount, tasks: scheduler.admittedJobs, slotsInUse: used, slots: slots)
+  }
+
   /// Checks and starts a workflow. Throws `DefinitionError` (every fault of the definition), `SecretError`, `CompileError`, `SubmitError`, `RunLineFull` or
   /// `EngineError`.
   ///
   /// A workflow that says how many of its runs go on at once (`concurrency`) may have to wait: its handle is CREATED until then, and tells what it waits for. `tenant`: one
-  /// of `Configuration.tenants`; nil: "default".
-  public func start(_ definition: Definition, parameters: [String: JSON] = [:], tenant: String? = nil) throws -> WorkflowHandle {
+  /// of `Configuration.tenants`; nil: "default". `trace`: what the run is part of; handlers find it in their contexts.
+  public func start(
+    _ definition: Definition, parameters: [String: JSON] = [:], tenant: String? = nil, trace: TraceContext? = nil
+  ) throws -> WorkflowHandle {
     let handlers = try state.handlers()
     _ = try DefinitionChecker(handlers: Set(handlers.keys), schemas: state.schemas).check(definition)
-    return try startChecked(definition, parameters: parameters, handlers, tenant: tenant)
+    return try startChecked(definition, parameters: parameters, handlers, tenant: tenant, trace: trace)
   }
 
   /// Starts a workflow that `DefinitionReader` has checked against this engine's handlers. Throws as `start`.
-  public func start(_ reading: DefinitionReader.Reading, parameters: [String: JSON] = [:], tenant: String? = nil) throws -> WorkflowHandle {
-    try startChecked(reading.definition, parameters: parameters, try state.handlers(), tenant: tenant)
+  public func start(
+    _ reading: DefinitionReader.Reading, parameters: [String: JSON] = [:], tenant: String? = nil, trace: TraceContext? = nil
+  ) throws -> WorkflowHandle {
+    try startChecked(reading.definition, parameters: parameters, try state.handlers(), tenant: tenant, trace: trace)
   }
 
   func handlerTable() throws(EngineError) -> [String: TaskHandler] { try state.handlers() }
@@ -214,10 +257,10 @@ public enum EngineError: Error, CustomStringConvertible {
   }
 
   /// Starts a run of a prepared workflow. Throws `CompileError.memory`, `SubmitError`, `RunLineFull` or `EngineError`.
-  public func start(_ workflow: PreparedWorkflow, tenant: String? = nil) throws -> WorkflowHandle {
+  public func start(_ workflow: PreparedWorkflow, tenant: String? = nil, trace: TraceContext? = nil) throws -> WorkflowHandle {
     guard workflow.state === state else { throw EngineError.preparedElsewhere }
     if state.isStopped { throw EngineError.stopped }
-    return try run(workflow, tenant: tenants.find(tenant))
+    return try run(workflow, tenant: tenants.find(tenant), trace)
   }
 
   private func compile(_ definition: Definition, parameters: [String: JSON], _ handlers: [String: TaskHandler]) throws -> PreparedWorkflow {
@@ -226,14 +269,14 @@ public enum EngineError: Error, CustomStringConvertible {
     return PreparedWorkflow(compiled: compiled, source: DefinitionSource(definition), state: state)
   }
 
-  func startChecked(_ definition: Definition, parameters: [String: JSON], _ handlers: [String: TaskHandler], tenant: String?) throws
-    -> WorkflowHandle
-  {
+  func startChecked(
+    _ definition: Definition, parameters: [String: JSON], _ handlers: [String: TaskHandler], tenant: String?, trace: TraceContext? = nil
+  ) throws -> WorkflowHandle {
     let tenant = try tenants.find(tenant)
-    return try run(compile(definition, parameters: parameters, handlers), tenant: tenant)
+    return try run(compile(definition, parameters: parameters, handlers), tenant: tenant, trace)
   }
 
-  private func run(_ workflow: PreparedWorkflow, tenant: RunTenant) throws -> WorkflowHandle {
+  private func run(_ workflow: PreparedWorkflow, tenant: RunTenant, _ trace: TraceContext?) throws -> WorkflowHandle {
     let compiled = workflow.compiled
     var random = SystemRandomNumberGenerator()
     let wall = millrace_wall()
@@ -247,17 +290,33 @@ public enum EngineError: Error, CustomStringConvertible {
     }
     let run = try WorkflowRun(
       compiled, id: RunID(wall: wall, random: &random), wall: wall, seed: seeds.next(), host: host, secrets: values,
-      tenant: tenant, ended: { _ in end.fire() })
+      tenant: tenant, trace: trace, ended: { _ in end.fire() })
     try run.start()
     return WorkflowHandle(run, of: workflow.source, end: end, engine: self)
   }
 
   /// Stops gracefully: follows no schedule and takes no more runs (`start` throws `EngineError.stopped`), lets those that go on end, and the
   /// asynchronous handlers with them, for at most `timeout`; then shuts down. True: all had ended by then. Not from a handler, which it would wait for.
+  ///
+  /// Cancelling the Swift task that waits ends the timeout: the engine is shut down at once.
   @discardableResult
   public func drain(timeout: Duration) async -> Bool {
+    await withTaskCancellationHandler {
+      await drainApart(timeout)
+    } onCancel: {
+      host.stopWaiting()
+    }
+  }
+
+  /// Takes no more runs (`start` throws `EngineError.stopped`) and follows no schedule; runs that go on end as usual. Any number of times. `drain` and
+  /// `shutdown` begin with it.
+  public func close() {
     state.close()
     book.stop()
+  }
+
+  private func drainApart(_ timeout: Duration) async -> Bool {
+    close()
     return await withCheckedContinuation { continuation in
       let isApart = OwnThread.run { [self] in
         let (deadline, overflow) = millrace_monotonic().addingReportingOverflow(UInt64(clamping: timeout))
@@ -318,6 +377,18 @@ public enum EngineError: Error, CustomStringConvertible {
   }
 }
 
+/// How much an engine has to do, counted without stopping it: the figures need not be of one moment.
+public struct EngineLoad: Sendable, Hashable {
+  /// Runs that are not over.
+  public let runs: Int
+  /// Tasks of all runs that are not over, those in progress among them; up to 128 more for each worker that is busy.
+  public let tasks: Int
+  /// Tasks in progress.
+  public let slotsInUse: Int
+  /// Tasks that may be in progress at once.
+  public let slots: Int
+}
+
 /// A workflow that one engine has checked and compiled, with its parameters in place: starting a run of it costs none of that.
 public struct PreparedWorkflow: Sendable {
   let compiled: CompiledWorkflow
@@ -325,6 +396,7 @@ public struct PreparedWorkflow: Sendable {
   /// Of the engine that prepared it: its handlers are named by number.
   let state: EngineState
 
+  /// What was prepared, with its parameters in place.
   public var definition: Definition { compiled.definition }
 }
 

@@ -11,6 +11,7 @@ public struct ProgressUpdates: AsyncSequence, Sendable {
 
   public func makeAsyncIterator() -> Iterator { Iterator(run: run, end: end, interval: interval) }
 
+  /// Waits for each value. One reader at a time.
   public struct Iterator: AsyncIteratorProtocol {
     private let run: WorkflowRun
     private let interval: Duration

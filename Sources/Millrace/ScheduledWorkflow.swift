@@ -7,7 +7,9 @@ public import MillraceWorkflow
 /// A timer of the engine's waits for the next fire, and for a minute at most: the wall clock is read again then, so that a clock that was set, or a machine
 /// that slept, is noticed. Nothing wakes up when no schedule is followed. A fire is a job of its own that starts the run on a worker.
 @safe public final class ScheduledWorkflow: @unchecked Sendable {
+  /// What became of a fire.
   public enum Event: Sendable {
+    /// A run was started for this fire.
     case started(UTCTime, WorkflowHandle)
     /// No run could be started for this fire, and none will be.
     case refused(UTCTime, any Error)
@@ -18,6 +20,7 @@ public import MillraceWorkflow
   /// An engine that was full is asked again after this, nanoseconds.
   static let retryWait: Int64 = 100_000_000
 
+  /// What is started at each fire.
   public let definition: Definition
   private let schedule: Schedule
   private let parameters: [String: JSON]
@@ -78,6 +81,7 @@ public import MillraceWorkflow
     }
   }
 
+  /// Goes on after `pause`; any number of times.
   public func resume() {
     monitor.locked { isPaused = false }
     checkClock()

@@ -10,6 +10,7 @@ public final class Workflow: @unchecked Sendable {
 
   deinit { monitor.deallocate() }
 
+  /// The workflow's name.
   public var name: String { definition.name }
 
   /// What has been put together so far; runs take a copy. Setting it replaces everything.
@@ -50,7 +51,9 @@ extension Engine {
   }
 
   /// Starts a workflow that was put together by `addTask`. Throws as for a `Definition`.
-  public func start(_ workflow: Workflow, parameters: [String: JSON] = [:], tenant: String? = nil) throws -> WorkflowHandle {
-    try start(workflow.definition, parameters: parameters, tenant: tenant)
+  public func start(
+    _ workflow: Workflow, parameters: [String: JSON] = [:], tenant: String? = nil, trace: TraceContext? = nil
+  ) throws -> WorkflowHandle {
+    try start(workflow.definition, parameters: parameters, tenant: tenant, trace: trace)
   }
 }

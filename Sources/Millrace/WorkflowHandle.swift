@@ -16,8 +16,11 @@ public final class WorkflowHandle: Sendable {
     self.engine = engine
   }
 
+  /// UUIDv7: by time of start, unique everywhere.
   public var id: String { run.id.description }
+  /// RUNNING, or how it ended. One lock.
   public var status: WorkflowStatus { run.status }
+  /// What runs, with its parameters in place.
   public var definition: Definition { run.definition }
   /// Whose work it is.
   public var tenant: String { run.tenant.name }

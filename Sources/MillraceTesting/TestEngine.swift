@@ -8,6 +8,7 @@ public enum TestEngineError: Error, CustomStringConvertible {
   case hangs(tasks: [String])
   /// An asynchronous handler waits for something real.
   case waits(tasks: [String], seconds: Int)
+  /// There is not enough memory for the engine: what was wanted.
   case memory(String)
   case tenants(String)
 
@@ -52,8 +53,12 @@ public final class TestEngine: HandlerRegistry {
   private var registered: [RegisteredHandler] = []
   private let tenants: Tenants
 
-  /// `slots`: tasks in progress at once. `workers`: 1 ... 56, stepped in an order that the seed draws. `tenants`: as in `Engine.Configuration`. Throws `TestEngineError`.
-  public init(slots: Int = 1024, workers: Int = 4, seed: UInt64 = 0, tenants: [String: Int] = [:]) throws(TestEngineError) {
+  /// `slots`: tasks in progress at once. `workers`: 1 ... 56, stepped in an order that the seed draws. `tenants`: as in `Engine.Configuration`. `observer`:
+  /// is told of runs and attempts, as `Engine.Configuration.observer` is; `bindsContext` as there. Throws `TestEngineError`.
+  public init(
+    slots: Int = 1024, workers: Int = 4, seed: UInt64 = 0, tenants: [String: Int] = [:], observer: (any EngineObserver)? = nil,
+    bindsContext: Bool = false
+  ) throws(TestEngineError) {
     self.seed = seed
     do throws(EngineError) { self.tenants = try Tenants(tenants) } catch { throw .tenants("\(error)") }
     do {
@@ -66,6 +71,8 @@ public final class TestEngine: HandlerRegistry {
     }
     engine.host.executor = thread
     self.tenants.setWeights(engine.scheduler)
+    engine.host.observer = observer
+    engine.host.bindsContext = bindsContext
   }
 
   // MARK: Handlers
@@ -87,12 +94,15 @@ public final class TestEngine: HandlerRegistry {
     known[handler.name] = unsafe TaskHandler(name: handler.name, index: index, pointer: handler.handler)
   }
 
+  /// Names of all handlers, mocks among them: what `DefinitionReader` checks against.
   public var handlerNames: Set<String> { Set(known.keys) }
 
   // MARK: Runs
 
   /// Checks and starts a workflow; no handler is called yet. Throws as `Engine.start`.
-  public func start(_ definition: Definition, parameters: [String: JSON] = [:], tenant: String? = nil) throws -> TestRun {
+  public func start(
+    _ definition: Definition, parameters: [String: JSON] = [:], tenant: String? = nil, trace: TraceContext? = nil
+  ) throws -> TestRun {
     _ = try DefinitionChecker(handlers: handlerNames).check(definition)
     let tenant = try tenants.find(tenant)
     let resolved = try definition.resolve(parameters: parameters)
@@ -100,15 +110,17 @@ public final class TestEngine: HandlerRegistry {
     runs += 1
     let run = try WorkflowRun(
       resolved, handlers: known, order: .fifo, id: RunID(wall: 0, random: &seeds), wall: 0, seed: seeds.next(), host: engine.host,
-      tenant: tenant,
+      tenant: tenant, trace: trace,
       ended: { _ in })
     try run.start()
     return TestRun(run, engine: self)
   }
 
   /// Starts a workflow and plays it to its end. Throws as `start`, or `TestEngineError`.
-  public func run(_ definition: Definition, parameters: [String: JSON] = [:], tenant: String? = nil) throws -> TestRun {
-    let run = try start(definition, parameters: parameters, tenant: tenant)
+  public func run(
+    _ definition: Definition, parameters: [String: JSON] = [:], tenant: String? = nil, trace: TraceContext? = nil
+  ) throws -> TestRun {
+    let run = try start(definition, parameters: parameters, tenant: tenant, trace: trace)
     try run.finish()
     return run
   }

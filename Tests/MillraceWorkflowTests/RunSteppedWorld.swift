@@ -148,12 +148,12 @@ final class SteppedWorld: @unchecked Sendable {
 
   /// Starts a run; nothing of it has begun then.
   func start(
-    _ definition: Definition, seed: UInt64 = 1, secrets: [String: [UInt8]] = [:], tenant: RunTenant = .standard
+    _ definition: Definition, seed: UInt64 = 1, secrets: [String: [UInt8]] = [:], tenant: RunTenant = .standard, trace: TraceContext? = nil
   ) throws -> WorkflowRun {
     var random = SeededRandom(seed: seed)
     let run = try WorkflowRun(
       definition, handlers: known, order: .fifo, id: RunID(wall: 0, random: &random), wall: 0, seed: seed, host: host, secrets: secrets,
-      tenant: tenant, ended: { _ in })
+      tenant: tenant, trace: trace, ended: { _ in })
     try run.start()
     return run
   }

@@ -10,6 +10,7 @@ public enum ProgressView {
   /// ```
   ///
   /// - Parameters:
+  ///   - progress: the counters of the moment.
   ///   - running: ids of some running tasks, as many as are at hand; what does not fit is left out.
   ///   - width: columns of the terminal; below 20 it counts as 20.
   public static func render(progress: Progress, running: [String], width: Int) -> [String] {

@@ -4,6 +4,7 @@ public import MillraceWorkflow
 public struct RunRecordError: Error, Sendable, Hashable, CustomStringConvertible {
   /// As `tasks[3].status`; empty: the whole.
   public let path: String
+  /// What is wrong there, for behind the path.
   public let reason: String
 
   public var description: String { path.isEmpty ? reason : "`\(path)` \(reason)" }

@@ -5,7 +5,9 @@ extension RunSummary {
   ///
   /// A task that timed out counts as failed; a value that is not known is null. Times are seconds.
   ///
-  /// - Parameter bound: Graham's bound in seconds, from recorded durations or, by `Bound.graham(of:)`, from measured ones.
+  /// - Parameters:
+  ///   - record: the run, ended or not.
+  ///   - bound: Graham's bound in seconds, from recorded durations or, by `Bound.graham(of:)`, from measured ones.
   public static func json(_ record: RunRecord, bound: Double?) -> JSON {
     let count = { (status: TaskStatus) in JSON.integer(Int64(record.count(status))) }
     return .object([

@@ -69,9 +69,26 @@ enum HostFunctions {
       return unsafe HostFunctions.complete(TaskHost.from(host), JobID(rawValue: token), after: delay, outcome) ? 0 : -1
     }
     unsafe table.pointee.extension = { host, id in
-      guard let id = unsafe id, unsafe String(cString: id) == MILLRACE_ENVIRONMENT else { return nil }
-      return unsafe UnsafeRawPointer(TaskHost.from(host).environmentTable)
+      guard let id = unsafe id else { return nil }
+      switch unsafe String(cString: id) {
+      case MILLRACE_ENVIRONMENT: return unsafe UnsafeRawPointer(TaskHost.from(host).environmentTable)
+      case MILLRACE_TRACE: return unsafe UnsafeRawPointer(TaskHost.from(host).traceTable)
+      default: return nil
+      }
     }
+  }
+
+  /// The extension `MILLRACE_TRACE`.
+  static var trace: millrace_trace {
+    unsafe millrace_trace(
+      size: UInt32(MemoryLayout<millrace_trace>.size), reserved: 0,
+      traceparent: { opaque, text in
+        guard let text = unsafe text, let trace = unsafe HostFunctions.attempt(opaque).trace else { return -1 }
+        // unsafe: the caller has room for the text and a NUL.
+        for (i, byte) in trace.utf8.enumerated() { unsafe text[i] = CChar(bitPattern: byte) }
+        unsafe text[TraceContext.textBytes] = 0
+        return 0
+      })
   }
 
   /// The extension `MILLRACE_ENVIRONMENT`.

@@ -27,6 +27,9 @@ extension WorkflowRun {
     }
     unsafe records.setOutput(node, attempt.pointee.output)
     records.setEnd(node, now)
+    if observation != nil, let observed = unsafe attempt.ownObservation {
+      unsafe observeEnd(observed, .completed, since: attempt.pointee.start, at: now, nil)
+    }
     if unsafe attempt.pointee.number > 1 {
       let entry = unsafe LoggedAttempt(attempt, .completed, end: now, error: nil)
       monitor.locked { log.append(entry) }
@@ -35,6 +38,7 @@ extension WorkflowRun {
     counters.count(.completed, lane: lane)
     records.setStatus(node, .completed)
     tellWatcher()
+    if observation != nil { observeTask(node, .completed) }
     unsafe host.giveAttempt(attempt, lane: lane)
     return Verdict.release.rawValue
   }
@@ -45,6 +49,7 @@ extension WorkflowRun {
     records.setEnd(node, now)
     records.setStatus(node, .skipped)
     counters.count(.skipped, lane: lane)
+    if observation != nil { observeTask(node, .skipped) }
   }
 
   private func failed(_ lane: Int, _ node: UInt32, _ told: Outcome, _ attempt: AttemptPointer?, _ now: UInt64) -> UInt8 {
@@ -64,6 +69,7 @@ extension WorkflowRun {
       default: .failed
       }
     let retryAfter = unsafe attempt?.pointee.retryAfter ?? 0
+    let observed = unsafe observation == nil ? nil : attempt?.ownObservation ?? slow?.timedOut?.observation
     var entry: LoggedAttempt
     if let attempt = unsafe attempt {
       entry = unsafe LoggedAttempt(attempt, status, end: now, error: error)
@@ -79,6 +85,7 @@ extension WorkflowRun {
       }
     }
 
+    if let observed { observeEnd(observed, status, since: entry.start, at: now, entry.error) }
     let cures = outcome == .retry || timeout == EngineErrorType.startToClose || timeout == EngineErrorType.heartbeat
     if cures, !shouldStop, let retry = policy.retry, entry.number < retry.attempts, !retry.nonRetryable.contains(error.type) {
       let wait = retryAfter > 0 ? retryAfter : retryWait(retry, node, entry.number)
@@ -89,7 +96,9 @@ extension WorkflowRun {
         entry.error = error.adding("not retried: the wait before attempt \(entry.number + 1) would end after schedule-to-close")
       } else {
         switch hold(node, until: due, entry) {
-        case .held: return Verdict.hold.rawValue
+        case .held:
+          if observation != nil { observeRetry(node, entry.number, after: wait) }
+          return Verdict.hold.rawValue
         case .refused: break
         case .noTimer(let reason): entry.error = error.adding("not retried: no timer for the wait before the next attempt: \(reason)")
         }
@@ -114,6 +123,7 @@ extension WorkflowRun {
     counters.count(status == .cancelled ? .cancelled : .failed, lane: lane)
     records.setStatus(node, status)
     tellWatcher()
+    if observation != nil { observeTask(node, status) }
     if status == .cancelled { return }
     for successor in compiled.plan.successors(of: Int(node)) {
       records.setCause(UInt32(successor), node)
@@ -131,11 +141,13 @@ extension WorkflowRun {
       counters.count(.cancelled, lane: lane)
       records.setStatus(node, .cancelled)
       tellWatcher()
+      if observation != nil { observeTask(node, .cancelled) }
       return
     }
     counters.count(.skipped, lane: lane)
     records.setStatus(node, .skipped)
     tellWatcher()
+    if observation != nil { observeTask(node, .skipped) }
     for successor in compiled.plan.successors(of: Int(node)) {
       records.setCause(UInt32(successor), cause)
       coreRun.poison(UInt32(successor))
@@ -185,9 +197,9 @@ extension WorkflowRun {
     _ = unsafe Unmanaged.passRetained(self)
     // None: the timeout came when the attempt had begun for the core, but not here; nor will it. It counts all the same.
     let attempt = unsafe records.attempt(node)
-    var begun = (number: 0, start: host.scheduler.clock.now, lane: -1)
+    var begun = (number: 0, start: host.scheduler.clock.now, lane: -1, observation: AttemptObservation?.none)
     if let attempt = unsafe attempt {
-      begun = unsafe (Int(attempt.pointee.number), attempt.pointee.start, attempt.pointee.lane)
+      begun = unsafe (Int(attempt.pointee.number), attempt.pointee.start, attempt.pointee.lane, attempt.ownObservation)
     } else {
       begun.number = Int(records.countAttempt(node))
       counters.count(.attempts, lane: -1)

@@ -39,6 +39,10 @@ internal import MillraceCore
   /// Why the run was cancelled, or did not begin, if that was not its caller's wish.
   private var cause: String?
   private let ended: Ended
+  /// nil: nobody is told, and there is no trace.
+  let observation: RunObservation?
+  /// Handlers find their contexts as `TaskContext.current`.
+  let bindsContext: Bool
   /// Guards `slow`, `log` and what else says so.
   let monitor = Monitor()
   /// Tasks with timers or waiting for a retry.
@@ -78,7 +82,7 @@ internal import MillraceCore
     var lateHandlers = 0
     var lateAttempts: [AttemptPointer] = unsafe []
     /// What timed out while its handler ran.
-    var timedOut: (number: Int, start: UInt64, lane: Int)?
+    var timedOut: (number: Int, start: UInt64, lane: Int, observation: AttemptObservation?)?
     /// The next attempt is due, but late code of an exclusive handler is still inside.
     var retryBlocked = false
     /// Its rate has made it wait, and thinks of it.
@@ -108,29 +112,29 @@ internal import MillraceCore
   /// keeps them out of all that handlers say. Throws `CompileError`.
   public convenience init(
     _ definition: Definition, handlers: [String: TaskHandler], order: TaskOrder, id: RunID, wall: Int64, seed: UInt64, host: TaskHost,
-    secrets: [String: [UInt8]] = [:], tenant: RunTenant = .standard, ended: @escaping Ended
+    secrets: [String: [UInt8]] = [:], tenant: RunTenant = .standard, trace: TraceContext? = nil, ended: @escaping Ended
   ) throws(CompileError) {
     let compiled = try CompiledWorkflow(definition, handlers: handlers, order: order, keys: host.keys)
-    try self.init(compiled, id: id, wall: wall, seed: seed, host: host, secrets: secrets, tenant: tenant, ended: ended)
+    try self.init(compiled, id: id, wall: wall, seed: seed, host: host, secrets: secrets, tenant: tenant, trace: trace, ended: ended)
   }
 
   /// A run of what was compiled before. Throws `CompileError`.
   public convenience init(
     _ compiled: CompiledWorkflow, id: RunID, wall: Int64, seed: UInt64, host: TaskHost, secrets: [String: [UInt8]] = [:],
-    tenant: RunTenant = .standard, ended: @escaping Ended
+    tenant: RunTenant = .standard, trace: TraceContext? = nil, ended: @escaping Ended
   ) throws(CompileError) {
     for secret in secrets.values { host.redactor.add(secret) }
     let secrets = secrets.mapValues { KeptBytes($0, isSecret: true) }
-    try self.init(compiled, nil, id, wall, seed, host, secrets, tenant, ended)
+    try self.init(compiled, nil, id, wall, seed, host, secrets, tenant, RunObservation(host.observer, trace), ended)
     guard let tasks = compiled.cleanup else { return }
     cleanup = try WorkflowRun(
-      tasks, self, id, wall, seed &+ UInt64(compiled.definition.tasks.count), host, secrets, tenant,
+      tasks, self, id, wall, seed &+ UInt64(compiled.definition.tasks.count), host, secrets, tenant, observation,
       { [unowned self] in cleanedUp($0) })
   }
 
   private init(
     _ compiled: CompiledWorkflow, _ origin: WorkflowRun?, _ id: RunID, _ wall: Int64, _ seed: UInt64, _ host: TaskHost,
-    _ secrets: [String: KeptBytes], _ tenant: RunTenant, _ ended: @escaping Ended
+    _ secrets: [String: KeptBytes], _ tenant: RunTenant, _ observation: RunObservation?, _ ended: @escaping Ended
   ) throws(CompileError) {
     let definition = compiled.definition
     self.compiled = compiled
@@ -141,6 +145,8 @@ internal import MillraceCore
     self.tenant = tenant
     lineKey = origin == nil ? definition.concurrency.map { $0.key ?? definition.name } : nil
     self.ended = ended
+    self.observation = observation
+    bindsContext = host.bindsContext || host.observer != nil
     startedWall = wall
     arena = Arena(workers: host.workers)
     counters = RunCounters(workers: host.workers)
@@ -209,7 +215,10 @@ internal import MillraceCore
         self.core = core
         started = now
       }
-      if origin == nil { host.began(self) }
+      if origin == nil {
+        observation?.begin(self)
+        host.began(self)
+      }
       // The other half of `stop`: a run that waited for its turn may have been cancelled just now.
       if stopReason.loadSequential() != 0 { core.stop() }
       try host.scheduler.start(core)
@@ -218,6 +227,7 @@ internal import MillraceCore
         core = nil
         started = 0
       }
+      if origin == nil { observation?.observer?.refused(error) }
       if origin == nil, lineKey == nil { _ = host.ended(self) }
       // unsafe: the core has not taken the run: our own retain is given back.
       unsafe Unmanaged<WorkflowRun>.fromOpaque(context).release()
@@ -334,6 +344,7 @@ internal import MillraceCore
   private func end(_ status: WorkflowStatus, hadTurn: Bool = true) {
     if origin == nil { _ = host.ended(self) }
     let now = host.scheduler.clock.now
+    if origin == nil, hadTurn, let observation { observation.observer?.ended(status, after: .nanoseconds(now &- started)) }
     monitor.locked {
       finalStatus = status
       endTime = now
@@ -391,6 +402,7 @@ internal import MillraceCore
     for node in 0..<UInt32(records.count) where !isOver(node) {
       if compiled.hasRates { leaveRate(node) }
       if compiled.hasTimers(node) { endTimers(node) }
+      if observation != nil { unsafe observeAbandoned(node, records.attempt(node), host.scheduler.clock.now) }
       if let attempt = unsafe records.attempt(node) {
         // A holder of its token may be about to complete it: after this claim nobody is.
         if host.claim(records.job(node)) { host.scheduler.endClaimed(records.job(node), Outcome.cancelled.rawValue) }
@@ -406,6 +418,7 @@ internal import MillraceCore
       records.setEnd(node, host.scheduler.clock.now)
       records.setStatus(node, .cancelled)
       counters.count(.cancelled, lane: -1)
+      if observation != nil { observeTask(node, .cancelled) }
     }
     withExtendedLifetime(core) { completed() }
     // unsafe: the retain of `start`, which the core will not give back any more.
