@@ -92,7 +92,7 @@ extension Policy {
     guard let text = priorityExpression else { return }
     do throws(ExpressionError) {
       // What needs more than parameters is settled when the task is ready.
-      guard let expression = try Template(text)?.whole, expression.roots.allSatisfy(\.isParameter) else { return }
+      guard let expression = try Template(text)?.whole, expression.roots.allSatisfy(settled.knows) else { return }
       do throws(ExpressionError) {
         let value = try expression.value(in: ParameterScope(roots: expression.roots, settled: settled))
         var writer = ExpressionWriter(limit: Expression.maximumBytes)
