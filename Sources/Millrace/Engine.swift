@@ -107,6 +107,7 @@ public enum EngineError: Error, CustomStringConvertible {
       slots: slots, threads: configuration.threads, capacity: configuration.capacity, ordered: configuration.order != .fifo,
       wait: configuration.wait, blockingThreads: configuration.blockingThreads, stallAfter: configuration.stallAfter)
     runtimeConfiguration.scheduler.tenants = 16
+    runtimeConfiguration.takesGuests = true
     hooks = HooksBox(host: host, book: book, stalled: configuration.stalled)
     do {
       // unsafe: the box outlives the runtime: both are this engine's.
@@ -118,7 +119,7 @@ public enum EngineError: Error, CustomStringConvertible {
           stall: { context, lane, job, nanoseconds in unsafe HooksBox.from(context).stall(lane, job, nanoseconds) }))
       host.connect(runtime.scheduler, timers: runtime.timers, sharedShard: runtime.sharedTimerShard)
       self.slots = slots
-      threads = runtimeConfiguration.scheduler.workers
+      threads = runtime.threadCount
       order = configuration.order
       secrets = configuration.secrets
       var system = SystemRandomNumberGenerator()
@@ -188,9 +189,13 @@ public enum EngineError: Error, CustomStringConvertible {
 
   /// Starts a run of a prepared workflow. Throws `CompileError.memory`, `SubmitError` or `EngineError`.
   public func start(_ workflow: PreparedWorkflow) throws -> WorkflowHandle {
-    guard workflow.state === state else { throw EngineError.preparedElsewhere }
-    if state.isStopped { throw EngineError.stopped }
-    return try run(workflow.compiled)
+    try check(workflow)
+    return try start(workflow.compiled)
+  }
+
+  private func check(_ workflow: PreparedWorkflow) throws(EngineError) {
+    guard workflow.state === state else { throw .preparedElsewhere }
+    if state.isStopped { throw .stopped }
   }
 
   private func compile(_ definition: Definition, parameters: [String: JSON], _ handlers: [String: TaskHandler]) throws -> PreparedWorkflow {
@@ -204,10 +209,17 @@ public enum EngineError: Error, CustomStringConvertible {
   func startChecked(_ definition: Definition, parameters: [String: JSON], _ handlers: [String: TaskHandler]) throws
     -> WorkflowHandle
   {
-    try run(compile(definition, parameters: parameters, handlers).compiled)
+    try start(compile(definition, parameters: parameters, handlers).compiled)
   }
 
-  private func run(_ compiled: CompiledWorkflow) throws -> WorkflowHandle {
+  private func start(_ compiled: CompiledWorkflow) throws -> WorkflowHandle {
+    let handle = try makeRun(compiled)
+    try handle.run.start { [runtime] core in try runtime.scheduler.start(core) }
+    return handle
+  }
+
+  /// A run that is not started.
+  private func makeRun(_ compiled: CompiledWorkflow) throws -> WorkflowHandle {
     var random = SystemRandomNumberGenerator()
     let wall = millrace_wall()
     let end = RunEnd()
@@ -221,8 +233,45 @@ public enum EngineError: Error, CustomStringConvertible {
     let run = try WorkflowRun(
       compiled, id: RunID(wall: wall, random: &random), wall: wall, seed: seeds.next(), host: host, secrets: values,
       ended: { _ in end.fire() })
-    try run.start()
+    try run.makeReady()
     return WorkflowHandle(run, end: end, engine: self)
+  }
+
+  // MARK: Runs that are awaited
+
+  /// Starts a workflow and waits for its end without a thread. Cancelling the Swift task that waits cancels the run.
+  ///
+  /// Where the engine has nothing else to do, the calling thread runs tasks until the run has ended or there is nothing to do for it: nobody has to be
+  /// woken. So handlers that compute for long, and do not say that they block, hold up one of Swift's threads.
+  ///
+  /// Throws what `start` throws, `WorkflowError` if the run did not complete, `CancellationError` if that is because the Swift task was cancelled.
+  public func run(_ definition: Definition, parameters: [String: JSON] = [:]) async throws -> WorkflowResult {
+    try await run(prepare(definition, parameters: parameters))
+  }
+
+  /// As above, for a workflow that `DefinitionReader` has checked against this engine's handlers.
+  public func run(_ reading: DefinitionReader.Reading, parameters: [String: JSON] = [:]) async throws -> WorkflowResult {
+    try await run(prepare(reading, parameters: parameters))
+  }
+
+  /// As above, for a workflow that was put together by `addTask`.
+  public func run(_ workflow: Workflow, parameters: [String: JSON] = [:]) async throws -> WorkflowResult {
+    try await run(workflow.definition, parameters: parameters)
+  }
+
+  /// As above, for a workflow that this engine has prepared: the shortest way.
+  public func run(_ workflow: PreparedWorkflow) async throws -> WorkflowResult {
+    try check(workflow)
+    let handle = try makeRun(workflow.compiled)
+    let status = try await withTaskCancellationHandler {
+      try handle.run.start { [runtime] core in try runtime.startHere(core) { handle.hasEnded } }
+      return await handle.finished()
+    } onCancel: {
+      handle.cancel()
+    }
+    if status == .completed { return WorkflowResult(handle, status) }
+    if status == .cancelled, _Concurrency.Task.isCancelled { throw CancellationError() }
+    throw WorkflowError(WorkflowResult(handle, status))
   }
 
   /// Stops gracefully: follows no schedule and takes no more runs (`start` throws `EngineError.stopped`), lets those that go on end, and the

@@ -30,6 +30,8 @@ public final class WorkflowHandle: Sendable {
   /// Asks the run to stop: nothing new starts, waits end, handlers are asked to stop. Any number of times.
   public func cancel() { run.cancel() }
 
+  var hasEnded: Bool { end.hasFired }
+
   /// Blocks the calling thread until the run has ended. Not from a handler, whose worker the run may need, nor from a Swift task: use `finished`.
   public func wait() -> WorkflowStatus { run.wait() ?? run.status }
 

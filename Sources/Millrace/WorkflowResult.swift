@@ -95,36 +95,3 @@ extension WorkflowRun {
     }
   }
 }
-
-extension Engine {
-  /// Starts a workflow and waits for its end without a thread. Cancelling the Swift task that waits cancels the run.
-  ///
-  /// Throws what `start` throws, `WorkflowError` if the run did not complete, `CancellationError` if that is because the Swift task was cancelled.
-  public func run(_ definition: Definition, parameters: [String: JSON] = [:]) async throws -> WorkflowResult {
-    try await Engine.result(of: start(definition, parameters: parameters))
-  }
-
-  /// As above, for a workflow that `DefinitionReader` has checked against this engine's handlers.
-  public func run(_ reading: DefinitionReader.Reading, parameters: [String: JSON] = [:]) async throws -> WorkflowResult {
-    try await Engine.result(of: start(reading, parameters: parameters))
-  }
-
-  /// As above, for a workflow that this engine has prepared: the shortest way.
-  public func run(_ workflow: PreparedWorkflow) async throws -> WorkflowResult { try await Engine.result(of: start(workflow)) }
-
-  /// As above, for a workflow that was put together by `addTask`.
-  public func run(_ workflow: Workflow, parameters: [String: JSON] = [:]) async throws -> WorkflowResult {
-    try await run(workflow.definition, parameters: parameters)
-  }
-
-  private static func result(of handle: WorkflowHandle) async throws -> WorkflowResult {
-    let status = await withTaskCancellationHandler {
-      await handle.finished()
-    } onCancel: {
-      handle.cancel()
-    }
-    if status == .completed { return WorkflowResult(handle, status) }
-    if status == .cancelled, _Concurrency.Task.isCancelled { throw CancellationError() }
-    throw WorkflowError(WorkflowResult(handle, status))
-  }
-}

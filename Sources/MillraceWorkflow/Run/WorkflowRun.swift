@@ -1,5 +1,5 @@
 internal import CMillrace
-internal import MillraceCore
+package import MillraceCore
 
 /// One execution of a workflow: its plan on the core, its payloads, and what became of each task.
 ///
@@ -157,24 +157,36 @@ internal import MillraceCore
 
   /// Puts the run on the core. Throws `SubmitError` or `MemoryError`; then nothing has happened.
   public func start() throws {
+    try makeReady()
+    try start { [host] core in try host.scheduler.start(core) }
+  }
+
+  /// All of `start` that can be done before; from here on the run may be cancelled. Once. Throws `MemoryError`.
+  package func makeReady() throws {
+    // unsafe: retained by `start` for as long as the core calls.
+    let context = unsafe Unmanaged.passUnretained(self).toOpaque()
+    let hooks = unsafe RunHooks(
+      context: context,
+      completed: { unsafe Unmanaged<WorkflowRun>.fromOpaque($0).takeRetainedValue().completed() },
+      finished: { unsafe WorkflowRun.from($0).finished(lane: $1, node: $2, outcome: $3) },
+      bypassed: { unsafe WorkflowRun.from($0).bypassed(lane: $1, node: $2) },
+      ready: { unsafe WorkflowRun.from($0).ready(node: $1, job: JobID(rawValue: $2)) },
+      timeout: { unsafe WorkflowRun.from($0).compiled.policy($1).timeouts.startToClose ?? 0 },
+      keyed: { unsafe WorkflowRun.from($0).compiled.policy($1).limit },
+      overdue: { unsafe WorkflowRun.from($0).overdue(node: $1) },
+      late: { unsafe WorkflowRun.from($0).late(lane: $1, node: $2) })
+    core = try Run(compiled.plan, hooks: hooks)
+  }
+
+  /// After `makeReady`: `put` puts the core's run onto it, by `Scheduler.start` or `Runtime.startHere`. Throws what it throws; then nothing has happened.
+  package func start(_ put: (Run) throws -> Void) throws {
+    let core = coreRun
     // unsafe: retained from here until the core's `completed` has been called.
     let context = unsafe Unmanaged.passRetained(self).toOpaque()
     do {
-      let hooks = unsafe RunHooks(
-        context: context,
-        completed: { unsafe Unmanaged<WorkflowRun>.fromOpaque($0).takeRetainedValue().completed() },
-        finished: { unsafe WorkflowRun.from($0).finished(lane: $1, node: $2, outcome: $3) },
-        bypassed: { unsafe WorkflowRun.from($0).bypassed(lane: $1, node: $2) },
-        ready: { unsafe WorkflowRun.from($0).ready(node: $1, job: JobID(rawValue: $2)) },
-        timeout: { unsafe WorkflowRun.from($0).compiled.policy($1).timeouts.startToClose ?? 0 },
-        keyed: { unsafe WorkflowRun.from($0).compiled.policy($1).limit },
-        overdue: { unsafe WorkflowRun.from($0).overdue(node: $1) },
-        late: { unsafe WorkflowRun.from($0).late(lane: $1, node: $2) })
-      let core = try Run(compiled.plan, hooks: hooks)
-      self.core = core
       started = host.scheduler.clock.now
       if origin == nil { host.began(self) }
-      try host.scheduler.start(core)
+      try put(core)
     } catch {
       if origin == nil { _ = host.ended(self) }
       // unsafe: the core has not taken the run: our own retain is given back.
