@@ -220,18 +220,18 @@ public enum EngineError: Error, CustomStringConvertible {
 
   /// A run that is not started.
   private func makeRun(_ compiled: CompiledWorkflow) throws -> WorkflowHandle {
-    var random = SystemRandomNumberGenerator()
     let wall = millrace_wall()
+    let (id, number) = state.nextRun(wall: wall)
     let end = RunEnd()
     // Runs that fail together must not come back together: each has waits of its own.
-    var seeds = SeededRandom(seed: seed &+ state.nextRun())
+    var seeds = SeededRandom(seed: seed &+ number)
     var values: [String: [UInt8]] = [:]
     for (name, task) in compiled.secrets {
       guard let secrets else { throw SecretError.noSource(name: name, task: task) }
       values[name] = try secrets.value(name, for: task)
     }
     let run = try WorkflowRun(
-      compiled, id: RunID(wall: wall, random: &random), wall: wall, seed: seeds.next(), host: host, secrets: values,
+      compiled, id: id, wall: wall, seed: seeds.next(), host: host, secrets: values,
       ended: { _ in end.fire() })
     try run.makeReady()
     return WorkflowHandle(run, end: end, engine: self)

@@ -78,6 +78,7 @@ public final class CompiledWorkflow: Sendable {
   /// How many inputs have expressions.
   let inputSlots: Int
   let hasExpressions: Bool
+  let texts: TaskTexts
   /// The tasks that run when all others have ended; nil: there are none.
   let cleanup: CompiledWorkflow?
   /// Names of the secrets that a run needs, each with the first task that does.
@@ -205,6 +206,7 @@ public final class CompiledWorkflow: Sendable {
     self.expressions = expressions
     self.inputSlots = inputSlots
     hasExpressions = !expressions.isEmpty
+    texts = TaskTexts(definition)
     let tasksOfCleanup = definition.ofCleanup
     cleanup = tasksOfCleanup.tasks.isEmpty ? nil : try CompiledWorkflow(tasksOfCleanup, known, order, ended: index, limit)
     secrets = expressions.isEmpty && cleanup == nil ? [] : definition.secrets

@@ -126,7 +126,7 @@ package import MillraceCore
     startedWall = wall
     arena = Arena(workers: host.workers)
     counters = RunCounters(workers: host.workers)
-    texts = RunTexts(definition, run: id)
+    texts = RunTexts(compiled.texts, run: id)
     values = compiled.hasExpressions ? RunValues(definition, run: id, secrets: secrets) : nil
     // unsafe: freed in deinit; a slot is written by the lane that begins its task, and read by that attempt and those after it.
     unsafe inputs = compiled.inputSlots == 0 ? nil : .allocate(capacity: compiled.inputSlots)
