@@ -59,7 +59,8 @@ extension Runtime {
   public func startHere(_ run: Run, until isDone: () -> Bool) throws(SubmitError) {
     guard let guest, scheduler.ready.occupied() == 0, guest.enter() else { return try scheduler.start(run) }
     defer { guest.leave() }
-    try scheduler.start(run, wakes: false)
+    // One root is for this thread; more are for others too.
+    try scheduler.start(run, wakes: run.plan.roots.count > 1)
     let lane = guest.worker.index
     watchForStalls(lane)
     while !scheduler.isStopping {
