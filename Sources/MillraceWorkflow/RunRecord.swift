@@ -74,7 +74,7 @@ public struct AttemptRecord: Sendable {
   public var start: UInt64
   /// nil while it runs.
   public var end: UInt64?
-  /// Where it ran: worker threads 0 ..< threads, then threads of the blocking pool.
+  /// Where it ran: worker threads 0 ..< threads, then the thread that awaits `Engine.run`, then those of the blocking pool.
   public var lane: Int
   /// Short word for the kind of error, empty if there was none.
   public var errorType: String
