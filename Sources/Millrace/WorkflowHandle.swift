@@ -22,7 +22,11 @@ public final class WorkflowHandle: Sendable {
   public func progress() -> Progress { run.progress() }
 
   /// Everything that is known of the run. Complexity: O(tasks + attempts).
-  public func record() -> RunRecord { run.record(slots: engine.slots, threads: engine.threads) }
+  public func record() -> RunRecord {
+    var record = run.record(slots: engine.slots, threads: engine.threads)
+    record.nameCaller()
+    return record
+  }
 
   /// Ids of up to 8 tasks that run now.
   public var runningTasks: [String] { run.runningTasks() }
@@ -68,6 +72,18 @@ public final class WorkflowHandle: Sendable {
   public var result: JSON? {
     guard let task = run.definition.result, let bytes = output(of: task) else { return nil }
     return try? JSON(parsing: bytes)
+  }
+}
+
+extension RunRecord {
+  /// The core counts the place of awaiting threads behind the worker threads, and those of the blocking pool behind that.
+  fileprivate mutating func nameCaller() {
+    for task in tasks.indices {
+      for attempt in tasks[task].attempts.indices where tasks[task].attempts[attempt].lane >= threads {
+        let lane = tasks[task].attempts[attempt].lane
+        tasks[task].attempts[attempt].lane = lane == threads ? AttemptRecord.callerLane : lane - 1
+      }
+    }
   }
 }
 
