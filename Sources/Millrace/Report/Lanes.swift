@@ -68,8 +68,11 @@ struct Lanes {
     // A thread that awaited the run comes after the workers.
     for thread in used.sorted(by: { ($0 == caller ? threads : $0, $1) < ($1 == caller ? threads : $1, $0) }) {
       rowOfLane[thread] = rows.count
-      let isWorker = thread < threads || thread == caller
-      rows.append(Row(kind: isWorker ? .worker : .blocking, number: thread == caller ? workers : (isWorker ? thread : thread - threads) + 1))
+      if thread < threads || thread == caller {
+        rows.append(Row(kind: .worker, number: thread == caller ? workers : thread + 1))
+      } else {
+        rows.append(Row(kind: .blocking, number: thread - threads + 1))
+      }
     }
 
     if all.count > limit {

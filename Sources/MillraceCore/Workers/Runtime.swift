@@ -232,7 +232,8 @@ public enum RuntimeError: Error, CustomStringConvertible {
   /// True on a thread that `stop` waits for: it must not be called there.
   public var isOwnThread: Bool {
     let here = pthread_self()
-    return threads.contains { pthread_equal($0, here) != 0 } || loop.isOwnThread || poolStorage?.isOwnThread == true || guest?.isHere == true
+    if threads.contains(where: { pthread_equal($0, here) != 0 }) { return true }
+    return loop.isOwnThread || poolStorage?.isOwnThread == true || guest?.isHere == true
   }
 
   private struct WorkerStart {
