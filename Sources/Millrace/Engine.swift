@@ -152,6 +152,7 @@ public enum EngineError: Error, CustomStringConvertible {
       wait: configuration.wait, blockingThreads: configuration.blockingThreads, stallAfter: configuration.stallAfter)
     tenants = try Tenants(configuration.tenants)
     runtimeConfiguration.scheduler.tenants = tenants.count
+    runtimeConfiguration.takesGuests = true
     hooks = HooksBox(host: host, book: book, stalled: configuration.stalled)
     do {
       // unsafe: the box outlives the runtime: both are this engine's.
@@ -163,7 +164,7 @@ public enum EngineError: Error, CustomStringConvertible {
           stall: { context, lane, job, nanoseconds in unsafe HooksBox.from(context).stall(lane, job, nanoseconds) }))
       host.connect(runtime.scheduler, timers: runtime.timers, sharedShard: runtime.sharedTimerShard)
       self.slots = slots
-      threads = runtimeConfiguration.scheduler.workers
+      threads = runtime.threadCount
       order = configuration.order
       secrets = configuration.secrets
       var system = SystemRandomNumberGenerator()
@@ -258,9 +259,13 @@ public enum EngineError: Error, CustomStringConvertible {
 
   /// Starts a run of a prepared workflow. Throws `CompileError.memory`, `SubmitError`, `RunLineFull` or `EngineError`.
   public func start(_ workflow: PreparedWorkflow, tenant: String? = nil, trace: TraceContext? = nil) throws -> WorkflowHandle {
-    guard workflow.state === state else { throw EngineError.preparedElsewhere }
-    if state.isStopped { throw EngineError.stopped }
-    return try run(workflow, tenant: tenants.find(tenant), trace)
+    try check(workflow)
+    return try start(workflow, tenants.find(tenant), trace)
+  }
+
+  private func check(_ workflow: PreparedWorkflow) throws(EngineError) {
+    guard workflow.state === state else { throw .preparedElsewhere }
+    if state.isStopped { throw .stopped }
   }
 
   private func compile(_ definition: Definition, parameters: [String: JSON], _ handlers: [String: TaskHandler]) throws -> PreparedWorkflow {
@@ -273,26 +278,75 @@ public enum EngineError: Error, CustomStringConvertible {
     _ definition: Definition, parameters: [String: JSON], _ handlers: [String: TaskHandler], tenant: String?, trace: TraceContext? = nil
   ) throws -> WorkflowHandle {
     let tenant = try tenants.find(tenant)
-    return try run(compile(definition, parameters: parameters, handlers), tenant: tenant, trace)
+    return try start(compile(definition, parameters: parameters, handlers), tenant, trace)
   }
 
-  private func run(_ workflow: PreparedWorkflow, tenant: RunTenant, _ trace: TraceContext?) throws -> WorkflowHandle {
+  private func start(_ workflow: PreparedWorkflow, _ tenant: RunTenant, _ trace: TraceContext?) throws -> WorkflowHandle {
+    let handle = try makeRun(workflow, tenant, trace)
+    try handle.run.start()
+    return handle
+  }
+
+  /// A run that is not started.
+  private func makeRun(_ workflow: PreparedWorkflow, _ tenant: RunTenant, _ trace: TraceContext?) throws -> WorkflowHandle {
     let compiled = workflow.compiled
-    var random = SystemRandomNumberGenerator()
     let wall = millrace_wall()
+    let (id, number) = state.nextRun(wall: wall)
     let end = RunEnd()
     // Runs that fail together must not come back together: each has waits of its own.
-    var seeds = SeededRandom(seed: seed &+ state.nextRun())
+    var seeds = SeededRandom(seed: seed &+ number)
     var values: [String: [UInt8]] = [:]
     for (name, task) in compiled.secrets {
       guard let secrets else { throw SecretError.noSource(name: name, task: task) }
       values[name] = try secrets.value(name, for: task)
     }
     let run = try WorkflowRun(
-      compiled, id: RunID(wall: wall, random: &random), wall: wall, seed: seeds.next(), host: host, secrets: values,
-      tenant: tenant, trace: trace, ended: { _ in end.fire() })
-    try run.start()
+      compiled, id: id, wall: wall, seed: seeds.next(), host: host, secrets: values, tenant: tenant, trace: trace,
+      ended: { _ in end.fire() })
     return WorkflowHandle(run, of: workflow.source, end: end, engine: self)
+  }
+
+  // MARK: Runs that are awaited
+
+  /// Starts a workflow and waits for its end without a thread. Cancelling the Swift task that waits cancels the run.
+  ///
+  /// Where the engine has nothing else to do, the calling thread runs tasks until the run has ended or there is nothing to do for it: nobody has to be
+  /// woken. So handlers that compute for long, and do not say that they block, hold up one of Swift's threads.
+  ///
+  /// Throws what `start` throws, `WorkflowError` if the run did not complete, `CancellationError` if that is because the Swift task was cancelled.
+  public func run(
+    _ definition: Definition, parameters: [String: JSON] = [:], tenant: String? = nil, trace: TraceContext? = nil
+  ) async throws -> WorkflowResult {
+    try await run(prepare(definition, parameters: parameters), tenant: tenant, trace: trace)
+  }
+
+  /// As above, for a workflow that `DefinitionReader` has checked against this engine's handlers.
+  public func run(
+    _ reading: DefinitionReader.Reading, parameters: [String: JSON] = [:], tenant: String? = nil, trace: TraceContext? = nil
+  ) async throws -> WorkflowResult {
+    try await run(prepare(reading, parameters: parameters), tenant: tenant, trace: trace)
+  }
+
+  /// As above, for a workflow that was put together by `addTask`.
+  public func run(
+    _ workflow: Workflow, parameters: [String: JSON] = [:], tenant: String? = nil, trace: TraceContext? = nil
+  ) async throws -> WorkflowResult {
+    try await run(workflow.definition, parameters: parameters, tenant: tenant, trace: trace)
+  }
+
+  /// As above, for a workflow that this engine has prepared: the shortest way.
+  public func run(_ workflow: PreparedWorkflow, tenant: String? = nil, trace: TraceContext? = nil) async throws -> WorkflowResult {
+    try check(workflow)
+    let handle = try makeRun(workflow, tenants.find(tenant), trace)
+    let status = try await withTaskCancellationHandler {
+      try handle.run.start { [runtime] core in try runtime.startHere(core) { handle.hasEnded } }
+      return await handle.finished()
+    } onCancel: {
+      handle.cancel()
+    }
+    if status == .completed { return WorkflowResult(handle, status) }
+    if status == .cancelled, _Concurrency.Task.isCancelled { throw CancellationError() }
+    throw WorkflowError(WorkflowResult(handle, status))
   }
 
   /// Stops gracefully: follows no schedule and takes no more runs (`start` throws `EngineError.stopped`), lets those that go on end, and the

@@ -17,6 +17,7 @@ internal import MillraceWorkflow
   /// No more runs are taken.
   private var isClosed = false
   private var runs: UInt64 = 0
+  private var random = SystemRandomWords()
 
   init(host: TaskHost) {
     // unsafe: the host's table lives as long as the engine, which unloads first.
@@ -82,11 +83,11 @@ internal import MillraceWorkflow
     }
   }
 
-  /// Counts the runs that are started, from 0.
-  func nextRun() -> UInt64 {
+  /// The id of a run that is made now, and its number, from 0.
+  func nextRun(wall: Int64) -> (id: RunID, number: UInt64) {
     monitor.locked {
       defer { runs += 1 }
-      return runs
+      return (RunID(wall: wall, random: &random), runs)
     }
   }
 

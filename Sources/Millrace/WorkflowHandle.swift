@@ -38,6 +38,7 @@ public final class WorkflowHandle: Sendable {
   public func record() -> RunRecord {
     var record = run.record(slots: engine.slots, threads: engine.threads)
     record.add(source, engine.plugins)
+    record.nameCaller()
     return record
   }
 
@@ -46,6 +47,8 @@ public final class WorkflowHandle: Sendable {
 
   /// Asks the run to stop: nothing new starts, waits end, handlers are asked to stop. Any number of times.
   public func cancel() { run.cancel() }
+
+  var hasEnded: Bool { end.hasFired }
 
   /// Blocks the calling thread until the run has ended. Not from a handler, whose worker the run may need, nor from a Swift task: use `finished`.
   public func wait() -> WorkflowStatus { run.wait() ?? run.status }
@@ -83,6 +86,18 @@ public final class WorkflowHandle: Sendable {
   public var result: JSON? {
     guard let task = run.definition.result, let bytes = output(of: task) else { return nil }
     return try? JSON(parsing: bytes)
+  }
+}
+
+extension RunRecord {
+  /// The core counts the place of awaiting threads behind the worker threads, and those of the blocking pool behind that.
+  fileprivate mutating func nameCaller() {
+    for task in tasks.indices {
+      for attempt in tasks[task].attempts.indices where tasks[task].attempts[attempt].lane >= threads {
+        let lane = tasks[task].attempts[attempt].lane
+        tasks[task].attempts[attempt].lane = lane == threads ? AttemptRecord.callerLane : lane - 1
+      }
+    }
   }
 }
 

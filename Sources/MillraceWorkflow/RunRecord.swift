@@ -101,11 +101,14 @@ public struct AttemptRecord: Sendable {
   public var start: UInt64
   /// nil while it runs.
   public var end: UInt64?
-  /// Where it ran: worker threads 0 ..< threads, then threads of the blocking pool.
+  /// Where it ran: worker threads 0 ..< threads, then threads of the blocking pool; `callerLane`.
   public var lane: Int
   /// Short word for the kind of error, empty if there was none.
   public var errorType: String
   public var message: String
+
+  /// On the thread that awaited the run.
+  public static let callerLane = Int(Int16.max)
 
   public init(number: Int, status: TaskStatus, start: UInt64, end: UInt64?, lane: Int, errorType: String = "", message: String = "") {
     self.number = number

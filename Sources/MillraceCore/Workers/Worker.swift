@@ -37,6 +37,9 @@
   /// The job will be run by another thread, with `Scheduler.runElsewhere`; its slot goes with it.
   public borrowing func handOver(_ begun: Begun) { body.handOver() }
 
+  /// Gives out what others could do: the worker is not stepped for a while.
+  public borrowing func leave() { body.leave() }
+
   /// Gives everything back, jobs included: others will run them. The worker is not stepped again.
   public borrowing func retire() { body.retire() }
 }

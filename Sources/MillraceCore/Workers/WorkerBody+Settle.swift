@@ -424,6 +424,25 @@ extension WorkerBody {
 
   /// Gives everything back, jobs included: others will run them. The worker is not stepped again.
   func retire() {
+    giveJobs()
+    unsafe own.pointee.parking.notify()
+    settleCounts()
+    let spare = unsafe own.pointee.spare
+    unsafe own.pointee.spare = Slab.none
+    if spare != Slab.none { unsafe own.pointee.jobCache.free(spare, own.pointee.jobs) }
+    unsafe own.pointee.jobCache.flush(own.pointee.jobs)
+    unsafe own.pointee.nodeCache.flush(own.pointee.ready.nodes)
+  }
+
+  /// Gives out what others could do: for a worker that is stepped again some time, perhaps by another thread.
+  func leave() {
+    giveJobs()
+    settleCounts()
+    // What is ready here was perhaps told to nobody, for this worker was at it.
+    if unsafe own.pointee.ready.occupied() != 0 { unsafe own.pointee.parking.notify() }
+  }
+
+  private func giveJobs() {
     flushArrivals()
     stash()
     for priority in 0..<ReadySet.priorities {
@@ -434,12 +453,5 @@ extension WorkerBody {
         }
       }
     }
-    unsafe own.pointee.parking.notify()
-    settleCounts()
-    let spare = unsafe own.pointee.spare
-    unsafe own.pointee.spare = Slab.none
-    if spare != Slab.none { unsafe own.pointee.jobCache.free(spare, own.pointee.jobs) }
-    unsafe own.pointee.jobCache.flush(own.pointee.jobs)
-    unsafe own.pointee.nodeCache.flush(own.pointee.ready.nodes)
   }
 }

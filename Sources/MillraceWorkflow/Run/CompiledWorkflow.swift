@@ -85,6 +85,7 @@ public final class CompiledWorkflow: Sendable {
   let hasExpressions: Bool
   /// Some tasks have a rate.
   let hasRates: Bool
+  let texts: TaskTexts
   /// The tasks that run when all others have ended; nil: there are none.
   let cleanup: CompiledWorkflow?
   /// The core's limits of the policies' keys, each once.
@@ -230,6 +231,7 @@ public final class CompiledWorkflow: Sendable {
     self.lease = lease
     limits = Array(Set(policies.lazy.filter { $0.key != nil }.map(\.permits.limit)))
     hasRates = !lease.rates.isEmpty
+    texts = TaskTexts(definition)
     let tasksOfCleanup = definition.ofCleanup
     cleanup = tasksOfCleanup.tasks.isEmpty ? nil : try CompiledWorkflow(tasksOfCleanup, known, order, ended: index, table)
     secrets = expressions.isEmpty && cleanup == nil ? [] : definition.secrets

@@ -1,5 +1,5 @@
 internal import CMillrace
-internal import MillraceCore
+package import MillraceCore
 
 /// One execution of a workflow: its plan on the core, its payloads, and what became of each task.
 ///
@@ -150,7 +150,7 @@ internal import MillraceCore
     startedWall = wall
     arena = Arena(workers: host.workers)
     counters = RunCounters(workers: host.workers)
-    texts = RunTexts(definition, run: id)
+    texts = RunTexts(compiled.texts, run: id)
     values = compiled.hasExpressions ? RunValues(definition, run: id, secrets: secrets) : nil
     // unsafe: freed in deinit; a slot is written by the lane that begins its task, and read by that attempt and those after it.
     unsafe inputs = compiled.inputSlots == 0 ? nil : .allocate(capacity: compiled.inputSlots)
@@ -182,8 +182,13 @@ internal import MillraceCore
   /// Puts the run on the core, or in line if its workflow says how many go on at once: then it begins by itself, unless it is cancelled before. Throws `SubmitError`,
   /// `RunLineFull` or `MemoryError`; then nothing has happened.
   public func start() throws {
+    try start { [host] core in try host.scheduler.start(core) }
+  }
+
+  /// `put` puts the core's run onto it, by `Scheduler.start` or `Runtime.startHere`, if it need not wait for its turn.
+  package func start(_ put: (Run) throws -> Void) throws {
     entered = host.scheduler.clock.now
-    guard lineKey != nil, let concurrency = definition.concurrency else { return try begin() }
+    guard lineKey != nil, let concurrency = definition.concurrency else { return try begin(put) }
     try host.lines.start(self, concurrency)
   }
 
@@ -194,7 +199,9 @@ internal import MillraceCore
   public var reason: String? { monitor.locked { cause } }
 
   /// Puts the run on the core. Throws `SubmitError` or `MemoryError`; then nothing has happened.
-  func begin() throws {
+  func begin() throws { try begin { [host] core in try host.scheduler.start(core) } }
+
+  private func begin(_ put: (Run) throws -> Void) throws {
     // unsafe: retained from here until the core's `completed` has been called.
     let context = unsafe Unmanaged.passRetained(self).toOpaque()
     do {
@@ -221,7 +228,7 @@ internal import MillraceCore
       }
       // The other half of `stop`: a run that waited for its turn may have been cancelled just now.
       if stopReason.loadSequential() != 0 { core.stop() }
-      try host.scheduler.start(core)
+      try put(core)
     } catch {
       monitor.locked {
         core = nil
