@@ -2,11 +2,11 @@
 .DEFAULT_GOAL := build
 PLUGINS := bench debian files replay shell
 RELEASE := swift build -c release
-TESTS := swift test
+TESTS := swift test --traits Services
 BENCHMARKS := $(notdir $(wildcard Benchmarks/*))
 TRACES := ../shared/data/wfinstances
 
-.PHONY: help deps build run test bench peers lint clean build-deps outside
+.PHONY: help deps build run test docs bench peers lint clean build-deps outside
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
@@ -25,13 +25,20 @@ build: build-deps ## the command and its plugins, optimised
 run: build ## a census of this machine's packages: the first thing to try
 	@"$$($(RELEASE) --show-bin-path)/millrace" run Examples/package-census.yaml --report report
 
-test: deps ## everything: Swift tests, plugins under sanitizers, models, the example of README.md, style
-	swift build --build-tests
+test: deps ## everything: Swift tests, plugins under sanitizers, models, documentation and its programs, style
+	swift build --build-tests --traits Services
 	$(TESTS) --skip-build
 	Tests/PluginChecks/run
 	Tests/Models/run
+	Tests/Documentation/run
 	Tests/Outside/run
 	@$(MAKE) --no-print-directory lint
+
+docs: deps ## the documentation of the modules as pages, in .build/documentation
+	swift build --traits Services --target MillraceTesting
+	swift build --traits Services --target MillraceServices
+	Tests/Documentation/run .build/documentation
+	@echo "python3 -m http.server -d .build/documentation shows it at http://localhost:8000/documentation/millrace"
 
 bench: build ## the benchmarks, one after the other
 	@for name in $(BENCHMARKS); do $(RELEASE) --product $${name}Benchmark || exit; done
@@ -47,7 +54,7 @@ peers: ## the core beside oneTBB, rayon, tokio, Go and others; ROUNDS=5, WORK=ch
 	@perf/peers/run $(ARGUMENTS)
 
 lint: ## style of all Swift files
-	swift format lint --strict -r Sources Tests Benchmarks plugins Package.swift
+	swift format lint --strict -r Sources Tests Benchmarks Examples plugins Package.swift
 
 clean: ## remove what was built and the report
 	rm -rf .build .build-* report

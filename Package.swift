@@ -23,11 +23,26 @@ struct Row {
   var needs: [String] = []
   var packages: [Target.Dependency] = []
   var tests: [String]? = nil  // what the tests of this row need besides the row itself
+  var doubles: [Target.Dependency] = []  // and of other packages
 }
 
 let yams = Target.Dependency.product(name: "Yams", package: "Yams")
 let arguments = Target.Dependency.product(name: "ArgumentParser", package: "swift-argument-parser")
 let histogram = Target.Dependency.product(name: "Histogram", package: "hdrhistogram-swift")
+/// What a server's programs log, measure, trace and live by. Behind a trait: SwiftPM resolves whatever a package may need, used or not, so that
+/// without it everybody who depends on this one would fetch six packages more.
+let services: [Target.Dependency] = [
+  ("Logging", "swift-log"), ("CoreMetrics", "swift-metrics"), ("Instrumentation", "swift-distributed-tracing"),
+  ("Tracing", "swift-distributed-tracing"), ("ServiceLifecycle", "swift-service-lifecycle"),
+].map(ofServices)
+let serviceDoubles: [Target.Dependency] = [
+  ("InMemoryLogging", "swift-log"), ("MetricsTestKit", "swift-metrics"), ("InMemoryTracing", "swift-distributed-tracing"),
+  ("ServiceLifecycleTestKit", "swift-service-lifecycle"),
+].map(ofServices)
+
+func ofServices(_ product: String, of package: String) -> Target.Dependency {
+  .product(name: product, package: package, condition: .when(traits: ["Services"]))
+}
 
 let rows: [Row] = [
   Row(layer: 0, name: "CUV", kind: .system(pkgConfig: "libuv", apt: "libuv1-dev")),
@@ -48,6 +63,9 @@ let rows: [Row] = [
   Row(
     layer: 5, name: "MillraceBench", kind: .swift, needs: ["Millrace", "MillraceCore", "MillracePlugins", "MillraceWorkflow", "CMillrace"],
     packages: [histogram], tests: []),
+  Row(
+    layer: 5, name: "MillraceServices", kind: .swift, needs: ["Millrace", "MillraceCore"], packages: services, tests: ["MillraceTesting"],
+    doubles: serviceDoubles),
   Row(layer: 5, name: "MillraceSimulation", kind: .support, needs: ["MillraceCore", "MillraceWorkflow", "CMillrace"]),
   Row(
     layer: 6, name: "MillraceTesting", kind: .swift,
@@ -115,18 +133,25 @@ func tests(_ row: Row) -> Target? {
   // Programs are tested as processes: linking the command would bring its jemalloc into the bundle of all tests, where ThreadSanitizer cannot
   // bear it.
   let names: [String] = row.kind.isProgram ? ["Millrace"] : [row.name] + row.needs + more
-  let dependencies = names.map { Target.Dependency(stringLiteral: $0) } + row.packages
+  let dependencies = names.map { Target.Dependency(stringLiteral: $0) } + row.packages + row.doubles
   return .testTarget(name: row.name + "Tests", dependencies: dependencies, swiftSettings: strict)
 }
 
 let package = Package(
   name: "millrace",
   products: rows.flatMap(products),
-  traits: [.trait(name: "ModelCheck", description: "Replaces the atomics by a model checker's: tests only.")],
+  traits: [
+    .trait(name: "Services", description: "MillraceServices, and the packages that it needs: swift-log, swift-metrics and others."),
+    .trait(name: "ModelCheck", description: "Replaces the atomics by a model checker's: tests only."),
+  ],
   dependencies: [
     .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
     .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
+    .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+    .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
+    .package(url: "https://github.com/apple/swift-distributed-tracing", from: "1.7.3"),
+    .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
   ],
   targets: rows.map(target)
     + rows.compactMap(tests),

@@ -4,22 +4,37 @@ public import MillraceWorkflow
 
 /// Bytes that a task takes or gives, and what they are.
 public struct Payload: Sendable, Hashable {
-  public enum ContentType: UInt32, Sendable, Hashable { case bytes, json, text }
+  /// What bytes are; handlers that read them need not ask.
+  public enum ContentType: UInt32, Sendable, Hashable {
+    /// Anything.
+    case bytes
+    /// A JSON text.
+    case json
+    /// UTF-8.
+    case text
+  }
 
+  /// The bytes themselves, at most 16 MiB as the output of a task.
   public var bytes: [UInt8]
+  /// What the bytes are said to be. It is not checked.
   public var contentType: ContentType
 
+  /// Takes bytes as they are.
   public init(_ bytes: [UInt8], _ contentType: ContentType = .bytes) {
     self.bytes = bytes
     self.contentType = contentType
   }
 
+  /// A text, as UTF-8. Complexity: O(bytes).
   public static func text(_ text: String) -> Payload { Payload(Array(text.utf8), .text) }
+  /// A JSON value, as text without blanks. Complexity: O(bytes).
   public static func json(_ value: JSON) -> Payload { Payload(value.utf8(), .json) }
+  /// No bytes: what a task without an output gives.
   public static let empty = Payload([])
 
   /// The value; nil if the bytes are no JSON text. Where the fault's place matters, use `JSON(parsing:)`.
   public var json: JSON? { try? JSON(parsing: bytes) }
+  /// The bytes as UTF-8; what is none becomes U+FFFD. Complexity: O(bytes).
   public var text: String { String(decoding: bytes, as: UTF8.self) }
 }
 
@@ -27,12 +42,14 @@ public struct Payload: Sendable, Hashable {
 public struct TaskFailure: Error, Sendable, Hashable {
   /// Short word for the kind of error, at most 63 bytes; retry policies match it.
   public var type: String
+  /// For people, at most 4,095 bytes; the rest is cut off.
   public var message: String
   /// False: no attempt can cure it.
   public var isRetryable: Bool
   /// Wait before the next attempt, nanoseconds, instead of the policy's; 0: as the policy says.
   public var retryAfter: UInt64
 
+  /// A failure of the kind `type`. `retryAfter`: nanoseconds, 0: as the policy says.
   public init(_ type: String, _ message: String, isRetryable: Bool = true, retryAfter: UInt64 = 0) {
     self.type = type
     self.message = message
@@ -71,6 +88,7 @@ extension RetryableError {
 
   /// From 1.
   public var attempt: Int { unsafe Int(call.pointee.attempt_number) }
+  /// The definition's id of the task.
   public var taskID: String { unsafe String(cString: call.pointee.task_id) }
   /// `run/task`: the same for every attempt: the idempotency key.
   public var key: String { unsafe String(cString: call.pointee.task_key) }
@@ -83,6 +101,7 @@ extension RetryableError {
   }
   /// Outputs of the dependencies, in the order of the definition.
   public var inputs: [Payload] { (1..<inputCount).map { Payload(inputBytes($0), contentType($0)) } }
+  /// The definition's own input, and one for each dependency.
   public var inputCount: Int { unsafe Int(call.pointee.host.pointee.input_count(call.pointee.attempt)) }
 
   /// Calls `body` with the bytes of an input where they lie, without a copy. nil: there is no such input.
@@ -98,6 +117,9 @@ extension RetryableError {
     let environment = unsafe found.assumingMemoryBound(to: millrace_environment.self)
     return unsafe environment.pointee.get(call.pointee.attempt, name).map { unsafe String(cString: $0) }
   }
+
+  /// The attempt as typed handlers see it: may be kept, and handed to other threads. Costs some 100 ns at the first call.
+  public var context: TaskContext { unsafe TaskContext(AttemptLink.link(of: call)) }
 
   /// Says that the attempt is alive, with its progress from 0 to 1.
   public func heartbeat(progress: Double = 0) {
@@ -134,13 +156,17 @@ extension RetryableError {
 
   package typealias Delayed = @Sendable (TaskContext) -> (Result<Payload, any Error>, UInt64)
 
+  /// What tasks name.
   public let name: String
+  /// What its input may be; nil: its program does not say.
+  let inputSchema: InputSchema?
   private let body: Body
   private let cName: UnsafeMutablePointer<CChar>
   let pointer: UnsafeMutablePointer<millrace_handler>
 
-  init(name: String, blocking: Bool = false, exclusive: Bool = false, concurrency: Int = 0, _ body: Body) {
+  init(name: String, blocking: Bool = false, exclusive: Bool = false, concurrency: Int = 0, inputSchema: InputSchema? = nil, _ body: Body) {
     self.name = name
+    self.inputSchema = inputSchema
     self.body = body
     // unsafe: freed in deinit; the engine keeps this object until its threads have stopped.
     unsafe cName = strdup(name)
@@ -192,13 +218,16 @@ extension RetryableError {
     switch body {
     case .call(let body):
       do {
-        return unsafe AttemptEnding(try body(unsafe TaskCall(call))).fill(outcome, call)
+        if unsafe !AttemptLink.bindsContext(call) { return unsafe AttemptEnding(try body(unsafe TaskCall(call))).fill(outcome, call) }
+        let output = try TaskContext.$current.withValue(unsafe TaskContext(AttemptLink(call))) { try body(unsafe TaskCall(call)) }
+        return unsafe AttemptEnding(output).fill(outcome, call)
       } catch {
         return unsafe AttemptEnding(error).fill(outcome, call)
       }
     case .context(let body):
       do {
-        return unsafe AttemptEnding(try body(TaskContext(unsafe AttemptLink(call)))).fill(outcome, call)
+        let context = TaskContext(unsafe AttemptLink(call))
+        return unsafe AttemptEnding(try context.bound { try body(context) }).fill(outcome, call)
       } catch {
         return unsafe AttemptEnding(error).fill(outcome, call)
       }
@@ -225,10 +254,14 @@ extension RetryableError {
         link.taskEnds(AttemptEnding(error))
       }
     }
-    if let executor = link.executor {
-      _Concurrency.Task.detached(executorPreference: executor, operation: work)
-    } else {
-      _Concurrency.Task.immediateDetached(operation: work)
+    let executor = link.executor
+    // Not detached, it takes over what is bound here, and what an observer has bound around.
+    switch (link.bindsContext, executor) {
+    case (true, let executor?):
+      TaskContext.$current.withValue(TaskContext(link)) { _ = _Concurrency.Task(executorPreference: executor, operation: work) }
+    case (true, nil): TaskContext.$current.withValue(TaskContext(link)) { _ = _Concurrency.Task.immediate(operation: work) }
+    case (false, let executor?): _Concurrency.Task.detached(executorPreference: executor, operation: work)
+    case (false, nil): _Concurrency.Task.immediateDetached(operation: work)
     }
     return unsafe link.returns(call, outcome)
   }
@@ -237,7 +270,8 @@ extension RetryableError {
     _ call: UnsafePointer<millrace_call>, _ outcome: UnsafeMutablePointer<millrace_outcome>,
     _ body: Delayed
   ) -> UInt32 {
-    let (result, delay) = body(TaskContext(unsafe AttemptLink(call)))
+    let context = TaskContext(unsafe AttemptLink(call))
+    let (result, delay) = context.bound { body(context) }
     let ending: AttemptEnding =
       switch result {
       case .success(let output): AttemptEnding(output)

@@ -2,11 +2,15 @@ internal import Glibc
 
 /// Why a run does not start for want of a secret. Never holds a value.
 public enum SecretError: Error, Sendable, Hashable, CustomStringConvertible {
+  /// A definition names a secret, and the engine has no source of any. `task`: the first that needs it.
   case noSource(name: String, task: String)
+  /// The source has no secret of this name. `task`: the first that needs it.
   case missing(name: String, task: String)
+  /// The secret could not be read: `reason` says why, without a byte of it.
   case unreadable(name: String, reason: String)
   /// Readable or changeable by users who should not.
   case exposed(path: String, reason: String)
+  /// The value is too short, too long, or holds a NUL: `reason` says which.
   case unfit(name: String, reason: String)
 
   public var description: String {

@@ -1,8 +1,12 @@
-internal import MillraceWorkflow
+public import MillraceWorkflow
 
 /// One attempt of a task, as a handler with typed inputs sees it. May be kept and used by any thread; when the handler has ended it says that the
 /// attempt is cancelled, and heartbeats do nothing.
 public struct TaskContext: Sendable {
+  /// The context of the handler that this code runs in, for code that is not handed one; nil: this is no handler, or the engine binds none. It does so if it has
+  /// an `Engine.Configuration.observer` or `bindsContext` is set. Swift tasks that begin in the handler have it as well, but for detached ones.
+  @TaskLocal public static var current: TaskContext?
+
   /// Longest details of a heartbeat, bytes of JSON text: 64 KiB.
   public static let maximumDetailBytes = 64 << 10
 
@@ -10,13 +14,31 @@ public struct TaskContext: Sendable {
 
   init(_ link: AttemptLink) { self.link = link }
 
+  /// Calls `body` with this as the current one, if that is wanted.
+  func bound<Result>(_ body: () throws -> Result) rethrows -> Result {
+    link.bindsContext ? try TaskContext.$current.withValue(self) { try body() } : try body()
+  }
+
   /// The definition's id of the task.
   public var taskID: String { link.taskID }
+  /// UUIDv7 of the run.
   public var runID: String { link.runID.description }
+  /// The definition's name.
+  public var workflow: String { link.workflow }
   /// `run/task`: the same for every attempt: the idempotency key.
   public var key: String { "\(link.runID)/\(link.taskID)" }
   /// From 1.
   public var attempt: Int { link.number }
+
+  /// What the attempt is part of: for calls of others, as `traceparent`. nil: the run was started without, and no tracer is at work.
+  public var trace: TraceContext? { link.trace }
+
+  /// The value of a variable of the task's `env`, where its secrets are, copied; nil: it has none of that name. Keep secrets out of outputs and
+  /// messages; the engine replaces them in errors and in its log all the same.
+  public func environment(_ name: String) -> String? { link.environment(name) }
+
+  /// Who hears of the attempt, as the engine's observer has made it, for extensions of this type that need what it keeps; nil: nobody.
+  public var observer: (any AttemptObserver)? { link.observer }
 
   // MARK: Stopping
 

@@ -7,28 +7,48 @@ public final class WorkflowHandle: Sendable {
   let run: WorkflowRun
   private let end: RunEnd
   private let engine: Engine
+  private let source: DefinitionSource
 
-  init(_ run: WorkflowRun, end: RunEnd, engine: Engine) {
+  init(_ run: WorkflowRun, of source: DefinitionSource, end: RunEnd, engine: Engine) {
     self.run = run
+    self.source = source
     self.end = end
     self.engine = engine
   }
 
+  /// UUIDv7: by time of start, unique everywhere.
   public var id: String { run.id.description }
+  /// RUNNING, or how it ended. One lock.
   public var status: WorkflowStatus { run.status }
+  /// What runs, with its parameters in place.
   public var definition: Definition { run.definition }
+  /// Whose work it is.
+  public var tenant: String { run.tenant.name }
+
+  /// What a run that is CREATED waits for, where its workflow says how many go on at once; nil: it does not wait. Complexity: O(runs with its key).
+  public var waitsFor: RunWait? { run.waitsFor }
+
+  /// Why the run was cancelled, or did not begin, if that was not its caller's wish: another run took its place, or has its key. nil: there is nothing to say.
+  public var reason: String? { run.reason }
 
   /// Counters of this moment, and an estimate of what is left.
   public func progress() -> Progress { run.progress() }
 
   /// Everything that is known of the run. Complexity: O(tasks + attempts).
-  public func record() -> RunRecord { run.record(slots: engine.slots, threads: engine.threads) }
+  public func record() -> RunRecord {
+    var record = run.record(slots: engine.slots, threads: engine.threads)
+    record.add(source, engine.plugins)
+    record.nameCaller()
+    return record
+  }
 
   /// Ids of up to 8 tasks that run now.
   public var runningTasks: [String] { run.runningTasks() }
 
   /// Asks the run to stop: nothing new starts, waits end, handlers are asked to stop. Any number of times.
   public func cancel() { run.cancel() }
+
+  var hasEnded: Bool { end.hasFired }
 
   /// Blocks the calling thread until the run has ended. Not from a handler, whose worker the run may need, nor from a Swift task: use `finished`.
   public func wait() -> WorkflowStatus { run.wait() ?? run.status }
@@ -66,6 +86,18 @@ public final class WorkflowHandle: Sendable {
   public var result: JSON? {
     guard let task = run.definition.result, let bytes = output(of: task) else { return nil }
     return try? JSON(parsing: bytes)
+  }
+}
+
+extension RunRecord {
+  /// The core counts the place of awaiting threads behind the worker threads, and those of the blocking pool behind that.
+  fileprivate mutating func nameCaller() {
+    for task in tasks.indices {
+      for attempt in tasks[task].attempts.indices where tasks[task].attempts[attempt].lane >= threads {
+        let lane = tasks[task].attempts[attempt].lane
+        tasks[task].attempts[attempt].lane = lane == threads ? AttemptRecord.callerLane : lane - 1
+      }
+    }
   }
 }
 

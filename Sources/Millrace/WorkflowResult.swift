@@ -4,6 +4,7 @@ public import MillraceWorkflow
 public struct WorkflowResult: Sendable {
   /// For what else can be asked of the run.
   public let handle: WorkflowHandle
+  /// How the run ended.
   public let status: WorkflowStatus
 
   init(_ handle: WorkflowHandle, _ status: WorkflowStatus) {
@@ -11,6 +12,7 @@ public struct WorkflowResult: Sendable {
     self.status = status
   }
 
+  /// UUIDv7 of the run.
   public var id: String { handle.id }
 
   /// Everything that is known of the run. Complexity: O(tasks + attempts).
@@ -18,12 +20,14 @@ public struct WorkflowResult: Sendable {
 
   /// The output of a completed task, copied; nil: no such task, or it is not completed.
   public func payload(of task: String) -> Payload? { handle.payload(of: task) }
+  /// The output of a completed task, copied; nil: no such task, or it is not completed.
   public func payload(of task: TaskReference) -> Payload? { handle.payload(of: task.id) }
 
   /// The output of a completed task as a type of the program's own. Throws `OutputError`.
   public func output<Value: Decodable>(of task: String, as type: Value.Type) throws(OutputError) -> Value {
     try handle.output(of: task, as: type)
   }
+  /// The output of a completed task as a type of the program's own. Throws `OutputError`.
   public func output<Value: Decodable>(of task: TaskReference, as type: Value.Type) throws(OutputError) -> Value {
     try handle.output(of: task.id, as: type)
   }
@@ -37,7 +41,9 @@ public struct WorkflowResult: Sendable {
 
 /// Why an output cannot be had.
 public struct OutputError: Error, Sendable, CustomStringConvertible {
+  /// The task whose output was asked for; empty: the workflow names no `result`.
   public let task: String
+  /// What was wrong.
   public let reason: String
   public var description: String { task.isEmpty ? reason : "output of \(task): \(reason)" }
 }
@@ -50,6 +56,7 @@ public struct WorkflowError: Error, Sendable, CustomStringConvertible {
   public let task: String?
   /// Of its last attempt.
   public let errorType: String
+  /// Of its last attempt; empty: it said nothing.
   public let message: String
 
   init(_ result: WorkflowResult) {
@@ -63,7 +70,7 @@ public struct WorkflowError: Error, Sendable, CustomStringConvertible {
 
   public var description: String {
     let name = result.handle.definition.name
-    guard let task else { return "workflow \(name) is \(result.status.rawValue)" }
+    guard let task else { return "workflow \(name) is \(result.status.rawValue)" + (result.handle.reason.map { ": \($0)" } ?? "") }
     return "workflow \(name) is \(result.status.rawValue): task \(task): \(errorType)" + (message.isEmpty ? "" : ": \(message)")
   }
 }
@@ -95,38 +102,5 @@ extension WorkflowRun {
     } catch {
       throw OutputError(task: task, reason: JSON.describe(error))
     }
-  }
-}
-
-extension Engine {
-  /// Starts a workflow and waits for its end without a thread. Cancelling the Swift task that waits cancels the run.
-  ///
-  /// Throws what `start` throws, `WorkflowError` if the run did not complete, `CancellationError` if that is because the Swift task was cancelled.
-  public func run(_ definition: Definition, parameters: [String: JSON] = [:]) async throws -> WorkflowResult {
-    try await Engine.result(of: start(definition, parameters: parameters))
-  }
-
-  /// As above, for a workflow that `DefinitionReader` has checked against this engine's handlers.
-  public func run(_ reading: DefinitionReader.Reading, parameters: [String: JSON] = [:]) async throws -> WorkflowResult {
-    try await Engine.result(of: start(reading, parameters: parameters))
-  }
-
-  /// As above, for a workflow that this engine has prepared: the shortest way.
-  public func run(_ workflow: PreparedWorkflow) async throws -> WorkflowResult { try await Engine.result(of: start(workflow)) }
-
-  /// As above, for a workflow that was put together by `addTask`.
-  public func run(_ workflow: Workflow, parameters: [String: JSON] = [:]) async throws -> WorkflowResult {
-    try await run(workflow.definition, parameters: parameters)
-  }
-
-  private static func result(of handle: WorkflowHandle) async throws -> WorkflowResult {
-    let status = await withTaskCancellationHandler {
-      await handle.finished()
-    } onCancel: {
-      handle.cancel()
-    }
-    if status == .completed { return WorkflowResult(handle, status) }
-    if status == .cancelled, _Concurrency.Task.isCancelled { throw CancellationError() }
-    throw WorkflowError(WorkflowResult(handle, status))
   }
 }

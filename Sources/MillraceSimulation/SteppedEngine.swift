@@ -55,10 +55,10 @@ package import MillraceWorkflow
   @discardableResult
   package func stepUntilIdle(began: (Begun) -> Void = { _ in }, ran: (borrowing Begun, UInt8) -> Void = { _, _ in }) -> Bool {
     var order = Array(0..<count)
-    var (found, any) = (true, false)
-    while found {
-      found = false
-      order.shuffle(using: &random)
+    var (any, isSecondLook) = (false, false)
+    while true {
+      var found = false
+      if !isSecondLook { order.shuffle(using: &random) }
       for i in order {
         guard let begun = unsafe workers[i].begin() else {
           unsafe workers[i].settleCounts()
@@ -70,10 +70,10 @@ package import MillraceWorkflow
         ran(begun, outcome)
         unsafe workers[i].finish(begun, outcome)
       }
-      // An idle worker may have ended a run, and what stands behind it is ready by that.
-      if !found { found = scheduler.mayBegin }
+      // What an idle worker settles last may be the end of a run, and begin its cleanup.
+      if !found, isSecondLook { return any }
+      isSecondLook = !found
     }
-    return any
   }
 
   /// When a timer is due next, virtual nanoseconds; nil: none is armed.

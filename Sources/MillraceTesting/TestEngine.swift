@@ -8,7 +8,9 @@ public enum TestEngineError: Error, CustomStringConvertible {
   case hangs(tasks: [String])
   /// An asynchronous handler waits for something real.
   case waits(tasks: [String], seconds: Int)
+  /// There is not enough memory for the engine: what was wanted.
   case memory(String)
+  case tenants(String)
 
   public var description: String {
     switch self {
@@ -16,7 +18,7 @@ public enum TestEngineError: Error, CustomStringConvertible {
       "\(tasks.joined(separator: ", ")) will never end: give the task a timeout, or its mock an end"
     case .waits(let tasks, let seconds):
       "\(tasks.joined(separator: ", ")): an asynchronous handler has waited for \(seconds) s of real time: mock the handler"
-    case .memory(let what): what
+    case .memory(let what), .tenants(let what): what
     }
   }
 }
@@ -49,20 +51,29 @@ public final class TestEngine: HandlerRegistry {
   private var known: [String: TaskHandler] = [:]
   /// All there ever were: runs that were started before keep theirs.
   private var registered: [RegisteredHandler] = []
-  private var limits: [String: UInt32] = [:]
+  private let tenants: Tenants
   let scripts = TaskScripts()
 
-  /// `slots`: tasks in progress at once. `workers`: 1 ... 56, stepped in an order that the seed draws. Throws `TestEngineError`.
-  public init(slots: Int = 1024, workers: Int = 4, seed: UInt64 = 0) throws(TestEngineError) {
+  /// `slots`: tasks in progress at once. `workers`: 1 ... 56, stepped in an order that the seed draws. `tenants`: as in `Engine.Configuration`. `observer`:
+  /// is told of runs and attempts, as `Engine.Configuration.observer` is; `bindsContext` as there. Throws `TestEngineError`.
+  public init(
+    slots: Int = 1024, workers: Int = 4, seed: UInt64 = 0, tenants: [String: Int] = [:], observer: (any EngineObserver)? = nil,
+    bindsContext: Bool = false
+  ) throws(TestEngineError) {
     self.seed = seed
+    do throws(EngineError) { self.tenants = try Tenants(tenants) } catch { throw .tenants("\(error)") }
     do {
       engine = try SteppedEngine(
-        SchedulerConfiguration(slots: slots, workers: workers, capacity: TestEngine.capacity, tenants: 16, stealPatience: 0),
+        SchedulerConfiguration(
+          slots: slots, workers: workers, capacity: TestEngine.capacity, tenants: self.tenants.count, stealPatience: 0),
         timers: TestEngine.capacity, seed: seed, start: TestEngine.start)
     } catch {
       throw .memory("\(error)")
     }
     engine.host.executor = thread
+    self.tenants.setWeights(engine.scheduler)
+    engine.host.observer = observer
+    engine.host.bindsContext = bindsContext
   }
 
   // MARK: Handlers
@@ -85,29 +96,33 @@ public final class TestEngine: HandlerRegistry {
     known[handler.name] = unsafe TaskHandler(name: handler.name, index: index, pointer: handler.handler)
   }
 
+  /// Names of all handlers, mocks among them: what `DefinitionReader` checks against.
   public var handlerNames: Set<String> { Set(known.keys) }
 
   // MARK: Runs
 
   /// Checks and starts a workflow; no handler is called yet. Throws as `Engine.start`.
-  public func start(_ definition: Definition, parameters: [String: JSON] = [:]) throws -> TestRun {
+  public func start(
+    _ definition: Definition, parameters: [String: JSON] = [:], tenant: String? = nil, trace: TraceContext? = nil
+  ) throws -> TestRun {
     _ = try DefinitionChecker(handlers: handlerNames).check(definition)
+    let tenant = try tenants.find(tenant)
     let resolved = try definition.resolve(parameters: parameters)
     var seeds = SeededRandom(seed: seed &+ runs)
     runs += 1
     let run = try WorkflowRun(
       resolved, handlers: known, order: .fifo, id: RunID(wall: 0, random: &seeds), wall: 0, seed: seeds.next(), host: engine.host,
-      limit: { key, count in
-        if limits[key] == nil { limits[key] = engine.scheduler.makeLimit(count) }
-        return limits[key]
-      }, ended: { _ in })
+      tenant: tenant, trace: trace,
+      ended: { _ in })
     try run.start()
     return TestRun(run, engine: self)
   }
 
   /// Starts a workflow and plays it to its end. Throws as `start`, or `TestEngineError`.
-  public func run(_ definition: Definition, parameters: [String: JSON] = [:]) throws -> TestRun {
-    let run = try start(definition, parameters: parameters)
+  public func run(
+    _ definition: Definition, parameters: [String: JSON] = [:], tenant: String? = nil, trace: TraceContext? = nil
+  ) throws -> TestRun {
+    let run = try start(definition, parameters: parameters, tenant: tenant, trace: trace)
     try run.finish()
     return run
   }
@@ -133,7 +148,7 @@ public final class TestEngine: HandlerRegistry {
   /// Lets time pass until a run has ended.
   func finish(_ run: WorkflowRun) throws(TestEngineError) {
     try settle()
-    while run.status == .running {
+    while run.status == .running || run.status == .created {
       guard let due = engine.nextDue else { throw .hangs(tasks: run.runningTasks()) }
       engine.advance(to: due)
       try settle()

@@ -34,6 +34,16 @@ import Testing
     #expect(lanes.places.map(\.row) == [2, 3, 0])
   }
 
+  @Test("the thread that awaited the run is one more worker, and counts as one")
+  func caller() {
+    let caller = AttemptRecord.callerLane
+    let lanes = Lanes(record([("p/a", 0, 10, 2), ("p/b", 0, 10, caller), ("p/c", 0, 10, 0)], threads: 2), limit: 10)
+    #expect(lanes.rows.map(\.kind) == [.worker, .worker, .worker, .blocking] && lanes.rows.map(\.number) == [1, 2, 3, 1])
+    #expect(lanes.places.map(\.row) == [3, 2, 0])
+    let alone = Lanes(record([("p/a", 0, 10, caller), ("p/a", 10, 20, caller)], threads: 2), limit: 10)
+    #expect(alone.machines == 3)
+  }
+
   @Test("asynchronous attempts are packed into as few rows as run at once")
   func packed() {
     let lanes = Lanes(

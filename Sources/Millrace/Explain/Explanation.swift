@@ -4,6 +4,7 @@ public import MillraceWorkflow
 ///
 /// Of a run that goes on by `WorkflowHandle.explain`, of one that has ended by `RunRecord.explain`, as `millrace run explain` does.
 public struct Explanation: Sendable, Hashable {
+  /// What keeps a task, or ended it.
   public enum Reason: String, Sendable, Hashable, CaseIterable {
     /// It did its work.
     case completed
@@ -29,6 +30,10 @@ public struct Explanation: Sendable, Hashable {
     case retry
     /// Its next attempt is due, but code of one that timed out is still in its exclusive handler.
     case lateHandler = "late-handler"
+    /// Its run has not begun: as many with its key go on as may.
+    case runKey = "run-key"
+    /// As many attempts with its rate have started as may.
+    case rate
     /// As many tasks with its concurrency key run as may.
     case concurrencyKey = "concurrency-key"
     /// Its handler has as many tasks as it takes.
@@ -39,8 +44,11 @@ public struct Explanation: Sendable, Hashable {
     case starting
   }
 
+  /// The definition's id of the task.
   public var task: String
+  /// Where it is.
   public var status: TaskStatus
+  /// The one that matters most.
   public var reason: Reason
   /// The reason in a sentence without a full stop, about the task: "waits for extract, which has been running for 12.3 s".
   public var summary: String

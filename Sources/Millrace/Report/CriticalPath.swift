@@ -13,8 +13,9 @@ public struct CriticalPath: Sendable, Hashable {
   public struct Step: Sendable, Hashable {
     /// Index into `RunRecord.tasks`.
     public var task: Int
-    /// Start of the first attempt and end of the last, nanoseconds since the start of the run.
+    /// When the first attempt began, nanoseconds since the start of the run.
     public var start: UInt64
+    /// When the last attempt ended, nanoseconds since the start of the run.
     public var end: UInt64
     /// Nanoseconds in attempts, after the end of the previous step.
     public var running: UInt64

@@ -55,17 +55,24 @@ struct Lanes {
 
     let threads = max(1, record.threads)
     var used = Set(all.lazy.filter { !isAsynchronous($0) }.map(lane))
-    let blocking = used.count { $0 >= threads }
+    let caller = AttemptRecord.callerLane
+    let workers = threads + (used.contains(caller) ? 1 : 0)
+    let blocking = used.count { $0 >= threads && $0 != caller }
     capacity = max(1, record.slots)
     machines = capacity
-    if used.count > blocking { machines = min(machines, threads) }
+    if used.count > blocking { machines = min(machines, workers) }
     if blocking > 0 { machines = min(machines, blocking) }
-    if !all.contains(where: { isAsynchronous($0) && record.tasks[$0.task].items == nil }) { capacity = min(capacity, threads + blocking) }
+    if !all.contains(where: { isAsynchronous($0) && record.tasks[$0.task].items == nil }) { capacity = min(capacity, workers + blocking) }
     if threads <= Self.idleRowsUpTo, !used.isEmpty { used.formUnion(0..<threads) }
     var rowOfLane: [Int: Int] = [:]
-    for thread in used.sorted() {
+    // A thread that awaited the run comes after the workers.
+    for thread in used.sorted(by: { ($0 == caller ? threads : $0, $1) < ($1 == caller ? threads : $1, $0) }) {
       rowOfLane[thread] = rows.count
-      rows.append(thread < threads ? Row(kind: .worker, number: thread + 1) : Row(kind: .blocking, number: thread - threads + 1))
+      if thread < threads || thread == caller {
+        rows.append(Row(kind: .worker, number: thread == caller ? workers : thread + 1))
+      } else {
+        rows.append(Row(kind: .blocking, number: thread - threads + 1))
+      }
     }
 
     if all.count > limit {

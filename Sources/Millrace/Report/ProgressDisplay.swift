@@ -15,8 +15,10 @@ public final class ProgressDisplay {
     public var isTerminal: Bool
     /// Columns, asked before each redraw so that resizing takes effect.
     public var width: () -> Int
+    /// Writes a text at once, as it is.
     public var write: (String) -> Void
 
+    /// Anything that can be written to. `width`: columns, at least 1.
     public init(isTerminal: Bool, width: @escaping () -> Int, write: @escaping (String) -> Void) {
       self.isTerminal = isTerminal
       self.width = width
@@ -40,6 +42,7 @@ public final class ProgressDisplay {
   private var lastTenth = 0
   private var finished = false
 
+  /// Shows nothing yet. `output`: standard error by default.
   public init(_ output: Output = .standardError()) {
     self.output = output
   }
@@ -49,6 +52,7 @@ public final class ProgressDisplay {
   /// Shows a moment of the run; does nothing while the last redraw is too fresh.
   ///
   /// - Parameters:
+  ///   - progress: the counters of the moment.
   ///   - running: ids of some running tasks.
   ///   - now: nanoseconds of any clock that does not go back.
   public func update(progress: Progress, running: [String] = [], now: UInt64) {

@@ -4,6 +4,7 @@ public import MillraceWorkflow
 public struct RunRecordError: Error, Sendable, Hashable, CustomStringConvertible {
   /// As `tasks[3].status`; empty: the whole.
   public let path: String
+  /// What is wrong there, for behind the path.
   public let reason: String
 
   public var description: String { path.isEmpty ? reason : "`\(path)` \(reason)" }
@@ -27,7 +28,16 @@ extension RunRecord {
       slots: Int(clamping: try whole.member("slots").count()), threads: Int(clamping: try whole.member("threads").count()),
       order: try whole.member("order").text(), startedWall: Int64(clamping: try whole.member("startedWallNanoseconds").integer()),
       elapsed: try whole.member("elapsedNanoseconds").count(),
-      recordedMakespanSeconds: recorded == .null ? nil : recorded.double, tasks: tasks)
+      recordedMakespanSeconds: recorded == .null ? nil : recorded.double,
+      tenant: json["tenant"]?.string ?? RunTenant.standard.name, reason: json["reason"]?.string, tasks: tasks)
+    // Records of earlier releases have none of these.
+    workflowVersion = json["workflowVersion"]?.integer.flatMap(Int.init(exactly:))
+    definitionSHA256 = json["definitionSHA256"]?.string
+    for build in json["plugins"] == nil ? [] : try whole.member("plugins").elements() {
+      plugins.append(
+        PluginBuild(
+          name: try build.member("name").text(), version: try build.member("version").text(), sha256: try build.member("sha256").text()))
+    }
   }
 }
 

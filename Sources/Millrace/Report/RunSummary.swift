@@ -17,6 +17,7 @@ public enum RunSummary {
   public static func text(_ record: RunRecord) -> String {
     let figures = RunFigures(record)
     var facts: [(name: String, value: String)] = []
+    if let reason = record.reason { facts.append(("Why", TerminalText.escaped(reason))) }
     facts.append(("Tasks", Quantity.integer(record.taskCount) + ": " + record.countsInWords))
     if let items = record.unlistedItems { facts.append(("Items", items)) }
     facts.append(("Attempts", Quantity.integer(record.attemptCount)))

@@ -5,7 +5,9 @@ extension RunSummary {
   ///
   /// A task that timed out counts as failed; a value that is not known is null. Times are seconds.
   ///
-  /// - Parameter bound: Graham's bound in seconds, from recorded durations or, by `Bound.graham(of:)`, from measured ones.
+  /// - Parameters:
+  ///   - record: the run, ended or not.
+  ///   - bound: Graham's bound in seconds, from recorded durations or, by `Bound.graham(of:)`, from measured ones.
   public static func json(_ record: RunRecord, bound: Double?) -> JSON {
     let count = { (status: TaskStatus) in JSON.integer(Int64(record.count(status))) }
     return .object([
@@ -36,15 +38,24 @@ extension RunSummary {
       .init("format", .integer(1)),
       .init("run", .string(record.run)),
       .init("workflow", .string(record.workflow)),
+      .init("workflowVersion", record.workflowVersion.map { .integer(Int64($0)) } ?? .null),
+      .init("definitionSHA256", record.definitionSHA256.map(JSON.string) ?? .null),
+      .init("plugins", .array(record.plugins.map(build))),
       .init("status", .string(record.status.rawValue)),
       .init("slots", .integer(Int64(record.slots))),
       .init("threads", .integer(Int64(record.threads))),
       .init("order", .string(record.order)),
+      .init("tenant", .string(record.tenant)),
+      .init("reason", record.reason.map(JSON.string) ?? .null),
       .init("startedWallNanoseconds", .integer(record.startedWall)),
       .init("elapsedNanoseconds", time(record.elapsed)),
       .init("recordedMakespanSeconds", record.recordedMakespanSeconds.map(JSON.number) ?? .null),
       .init("tasks", .array(record.tasks.map(task))),
     ])
+  }
+
+  private static func build(_ plugin: PluginBuild) -> JSON {
+    .object([.init("name", .string(plugin.name)), .init("version", .string(plugin.version)), .init("sha256", .string(plugin.sha256))])
   }
 
   private static func task(_ task: TaskRecord) -> JSON {

@@ -4,6 +4,7 @@ extension RunSummary {
   /// The replay of a trace beside its recording, for below `text`: measured and recorded makespan, and Graham's bound for the recorded durations.
   ///
   /// - Parameters:
+  ///   - record: the replay, which has ended.
   ///   - bound: Graham's bound for the recorded durations times `timeScale`, seconds.
   ///   - timeScale: replayed seconds for each recorded one.
   ///   - machines: tasks at once that the bound counts on.

@@ -30,6 +30,8 @@ public struct RuntimeConfiguration: Sendable {
   public static let jobBytes = 2 * Slab.recordBytes
   /// A handler that runs for longer is reported as stalled, nanoseconds; 0: never.
   public var stallAfter: UInt64
+  /// Threads that wait for what they start may run jobs meanwhile: `Runtime.startHere`. One more worker, without a thread of its own.
+  public var takesGuests = false
 
   /// Nil: `slots` and `threads` are the processors granted; `capacity` and `timers` 2^22, or what a quarter of the memory granted holds.
   public init(
@@ -111,6 +113,8 @@ public enum RuntimeError: Error, CustomStringConvertible {
   public let configuration: RuntimeConfiguration
   private let hooks: RuntimeHooks
   private var threads: [pthread_t] = []
+  /// nil: the runtime takes no guests.
+  let guest: Guest?
   private var loopStorage: EventLoop?
   private var timerStorage: Timers?
   private var poolStorage: BlockingPool?
@@ -125,26 +129,30 @@ public enum RuntimeError: Error, CustomStringConvertible {
   public var loop: EventLoop { loopStorage! }
   /// The timer shard for threads that are no workers.
   public var sharedTimerShard: Int { configuration.scheduler.workers }
+  /// Threads that run handlers.
+  public var threadCount: Int { configuration.scheduler.workers - (guest == nil ? 0 : 1) }
 
   /// `hostLoop`: a `uv_loop_t` that the caller runs; `start` and `stop` are then called on its thread. `signals` to watch. Throws `RuntimeError`.
   public init(
     _ configuration: RuntimeConfiguration, hooks: RuntimeHooks = unsafe RuntimeHooks(), hostLoop: UnsafeMutableRawPointer? = nil,
     signals: [Int32] = []
   ) throws(RuntimeError) {
+    var configuration = configuration
+    let threads = configuration.scheduler.workers
+    if configuration.takesGuests { configuration.scheduler.workers += 1 }
     let workers = configuration.scheduler.workers
     func check(_ name: String, _ value: Int, _ range: ClosedRange<Int>) throws(RuntimeError) {
       guard range ~= value else { throw .outOfRange(name: name, value: value, least: range.lowerBound, most: range.upperBound) }
     }
-    try check("threads", workers, 1...Parking.maxWorkers)
+    try check("threads", threads, 1...Parking.maxWorkers - (workers - threads))
     try check("slots", configuration.scheduler.slots, 1...(1 << 24))
     try check("capacity", configuration.scheduler.capacity, 1...(1 << 30))
     try check("tenants", configuration.scheduler.tenants, 1...ReadySet.maxTenants)
     try check("blockingThreads", configuration.blockingThreads, 1...4096)
     let machine = Machine.read()
-    guard let wait = configuration.wait.resolved(threads: workers, on: machine) else {
-      throw .spinNeedsProcessors(threads: workers, processors: machine.processorShare)
+    guard let wait = configuration.wait.resolved(threads: threads, on: machine) else {
+      throw .spinNeedsProcessors(threads: threads, processors: machine.processorShare)
     }
-    var configuration = configuration
     configuration.wait = wait
     self.configuration = configuration
     self.hooks = hooks
@@ -153,6 +161,7 @@ public enum RuntimeError: Error, CustomStringConvertible {
     } catch {
       throw .memory("\(error)")
     }
+    guest = configuration.takesGuests ? Guest(scheduler, index: threads) : nil
     seenJobs = Array(repeating: 0, count: scheduler.laneCount)
     reportedJobs = seenJobs
 
@@ -193,7 +202,7 @@ public enum RuntimeError: Error, CustomStringConvertible {
   /// Starts the loop and the workers. Throws `RuntimeError`; then nothing runs.
   public func start() throws(RuntimeError) {
     do { try loop.start() } catch { throw .loop(error) }
-    for i in 0..<configuration.scheduler.workers {
+    for i in 0..<threadCount {
       let start = UnsafeMutablePointer<WorkerStart>.allocate(capacity: 1)
       unsafe start.initialize(to: WorkerStart(runtime: self, index: i))
       var thread = pthread_t()
@@ -214,6 +223,8 @@ public enum RuntimeError: Error, CustomStringConvertible {
     scheduler.parking.wakeAll()
     for thread in threads { pthread_join(thread, nil) }
     threads = []
+    guest?.close()
+    guest?.retire()
     poolStorage?.stop(.drain)
     loop.stop()
   }
@@ -221,7 +232,8 @@ public enum RuntimeError: Error, CustomStringConvertible {
   /// True on a thread that `stop` waits for: it must not be called there.
   public var isOwnThread: Bool {
     let here = pthread_self()
-    return threads.contains { pthread_equal($0, here) != 0 } || loop.isOwnThread || poolStorage?.isOwnThread == true
+    if threads.contains(where: { pthread_equal($0, here) != 0 }) { return true }
+    return loop.isOwnThread || poolStorage?.isOwnThread == true || guest?.isHere == true
   }
 
   private struct WorkerStart {
@@ -337,7 +349,7 @@ public enum RuntimeError: Error, CustomStringConvertible {
   }
 
   /// Gives a job that a worker has handed over to the pool.
-  private func runElsewhere(_ job: JobID, _ worker: borrowing Worker) {
+  func runElsewhere(_ job: JobID, _ worker: borrowing Worker) {
     do {
       try poolStorage!.submit(job.rawValue)
     } catch {
@@ -394,7 +406,7 @@ public enum RuntimeError: Error, CustomStringConvertible {
   // MARK: Stalls
 
   /// A lane becomes busy: the detector looks again as long as something is busy, and costs an idle engine nothing.
-  private func watchForStalls(_ lane: Int) {
+  func watchForStalls(_ lane: Int) {
     if configuration.stallAfter == 0 || stallArmed.load(ordering: .relaxed) { return }
     // Order: acquiring and releasing. Pairs with the release in `reportStalls`.
     if stallArmed.exchange(true, ordering: .acquiringAndReleasing) { return }

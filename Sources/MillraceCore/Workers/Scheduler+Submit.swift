@@ -53,7 +53,10 @@ extension Scheduler {
   /// Starts a run: its nodes without predecessors are ready now. The run's owner keeps it until `RunHooks.completed`.
   ///
   /// Complexity: O(roots). Throws `SubmitError`; then nothing has happened.
-  public func start(_ run: Run) throws(SubmitError) {
+  public func start(_ run: Run) throws(SubmitError) { try start(run, wakes: true) }
+
+  /// `wakes`: false if the calling thread is about to step a worker, which then tells the others.
+  func start(_ run: Run, wakes: Bool) throws(SubmitError) {
     if Int(run.tenant) >= configuration.tenants { throw .unknownTenant(run.tenant) }
     if isStopping { throw .stopped }
     guard admit(UInt64(run.plan.count)) else { throw .full(limit: configuration.capacity) }
@@ -70,7 +73,8 @@ extension Scheduler {
           unsafe enqueue(index, &stripe.pointee.nodes)
           continue
         }
-        let rootPriority = body.word(root).priority
+        // unsafe: the job is this thread's until it is published.
+        let rootPriority = unsafe Job(jobs, index).fields.pointee.word.priority
         if rootPriority != priority {
           ready.append(chain, priority: priority, tenant: tenant)
           chain = BatchQueue.Chain()
@@ -79,7 +83,7 @@ extension Scheduler {
         unsafe append(index, to: &chain, &stripe.pointee.nodes)
       }
       ready.append(chain, priority: priority, tenant: tenant)
-      parking.notify()
+      if wakes { parking.notify() }
     }
   }
 

@@ -37,6 +37,9 @@
   /// The job will be run by another thread, with `Scheduler.runElsewhere`; its slot goes with it.
   public borrowing func handOver(_ begun: Begun) { body.handOver() }
 
+  /// Gives out what others could do: the worker is not stepped for a while.
+  public borrowing func leave() { body.leave() }
+
   /// Gives everything back, jobs included: others will run them. The worker is not stepped again.
   public borrowing func retire() { body.retire() }
 }
@@ -208,7 +211,9 @@ public struct Begun: Sendable {
     let mayExpire = word.flags & Job.Flag.expires != 0
     if mayExpire {
       // Before anything else is looked at: of an expired node nothing but this record may be left.
-      if limited, unsafe !own.pointee.scheduler.enterLimits(index) { return nil }
+      // One that is over, or that its run has let out of a line, needs no permit.
+      let isWanted = job.state.loadAcquiring() == Job.word(generation, Job.State.ready) && job.cancelled.loadRelaxed() != generation
+      if limited, isWanted, unsafe !own.pointee.scheduler.enterLimits(index) { return nil }
       if !job.state.replace(Job.word(generation, Job.State.ready), by: Job.word(generation, Job.State.running)) {
         unsafe own.pointee.scheduler.leaveLimits(index, &own.pointee.nodeCache)
         free(index, generation)

@@ -159,9 +159,8 @@ extension WorkerBody {
     for i in 0..<successors.count {
       let successor = unsafe successors[i]
       if i >= told, !run.arrive(successor, alone: alone) { continue }
-      let priority = run.word(successor).priority
       let index = allocate()
-      job(index).begin(run, successor, index: index)
+      let priority = job(index).begin(run, successor, index: index)
       if here, place(index, priority, tenant, &batch) { continue }
       publish(&batch)
       post(index, priority, tenant, &batch.outbox)
@@ -219,9 +218,8 @@ extension WorkerBody {
   @inline(__always) func makeReady(
     _ run: RunBody, _ node: UInt32, _ tenant: Int, _ outbox: inout Outbox, next: Bool
   ) {
-    let priority = run.word(node).priority
     let index = allocate()
-    job(index).begin(run, node, index: index)
+    let priority = job(index).begin(run, node, index: index)
     place(index, priority, tenant, &outbox, next: next)
   }
 
@@ -426,6 +424,25 @@ extension WorkerBody {
 
   /// Gives everything back, jobs included: others will run them. The worker is not stepped again.
   func retire() {
+    giveJobs()
+    unsafe own.pointee.parking.notify()
+    settleCounts()
+    let spare = unsafe own.pointee.spare
+    unsafe own.pointee.spare = Slab.none
+    if spare != Slab.none { unsafe own.pointee.jobCache.free(spare, own.pointee.jobs) }
+    unsafe own.pointee.jobCache.flush(own.pointee.jobs)
+    unsafe own.pointee.nodeCache.flush(own.pointee.ready.nodes)
+  }
+
+  /// Gives out what others could do: for a worker that is stepped again some time, perhaps by another thread.
+  func leave() {
+    giveJobs()
+    settleCounts()
+    // What is ready here was perhaps told to nobody, for this worker was at it.
+    if unsafe own.pointee.ready.occupied() != 0 { unsafe own.pointee.parking.notify() }
+  }
+
+  private func giveJobs() {
     flushArrivals()
     stash()
     for priority in 0..<ReadySet.priorities {
@@ -436,12 +453,5 @@ extension WorkerBody {
         }
       }
     }
-    unsafe own.pointee.parking.notify()
-    settleCounts()
-    let spare = unsafe own.pointee.spare
-    unsafe own.pointee.spare = Slab.none
-    if spare != Slab.none { unsafe own.pointee.jobCache.free(spare, own.pointee.jobs) }
-    unsafe own.pointee.jobCache.flush(own.pointee.jobs)
-    unsafe own.pointee.nodeCache.flush(own.pointee.ready.nodes)
   }
 }

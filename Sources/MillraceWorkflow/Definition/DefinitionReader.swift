@@ -7,28 +7,50 @@ import Glibc
 public struct DefinitionReader: Sendable {
   /// Handlers that exist; nil: not known, so not checked.
   public var handlers: Set<String>?
+  /// What the inputs of handlers may be, as far as that is known.
+  public var schemas: [String: InputSchema]
 
-  public init(handlers: Set<String>? = nil) { self.handlers = handlers }
+  public init(handlers: Set<String>? = nil, schemas: [String: InputSchema] = [:]) {
+    self.handlers = handlers
+    self.schemas = schemas
+  }
 
-  /// A definition that can run.
+  /// A definition that can run, with the tasks of its templates in place.
   public struct Reading: Sendable {
     public var definition: Definition
     public var warnings: [Fault]
+    /// The templates of the file and of those that it includes, used or not.
+    public var templates: [Template] = []
   }
 
-  /// Reads a file. Throws `DefinitionError` with every fault.
+  /// A template for a reader who wants to use it.
+  public struct Template: Sendable {
+    public var name: String
+    public var description: String
+    public var parameters: [Definition.Parameter]
+    /// How many tasks a use stands for.
+    public var tasks: Int
+    /// How often the definition uses it, not counting what templates use.
+    public var uses: Int
+    /// The file that it stands in.
+    public var file: String
+  }
+
+  /// Reads a file, and those that it includes, which lie in its folder. Throws `DefinitionError` with every fault.
   public func read(path: String) throws(DefinitionError) -> Reading {
     var faults = FaultList(file: path)
     switch FileBytes.read(path, limit: JSON.maximumBytes) {
-    case .success(let bytes): return try read(bytes, name: path)
+    case .success(let bytes): return try read(bytes, name: path, folder: IncludeFolder(of: path))
     case .failure(let refusal):
       faults.add(refusal.code, refusal.message, fix: refusal.fix, at: nil)
       throw faults.error
     }
   }
 
-  /// Reads bytes. `name` stands in messages; `.json` at its end, or `{` as the first byte, means JSON.
-  public func read(_ bytes: [UInt8], name: String) throws(DefinitionError) -> Reading {
+  /// Reads bytes. `name` stands in messages; `.json` at its end, or `{` as the first byte, means JSON. They include nothing: they lie in no folder.
+  public func read(_ bytes: [UInt8], name: String) throws(DefinitionError) -> Reading { try read(bytes, name: name, folder: nil) }
+
+  private func read(_ bytes: [UInt8], name: String, folder: IncludeFolder?) throws(DefinitionError) -> Reading {
     var faults = FaultList(file: name)
     guard let root = Self.parse(bytes, name: name, &faults) else { throw faults.error }
     if ArgoWorkflow.isArgo(root) {
@@ -39,11 +61,23 @@ public struct DefinitionReader: Sendable {
     }
     let isTrace = WfFormat.isTrace(root)
     var decoder = DefinitionDecoder(faults: faults)
+    decoder.folder = folder
+    decoder.schemas = schemas
     let definition = isTrace ? WfFormat.decode(root, &decoder) : decoder.decode(root)
     DefinitionChecker(handlers: handlers).check(
       definition, positions: decoder.positions, decoder.expressions.uses, &decoder.faults, &decoder.nearest)
+    let reading = decoder.writtenOut(definition, handlers: handlers)
     guard decoder.faults.errors == 0 else { throw decoder.faults.error }
-    return Reading(definition: definition, warnings: decoder.faults.sorted)
+    return reading
+  }
+
+  /// Whether a file is meant to be a definition or a recorded trace: it says so, or cannot be read so far that this could be seen. Files with templates for
+  /// others, workflows of Argo and whatever else is YAML or JSON are none.
+  package static func holdsDefinition(path: String) -> Bool {
+    guard case .success(let bytes) = FileBytes.read(path, limit: JSON.maximumBytes) else { return true }
+    var faults = FaultList(file: path)
+    guard let root = parse(bytes, name: path, &faults) else { return true }
+    return root["workflow"] != nil || root["format"] != nil && root["tasks"] != nil
   }
 
   static func parse(_ bytes: [UInt8], name: String, _ faults: inout FaultList) -> Located? {
@@ -72,9 +106,15 @@ package enum FileBytes {
     let file = unsafe open(path, O_RDONLY | O_CLOEXEC)
     guard file >= 0 else { return .failure(refusal(errno)) }
     defer { close(file) }
+    return read(file, limit: limit)
+  }
+
+  /// All that an open file still holds.
+  static func read(_ file: Int32, limit: Int) -> Result<[UInt8], Refusal> {
     var bytes: [UInt8] = []
-    let chunk = 1 << 20
     while true {
+      // Small at first: most definitions are.
+      let chunk = min(max(bytes.count, 1 << 14), 1 << 20)
       var got = 0
       let start = bytes.count
       // The room is there, and read() says how much of it was written.
@@ -93,10 +133,10 @@ package enum FileBytes {
     }
   }
 
-  private static func refusal(_ number: Int32) -> Refusal {
+  static func refusal(_ number: Int32, fix: String = "give the path of a definition") -> Refusal {
     // strerror gives a string that lives until the next call on this thread.
     let reason = unsafe String(cString: strerror(number))
-    let fix = number == EACCES ? "make the file readable" : "give the path of a definition"
+    let fix = number == EACCES ? "make the file readable" : fix
     return Refusal(code: .unreadable, message: "cannot read the file: \(reason)", fix: fix)
   }
 }

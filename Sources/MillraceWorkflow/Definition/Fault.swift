@@ -21,6 +21,7 @@ public struct Fault: Sendable, Hashable, CustomStringConvertible {
     case badSchedule = "bad-schedule"
     case duplicateId = "duplicate-id"
     case unknownTask = "unknown-task"
+    case unknownTemplate = "unknown-template"
     case unknownHandler = "unknown-handler"
     case unknownParameter = "unknown-parameter"
     case badParameter = "bad-parameter"
@@ -74,12 +75,20 @@ public struct DefinitionError: Error, Sendable, Hashable, CustomStringConvertibl
 
 /// Collects faults while a definition is read and checked. Bounded: beyond `DefinitionError.maximumFaults` they are only counted.
 struct FaultList {
-  let file: String
+  /// The one that is being looked at.
+  var file: String {
+    didSet { if !files.contains(file) { files.append(file) } }
+  }
+  /// In the order in which they were opened.
+  private var files: [String]
   private(set) var faults: [Fault] = []
   private(set) var omitted = 0
   private(set) var errors = 0
 
-  init(file: String) { self.file = file }
+  init(file: String) {
+    self.file = file
+    files = [file]
+  }
 
   /// True while a further fault would be listed: suggestions are only searched for then.
   var hasRoom: Bool { faults.count < DefinitionError.maximumFaults }
@@ -104,10 +113,11 @@ struct FaultList {
     add(.syntax, error.message, fix: error.fix, at: position)
   }
 
-  /// The faults in the order of the file; those of one place in the order they were found.
+  /// The faults in the order of the files; those of one place in the order they were found.
   var sorted: [Fault] {
     faults.enumerated().sorted { a, b in
-      (a.element.line ?? 0, a.element.column ?? 0, a.offset) < (b.element.line ?? 0, b.element.column ?? 0, b.offset)
+      let (first, second) = (files.firstIndex(of: a.element.file) ?? 0, files.firstIndex(of: b.element.file) ?? 0)
+      return (first, a.element.line ?? 0, a.element.column ?? 0, a.offset) < (second, b.element.line ?? 0, b.element.column ?? 0, b.offset)
     }.map(\.element)
   }
 

@@ -77,10 +77,18 @@ extension TaskDefinition {
     return expression.roots.contains { $0 == .item || $0 == .index }
   }
 
+  /// The condition of the uses of templates around: asked once, whatever the task's own is asked for. nil: there is none.
+  private var conditionOfUse: String? {
+    guard let condition, let expression = try? Template(condition)?.whole else { return nil }
+    for case .parameter(let name) in expression.roots where name.hasSuffix(".") { return "${params[\(JSON.quoted(name))]}" }
+    return nil
+  }
+
   /// A task with `foreach` as it stands in the plan: its own condition and priority, all else is its items'.
   func aroundItems(_ priority: Priority?) -> TaskDefinition {
     TaskDefinition(
-      id, handler: handler, dependencies: dependencies, policy: Policy(priority: priority), condition: isConditionOfItems ? nil : condition)
+      id, handler: handler, dependencies: dependencies,
+      policy: Policy(priority: priority, priorityExpression: policy.priorityExpression), condition: isConditionOfItems ? conditionOfUse : condition)
   }
 
   /// The task for one item, as a workflow of one task, whose policy is that of all its places.
@@ -94,8 +102,11 @@ extension TaskDefinition {
     if !isConditionOfItems { task.condition = nil }
     let defaults = Policy(
       priority: policy.priority, retry: policy.retry, timeouts: policy.timeouts, concurrencyKey: policy.key,
-      concurrencyLimit: policy.key == nil ? nil : policy.keyLimit)
-    return Definition(
+      concurrencyLimit: policy.key == nil ? nil : policy.keyLimit, concurrencyWeight: policy.key == nil ? nil : policy.weight,
+      rate: policy.rate)
+    var body = Definition(
       definition.name, parameters: definition.parameters, defaults: defaults, onFailure: definition.onFailure, tasks: [task])
+    body.arguments = definition.arguments
+    return body
   }
 }

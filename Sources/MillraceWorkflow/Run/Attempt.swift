@@ -38,6 +38,8 @@ internal import MillraceCore
   var output = millrace_payload.empty
   var error: Unmanaged<AttemptError>? = nil
   var next: UnsafeMutablePointer<Attempt>? = nil
+  /// Retained; nil: nobody is told of it.
+  var observation: Unmanaged<AttemptObservation>? = nil
   /// The timers that may end it: heartbeat, start-to-close of a pending one, `complete_after`.
   var heartbeat = TimerHandle.none
   var closing = TimerHandle.none

@@ -38,6 +38,8 @@ internal import Synchronization
   package let number: Int
   /// When start-to-close ends, on the host's clock; 0: there is no such timeout.
   package let deadline: UInt64
+  /// nil: nobody is told of the attempt.
+  private let observation: AttemptObservation?
   private var current: UnsafeCurrentTask?
   private var ending: AttemptEnding?
   var next: AttemptLink?
@@ -54,7 +56,18 @@ internal import Synchronization
     unsafe lane = attempt.pointee.lane
     unsafe number = Int(attempt.pointee.number)
     unsafe deadline = call.pointee.deadline
+    unsafe observation = attempt.ownObservation
     unsafe attempt.keep(self)
+  }
+
+  /// The link of the call's attempt: the one it has, or a new one. unsafe: as `init`.
+  @unsafe package static func link(of call: UnsafePointer<millrace_call>) -> AttemptLink {
+    unsafe AttemptPointer(call.pointee.attempt!).ownLink ?? AttemptLink(call)
+  }
+
+  /// The call's handler finds its context. unsafe: as `init`.
+  @unsafe package static func bindsContext(_ call: UnsafePointer<millrace_call>) -> Bool {
+    unsafe AttemptPointer(call.pointee.attempt!).pointee.run._withUnsafeGuaranteedRef { $0.bindsContext }
   }
 
   // MARK: The gate
@@ -89,6 +102,18 @@ internal import Synchronization
 
   package var taskID: String { run.definition.tasks[run.task(node)].id + (turn.map { "[\($0.index)]" } ?? "") }
   package var runID: RunID { run.id }
+  package var workflow: String { run.definition.name }
+  /// Who is told of the attempt; nil: nobody.
+  package var observer: (any AttemptObserver)? { observation?.observer }
+  /// What the attempt is part of; nil: nothing.
+  package var trace: TraceContext? { observation?.trace ?? run.observation?.trace }
+  package var bindsContext: Bool { run.bindsContext }
+
+  /// The value of a variable of the task's `env`, copied; nil: it has none of that name.
+  package func environment(_ name: String) -> String? {
+    // unsafe: the variables are the object's, which is held; the value is copied.
+    run.environment(node).flatMap { variables in unsafe variables.value(name).map { unsafe String(cString: $0) } }
+  }
   /// Nanoseconds of the host's clock.
   package var now: UInt64 { run.host.scheduler.clock.now }
   package var inputCount: Int { run.inputCount(node) }

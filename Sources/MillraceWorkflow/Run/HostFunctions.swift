@@ -74,6 +74,7 @@ enum HostFunctions {
       switch unsafe String(cString: id) {
       case MILLRACE_ENVIRONMENT: return unsafe UnsafeRawPointer(TaskHost.from(host).environmentTable)
       case MILLRACE_ITEMS: return unsafe UnsafeRawPointer(TaskHost.from(host).itemsTable)
+      case MILLRACE_TRACE: return unsafe UnsafeRawPointer(TaskHost.from(host).traceTable)
       default: return nil
       }
     }
@@ -101,6 +102,19 @@ enum HostFunctions {
           unsafe output.pointee.size = size
           return 0
         }
+      })
+  }
+
+  /// The extension `MILLRACE_TRACE`.
+  static var trace: millrace_trace {
+    unsafe millrace_trace(
+      size: UInt32(MemoryLayout<millrace_trace>.size), reserved: 0,
+      traceparent: { opaque, text in
+        guard let text = unsafe text, let trace = unsafe HostFunctions.attempt(opaque).trace else { return -1 }
+        // unsafe: the caller has room for the text and a NUL.
+        for (i, byte) in trace.utf8.enumerated() { unsafe text[i] = CChar(bitPattern: byte) }
+        unsafe text[TraceContext.textBytes] = 0
+        return 0
       })
   }
 
@@ -205,6 +219,10 @@ enum TimerKind {
   static let scheduleToStart: UInt16 = 4
   static let scheduleToClose: UInt16 = 5
   static let retry: UInt16 = 6
-  /// Start-to-close of a held task.
-  static let heldClose: UInt16 = 7
+  /// Value: a `Rate`, retained.
+  static let rate: UInt16 = 7
+  /// Value: a number of `RunLines`.
+  static let line: UInt16 = 8
+  /// Value: a `Waiter`. Start-to-close of a held task.
+  static let heldClose: UInt16 = 9
 }

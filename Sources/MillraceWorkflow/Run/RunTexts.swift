@@ -1,14 +1,12 @@
-/// The texts that handlers are given: ids and inputs of all tasks in two pieces of memory.
-@safe struct RunTexts: ~Copyable {
+/// The texts that handlers of a workflow are given, in all its runs: ids and inputs of the tasks in two pieces of memory.
+@safe final class TaskTexts: @unchecked Sendable {
   private let ids: UnsafeMutablePointer<CChar>
   private let idStarts: [UInt32]
   private let inputs: UnsafeMutablePointer<UInt8>
   /// Input i lies at starts[i] ..< starts[i + 1]; empty: all are `null`.
   private let inputStarts: [Int]
-  private let run: [UInt8]
 
-  init(_ definition: Definition, run: RunID) {
-    self.run = Array(run.description.utf8)
+  init(_ definition: Definition) {
     let tasks = definition.tasks
     // unsafe: freed in deinit; sizes counted first.
     let ids = UnsafeMutablePointer<CChar>.allocate(capacity: tasks.reduce(11) { $0 + $1.id.utf8.count + 1 })
@@ -64,8 +62,25 @@
     return unsafe UnsafeBufferPointer(start: inputs + inputStarts[task], count: inputStarts[task + 1] - inputStarts[task])
   }
 
+}
+
+/// The same for one run, which the keys of its tasks begin with.
+@safe struct RunTexts {
   /// Where the id begins in a key.
   static let idOffset = 36 + 1
+
+  let tasks: TaskTexts
+  private let run: [UInt8]
+
+  init(_ tasks: TaskTexts, run: RunID) {
+    self.tasks = tasks
+    self.run = Array(run.description.utf8)
+  }
+
+  var inputName: UnsafePointer<CChar> { unsafe tasks.inputName }
+  var null: UnsafePointer<CChar> { unsafe tasks.null }
+  func id(_ task: Int) -> UnsafePointer<CChar> { unsafe tasks.id(task) }
+  func input(_ task: Int) -> UnsafeBufferPointer<UInt8> { unsafe tasks.input(task) }
 
   /// Writes `run/task` and a NUL. unsafe: `target` has room for `Attempt.keyBytes`.
   @unsafe func key(_ task: Int, into target: UnsafeMutablePointer<CChar>) {

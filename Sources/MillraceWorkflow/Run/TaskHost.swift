@@ -21,11 +21,16 @@ internal import Synchronization
   nonisolated(unsafe) let environmentTable: UnsafeMutablePointer<millrace_environment>
   // unsafe: as `table`.
   nonisolated(unsafe) let itemsTable: UnsafeMutablePointer<millrace_items>
+  nonisolated(unsafe) let traceTable: UnsafeMutablePointer<millrace_trace>
   private let names: (UnsafeMutablePointer<CChar>, UnsafeMutablePointer<CChar>)
   /// Set once by `connect`, before any handler runs.
   private(set) var scheduler: Scheduler!
   private(set) var timers: Timers!
   private(set) var sharedShard = 0
+  /// Concurrency keys and rates. Set once by `connect`.
+  public private(set) var keys: KeyTable!
+  /// Runs that wait for others with their key.
+  let lines = RunLines()
   private(set) var workers = 0
   /// The core's handler of work of the runs' own that blocks.
   private var blockingIndex = HandlerIndex(rawValue: 0)
@@ -40,12 +45,17 @@ internal import Synchronization
   private var lists: [LinkList] = []
   /// Where Swift tasks of asynchronous handlers run; nil: on the worker until they first wait, then among Swift's threads. Set before any handler runs.
   package var executor: (any TaskExecutor)?
+  /// Who is told what runs do; nil: nobody. Set before any run is started.
+  package var observer: (any EngineObserver)?
+  /// Handlers find their contexts in a task-local value. As `observer`, which has it done too.
+  package var bindsContext = false
   /// Who waits for asynchronous handlers to end.
   private let linkWaiters = Atomic<Int>(0)
   /// Guards what follows.
   private let monitor = Monitor()
-  /// Runs that are not over.
+  /// Runs that are not over, those that wait for their turn among them.
   private var runs: [ObjectIdentifier: WorkflowRun] = [:]
+  private var isHurried = false
   /// Attempts that were ended while their tokens were out, by token.
   private var abandoned: [JobID: AttemptPointer] = unsafe [:]
   /// The last tokens that were completed too late: a holder may do so just before its attempt is set aside.
@@ -73,6 +83,8 @@ internal import Synchronization
     unsafe environmentTable.initialize(to: HostFunctions.environment)
     unsafe itemsTable = .allocate(capacity: 1)
     unsafe itemsTable.initialize(to: HostFunctions.items)
+    unsafe traceTable = .allocate(capacity: 1)
+    unsafe traceTable.initialize(to: HostFunctions.trace)
     unsafe table = .allocate(capacity: 1)
     unsafe table.initialize(to: millrace_host())
     unsafe table.pointee.size = UInt32(MemoryLayout<millrace_host>.size)
@@ -102,6 +114,7 @@ internal import Synchronization
     unsafe free(names.1)
     unsafe environmentTable.deallocate()
     unsafe itemsTable.deallocate()
+    unsafe traceTable.deallocate()
     unsafe table.deallocate()
   }
 
@@ -110,6 +123,7 @@ internal import Synchronization
     self.scheduler = scheduler
     self.timers = timers
     self.sharedShard = sharedShard
+    keys = KeyTable(scheduler, timers: timers, shard: sharedShard)
     workers = scheduler.configuration.workers
     laneCount = scheduler.laneCount
     let lanes = UnsafeMutablePointer<HostLane>.allocate(capacity: laneCount)
@@ -178,6 +192,7 @@ internal import Synchronization
   func giveAttempt(_ attempt: AttemptPointer, lane index: Int) {
     unsafe attempt.pointee.error?.release()
     unsafe attempt.dropLink()
+    unsafe attempt.dropObservation()
     let lane = unsafe lane(index)
     // Attempts of the blocking pool end on workers, which have no use for them.
     if unsafe lane.pointee.freeCount >= TaskHost.keptAttempts {
@@ -220,12 +235,14 @@ internal import Synchronization
   func discard(_ attempt: AttemptPointer) {
     unsafe attempt.pointee.error?.release()
     unsafe attempt.dropLink()
+    unsafe attempt.dropObservation()
     unsafe attempt.deallocate()
   }
 
   private func bury(_ attempt: AttemptPointer) {
     let anchor = unsafe attempt.pointee.run.takeUnretainedValue().anchor
     unsafe attempt.dropLink()
+    unsafe attempt.dropObservation()
     unsafe attempt.deallocate()
     // unsafe: the retain of `abandon`.
     unsafe Unmanaged.passUnretained(anchor).release()
@@ -303,11 +320,31 @@ internal import Synchronization
     }
   }
 
-  /// Waits until no run goes on and no asynchronous handler is left. False: some are at `deadline` of the system's monotonic clock.
-  package func waitUntilIdle(until deadline: UInt64) -> Bool { waitForLinks(until: deadline) { runs.isEmpty && openLinks == 0 } }
+  /// Waits until no run goes on and no asynchronous handler is left. False: some are at `deadline` of the system's monotonic clock, or when `stopWaiting` is called.
+  package func waitUntilIdle(until deadline: UInt64) -> Bool {
+    var isIdle = false
+    _ = waitForLinks(until: deadline) {
+      isIdle = runs.isEmpty && openLinks == 0
+      return isIdle || isHurried
+    }
+    return isIdle
+  }
 
-  /// Runs that are not over.
+  /// Ends `waitUntilIdle`, now and for ever.
+  package func stopWaiting() {
+    monitor.locked {
+      isHurried = true
+      monitor.broadcast(.ended)
+    }
+  }
+
+  /// Runs that wait for others with their key.
+  public var waitingRuns: Int { lines.waitingCount }
+
+  /// Runs that are not over, those that wait among them.
   public var activeRuns: [WorkflowRun] { monitor.locked { Array(runs.values) } }
+
+  package var activeRunCount: Int { monitor.locked { runs.count } }
 
   /// `run/task` of a job that runs, for reports; nil: it has ended. Complexity: O(tasks of all runs). Any thread.
   public func taskKey(running job: JobID) -> String? {

@@ -29,13 +29,16 @@ extension WorkflowRun {
       guard host.claim(job) else { return Outcome.pending.rawValue }
     }
     let attempt: AttemptPointer
-    switch unsafe prepare(node, context, isWatched: isWatched) {
-    case .begun(let begun): unsafe attempt = begun
-    case .ended(let outcome):
-      if isWatched { host.scheduler.unclaim(job) }
-      return outcome
-    }
+    let preparation = unsafe prepare(node, context, isWatched: isWatched)
+    // After the claim a timeout may take it.
+    let made = unsafe observation == nil ? nil : records.attempt(node)
+    let observed = unsafe made?.ownObservation
     if isWatched { host.scheduler.unclaim(job) }
+    if let made = unsafe made, let observed { unsafe observeBegin(observed, made) }
+    switch preparation {
+    case .begun(let begun): unsafe attempt = begun
+    case .ended(let outcome): return outcome
+    }
 
     var call = unsafe millrace_call()
     unsafe call.size = UInt32(MemoryLayout<millrace_call>.size)
@@ -49,7 +52,12 @@ extension WorkflowRun {
     unsafe outcome.size = UInt32(MemoryLayout<millrace_outcome>.size)
     unsafe outcome.message = host.lane(attempt.pointee.lane).pointee.message
     unsafe outcome.message_capacity = UInt32(MILLRACE_MESSAGE_BYTES)
-    let status = unsafe handler.pointee.run(handler.pointee.context, &call, &outcome)
+    let status: UInt32
+    if let observed {
+      status = observed.around { unsafe handler.pointee.run(handler.pointee.context, &call, &outcome) }
+    } else {
+      status = unsafe handler.pointee.run(handler.pointee.context, &call, &outcome)
+    }
 
     if status == UInt32(MILLRACE_PENDING), unsafe attempt.pointee.hasToken { return unsafe goesOn(attempt) }
     // Others may end the attempt as well, by its token or a timeout: it is ours to write only if we are the first to claim it. If not, the core
@@ -74,7 +82,7 @@ extension WorkflowRun {
   /// Writes down that the task runs, and makes its attempt. Of a watched task: under a claim.
   private func prepare(_ node: UInt32, _ context: UnsafeMutablePointer<JobContext>, isWatched: Bool) -> Preparation {
     let lane = unsafe context.pointee.lane
-    let now = host.scheduler.clock.now
+    var now = host.scheduler.clock.now
     records.setStart(node, now)
     records.setLane(node, lane)
     unsafe records.setJob(node, context.pointee.job)
@@ -83,7 +91,8 @@ extension WorkflowRun {
     tellWatcher()
     // The other half of `stop`: either it sees us running, or we see that we should not be.
     if stopReason.loadSequential() != 0 { return .ended(Outcome.cancelled.rawValue) }
-    if isWatched, isTooLate(node) { return .ended(Outcome.timedOut.rawValue) }
+    let rate = compiled.hasRates ? compiled.rate(node) : nil
+    if isWatched, isTooLate(node, mayWait: rate != nil) { return .ended(Outcome.timedOut.rawValue) }
     var refusal: String?
     if compiled.hasExpressions {
       switch begin(node, lane: lane) {
@@ -92,6 +101,13 @@ extension WorkflowRun {
       case .skipped: return .ended(Outcome.done.rawValue)
       case .failed(let reason): refusal = reason
       }
+    }
+
+    if let rate, refusal == nil {
+      guard mayStart(node, rate) else { return .ended(WorkflowRun.paced) }
+      now = host.scheduler.clock.now
+      records.setStart(node, now)
+      if isWatched, isTooLate(node) { return .ended(Outcome.timedOut.rawValue) }
     }
 
     counters.count(.attempts, lane: lane)
@@ -104,6 +120,7 @@ extension WorkflowRun {
         run: Unmanaged.passUnretained(self), host: Unmanaged.passUnretained(host), node: node,
         number: UInt32(truncatingIfNeeded: records.countAttempt(node)), job: context.pointee.job, arenaLane: min(lane, host.workers),
         lane: lane, start: now, deadline: deadline, context: context))
+    if observation != nil { unsafe observe(attempt) }
     unsafe attempt.life.storeRelaxed(AttemptLife.counts)
     unsafe attempt.beat.storeRelaxed(now)
     unsafe attempt.link.storeRelaxed(0)

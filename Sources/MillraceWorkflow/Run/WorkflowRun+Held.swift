@@ -195,6 +195,7 @@ extension WorkflowRun {
     counters.count(.completed, lane: lane)
     records.setStatus(node, .completed)
     tellWatcher()
+    if observation != nil { observeTask(node, .completed) }
   }
 
   /// An output as memory of the run; other endings as they are.

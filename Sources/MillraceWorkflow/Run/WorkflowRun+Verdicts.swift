@@ -10,6 +10,14 @@ extension WorkflowRun {
     // Neither a task that timed out in its queue nor one that was cancelled in the blocking pool's has been started.
     if records.status(node) == .running { counters.count(.ended, lane: lane) }
     if let attempt = unsafe attempt { unsafe endTimers(of: attempt) }
+    var outcome = outcome
+    if compiled.hasRates, let rate = compiled.rate(node) {
+      if outcome == WorkflowRun.paced {
+        if case .held = pace(node, rate) { return Verdict.hold.rawValue }
+        outcome = shouldStop ? Outcome.cancelled.rawValue : Outcome.timedOut.rawValue
+      }
+      leaveRate(node)
+    }
     if outcome == Outcome.done.rawValue, unsafe attempt == nil {
       if let work = compiled.handlers[Int(compiled.handlerOf[task(node)])].work { return beginHeld(work, lane: lane, node: node, now) }
       skipped(lane, node, now)
@@ -20,6 +28,9 @@ extension WorkflowRun {
     }
     unsafe records.setOutput(node, attempt.pointee.output)
     records.setEnd(node, now)
+    if observation != nil, let observed = unsafe attempt.ownObservation {
+      unsafe observeEnd(observed, .completed, since: attempt.pointee.start, at: now, nil)
+    }
     if unsafe attempt.pointee.number > 1 {
       let entry = unsafe LoggedAttempt(attempt, .completed, end: now, error: nil)
       monitor.locked { write(entry) }
@@ -28,6 +39,7 @@ extension WorkflowRun {
     counters.count(.completed, lane: lane)
     records.setStatus(node, .completed)
     tellWatcher()
+    if observation != nil { observeTask(node, .completed) }
     unsafe host.giveAttempt(attempt, lane: lane)
     return Verdict.release.rawValue
   }
@@ -38,6 +50,7 @@ extension WorkflowRun {
     records.setEnd(node, now)
     records.setStatus(node, .skipped)
     counters.count(.skipped, lane: lane)
+    if observation != nil { observeTask(node, .skipped) }
   }
 
   func failed(_ lane: Int, _ node: UInt32, _ told: Outcome, _ attempt: AttemptPointer?, _ now: UInt64) -> UInt8 {
@@ -57,6 +70,7 @@ extension WorkflowRun {
       default: .failed
       }
     let retryAfter = unsafe attempt?.pointee.retryAfter ?? 0
+    let observed = unsafe observation == nil ? nil : attempt?.ownObservation ?? slow?.timedOut?.observation
     let entry: LoggedAttempt
     if let attempt = unsafe attempt {
       entry = unsafe LoggedAttempt(attempt, status, end: now, error: error)
@@ -72,6 +86,7 @@ extension WorkflowRun {
       }
     }
 
+    if let observed { observeEnd(observed, status, since: entry.start, at: now, entry.error) }
     let cures = outcome == .retry || timeout == EngineErrorType.startToClose || timeout == EngineErrorType.heartbeat
     let isHeld = settle(entry, error, isRetryable: cures, retryAfter: retryAfter, lane: lane, now)
     return isHeld ? Verdict.hold.rawValue : Verdict.release.rawValue
@@ -92,7 +107,9 @@ extension WorkflowRun {
         entry.error = error.adding("not retried: the wait before attempt \(entry.number + 1) would end after schedule-to-close")
       } else {
         switch hold(node, until: due, entry) {
-        case .held: return true
+        case .held:
+          if observation != nil { observeRetry(node, entry.number, after: wait) }
+          return true
         case .refused: break
         case .noTimer(let reason): entry.error = error.adding("not retried: no timer for the wait before the next attempt: \(reason)")
         }
@@ -117,6 +134,7 @@ extension WorkflowRun {
     counters.count(status == .cancelled ? .cancelled : .failed, lane: lane)
     records.setStatus(node, status)
     tellWatcher()
+    if observation != nil { observeTask(node, status) }
     if status == .cancelled { return }
     for successor in plan.successors(of: Int(node)) {
       records.setCause(UInt32(successor), node)
@@ -131,17 +149,20 @@ extension WorkflowRun {
 
   /// A task that is not run: a task before it failed, or the run stops.
   func bypassed(lane: Int, node: UInt32) {
+    if compiled.hasRates { leaveRate(node) }
     if compiled.hasTimers(node) { endTimers(node) }
     records.setEnd(node, host.scheduler.clock.now)
     guard let cause = records.cause(node) else {
       counters.count(.cancelled, lane: lane)
       records.setStatus(node, .cancelled)
       tellWatcher()
+      if observation != nil { observeTask(node, .cancelled) }
       return
     }
     counters.count(.skipped, lane: lane)
     records.setStatus(node, .skipped)
     tellWatcher()
+    if observation != nil { observeTask(node, .skipped) }
     for successor in plan.successors(of: Int(node)) {
       records.setCause(UInt32(successor), cause)
       coreRun.poison(UInt32(successor))
@@ -192,9 +213,9 @@ extension WorkflowRun {
     _ = unsafe Unmanaged.passRetained(anchor)
     // None: the timeout came when the attempt had begun for the core, but not here; nor will it. It counts all the same.
     let attempt = unsafe records.attempt(node)
-    var begun = (number: 0, start: host.scheduler.clock.now, lane: -1)
+    var begun = (number: 0, start: host.scheduler.clock.now, lane: -1, observation: AttemptObservation?.none)
     if let attempt = unsafe attempt {
-      begun = unsafe (Int(attempt.pointee.number), attempt.pointee.start, attempt.pointee.lane)
+      begun = unsafe (Int(attempt.pointee.number), attempt.pointee.start, attempt.pointee.lane, attempt.ownObservation)
     } else {
       begun.number = Int(records.countAttempt(node))
       counters.count(.attempts, lane: -1)

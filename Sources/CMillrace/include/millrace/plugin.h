@@ -180,6 +180,20 @@ typedef struct millrace_items {
   int32_t (*item)(const millrace_attempt *attempt, uint32_t index, uint32_t item, millrace_input *output);
 } millrace_items;
 
+/*
+ * The extension MILLRACE_TRACE of the host: what the attempt is part of, for a handler that calls others. See W3C Trace Context.
+ */
+#define MILLRACE_TRACE "millrace.trace/1"
+enum { MILLRACE_TRACEPARENT_BYTES = 56 };
+typedef struct millrace_trace {
+  uint32_t size;
+  uint32_t reserved;
+
+  /* [worker, and any while pending] Writes the `traceparent` of the attempt: 55 characters and a NUL. 0, or -1 if the run belongs to no trace; then
+     nothing is written. */
+  int32_t (*traceparent)(const millrace_attempt *attempt, char text[MILLRACE_TRACEPARENT_BYTES]);
+} millrace_trace;
+
 /* One attempt, as the handler sees it. The host's, for the call. */
 typedef struct millrace_call {
   uint32_t size;
@@ -258,6 +272,7 @@ MILLRACE_ASSERT(sizeof(millrace_handler) == 56);
 MILLRACE_ASSERT(offsetof(millrace_handler, run) == 48);
 MILLRACE_ASSERT(sizeof(millrace_host) == 128);
 MILLRACE_ASSERT(sizeof(millrace_environment) == 40);
+MILLRACE_ASSERT(sizeof(millrace_trace) == 16);
 MILLRACE_ASSERT(sizeof(millrace_plugin) == 72);
 #endif
 

@@ -1,0 +1,128 @@
+internal import CMillrace
+internal import MillraceCore
+
+/// Who is told of a run, and what it is part of. Its cleanup has the same.
+final class RunObservation: @unchecked Sendable {
+  private let engineObserver: (any EngineObserver)?
+  /// nil: nobody. Set by `begin`, before any hook of the run is called; so is `trace`.
+  private(set) var observer: (any RunObserver)?
+  private(set) var trace: TraceContext?
+
+  /// nil: there is nobody to tell, and no trace.
+  init?(_ observer: (any EngineObserver)?, _ trace: TraceContext?) {
+    if observer == nil, trace == nil { return nil }
+    engineObserver = observer
+    self.trace = trace
+  }
+
+  func begin(_ run: WorkflowRun) {
+    guard let engineObserver else { return }
+    let tasks = run.records.count + (run.cleanup?.records.count ?? 0)
+    observer = engineObserver.runBegins(ObservedRun(id: run.id.description, workflow: run.definition.name, tasks: tasks, trace: trace))
+    if let own = observer?.trace { trace = own }
+  }
+}
+
+/// An attempt that an observer is told of: its beginning and its end, each once, in this order, whichever thread comes first.
+///
+/// # Fields
+/// All are guarded by the run's monitor, but for `observer` and `trace`, which the handler may read, and what it makes: they are written before it is called.
+final class AttemptObservation: @unchecked Sendable {
+  private(set) var observer: (any AttemptObserver)?
+  /// What the attempt is part of.
+  private(set) var trace: TraceContext?
+  private var hasBegun = false
+  private var isOver = false
+  /// It has ended before it was told to have begun.
+  private var early: ObservedEnding?
+
+  func begin(_ attempt: ObservedAttempt, _ run: WorkflowRun) {
+    let made = run.observation?.observer?.attemptBegins(attempt)
+    let early = run.monitor.locked {
+      observer = made
+      trace = made?.trace ?? run.observation?.trace
+      hasBegun = true
+      return self.early
+    }
+    if let early { made?.ended(early) }
+  }
+
+  /// Calls a handler as the observer wants it.
+  func around(_ handler: () -> UInt32) -> UInt32 {
+    guard let observer else { return handler() }
+    var status: UInt32?
+    observer.around { status = handler() }
+    guard let status else { preconditionFailure("an AttemptObserver did not call the handler in `around`") }
+    return status
+  }
+
+  func end(_ ending: ObservedEnding, _ run: WorkflowRun) {
+    let observer: (any AttemptObserver)? = run.monitor.locked {
+      if isOver { return nil }
+      isOver = true
+      if !hasBegun { early = ending }
+      return hasBegun ? self.observer : nil
+    }
+    observer?.ended(ending)
+  }
+}
+
+/// What an observer is told. Nothing of this is called for a run that has neither an observer nor a trace.
+extension WorkflowRun {
+  private var observer: (any RunObserver)? { observation?.observer }
+
+  /// The attempt is one that is told of. Before anybody else can see it.
+  @inline(never) func observe(_ attempt: AttemptPointer) {
+    if observer != nil { unsafe attempt.pointee.observation = .passRetained(AttemptObservation()) }
+  }
+
+  /// Tells that an attempt begins. On the handler's thread, with no claim held.
+  @inline(never) func observeBegin(_ observed: AttemptObservation, _ attempt: AttemptPointer) {
+    observed.begin(unsafe observedAttempt(attempt.pointee.node, Int(attempt.pointee.number)), self)
+  }
+
+  @inline(never) func observeEnd(
+    _ observed: AttemptObservation, _ status: NodeRecords.Status, since start: UInt64, at now: UInt64, _ error: AttemptError?
+  ) {
+    let elapsed = Duration.nanoseconds(now &- min(start, now))
+    observed.end(ObservedEnding(status: status.word, elapsed: elapsed, errorType: error?.type ?? "", message: error?.message ?? ""), self)
+  }
+
+  /// The engine has stopped under a task.
+  @inline(never) func observeAbandoned(_ node: UInt32, _ attempt: AttemptPointer?, _ now: UInt64) {
+    let late = monitor.locked { slow[node]?.timedOut }
+    if let observed = unsafe attempt?.ownObservation {
+      unsafe observeEnd(observed, .cancelled, since: attempt!.pointee.start, at: now, nil)
+    } else if let late, let observed = late.observation {
+      observeEnd(observed, .timedOut, since: late.start, at: now, nil)
+    }
+  }
+
+  /// A task has ended. Items are none: an observer is told of their attempts.
+  @inline(never) func observeTask(_ node: UInt32, _ status: NodeRecords.Status) {
+    if items != nil { return }
+    let task = definition.tasks[Int(node)]
+    observer?.taskEnded(task.id, handler: task.handler, status.word)
+  }
+
+  @inline(never) func observeRetry(_ node: UInt32, _ number: Int, after wait: UInt64) {
+    observer?.retryScheduled(observedAttempt(node, number), after: .nanoseconds(wait))
+  }
+
+  private func observedAttempt(_ node: UInt32, _ number: Int) -> ObservedAttempt {
+    ObservedAttempt(task: name(node), handler: definition.tasks[task(node)].handler, number: number)
+  }
+}
+
+extension UnsafeMutablePointer where Pointee == Attempt {
+  /// Who may use the attempt may use it.
+  var ownObservation: AttemptObservation? { unsafe pointee.observation?.takeUnretainedValue() }
+
+  /// Nobody uses the attempt any more.
+  @inline(__always) func dropObservation() { unsafe pointee.observation?.release() }
+
+  /// What the attempt is part of.
+  var trace: TraceContext? {
+    unsafe ownObservation?.trace ?? pointee.run._withUnsafeGuaranteedRef { $0.observation?.trace }
+  }
+}
