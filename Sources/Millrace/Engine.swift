@@ -78,7 +78,7 @@ public enum EngineError: Error, CustomStringConvertible {
     public var stallAfter: UInt64 = 10_000_000_000
     public var log: (@Sendable (LogLevel, String) -> Void)?
     public var stalled: (@Sendable (String) -> Void)?
-    /// What schedules are followed by, nanoseconds since 1970 in UTC; nil: the system's clock. For tests.
+    /// What schedules are followed by, and waits for a time end by, nanoseconds since 1970 in UTC; nil: the system's clock. For tests.
     public var wallClock: (@Sendable () -> Int64)?
 
     public init() {}
@@ -125,6 +125,7 @@ public enum EngineError: Error, CustomStringConvertible {
       seed = configuration.seed ?? system.next()
       state = EngineState(host: host)
       wallClock = configuration.wallClock ?? { millrace_wall() }
+      host.wall = wallClock
       book.connect(runtime.scheduler, runtime.timers, shard: runtime.sharedTimerShard)
       try runtime.start()
     } catch {

@@ -81,6 +81,8 @@ struct RunCommand: ParsableCommand {
 
   @OptionGroup var secrets: SecretOptions
 
+  @OptionGroup var answers: AnswerOptions
+
   @Option(help: ArgumentHelp("Write report.json, run.json and timeline.html there.", valueName: "dir"), completion: .directory)
   var report: String?
 
@@ -113,6 +115,7 @@ struct RunCommand: ParsableCommand {
     engine.tellPluginProblems()
     let reading = try read(engine)
     for warning in reading.warnings { Output.aside("\(warning)\n") }
+    try answers.check(reading.definition)
 
     let handle = try start(reading, engine)
     Output.note(
@@ -181,6 +184,8 @@ struct RunCommand: ParsableCommand {
   /// - Returns: the signal.
   private func follow(_ handle: WorkflowHandle, _ messages: Messages) -> Int32? {
     let display = ProgressDisplay()
+    var desk = WaitDesk(handle, answers)
+    desk.send()
     var signal: Int32?
     // A tick is what a person hardly notices, and a redraw every second one.
     while handle.wait(nanoseconds: 50_000_000) == nil {
@@ -195,6 +200,8 @@ struct RunCommand: ParsableCommand {
       let lines = messages.take()
       if !lines.isEmpty { display.clear() }
       for line in lines { Output.note(line) }
+      desk.look(clear: display.clear)
+      if desk.isAsking { continue }
       let progress = handle.progress()
       display.update(progress: progress, running: handle.runningTasks, now: progress.elapsed)
     }

@@ -22,6 +22,9 @@ package import MillraceWorkflow
     count = configuration.workers
     random = Seed(seed)
     host = TaskHost(version: "simulation")
+    // The virtual clocks go together: nobody sets them.
+    host.wallLook = .max
+    host.wall = { [clock] in Int64(clamping: clock.now) }
     scheduler = try Scheduler(configuration, clock: clock.clock)
     // unsafe: noncopyable workers in fixed places, until deinit.
     unsafe workers = .allocate(capacity: count)

@@ -13,7 +13,7 @@ public enum TestEngineError: Error, CustomStringConvertible {
   public var description: String {
     switch self {
     case .hangs(let tasks):
-      "\(tasks.joined(separator: ", ")) will never end: give the task a timeout, or its mock an end"
+      "\(tasks.joined(separator: ", ")) will never end: give the task a timeout, its mock an end, or what it waits for"
     case .waits(let tasks, let seconds):
       "\(tasks.joined(separator: ", ")): an asynchronous handler has waited for \(seconds) s of real time: mock the handler"
     case .memory(let what): what
@@ -51,8 +51,12 @@ public final class TestEngine: HandlerRegistry {
   private var registered: [RegisteredHandler] = []
   private var limits: [String: UInt32] = [:]
 
-  /// `slots`: tasks in progress at once. `workers`: 1 ... 56, stepped in an order that the seed draws. Throws `TestEngineError`.
-  public init(slots: Int = 1024, workers: Int = 4, seed: UInt64 = 0) throws(TestEngineError) {
+  /// What the test does at virtual times, by these.
+  private var plans: [(due: UInt64, action: () -> Void)] = []
+
+  /// `slots`: tasks in progress at once. `workers`: 1 ... 56, stepped in an order that the seed draws. `wall`: the wall clock at the beginning, nanoseconds
+  /// since 1970 in UTC. Throws `TestEngineError`.
+  public init(slots: Int = 1024, workers: Int = 4, seed: UInt64 = 0, wall: Int64 = 0) throws(TestEngineError) {
     self.seed = seed
     do {
       engine = try SteppedEngine(
@@ -62,6 +66,7 @@ public final class TestEngine: HandlerRegistry {
       throw .memory("\(error)")
     }
     engine.host.executor = thread
+    engine.host.wall = { [clock = engine.clock] in wall &+ Int64(clamping: clock.now &- TestEngine.start) }
   }
 
   // MARK: Handlers
@@ -120,21 +125,40 @@ public final class TestEngine: HandlerRegistry {
     let (sum, overflow) = engine.now.addingReportingOverflow(UInt64(clamping: duration))
     let end = overflow ? UInt64.max : sum
     try settle()
-    while let due = engine.nextDue, due <= end {
-      engine.advance(to: due)
+    while let due = nextDue, due <= end { try pass(to: due) }
+    try pass(to: end)
+  }
+
+  /// Calls `action` when so much virtual time has passed, while time is let pass: to send a signal then, to answer an approval, to cancel. Actions of one time
+  /// are called in the order in which they were given.
+  public func after(_ delay: Duration, _ action: @escaping () -> Void) {
+    let (due, overflow) = engine.now.addingReportingOverflow(UInt64(clamping: delay))
+    let place = plans.firstIndex { $0.due > due } ?? plans.count
+    plans.insert((overflow ? .max : due, action), at: place)
+  }
+
+  /// When something happens next; nil: nothing does by itself.
+  private var nextDue: UInt64? {
+    guard let plan = plans.first?.due else { return engine.nextDue }
+    return min(plan, engine.nextDue ?? plan)
+  }
+
+  private func pass(to time: UInt64) throws(TestEngineError) {
+    engine.advance(to: time)
+    try settle()
+    while let plan = plans.first, plan.due <= time {
+      plans.removeFirst()
+      plan.action()
       try settle()
     }
-    engine.advance(to: end)
-    try settle()
   }
 
   /// Lets time pass until a run has ended.
   func finish(_ run: WorkflowRun) throws(TestEngineError) {
     try settle()
     while run.status == .running {
-      guard let due = engine.nextDue else { throw .hangs(tasks: run.runningTasks()) }
-      engine.advance(to: due)
-      try settle()
+      guard let due = nextDue else { throw .hangs(tasks: run.runningTasks()) }
+      try pass(to: due)
     }
   }
 

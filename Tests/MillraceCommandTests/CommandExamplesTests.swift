@@ -8,7 +8,7 @@ struct CommandExamplesTests {
   private static func example(_ name: String) -> String { Command.packageRoot.appending(path: "Examples/\(name).yaml").path }
 
   private static let all = [
-    "archive", "package-census", "patterns/sequential", "patterns/fan-out-fan-in", "schedules/nightly",
+    "approval", "archive", "package-census", "patterns/sequential", "patterns/fan-out-fan-in", "schedules/nightly",
     "troubleshooting/contradicting-timeouts",
     "troubleshooting/stuck",
     "troubleshooting/timeout",
@@ -22,6 +22,18 @@ struct CommandExamplesTests {
     let files = try #require(FileManager.default.enumerator(atPath: folder)).compactMap { $0 as? String }.filter { $0.hasSuffix(".yaml") }
     let known = Self.all + ["troubleshooting/cycle", "troubleshooting/missing-handler"]
     #expect(Set(files) == Set(known.map { $0 + ".yaml" }))
+  }
+
+  @Test("approval: what is given in advance lets it through, its signal's payload and its yes are in the record")
+  func approval() throws {
+    let command = try Command()
+    let ending = try command.run(
+      "run", Self.example("approval"), "--signal", "build={\"version\": \"1.2\"}", "--approve", "ok", "--report", "report")
+    #expect(ending.exit == 0, "\(ending.errors)")
+    #expect(try JSON(parsing: command.read("report/report.json"))["stdout"] == "deployed 1.2\n")
+    let record = try JSON(parsing: command.read("report/run.json"))
+    #expect(record["tasks"]?[1]?["wait"]?["approved"] == true)
+    #expect(record["signals"]?[0]?["task"] == "build")
   }
 
   @Test("sequential: the second task starts when the first has completed")

@@ -28,7 +28,7 @@ struct DefinitionDecoder {
     "format", "workflow", "description", "parameters", "defaults", "on_failure", "result", "schedule", "tasks", "cleanup",
   ]
   private static let taskKeys = [
-    "id", "handler", "description", "dependencies", "when", "input", "env", "priority", "timeouts", "retry", "concurrency",
+    "id", "handler", "wait", "description", "dependencies", "when", "input", "env", "priority", "timeouts", "retry", "concurrency",
   ]
 
   /// The definition as far as it can be made out; it is only good if no error was added to `faults`.
@@ -106,7 +106,8 @@ struct DefinitionDecoder {
     var task = TaskDefinition("", handler: "")
     let label = value["id"]?.string.map { "task '\($0.prefix(Identifier.maximumLength))'" } ?? "task \(number)"
     guard let entries = map(value, label, Self.taskKeys, fix: "write '- id: NAME' and 'handler: PLUGIN/HANDLER'") else { return task }
-    require(["id", "handler"], in: entries, of: label, examples: ["id: NAME", "handler: PLUGIN/HANDLER"], at: value.position)
+    require(["id"], in: entries, of: label, examples: ["id: NAME"], at: value.position)
+    checkWay(entries, label, at: value.position)
     var policy = Policy()
     for entry in entries {
       switch entry.name {
@@ -117,6 +118,7 @@ struct DefinitionDecoder {
       case "handler":
         task.handler = handler(entry.value)
         places.handler = entry.value.position
+      case "wait": if let wait = wait(entry.value, of: index, id: value["id"]?.string ?? "") { task.setWait(wait) }
       case "description": _ = text(entry.value, "'description'")
       case "dependencies":
         for element in list(entry.value, "'dependencies'", "task ids", fix: "write 'dependencies: [first, second]'") {

@@ -175,4 +175,6 @@ enum TimerKind {
   static let retry: UInt16 = 6
   /// Start-to-close of a held task.
   static let heldClose: UInt16 = 7
+  /// Value: a `TimeWait`.
+  static let wait: UInt16 = 8
 }

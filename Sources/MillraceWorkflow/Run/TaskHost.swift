@@ -33,6 +33,9 @@ internal import Synchronization
   private var lists: [LinkList] = []
   /// Where Swift tasks of asynchronous handlers run; nil: on the worker until they first wait, then among Swift's threads. Set before any handler runs.
   package var executor: (any TaskExecutor)?
+  /// The wall clock, nanoseconds since 1970 in UTC, and how long it may be before it is looked at again. Set before any run.
+  package var wall: @Sendable () -> Int64 = { millrace_wall() }
+  package var wallLook: UInt64 = 60_000_000_000
   /// Who waits for asynchronous handlers to end.
   private let linkWaiters = Atomic<Int>(0)
   /// Guards what follows.

@@ -78,15 +78,18 @@ extension WorkflowRun {
   public func record(slots: Int, threads: Int) -> RunRecord {
     var tasks = taskRecords()
     if let cleanup { tasks += cleanup.taskRecords(after: tasks) }
-    return RunRecord(
+    var record = RunRecord(
       run: id.description, workflow: definition.name, status: status, slots: slots, threads: threads, order: compiled.order.rawValue,
       startedWall: startedWall, elapsed: elapsed, recordedMakespanSeconds: definition.recordedMakespanSeconds, tasks: tasks)
+    record.signals = mailbox?.entries.map { SignalRecord(name: $0.name, time: $0.time, task: $0.task) } ?? []
+    return record
   }
 
   /// Of a cleanup: behind the tasks that came before it.
   private func taskRecords(after before: [TaskRecord] = []) -> [TaskRecord] {
     var logged: [UInt32: [LoggedAttempt]] = [:]
-    for attempt in monitor.locked({ log }) { logged[attempt.node, default: []].append(attempt) }
+    let (log, answers) = monitor.locked { (self.log, self.answers) }
+    for attempt in log { logged[attempt.node, default: []].append(attempt) }
     let base = origin?.started ?? started
     func since(_ time: UInt64) -> UInt64 { time > base ? time - base : 0 }
     // What released a cleanup: the task that ended last.
@@ -128,6 +131,10 @@ extension WorkflowRun {
           attempts: attempts,
           cause: status == .skipped ? records.cause(node).map { self.definition.tasks[Int($0)].id } : nil,
           outputBytes: status == .completed ? records.output(node).length : 0))
+      if let wait = definition.wait {
+        tasks[tasks.count - 1].wait = wait
+        tasks[tasks.count - 1].answer = answers[node]
+      }
     }
     return tasks
   }

@@ -192,6 +192,7 @@ extension WorkflowRun {
     switch kind {
     case TimerKind.complete, TimerKind.startToClose, TimerKind.heartbeat:
       fire(host, job: JobID(rawValue: value), kind)
+    case TimerKind.wait: unsafe TimeWait.fire(value)
     default:
       // unsafe: armed with a retained waiter, which a cancelled timer's canceller has released instead.
       let waiter = unsafe Unmanaged<Waiter>.fromOpaque(UnsafeRawPointer(bitPattern: UInt(value))!).takeRetainedValue()

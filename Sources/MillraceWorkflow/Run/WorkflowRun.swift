@@ -24,6 +24,8 @@ internal import MillraceCore
   let inputs: UnsafeMutablePointer<millrace_payload>?
   /// Variables of the tasks that have begun and have some. Behind `monitor`; kept until the run is freed, for late handlers.
   var environments: [UInt32: TaskEnvironment] = [:]
+  /// Signals; nil: no task waits for one. A cleanup uses that of its run.
+  let mailbox: Mailbox?
   let seed: UInt64
   let startedWall: Int64
   private(set) var started: UInt64 = 0
@@ -38,6 +40,8 @@ internal import MillraceCore
   var held: [UInt32: Held] = [:]
   /// Held attempts that have been taken, and are being settled.
   var settling = 0
+  /// What was answered to approvals, by node.
+  var answers: [UInt32: Answer] = [:]
   /// Every attempt that was not both the first and completed.
   var log: [LoggedAttempt] = []
   /// Who is told of the next change of the counters, once each.
@@ -128,6 +132,7 @@ internal import MillraceCore
     self.seed = seed
     self.ended = ended
     startedWall = wall
+    mailbox = origin == nil ? Mailbox(definition) : nil
     arena = Arena(workers: host.workers)
     counters = RunCounters(workers: host.workers)
     texts = RunTexts(definition, run: id)
@@ -295,6 +300,7 @@ internal import MillraceCore
 
   private func end(_ status: WorkflowStatus) {
     if origin == nil { _ = host.ended(self) }
+    mailbox?.close()
     let now = host.scheduler.clock.now
     monitor.locked {
       finalStatus = status
