@@ -50,7 +50,7 @@ import Testing
           fix: remove 'input'
         w.yaml:5:40: error: task 'a' has 'concurrency', but no handler that could use it
           fix: remove 'concurrency'
-        w.yaml:5:79: error: task 'a' has a 'heartbeat', but no handler that could give one
+        w.yaml:5:77: error: task 'a' has a 'heartbeat', but no handler that could give one
           fix: remove 'heartbeat'
         """),
     Broken(
