@@ -32,16 +32,14 @@ struct CheckCommand: ParsableCommand {
     let verdict = Verdict(file: file, handlers: handlers)
     switch format {
     case .json: try Output.result(verdict.json)
-    case .text:
-      for line in verdict.faultLines { Output.aside(line + "\n") }
-      if let line = verdict.line { try Output.result(line + "\n") }
+    case .text: try verdict.tell()
     }
     if verdict.definition == nil { throw ExitCode(Exit.badData.rawValue) }
   }
 }
 
 /// What the check of a definition found.
-private struct Verdict {
+struct Verdict {
   let file: String
   /// nil if it cannot run.
   var definition: Definition?
@@ -58,10 +56,16 @@ private struct Verdict {
     }
   }
 
-  var faultLines: [String] { faults.map(\.description) + (omitted > 0 ? ["and \(omitted) more"] : []) }
+  /// Faults on standard error; what is good on standard output.
+  func tell() throws(Refusal) {
+    for line in faultLines { Output.aside(line + "\n") }
+    if let line { try Output.result(line + "\n") }
+  }
+
+  private var faultLines: [String] { faults.map(\.description) + (omitted > 0 ? ["and \(omitted) more"] : []) }
 
   /// For people; nil if there is nothing good to say.
-  var line: String? {
+  private var line: String? {
     guard let definition else { return nil }
     let tasks = self.tasks.count
     let handlers = Set(self.tasks.lazy.map(\.handler).filter { !$0.isEmpty }).count

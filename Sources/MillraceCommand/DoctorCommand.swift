@@ -8,11 +8,17 @@ struct DoctorCommand: ParsableCommand {
     discussion: """
       Examples:
         millrace doctor
+        millrace doctor mine.yaml
         millrace doctor --plugins build/libmine.so
         millrace doctor -o json
 
-      Exit code 0: all that a run needs is there. 69: something is missing; how to get it is told.
+      With a definition, also whether it can run here: cycles, handlers that are missing, timeouts that contradict each other.
+
+      Exit code 0: all that a run needs is there. 69: something is missing; how to get it is told. 65: the definition cannot run.
       """)
+
+  @Argument(help: "A definition that does not run as it should.", completion: .file(extensions: ["yaml", "yml", "json"]))
+  var file: String?
 
   @OptionGroup var plugins: PluginOptions
 
@@ -21,13 +27,20 @@ struct DoctorCommand: ParsableCommand {
 
   func run() throws {
     let examination = Examination(search: plugins.search)
+    let handlers = examination.plugins.isEmpty ? nil : Set(examination.plugins.flatMap { $0.handlers.map(\.qualifiedName) })
+    let verdict = file.map { Verdict(file: $0, handlers: handlers) }
     switch format {
-    case .json: try Output.result(examination.json)
-    case .text: try Output.result(ResultTables.text(examination.tables, width: Output.width))
+    case .json:
+      let members = (examination.json.object ?? []) + (verdict.map { [.init("definition", $0.json)] } ?? [])
+      try Output.result(.object(members))
+    case .text:
+      try Output.result(ResultTables.text(examination.tables, width: Output.width))
+      try verdict?.tell()
     }
     let needed = examination.missing.filter(\.isNeeded)
     guard needed.isEmpty else {
       throw Refusal(.missing, "what every run needs is not all there: " + needed.map(\.part).joined(separator: ", "))
     }
+    if let verdict, verdict.definition == nil { throw ExitCode(Exit.badData.rawValue) }
   }
 }

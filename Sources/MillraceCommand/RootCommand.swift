@@ -10,6 +10,7 @@ struct RootCommand: ParsableCommand {
     discussion: """
       Examples:
         millrace run Examples/package-census.yaml --report report
+        millrace run explain report
         millrace workflow check Examples/package-census.yaml
         millrace workflow graph Examples/package-census.yaml
         millrace plugin list
@@ -22,7 +23,7 @@ struct RootCommand: ParsableCommand {
       65 bad definition or data, 69 a needed part is missing, 75 try again, 130 interrupted.
       """,
     version: Engine.version,
-    subcommands: [RunCommand.self, WorkflowCommand.self, PluginCommand.self, BenchCommand.self, DoctorCommand.self])
+    subcommands: [RunGroup.self, WorkflowCommand.self, PluginCommand.self, BenchCommand.self, DoctorCommand.self])
 
   /// Wrong use is told by the parser, with exit code 64; refusals of our own by us.
   static func main() {

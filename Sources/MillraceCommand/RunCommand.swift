@@ -5,7 +5,7 @@ internal import MillraceCore
 
 struct RunCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "run",
+    commandName: "start",
     abstract: "Runs a workflow and prints its result.",
     discussion: """
       Examples:
@@ -16,6 +16,7 @@ struct RunCommand: ParsableCommand {
 
       The file is YAML, JSON, or a recorded trace in WfFormat 1.5.
       Ctrl-C asks the run to stop, and tells what was done (exit code 130); a second one ends it at once.
+      SIGUSR1 makes it tell what it waits for, and goes on.
       """)
 
   /// A handler that runs for longer is told of, nanoseconds: a minute. Work of some seconds is what people start a command for.
@@ -197,7 +198,8 @@ struct RunCommand: ParsableCommand {
         Output.note("\(number == SIGINT ? "interrupted" : "told to stop"): waiting for the running tasks\(names); once more ends at once")
         handle.cancel()
       }
-      let lines = messages.take()
+      var lines = messages.take()
+      if Signals.isAsked { lines += Self.explanation(handle) }
       if !lines.isEmpty { display.clear() }
       for line in lines { Output.note(line) }
       desk.look(clear: display.clear)
@@ -208,6 +210,13 @@ struct RunCommand: ParsableCommand {
     display.finish()
     Signals.unwatch()
     return signal
+  }
+
+  /// What the run waits for.
+  private static func explanation(_ handle: WorkflowHandle) -> [String] {
+    let progress = handle.progress()
+    return ["run \(handle.id): \(progress.finished) of \(progress.tasks) tasks are done"]
+      + handle.explain().flatMap { $0.text.split(separator: "\n").map(String.init) }
   }
 
   /// Does it, says what went wrong, and goes on: the run's outcome must not be lost by it.

@@ -2,7 +2,7 @@ internal import Glibc
 internal import Millrace
 internal import Synchronization
 
-/// SIGINT, SIGTERM and SIGHUP while a run goes on: the first asks it to stop, a second ends the process at once.
+/// SIGINT, SIGTERM and SIGHUP while a run goes on: the first asks it to stop, a second ends the process at once. SIGUSR1 asks what it waits for.
 ///
 /// # Threads
 /// The handler may run on any thread at any time: it touches two atomics, and calls `write` and `_exit`.
@@ -12,13 +12,15 @@ enum Signals {
   /// Whether there is a run that can be asked to stop.
   private static let isWatched = Atomic<Bool>(false)
   private static let hasTerminal = Atomic<Bool>(false)
+  /// SIGUSR1 came.
+  private static let asked = Atomic<Bool>(false)
 
   /// Some programs start others with signals blocked: a run must be told to stop all the same.
   static func unblock() {
     var set = sigset_t()
     // The set is filled in, then read, during the calls.
     unsafe sigemptyset(&set)
-    for number in numbers { unsafe sigaddset(&set, number) }
+    for number in numbers + [SIGUSR1] { unsafe sigaddset(&set, number) }
     unsafe sigprocmask(SIG_UNBLOCK, &set, nil)
   }
 
@@ -43,6 +45,11 @@ enum Signals {
       // Read by the kernel during the call.
       _ = unsafe sigaction(number, &action, nil)
     }
+    var action = sigaction()
+    unsafe action.__sigaction_handler.sa_handler = ask
+    action.sa_flags = SA_RESTART
+    // Read by the kernel during the call.
+    _ = unsafe sigaction(SIGUSR1, &action, nil)
   }
 
   /// From now on a signal ends the process at once: there is nothing left to ask.
@@ -58,8 +65,17 @@ enum Signals {
     return number == 0 ? nil : number
   }
 
+  /// Whether SIGUSR1 has come since the last call.
+  static var isAsked: Bool {
+    // Order: relaxed. See `watch`.
+    asked.exchange(false, ordering: .relaxed)
+  }
+
   /// How the command ends after a signal.
   static func exit(after number: Int32) -> Exit { number == SIGINT ? .interrupted : .stopped }
+
+  // Order: relaxed. A flag by itself; the caller polls.
+  private static let ask: @convention(c) (Int32) -> Void = { _ in Signals.asked.store(true, ordering: .relaxed) }
 
   private static let handle: @convention(c) (Int32) -> Void = { number in
     // Order: relaxed. See `received`.

@@ -76,8 +76,13 @@ struct CommandExamplesTests {
     #expect(ending.errors.contains("task 'fetch' has the unknown handler 'shell/rnu'\n  fix: did you mean 'shell/run'?"))
     #expect(ending.errors.contains("task 'store' has the unknown handler 'warehouse/load'\n  fix: load its plugin; known are"))
     #expect(try command.run("plugin", "list").output.contains("shell/run"))
-    let doctor = try command.run("doctor")
+    let doctor = try command.run("doctor", Self.example("troubleshooting/missing-handler"))
+    #expect(doctor.exit == 65)
     #expect(doctor.output.contains("beside the command"))
+    #expect(doctor.errors.contains("did you mean 'shell/run'?"), "\(doctor.errors)")
+    #expect(doctor.errors.contains("'warehouse/load'\n  fix: load its plugin"), "\(doctor.errors)")
+    let timeouts = try command.run("doctor", Self.example("troubleshooting/contradicting-timeouts"))
+    #expect(timeouts.exit == 0 && timeouts.errors.contains("'startToClose' (5m) never passes"), "\(timeouts.errors)")
   }
 
   @Test("a wrong timeout: the run says which one passed, after how many attempts, and what was left undone; a fitting one is kept")
@@ -88,6 +93,15 @@ struct CommandExamplesTests {
     #expect((ending.output + ending.errors).contains("start-to-close"), "\(ending.output)\(ending.errors)")
     let tasks = try JSON(parsing: command.read("report/run.json"))["tasks"]?.array ?? []
     #expect(tasks.map { $0["status"] } == ["TIMED_OUT", "SKIPPED"])
+    let why = try command.run("run", "explain", "report", "after")
+    let words = "after SKIPPED: skipped, for work, which it depends on, timed out after 2 attempts: start-to-close"
+    #expect(why.output.hasPrefix(words), "\(why.output)")
+    #expect(why.output.contains("what to do: raise `startToClose`"))
+    let json = try JSON(parsing: command.run("run", "explain", "report/run.json", "-o", "json").output)
+    #expect(json[0]?["task"] == "work" && json[0]?["reason"] == "timed-out")
+    let typo = try command.run("run", "explain", "report", "afer")
+    #expect(typo.exit == 64 && typo.errors.contains("has no task 'afer'; did you mean 'after'?"), "\(typo.errors)")
+    #expect(try command.run("run", "explain", "nowhere").exit == 65)
     // The cure: a timeout that the work fits into.
     let text = try String(contentsOfFile: Self.example("troubleshooting/timeout"), encoding: .utf8)
     let cured = try command.write("cured.yaml", text.replacing("startToClose: 100ms", with: "startToClose: 10m"))
@@ -104,15 +118,21 @@ struct CommandExamplesTests {
       "\(ending.errors)")
   }
 
-  @Test("a stuck workflow: interrupting it names the task that the others wait for")
+  @Test("a stuck workflow: SIGUSR1 makes it say what it waits for, so does interrupting it, and the report explains the others")
   func stuck() throws {
     let command = try Command()
     let text = try String(contentsOfFile: Self.example("troubleshooting/stuck"), encoding: .utf8)
     var run = try CommandSignalTests.Going(command, text, ["--report", "report"])
     #expect(try run.see("1 of 3 tasks"), "\(run.lines)")
+    run.send(SIGUSR1)
+    #expect(try run.see("hangs RUNNING: has been running for "), "\(run.lines)")
+    #expect(try run.see("no timeout: nothing ends it but its handler"), "\(run.lines)")
+    #expect(try run.see("what to do: if it hangs, cancel the run, and give the task a `startToClose`"), "\(run.lines)")
     run.send(SIGINT)
     #expect(try run.end() == 130)
     #expect(run.lines.contains { $0.contains("interrupted: waiting for the running tasks (hangs)") }, "\(run.lines)")
+    let why = try command.run("run", "explain", "report", "waits")
+    #expect(why.exit == 0 && why.output.hasPrefix("waits CANCELLED: the run was cancelled after "), "\(why.output)\(why.errors)")
     let tasks = try JSON(parsing: command.read("report/run.json"))["tasks"]?.array ?? []
     #expect(tasks.map { $0["status"] } == ["COMPLETED", "CANCELLED", "CANCELLED"])
   }

@@ -56,13 +56,8 @@ extension DefinitionDecoder {
       wrongType(value, "'wait'", "a map", fix: Self.waitFix)
       return nil
     }
-    let wait: Wait =
-      switch kind {
-      case "signal": .signal(text)
-      case "until": .until(text)
-      case "for": .duration(text)
-      default: .approval(text.isEmpty ? "Approve \(id)?" : text)
-      }
+    let isBare = kind == "approval" && text.isEmpty
+    guard let wait = Wait(kind: kind, isBare ? "Approve \(id)?" : text) else { return nil }
     if let fault = wait.fault { faults.add(fault.code, "'\(kind)': \(fault.message)", fix: fault.fix, at: place.position) }
     if kind != "signal" { checkExpressions(place, in: .input, of: task) }
     return wait

@@ -26,6 +26,17 @@ public enum Wait: Sendable, Hashable {
     }
   }
 
+  /// nil: there is no such kind.
+  package init?(kind: String, _ text: String) {
+    switch kind {
+    case "signal": self = .signal(text)
+    case "until": self = .until(text)
+    case "for": self = .duration(text)
+    case "approval": self = .approval(text)
+    default: return nil
+    }
+  }
+
   /// The signal's name, the time, the duration, the question.
   public var text: String {
     switch self {

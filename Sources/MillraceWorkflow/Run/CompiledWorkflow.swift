@@ -8,6 +8,8 @@ public import MillraceCore
   let isExclusive: Bool
   /// What the run does itself in place of a handler; nil: there is a handler.
   let work: (any HeldWork)?
+  /// How many tasks it takes at once; 0: any number.
+  let concurrency: Int
 
   /// unsafe: `pointer` is valid until the engine has shut down. `index` was registered with `WorkflowRun.handler(for:)`.
   @unsafe public init(name: String, index: HandlerIndex, pointer: UnsafePointer<millrace_handler>) {
@@ -15,6 +17,7 @@ public import MillraceCore
     self.index = index
     work = nil
     isExclusive = unsafe pointer.pointee.flags & UInt32(MILLRACE_EXCLUSIVE) != 0
+    concurrency = unsafe Int(pointer.pointee.concurrency)
   }
 
   /// For tasks whose work the run does itself. `index`: `TaskHost.heldIndex`.
@@ -23,6 +26,7 @@ public import MillraceCore
     self.index = index
     self.work = work
     isExclusive = false
+    concurrency = 0
   }
 }
 

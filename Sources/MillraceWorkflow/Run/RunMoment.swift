@@ -1,0 +1,86 @@
+internal import MillraceCore
+
+/// What the record of a run that goes on does not tell: what its unfinished tasks wait for, and who has what they need. For explanations.
+public struct RunMoment: Sendable {
+  /// A task that is not over.
+  public struct Task: Sendable {
+    /// When the wait for the next attempt ends, nanoseconds since the start of the run; nil: it does not wait for one.
+    public var retryAt: UInt64?
+    /// Its next attempt is due, but late code of its exclusive handler is still inside.
+    public var isBehindLateHandler = false
+    public var timeouts: Timeouts
+    /// Most attempts.
+    public var attempts: Int
+    public var concurrencyKey: String?
+    public var concurrencyLimit: Int
+    /// How many tasks the handler takes at once; 0: any number.
+    public var handlerLimit: Int
+  }
+
+  /// A task of any run of the engine that has begun and not ended.
+  public struct Holder: Sendable {
+    public var run: String
+    public var task: String
+    public var handler: String
+    public var concurrencyKey: String?
+    /// Nanoseconds before this moment.
+    public var age: UInt64
+  }
+
+  /// By index into the record's tasks.
+  public var tasks: [Int: Task] = [:]
+  /// Those that run now, the longest first.
+  public var holders: [Holder] = []
+  /// Index of the first cleanup task; nil: there are none, or they have begun.
+  public var cleanup: Int?
+  /// Nothing new starts: a task failed, or the run is cancelled.
+  public var isStopping = false
+}
+
+extension WorkflowRun {
+  /// Complexity: O(tasks of all runs of the engine). Any thread; each part is true at some time during the call.
+  public func moment() -> RunMoment {
+    var moment = RunMoment()
+    moment.isStopping = shouldStop
+    addUnfinished(to: &moment, after: 0)
+    if let cleanup {
+      if monitor.locked({ verdict == nil }) { moment.cleanup = records.count }
+      cleanup.addUnfinished(to: &moment, after: records.count)
+    }
+    let now = host.scheduler.clock.now
+    for run in host.activeRuns {
+      run.addHolders(to: &moment, now)
+      run.cleanup?.addHolders(to: &moment, now)
+    }
+    moment.holders.sort { ($1.age, $0.run, $0.task) < ($0.age, $1.run, $1.task) }
+    return moment
+  }
+
+  private func addUnfinished(to moment: inout RunMoment, after first: Int) {
+    let slow = monitor.locked { self.slow }
+    let base = origin?.started ?? started
+    for node in 0..<UInt32(records.count) where !isOver(node) {
+      let policy = compiled.policy(node)
+      var task = RunMoment.Task(
+        timeouts: policy.timeouts, attempts: policy.retry?.attempts ?? 1, concurrencyKey: policy.key, concurrencyLimit: policy.keyLimit,
+        handlerLimit: compiled.handlers[Int(compiled.handlerOf[Int(node)])].concurrency)
+      if let state = slow[node] {
+        if state.retry != nil { task.retryAt = state.waitEnds > base ? state.waitEnds - base : 0 }
+        task.isBehindLateHandler = state.retryBlocked
+      }
+      moment.tasks[first + Int(node)] = task
+    }
+  }
+
+  private func addHolders(to moment: inout RunMoment, _ now: UInt64) {
+    for node in 0..<UInt32(records.count) where records.status(node) == .running {
+      // What the run does itself holds nothing.
+      if compiled.handlers[Int(compiled.handlerOf[Int(node)])].work != nil { continue }
+      let start = records.start(node)
+      moment.holders.append(
+        RunMoment.Holder(
+          run: id.description, task: definition.tasks[Int(node)].id, handler: definition.tasks[Int(node)].handler,
+          concurrencyKey: compiled.policy(node).key, age: now > start ? now - start : 0))
+    }
+  }
+}
