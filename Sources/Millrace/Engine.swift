@@ -13,6 +13,11 @@ public enum EngineError: Error, CustomStringConvertible {
   case tooManySchedules(limit: Int)
   case noSchedule(String)
   case stopped
+  /// `version` nil: no version of that name is deployed.
+  case unknownWorkflow(String, version: Int?)
+  /// It is deployed already, or no number from 1 on.
+  case badVersion(workflow: String, version: Int)
+  case tooManyWorkflows(limit: Int)
   /// A workflow was prepared by one engine and started on another.
   case preparedElsewhere
 
@@ -26,6 +31,11 @@ public enum EngineError: Error, CustomStringConvertible {
     case .tooManyHandlers(let limit): "\(limit) handlers are registered, the most an engine has"
     case .tooManySchedules(let limit): "\(limit) schedules are followed, the most an engine does"
     case .noSchedule(let name): "\(name) has no schedule: set its `schedule`, or add `schedule:` to the file"
+    case .unknownWorkflow(let name, let version):
+      "no workflow is deployed as \(name)" + (version.map { " in version \($0)" } ?? "") + ": deploy it first"
+    case .badVersion(let workflow, let version):
+      "version \(version) of \(workflow) cannot be deployed: \(version < 1 ? "versions begin with 1" : "it is already, and does not change")"
+    case .tooManyWorkflows(let limit): "\(limit) workflows are deployed, the most an engine keeps"
     case .stopped: "the engine has been shut down"
     case .preparedElsewhere: "the workflow was prepared by another engine: prepare it with the one that shall run it"
     }
@@ -92,7 +102,8 @@ public enum EngineError: Error, CustomStringConvertible {
   private let host: TaskHost
   private let runtime: Runtime
   private let hooks: HooksBox
-  private let state: EngineState
+  let state: EngineState
+  let registry = WorkflowRegistry()
   let book = ScheduleBook()
   let wallClock: @Sendable () -> Int64
 
@@ -126,6 +137,7 @@ public enum EngineError: Error, CustomStringConvertible {
       state = EngineState(host: host)
       wallClock = configuration.wallClock ?? { millrace_wall() }
       host.wall = wallClock
+      host.children = self
       book.connect(runtime.scheduler, runtime.timers, shard: runtime.sharedTimerShard)
       try runtime.start()
     } catch {
@@ -164,7 +176,7 @@ public enum EngineError: Error, CustomStringConvertible {
   /// `EngineError`.
   public func start(_ definition: Definition, parameters: [String: JSON] = [:]) throws -> WorkflowHandle {
     let handlers = try state.handlers()
-    _ = try DefinitionChecker(handlers: Set(handlers.keys)).check(definition)
+    _ = try DefinitionChecker(handlers: Set(handlers.keys), workflows: workflows).check(definition)
     return try startChecked(definition, parameters: parameters, handlers)
   }
 
@@ -178,7 +190,7 @@ public enum EngineError: Error, CustomStringConvertible {
   /// Checks and compiles a workflow once, for any number of runs with the same parameters. Throws as `start`, but no `SubmitError`.
   public func prepare(_ definition: Definition, parameters: [String: JSON] = [:]) throws -> PreparedWorkflow {
     let handlers = try state.handlers()
-    _ = try DefinitionChecker(handlers: Set(handlers.keys)).check(definition)
+    _ = try DefinitionChecker(handlers: Set(handlers.keys), workflows: workflows).check(definition)
     return try compile(definition, parameters: parameters, handlers)
   }
 
@@ -194,7 +206,7 @@ public enum EngineError: Error, CustomStringConvertible {
     return try run(workflow.compiled)
   }
 
-  private func compile(_ definition: Definition, parameters: [String: JSON], _ handlers: [String: TaskHandler]) throws -> PreparedWorkflow {
+  func compile(_ definition: Definition, parameters: [String: JSON], _ handlers: [String: TaskHandler]) throws -> PreparedWorkflow {
     let scheduler = runtime.scheduler
     let compiled = try CompiledWorkflow(
       definition.resolve(parameters: parameters), handlers: handlers, held: host.heldIndex, order: order,
@@ -209,9 +221,16 @@ public enum EngineError: Error, CustomStringConvertible {
   }
 
   private func run(_ compiled: CompiledWorkflow) throws -> WorkflowHandle {
+    let end = RunEnd()
+    let run = try makeRun(compiled, depth: 0) { _ in end.fire() }
+    try run.start()
+    return WorkflowHandle(run, end: end, engine: self)
+  }
+
+  /// A run that has not been started.
+  func makeRun(_ compiled: CompiledWorkflow, depth: Int, ended: @escaping WorkflowRun.Ended) throws -> WorkflowRun {
     var random = SystemRandomNumberGenerator()
     let wall = millrace_wall()
-    let end = RunEnd()
     // Runs that fail together must not come back together: each has waits of its own.
     var seeds = SeededRandom(seed: seed &+ state.nextRun())
     var values: [String: [UInt8]] = [:]
@@ -219,11 +238,9 @@ public enum EngineError: Error, CustomStringConvertible {
       guard let secrets else { throw SecretError.noSource(name: name, task: task) }
       values[name] = try secrets.value(name, for: task)
     }
-    let run = try WorkflowRun(
-      compiled, id: RunID(wall: wall, random: &random), wall: wall, seed: seeds.next(), host: host, secrets: values,
-      ended: { _ in end.fire() })
-    try run.start()
-    return WorkflowHandle(run, end: end, engine: self)
+    return try WorkflowRun(
+      compiled, id: RunID(wall: wall, random: &random), wall: wall, seed: seeds.next(), host: host, secrets: values, depth: depth,
+      ended: ended)
   }
 
   /// Stops gracefully: follows no schedule and takes no more runs (`start` throws `EngineError.stopped`), lets those that go on end, and the
@@ -277,7 +294,7 @@ public enum EngineError: Error, CustomStringConvertible {
 
     func run() {
       for run in host.activeRuns { run.cancel() }
-      for run in host.activeRuns where run.hasCleanup { _ = run.wait() }
+      for run in host.activeRuns where run.hasCleanup || run.hasChildren { _ = run.wait() }
       runtime.stop()
       host.endRuns()
       state.unload()

@@ -117,7 +117,7 @@ extension Engine {
     try await run(workflow.definition, parameters: parameters)
   }
 
-  private static func result(of handle: WorkflowHandle) async throws -> WorkflowResult {
+  static func result(of handle: WorkflowHandle) async throws -> WorkflowResult {
     let status = await withTaskCancellationHandler {
       await handle.finished()
     } onCancel: {

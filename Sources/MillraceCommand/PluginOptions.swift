@@ -43,10 +43,12 @@ extension Engine {
 extension EngineError {
   fileprivate var exit: Exit {
     switch self {
-    case .runtime(.spinNeedsProcessors), .runtime(.outOfRange), .badHandlerName, .stopped, .noSchedule, .preparedElsewhere: .wrongUse
+    case .runtime(.spinNeedsProcessors), .runtime(.outOfRange), .badHandlerName, .stopped, .noSchedule, .preparedElsewhere,
+      .unknownWorkflow, .badVersion:
+      .wrongUse
     case .runtime(.memory), .runtime(.loop), .runtime(.thread): .tryAgain
     case .plugins: .missing
-    case .duplicateHandler, .tooManyHandlers, .tooManySchedules: .badData
+    case .duplicateHandler, .tooManyHandlers, .tooManySchedules, .tooManyWorkflows: .badData
     }
   }
 }

@@ -155,7 +155,7 @@ struct RunCommand: ParsableCommand {
 
   private func read(_ engine: Engine) throws(Refusal) -> DefinitionReader.Reading {
     do throws(DefinitionError) {
-      return try DefinitionReader(handlers: engine.handlerNames).read(path: file)
+      return try DefinitionReader(handlers: engine.handlerNames, workflows: engine.workflows).read(path: file)
     } catch {
       throw Refusal(definition: error, of: engine)
     }

@@ -58,16 +58,17 @@ package import MillraceWorkflow
   @discardableResult
   package func stepUntilIdle(began: (Begun) -> Void = { _ in }, ran: (borrowing Begun, UInt8) -> Void = { _, _ in }) -> Bool {
     var order = Array(0..<count)
-    var (found, any) = (true, false)
-    while found {
-      found = false
+    // A worker that finds nothing may end a run by that, and so make work of another: it is asked twice.
+    var (idle, any) = (0, false)
+    while idle < 2 {
+      idle += 1
       order.shuffle(using: &random)
       for i in order {
         guard let begun = unsafe workers[i].begin() else {
           unsafe workers[i].settleCounts()
           continue
         }
-        (found, any) = (true, true)
+        (idle, any) = (0, true)
         began(begun)
         let outcome = unsafe workers[i].run(begun)
         ran(begun, outcome)

@@ -51,6 +51,8 @@ public final class TestEngine: HandlerRegistry {
   private var registered: [RegisteredHandler] = []
   private var limits: [String: UInt32] = [:]
 
+  private let registry = WorkflowRegistry()
+  private var starter: Starter?
   /// What the test does at virtual times, by these.
   private var plans: [(due: UInt64, action: () -> Void)] = []
 
@@ -66,6 +68,8 @@ public final class TestEngine: HandlerRegistry {
       throw .memory("\(error)")
     }
     engine.host.executor = thread
+    starter = Starter(self)
+    engine.host.children = starter
     engine.host.wall = { [clock = engine.clock] in wall &+ Int64(clamping: clock.now &- TestEngine.start) }
   }
 
@@ -94,18 +98,47 @@ public final class TestEngine: HandlerRegistry {
 
   /// Checks and starts a workflow; no handler is called yet. Throws as `Engine.start`.
   public func start(_ definition: Definition, parameters: [String: JSON] = [:]) throws -> TestRun {
-    _ = try DefinitionChecker(handlers: handlerNames).check(definition)
+    _ = try DefinitionChecker(handlers: handlerNames, workflows: registry.newest).check(definition)
+    let run = try makeRun(definition, parameters: parameters, depth: 0) { _ in }
+    try run.start()
+    return TestRun(run, engine: self)
+  }
+
+  /// Makes a workflow known for tasks that run it, as `Engine.deploy`.
+  @discardableResult public func deploy(_ definition: Definition, version: Int? = nil) throws -> Int {
+    _ = try DefinitionChecker(handlers: handlerNames, workflows: registry.newest).check(definition)
+    return try registry.deploy(definition, version: version)
+  }
+
+  private func makeRun(
+    _ definition: Definition, parameters: [String: JSON], depth: Int, ended: @escaping WorkflowRun.Ended
+  ) throws -> WorkflowRun {
     let resolved = try definition.resolve(parameters: parameters)
     var seeds = SeededRandom(seed: seed &+ runs)
     runs += 1
-    let run = try WorkflowRun(
+    return try WorkflowRun(
       resolved, handlers: known, order: .fifo, id: RunID(wall: 0, random: &seeds), wall: 0, seed: seeds.next(), host: engine.host,
+      depth: depth,
       limit: { key, count in
         if limits[key] == nil { limits[key] = engine.scheduler.makeLimit(count) }
         return limits[key]
-      }, ended: { _ in })
-    try run.start()
-    return TestRun(run, engine: self)
+      }, ended: ended)
+  }
+
+  /// Starts child workflows, on the thread that steps.
+  private final class Starter: ChildStarter, @unchecked Sendable {
+    unowned let engine: TestEngine
+
+    init(_ engine: TestEngine) { self.engine = engine }
+
+    func start(
+      _ child: ChildWorkflow, parameters: [String: JSON], below parent: WorkflowRun, ended: @escaping WorkflowRun.Ended
+    ) throws -> WorkflowRun {
+      let run = try engine.makeRun(
+        child.definition ?? engine.registry.find(child.name), parameters: parameters, depth: parent.depth + 1, ended: ended)
+      try run.start()
+      return run
+    }
   }
 
   /// Starts a workflow and plays it to its end. Throws as `start`, or `TestEngineError`.

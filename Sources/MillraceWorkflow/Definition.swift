@@ -82,6 +82,11 @@ public struct TaskDefinition: Sendable, Hashable {
     get { deviation?.fields.wait }
     set { change { $0.wait = newValue } }
   }
+  /// The workflow that the task runs, in place of a handler; nil: none. Its parameters are the input.
+  public internal(set) var child: ChildWorkflow? {
+    get { deviation?.fields.child }
+    set { change { $0.child = newValue } }
+  }
   /// Recorded duration of an imported task, seconds: what the critical-path order, the estimate and the bound start from.
   public var recordedSeconds: Double?
 
@@ -125,6 +130,7 @@ public struct TaskDefinition: Sendable, Hashable {
       var environment: [EnvironmentVariable] = []
       var inputProgram: InputProgram?
       var wait: Wait?
+      var child: ChildWorkflow?
     }
 
     let fields: Fields

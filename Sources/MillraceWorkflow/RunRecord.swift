@@ -52,6 +52,8 @@ public struct TaskRecord: Sendable {
   public var outputBytes: UInt64
   /// What a task without a handler waits for, as the definition says it.
   public var wait: Wait?
+  /// The runs of a task that runs a workflow, one for each attempt that started one.
+  public var children: [RunRecord] = []
   /// Who said what to its question; when is the end of its last attempt.
   public var answer: Answer?
 

@@ -8,7 +8,8 @@ struct CommandExamplesTests {
   private static func example(_ name: String) -> String { Command.packageRoot.appending(path: "Examples/\(name).yaml").path }
 
   private static let all = [
-    "approval", "archive", "package-census", "patterns/sequential", "patterns/fan-out-fan-in", "schedules/nightly",
+    "approval", "archive", "children/release", "children/roll-out", "package-census", "patterns/sequential", "patterns/fan-out-fan-in",
+    "schedules/nightly",
     "troubleshooting/contradicting-timeouts",
     "troubleshooting/stuck",
     "troubleshooting/timeout",
@@ -34,6 +35,16 @@ struct CommandExamplesTests {
     let record = try JSON(parsing: command.read("report/run.json"))
     #expect(record["tasks"]?[1]?["wait"]?["approved"] == true)
     #expect(record["signals"]?[0]?["task"] == "build")
+  }
+
+  @Test("children: a workflow runs another twice, and its record has their runs")
+  func children() throws {
+    let command = try Command()
+    let ending = try command.run("run", Self.example("children/release"), "--param", "version=1.2", "--slots", "1", "--report", "report")
+    #expect(ending.exit == 0, "\(ending.errors)")
+    #expect(try JSON(parsing: command.read("report/report.json"))["stdout"] == "1.2 is on staging\n1.2 is on production\n\n")
+    let tasks = try JSON(parsing: command.read("report/run.json"))["tasks"]?.array ?? []
+    #expect(tasks.prefix(2).map { $0["runs"]?[0]?["workflow"] } == ["roll-out", "roll-out"])
   }
 
   @Test("sequential: the second task starts when the first has completed")

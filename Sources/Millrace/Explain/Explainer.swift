@@ -114,6 +114,14 @@ struct Explainer {
   private func running(_ index: Int) -> Explanation {
     let task = record.tasks[index]
     let start = task.attempts.last?.start ?? 0
+    if let child = task.children.last, child.status == .running {
+      return Explanation(
+        task: task.id, status: task.status, reason: .running,
+        summary: "has run the workflow \(child.workflow) for \(Quantity.nanoseconds(record.elapsed > start ? record.elapsed - start : 0))",
+        evidence: ["its run is \(child.run)"]
+          + Explainer(child, nil).chief(Self.listed).map { "there: \(child.tasks[$0].id) is \(child.tasks[$0].status.rawValue)" },
+        remedy: "")
+    }
     if let wait = task.wait { return waiting(task, wait, record.elapsed > start ? record.elapsed - start : 0) }
     var evidence = attempts(task)
     var remedy = ""

@@ -55,6 +55,7 @@ extension TaskRecord {
       id: try item.member("id").text(), handler: try item.member("handler").text(), priority: priority,
       status: try item.member("status").word(), dependencies: dependencies, ready: try item.member("readyNanoseconds").optionalCount(),
       attempts: attempts, cause: item.value["cause"]?.string, outputBytes: try item.member("outputBytes").count())
+    for run in item.value["runs"]?.array ?? [] { children.append(try RunRecord(run)) }
     guard let wait = item.value["wait"] else { return }
     for kind in ["signal", "until", "for", "approval"] { if let text = wait[kind]?.string { self.wait = Wait(kind: kind, text) } }
     if case .bool(let isApproved) = wait["approved"] {

@@ -79,6 +79,7 @@ extension RunSummary {
       .init("outputBytes", time(task.outputBytes)),
       .init("attempts", .array(task.attempts.map(attempt))),
     ]
+    if !task.children.isEmpty { members.append(.init("runs", .array(task.children.map(record)))) }
     if let wait = task.wait { members.append(.init("wait", Self.wait(wait, task.answer))) }
     return .object(members)
   }

@@ -7,8 +7,13 @@ public struct DefinitionChecker: Sendable {
 
   /// Handlers that exist; nil: not known, so not checked.
   public var handlers: Set<String>?
+  /// Workflows that are deployed, by name; nil: not known, so not checked.
+  public var workflows: [String: Definition]?
 
-  public init(handlers: Set<String>? = nil) { self.handlers = handlers }
+  public init(handlers: Set<String>? = nil, workflows: [String: Definition]? = nil) {
+    self.handlers = handlers
+    self.workflows = workflows
+  }
 
   /// Checks a definition made in Swift; gives back the warnings. Throws `DefinitionError` with every error and warning.
   @discardableResult
@@ -26,6 +31,7 @@ public struct DefinitionChecker: Sendable {
     _ nearest: inout NearestName
   ) {
     let uses = positions == nil ? ValueChecker.check(definition, &faults, &nearest) : uses
+    if positions == nil { checkChildren(definition, depth: 1, &faults, &nearest) }
     // Cleanup tasks stand behind the others, and are judged with them.
     let main = definition.tasks.count
     var definition = definition
@@ -48,6 +54,21 @@ public struct DefinitionChecker: Sendable {
     checkCycles(definition, graph, positions, &faults)
     UseChecker(definition: definition, main: main, graph: graph, indices: indices).check(uses, &faults, &nearest)
     checkResult(definition, main: main, graph, indices, positions, &faults, &nearest)
+  }
+
+  /// Child workflows of a definition made in Swift, and their own.
+  private func checkChildren(_ definition: Definition, depth: Int, _ faults: inout FaultList, _ nearest: inout NearestName) {
+    for task in [definition.tasks, definition.cleanup].joined() where task.isSpecial {
+      guard let child = task.child else { continue }
+      ChildChecker(workflows: workflows).check(task, "task '\(task.id)'", at: nil, &faults, &nearest) { _ in nil }
+      guard let below = child.definition else { continue }
+      if depth >= ChildWorkflow.maximumDepth {
+        return faults.add(
+          .limit, "workflows below one another more than \(ChildWorkflow.maximumDepth) deep", fix: "let a task do the work of a child",
+          at: nil, task: task.id)
+      }
+      do throws(DefinitionError) { faults.add(try check(below)) } catch { faults.add(error.faults, omitted: error.omitted) }
+    }
   }
 
   /// How many dependencies there are; nil (and a fault) if these or the tasks are too many to look at.

@@ -19,6 +19,10 @@ struct DefinitionDecoder {
   var nearest = NearestName()
   var positions = DefinitionPositions()
   var expressions = ExpressionChecker()
+  /// Reads files of child workflows; nil: there are none to read.
+  var children: ChildReader?
+  /// Workflows that are deployed; nil: not known.
+  var workflows: [String: Definition]?
 
   init(faults: FaultList) { self.faults = faults }
 
@@ -28,7 +32,8 @@ struct DefinitionDecoder {
     "format", "workflow", "description", "parameters", "defaults", "on_failure", "result", "schedule", "tasks", "cleanup",
   ]
   private static let taskKeys = [
-    "id", "handler", "wait", "description", "dependencies", "when", "input", "env", "priority", "timeouts", "retry", "concurrency",
+    "id", "handler", "wait", "workflow", "parameters", "description", "dependencies", "when", "input", "env", "priority", "timeouts",
+    "retry", "concurrency",
   ]
 
   /// The definition as far as it can be made out; it is only good if no error was added to `faults`.
@@ -136,6 +141,7 @@ struct DefinitionDecoder {
       }
     }
     if policy != Policy() { task.policy = policy }
+    child(entries, label, of: index, &task)
     return task
   }
 

@@ -7,8 +7,13 @@ import Glibc
 public struct DefinitionReader: Sendable {
   /// Handlers that exist; nil: not known, so not checked.
   public var handlers: Set<String>?
+  /// Workflows that are deployed, by name; nil: not known, so not checked.
+  public var workflows: [String: Definition]?
 
-  public init(handlers: Set<String>? = nil) { self.handlers = handlers }
+  public init(handlers: Set<String>? = nil, workflows: [String: Definition]? = nil) {
+    self.handlers = handlers
+    self.workflows = workflows
+  }
 
   /// A definition that can run.
   public struct Reading: Sendable {
@@ -20,15 +25,18 @@ public struct DefinitionReader: Sendable {
   public func read(path: String) throws(DefinitionError) -> Reading {
     var faults = FaultList(file: path)
     switch FileBytes.read(path, limit: JSON.maximumBytes) {
-    case .success(let bytes): return try read(bytes, name: path)
+    case .success(let bytes):
+      return try read(bytes, name: path, children: ChildReader(path, handlers: handlers, workflows: workflows))
     case .failure(let refusal):
       faults.add(refusal.code, refusal.message, fix: refusal.fix, at: nil)
       throw faults.error
     }
   }
 
-  /// Reads bytes. `name` stands in messages; `.json` at its end, or `{` as the first byte, means JSON.
-  public func read(_ bytes: [UInt8], name: String) throws(DefinitionError) -> Reading {
+  /// Reads bytes. `name` stands in messages; `.json` at its end, or `{` as the first byte, means JSON. Files of child workflows are not read.
+  public func read(_ bytes: [UInt8], name: String) throws(DefinitionError) -> Reading { try read(bytes, name: name, children: nil) }
+
+  func read(_ bytes: [UInt8], name: String, children: ChildReader?) throws(DefinitionError) -> Reading {
     var faults = FaultList(file: name)
     guard let root = Self.parse(bytes, name: name, &faults) else { throw faults.error }
     if ArgoWorkflow.isArgo(root) {
@@ -39,8 +47,10 @@ public struct DefinitionReader: Sendable {
     }
     let isTrace = WfFormat.isTrace(root)
     var decoder = DefinitionDecoder(faults: faults)
+    decoder.children = children
+    decoder.workflows = workflows
     let definition = isTrace ? WfFormat.decode(root, &decoder) : decoder.decode(root)
-    DefinitionChecker(handlers: handlers).check(
+    DefinitionChecker(handlers: handlers, workflows: workflows).check(
       definition, positions: decoder.positions, decoder.expressions.uses, &decoder.faults, &decoder.nearest)
     guard decoder.faults.errors == 0 else { throw decoder.faults.error }
     return Reading(definition: definition, warnings: decoder.faults.sorted)
@@ -91,6 +101,14 @@ package enum FileBytes {
           Refusal(code: .limit, message: "the file has more than \(limit) bytes", fix: "split the workflow, or make it in Swift"))
       }
     }
+  }
+
+  /// With neither links nor dots; nil: there is no such file.
+  static func realPath(_ path: String) -> String? {
+    guard let real = unsafe realpath(path, nil) else { return nil }
+    // unsafe: realpath's own memory, ours to free.
+    defer { unsafe free(real) }
+    return unsafe String(cString: real)
   }
 
   private static func refusal(_ number: Int32) -> Refusal {

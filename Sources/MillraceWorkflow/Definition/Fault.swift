@@ -22,6 +22,7 @@ public struct Fault: Sendable, Hashable, CustomStringConvertible {
     case duplicateId = "duplicate-id"
     case unknownTask = "unknown-task"
     case unknownHandler = "unknown-handler"
+    case unknownWorkflow = "unknown-workflow"
     case unknownParameter = "unknown-parameter"
     case badParameter = "bad-parameter"
     case noDependency = "no-dependency"
@@ -99,16 +100,27 @@ struct FaultList {
         column: position.map { Int($0.column) }, task: task))
   }
 
+  /// Faults of another file.
+  mutating func add(_ others: [Fault], omitted more: Int = 0) {
+    for fault in others {
+      if fault.severity == .error { errors += 1 }
+      if hasRoom { faults.append(fault) } else { omitted += 1 }
+    }
+    omitted += more
+    errors += more
+  }
+
   mutating func add(_ error: JSONSyntaxError) {
     let position = Position(line: UInt32(truncatingIfNeeded: error.line), column: UInt32(truncatingIfNeeded: error.column))
     add(.syntax, error.message, fix: error.fix, at: position)
   }
 
-  /// The faults in the order of the file; those of one place in the order they were found.
+  /// The faults in the order of the file, those of one place in the order they were found; then those of other files.
   var sorted: [Fault] {
-    faults.enumerated().sorted { a, b in
+    let own = faults.filter { $0.file == file }
+    return own.enumerated().sorted { a, b in
       (a.element.line ?? 0, a.element.column ?? 0, a.offset) < (b.element.line ?? 0, b.element.column ?? 0, b.offset)
-    }.map(\.element)
+    }.map(\.element) + faults.filter { $0.file != file }
   }
 
   var error: DefinitionError { DefinitionError(faults: sorted, omitted: omitted) }

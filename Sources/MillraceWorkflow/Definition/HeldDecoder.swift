@@ -1,7 +1,7 @@
-/// Tasks that have no handler: what they wait for.
+/// Tasks that have no handler: what they wait for, which workflow they run.
 extension DefinitionDecoder {
   /// What a task does: one of these.
-  private static let ways = ["handler", "wait"]
+  private static let ways = ["handler", "wait", "workflow"]
   /// Keys that only a handler has a use for.
   private static let handlerKeys = ["input", "env", "concurrency"]
 
@@ -16,6 +16,10 @@ extension DefinitionDecoder {
         .mismatch, "\(label) has both '\(way.name)' and '\(other.name)'", fix: "keep one of them; two tasks can do both", at: other.position
       )
     }
+    if way.name != "workflow", let parameters = entries.first(where: { $0.name == "parameters" }) {
+      faults.add(
+        .mismatch, "\(label) has 'parameters', but no 'workflow' that could use them", fix: "call it 'input'", at: parameters.position)
+    }
     if found.count > 1 || way.name == "handler" { return }
     for entry in entries where Self.handlerKeys.contains(entry.name) {
       faults.add(
@@ -25,6 +29,33 @@ extension DefinitionDecoder {
     for part in parts where part.name == "heartbeat" {
       faults.add(
         .mismatch, "\(label) has a 'heartbeat', but no handler that could give one", fix: "remove 'heartbeat'", at: part.position)
+    }
+  }
+
+  /// The workflow that a task runs, and its parameters.
+  mutating func child(_ entries: [Located.Entry], _ label: String, of index: Int, _ task: inout TaskDefinition) {
+    guard let workflow = entries.first(where: { $0.name == "workflow" })?.value, let name = text(workflow, "'workflow'") else { return }
+    let parameters = entries.first { $0.name == "parameters" }?.value
+    task.input = .object([])
+    if let parameters {
+      checkExpressions(parameters, in: .input, of: index)
+      task.input = parameters.json
+    }
+    var definition: Definition?
+    if ChildWorkflow.isFile(name) {
+      guard let children else {
+        return faults.add(
+          .badValue, "'\(name.prefix(200))' is a file, and this definition is in none", fix: "read the definition from its file",
+          at: workflow.position)
+      }
+      definition = children.read(name, at: workflow.position, &faults)
+    } else if id(workflow, "'workflow'", code: .badValue) == nil {
+      return
+    }
+    task.child = ChildWorkflow(name: name, definition: definition)
+    ChildChecker(workflows: workflows).check(task, label, at: workflow.position, &faults, &nearest) { name in
+      guard case .map(let members)? = parameters?.content, let member = members.first(where: { $0.name == name }) else { return nil }
+      return (member.position, member.value.position)
     }
   }
 

@@ -29,6 +29,11 @@ enum ValueChecker {
         if let fault = wait.fault {
           faults.add(fault.code, "task '\(task.id)': '\(wait.kind)': \(fault.message)", fix: fault.fix, at: nil, task: task.id)
         }
+      } else if let child = task.child {
+        if child.definition == nil, !Identifier.isId(child.name) {
+          faults.add(
+            .badValue, "task '\(task.id)': '\(child.name.prefix(80))' is no name of a workflow", fix: idFix, at: nil, task: task.id)
+        }
       } else if !Identifier.isHandler(task.handler) {
         faults.add(
           .badValue, "task '\(task.id)': '\(task.handler)' is no name for a handler",

@@ -124,7 +124,9 @@ extension TaskDefinition {
 extension TaskDefinition {
   /// What the task does, for pictures: its handler, or what it waits for.
   var doing: String {
-    guard isSpecial, let wait else { return handler }
+    guard isSpecial else { return handler }
+    if let child { return "workflow: \(child.name)" }
+    guard let wait else { return handler }
     return "wait: \(wait.kind) \(wait.text.prefix(40))"
   }
 }

@@ -23,7 +23,11 @@ package typealias HeldStop = @Sendable () -> Void
 
 extension TaskDefinition {
   /// The work of a task that has no handler; nil: it has one.
-  var heldWork: (any HeldWork)? { isSpecial && wait != nil ? WaitWork() : nil }
+  var heldWork: (any HeldWork)? {
+    if !isSpecial { return nil }
+    if wait != nil { return WaitWork() }
+    return child != nil ? ChildWork() : nil
+  }
 }
 
 /// How an attempt of a held task ends.

@@ -33,6 +33,8 @@ internal import Synchronization
   private var lists: [LinkList] = []
   /// Where Swift tasks of asynchronous handlers run; nil: on the worker until they first wait, then among Swift's threads. Set before any handler runs.
   package var executor: (any TaskExecutor)?
+  /// Starts child workflows; nil: nobody does. Set before any run.
+  package weak var children: (any ChildStarter)?
   /// The wall clock, nanoseconds since 1970 in UTC, and how long it may be before it is looked at again. Set before any run.
   package var wall: @Sendable () -> Int64 = { millrace_wall() }
   package var wallLook: UInt64 = 60_000_000_000

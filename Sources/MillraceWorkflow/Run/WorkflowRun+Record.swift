@@ -76,8 +76,8 @@ extension WorkflowRun {
 
   /// Everything that is known of the run. Complexity: O(tasks + dependencies + attempts), memory likewise.
   public func record(slots: Int, threads: Int) -> RunRecord {
-    var tasks = taskRecords()
-    if let cleanup { tasks += cleanup.taskRecords(after: tasks) }
+    var tasks = taskRecords(slots, threads)
+    if let cleanup { tasks += cleanup.taskRecords(slots, threads, after: tasks) }
     var record = RunRecord(
       run: id.description, workflow: definition.name, status: status, slots: slots, threads: threads, order: compiled.order.rawValue,
       startedWall: startedWall, elapsed: elapsed, recordedMakespanSeconds: definition.recordedMakespanSeconds, tasks: tasks)
@@ -86,9 +86,9 @@ extension WorkflowRun {
   }
 
   /// Of a cleanup: behind the tasks that came before it.
-  private func taskRecords(after before: [TaskRecord] = []) -> [TaskRecord] {
+  private func taskRecords(_ slots: Int, _ threads: Int, after before: [TaskRecord] = []) -> [TaskRecord] {
     var logged: [UInt32: [LoggedAttempt]] = [:]
-    let (log, answers) = monitor.locked { (self.log, self.answers) }
+    let (log, answers, children) = monitor.locked { (self.log, self.answers, self.children) }
     for attempt in log { logged[attempt.node, default: []].append(attempt) }
     let base = origin?.started ?? started
     func since(_ time: UInt64) -> UInt64 { time > base ? time - base : 0 }
@@ -131,6 +131,7 @@ extension WorkflowRun {
           attempts: attempts,
           cause: status == .skipped ? records.cause(node).map { self.definition.tasks[Int($0)].id } : nil,
           outputBytes: status == .completed ? records.output(node).length : 0))
+      if let runs = children[node] { tasks[tasks.count - 1].children = runs.map { $0.run.record(slots: slots, threads: threads) } }
       if let wait = definition.wait {
         tasks[tasks.count - 1].wait = wait
         tasks[tasks.count - 1].answer = answers[node]

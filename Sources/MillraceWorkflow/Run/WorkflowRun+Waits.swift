@@ -46,11 +46,16 @@ public struct Answer: Sendable, Hashable {
 extension WorkflowRun {
   /// Sends a signal. `payload`: JSON text. Throws `SignalError`.
   package func signal(_ name: String, _ payload: [UInt8]) throws(SignalError) {
+    if let slash = name.firstIndex(of: "/") {
+      let task = name[..<slash]
+      guard let child = openChild(of: task) else { throw .noChild(task: String(task)) }
+      return try child.signal(String(name[name.index(after: slash)...]), payload)
+    }
     guard let mailbox else { throw .unknown(name: name, nearest: nil, known: []) }
     try mailbox.signal(name, payload, at: elapsed)
   }
 
-  /// Tasks that wait now, the longest first; cleanup tasks among them. Complexity: O(held tasks).
+  /// Tasks that wait now, the longest first; cleanup tasks among them, and those of child workflows behind them. Complexity: O(held tasks).
   package var waits: [OpenWait] {
     let open = monitor.locked { held.map { (node: $0.key, number: $0.value.number, start: $0.value.start) } }
     var waits: [OpenWait] = []
@@ -63,11 +68,19 @@ extension WorkflowRun {
         waits.append(OpenWait(task: definition.tasks[Int(node)].id, wait: wait.with(task.text), since: start &- (origin ?? self).started))
       }
     }
+    let below = monitor.locked { held.keys.sorted().compactMap { node in children[node]?.last.map { (node, $0.run) } } }
+    for (node, child) in below {
+      let task = definition.tasks[Int(node)].id
+      waits += child.waits.map { OpenWait(task: "\(task)/\($0.task)", wait: $0.wait, since: $0.since) }
+    }
     return waits + (cleanup?.waits ?? [])
   }
 
   /// Answers the question of a task that waits for an approval. Throws `ApprovalError`; then nothing has happened.
   package func answer(_ id: String, _ answer: Answer) throws(ApprovalError) {
+    if let slash = id.firstIndex(of: "/"), let child = openChild(of: id[..<slash]) {
+      return try child.answer(String(id[id.index(after: slash)...]), answer)
+    }
     guard let node = compiled.index[id] else {
       if let cleanup, cleanup.compiled.index[id] != nil { return try cleanup.answer(id, answer) }
       var nearest = NearestName()

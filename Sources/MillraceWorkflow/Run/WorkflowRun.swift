@@ -26,6 +26,8 @@ internal import MillraceCore
   var environments: [UInt32: TaskEnvironment] = [:]
   /// Signals; nil: no task waits for one. A cleanup uses that of its run.
   let mailbox: Mailbox?
+  /// How many runs it is below.
+  package let depth: Int
   let seed: UInt64
   let startedWall: Int64
   private(set) var started: UInt64 = 0
@@ -40,6 +42,8 @@ internal import MillraceCore
   var held: [UInt32: Held] = [:]
   /// Held attempts that have been taken, and are being settled.
   var settling = 0
+  /// Runs that attempts of its tasks have started, by node: as long as this one, for its record.
+  var children: [UInt32: [Child]] = [:]
   /// What was answered to approvals, by node.
   var answers: [UInt32: Answer] = [:]
   /// Every attempt that was not both the first and completed.
@@ -101,28 +105,28 @@ internal import MillraceCore
   /// keeps them out of all that handlers say. Throws `CompileError`.
   public convenience init(
     _ definition: Definition, handlers: [String: TaskHandler], order: TaskOrder, id: RunID, wall: Int64, seed: UInt64, host: TaskHost,
-    secrets: [String: [UInt8]] = [:], limit: (String, Int) -> UInt32?, ended: @escaping Ended
+    secrets: [String: [UInt8]] = [:], depth: Int = 0, limit: (String, Int) -> UInt32?, ended: @escaping Ended
   ) throws(CompileError) {
     let compiled = try CompiledWorkflow(definition, handlers: handlers, held: host.heldIndex, order: order, limit: limit)
-    try self.init(compiled, id: id, wall: wall, seed: seed, host: host, secrets: secrets, ended: ended)
+    try self.init(compiled, id: id, wall: wall, seed: seed, host: host, secrets: secrets, depth: depth, ended: ended)
   }
 
   /// A run of what was compiled before. Throws `CompileError`.
   public convenience init(
     _ compiled: CompiledWorkflow, id: RunID, wall: Int64, seed: UInt64, host: TaskHost, secrets: [String: [UInt8]] = [:],
-    ended: @escaping Ended
+    depth: Int = 0, ended: @escaping Ended
   ) throws(CompileError) {
     for secret in secrets.values { host.redactor.add(secret) }
     let secrets = secrets.mapValues { KeptBytes($0, isSecret: true) }
-    try self.init(compiled, nil, id, wall, seed, host, secrets, ended)
+    try self.init(compiled, nil, id, wall, seed, host, secrets, depth, ended)
     guard let tasks = compiled.cleanup else { return }
     cleanup = try WorkflowRun(
-      tasks, self, id, wall, seed &+ UInt64(compiled.definition.tasks.count), host, secrets, { [unowned self] in cleanedUp($0) })
+      tasks, self, id, wall, seed &+ UInt64(compiled.definition.tasks.count), host, secrets, depth, { [unowned self] in cleanedUp($0) })
   }
 
   private init(
     _ compiled: CompiledWorkflow, _ origin: WorkflowRun?, _ id: RunID, _ wall: Int64, _ seed: UInt64, _ host: TaskHost,
-    _ secrets: [String: KeptBytes], _ ended: @escaping Ended
+    _ secrets: [String: KeptBytes], _ depth: Int, _ ended: @escaping Ended
   ) throws(CompileError) {
     let definition = compiled.definition
     self.compiled = compiled
@@ -130,6 +134,7 @@ internal import MillraceCore
     self.id = id
     self.host = host
     self.seed = seed
+    self.depth = depth
     self.ended = ended
     startedWall = wall
     mailbox = origin == nil ? Mailbox(definition) : nil
