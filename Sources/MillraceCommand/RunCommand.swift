@@ -13,6 +13,7 @@ struct RunCommand: ParsableCommand {
         millrace run Examples/package-census.yaml --param sampleMiB=512
         millrace run trace.json --slots 64 --time-scale 0.01 --set replay.mode=wait
         millrace run trace.json --order critical-path -o json
+        millrace run Examples/approval.yaml --signal 'build={"version": "1.2"}' --approve ok
 
       The file is YAML, JSON, or a recorded trace in WfFormat 1.5.
       Ctrl-C asks the run to stop, and tells what was done (exit code 130); a second one ends it at once.

@@ -58,10 +58,11 @@ package import MillraceWorkflow
   @discardableResult
   package func stepUntilIdle(began: (Begun) -> Void = { _ in }, ran: (borrowing Begun, UInt8) -> Void = { _, _ in }) -> Bool {
     var order = Array(0..<count)
-    // A worker that finds nothing may end a run by that, and so make work of another: it is asked twice.
+    // A worker that finds nothing may end a run by that, and so begin its cleanup, or go on with its parent: all are asked again.
     var (idle, any) = (0, false)
     while idle < 2 {
       idle += 1
+      let runs = host.activeRuns.count
       order.shuffle(using: &random)
       for i in order {
         guard let begun = unsafe workers[i].begin() else {
@@ -74,6 +75,7 @@ package import MillraceWorkflow
         ran(begun, outcome)
         unsafe workers[i].finish(begun, outcome)
       }
+      if host.activeRuns.count != runs { idle = 0 }
     }
     return any
   }

@@ -8,11 +8,6 @@ public struct ChildWorkflow: Sendable, Hashable {
   /// What the file says; nil: the engine knows it when the task begins.
   public let definition: Definition?
 
-  init(name: String, definition: Definition?) {
-    self.name = name
-    self.definition = definition
-  }
-
   /// A text that names a file, not a workflow.
   static func isFile(_ text: String) -> Bool { [".yaml", ".yml", ".json"].contains { text.hasSuffix($0) } }
 }

@@ -89,6 +89,8 @@ public final class CompiledWorkflow: Sendable {
   let hasExpressions: Bool
   /// The tasks that run when all others have ended; nil: there are none.
   let cleanup: CompiledWorkflow?
+  /// Names of the signals that tasks wait for, those of the cleanup among them.
+  let signalNames: [String]
   /// Names of the secrets that a run needs, each with the first task that does.
   public let secrets: [(name: String, task: String)]
 
@@ -224,6 +226,7 @@ public final class CompiledWorkflow: Sendable {
     hasExpressions = !expressions.isEmpty
     let tasksOfCleanup = definition.ofCleanup
     cleanup = tasksOfCleanup.tasks.isEmpty ? nil : try CompiledWorkflow(tasksOfCleanup, known, held, order, ended: index, limit)
+    signalNames = definition.signalNames
     secrets = expressions.isEmpty && cleanup == nil ? [] : definition.secrets
   }
 

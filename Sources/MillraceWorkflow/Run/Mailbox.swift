@@ -57,9 +57,8 @@ final class Mailbox: @unchecked Sendable {
     var task: String?
   }
 
-  /// nil: no task waits for a signal.
-  init?(_ definition: Definition) {
-    let names = definition.signalNames
+  /// nil: no task waits for a signal. `names`: those that tasks wait for.
+  init?(_ names: [String]) {
     if names.isEmpty { return nil }
     lines = Dictionary(names.map { ($0, Line()) }) { first, _ in first }
     self.names = lines.keys.sorted()

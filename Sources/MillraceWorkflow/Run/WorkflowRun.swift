@@ -137,7 +137,7 @@ internal import MillraceCore
     self.depth = depth
     self.ended = ended
     startedWall = wall
-    mailbox = origin == nil ? Mailbox(definition) : nil
+    mailbox = origin == nil ? Mailbox(compiled.signalNames) : nil
     arena = Arena(workers: host.workers)
     counters = RunCounters(workers: host.workers)
     texts = RunTexts(definition, run: id)
