@@ -86,14 +86,13 @@ package enum FileBytes {
     let chunk = 1 << 20
     while true {
       var got = 0
-      let start = bytes.count
       // The room is there, and read() says how much of it was written.
-      bytes.append(contentsOf: repeatElement(0, count: chunk))
-      unsafe bytes.withUnsafeMutableBytes { room in
-        repeat { got = unsafe Glibc.read(file, room.baseAddress! + start, chunk) } while got < 0 && errno == EINTR
+      let part = unsafe [UInt8](unsafeUninitializedCapacity: chunk) { room, count in
+        repeat { got = unsafe Glibc.read(file, room.baseAddress, chunk) } while got < 0 && errno == EINTR
+        count = max(got, 0)
       }
       let failure = errno
-      bytes.removeLast(chunk - max(got, 0))
+      bytes += part
       guard got >= 0 else { return .failure(refusal(failure)) }
       if got == 0 { return .success(bytes) }
       guard bytes.count <= limit else {
