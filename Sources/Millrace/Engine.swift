@@ -20,6 +20,9 @@ public enum EngineError: Error, CustomStringConvertible {
   case tooManyWorkflows(limit: Int)
   /// A workflow was prepared by one engine and started on another.
   case preparedElsewhere
+  case badTenant(String, weight: Int)
+  case tooManyTenants(limit: Int)
+  case unknownTenant(String, known: [String])
 
   public var description: String {
     switch self {
@@ -37,6 +40,12 @@ public enum EngineError: Error, CustomStringConvertible {
       "version \(version) of \(workflow) cannot be deployed: \(version < 1 ? "versions begin with 1" : "it is already, and does not change")"
     case .tooManyWorkflows(let limit): "\(limit) workflows are deployed, the most an engine keeps"
     case .stopped: "the engine has been shut down"
+    case .badTenant(let name, let weight):
+      "the tenant \"\(name)\" of weight \(weight): a name has 1 to 128 of A-Z a-z 0-9 . _ and -, a weight is 1 to \(Tenants.maximumWeight)"
+    case .tooManyTenants(let limit): "more than \(limit) tenants, the most an engine has"
+    case .unknownTenant(let name, let known):
+      "no tenant is called \"\(name)\": the engine's are \(known.prefix(20).joined(separator: ", "))"
+        + (known.count > 20 ? " and \(known.count - 20) more" : "") + "; name it in Engine.Configuration.tenants"
     case .preparedElsewhere: "the workflow was prepared by another engine: prepare it with the one that shall run it"
     }
   }
@@ -70,6 +79,9 @@ public enum EngineError: Error, CustomStringConvertible {
     public var threads: Int?
     public var order = Order.fifo
     public var wait = WaitPolicy.adaptive
+    /// Whose work it is, name to weight, 1 ... 1,000: while several have tasks of one priority ready, each gets starts by its weight. Names are `[A-Za-z0-9._-]{1,128}`; "default",
+    /// of weight 1 if it is not here, has the runs that name no tenant. 1,024 at most.
+    public var tenants: [String: Int] = [:]
     /// Where plugins are looked for; nil: none are loaded.
     public var plugins: PluginSearch?
     /// What plugins read through `setting`, by full name, as `replay.mode`.
@@ -104,6 +116,7 @@ public enum EngineError: Error, CustomStringConvertible {
   private let hooks: HooksBox
   let state: EngineState
   let registry = WorkflowRegistry()
+  let tenants: Tenants
   let book = ScheduleBook()
   let wallClock: @Sendable () -> Int64
 
@@ -117,7 +130,8 @@ public enum EngineError: Error, CustomStringConvertible {
     var runtimeConfiguration = RuntimeConfiguration(
       slots: slots, threads: configuration.threads, capacity: configuration.capacity, ordered: configuration.order != .fifo,
       wait: configuration.wait, blockingThreads: configuration.blockingThreads, stallAfter: configuration.stallAfter)
-    runtimeConfiguration.scheduler.tenants = 16
+    tenants = try Tenants(configuration.tenants)
+    runtimeConfiguration.scheduler.tenants = tenants.count
     hooks = HooksBox(host: host, book: book, stalled: configuration.stalled)
     do {
       // unsafe: the box outlives the runtime: both are this engine's.
@@ -139,6 +153,7 @@ public enum EngineError: Error, CustomStringConvertible {
       host.wall = wallClock
       host.children = self
       book.connect(runtime.scheduler, runtime.timers, shard: runtime.sharedTimerShard)
+      tenants.setWeights(runtime.scheduler)
       try runtime.start()
     } catch {
       throw .runtime(error)
@@ -160,6 +175,12 @@ public enum EngineError: Error, CustomStringConvertible {
 
   /// Names of all handlers, of plugins and registered ones: what `DefinitionReader` checks against.
   public var handlerNames: Set<String> { state.handlerNames }
+  /// What the inputs of handlers may be, where their plugin or their program says so.
+  public var inputSchemas: [String: InputSchema] { state.schemas }
+  /// Handlers whose schema is none, and why: their inputs are not checked.
+  public var schemaProblems: [(handler: String, reason: String)] { state.schemaProblems }
+  /// Reads files and checks them against the handlers of this engine.
+  public var reader: DefinitionReader { DefinitionReader(handlers: handlerNames, schemas: inputSchemas, workflows: workflows) }
   public var plugins: [LoadedPlugin] { state.plugins }
   /// Files that were found but refused, and why.
   public var pluginProblems: [PluginError] { state.problems }
@@ -168,21 +189,27 @@ public enum EngineError: Error, CustomStringConvertible {
 
   // MARK: Runs
 
+  /// Runs that wait for others with their key.
+  public var waitingRuns: Int { host.waitingRuns }
+
   /// A text without the values of secrets that runs of this engine have used: each is `***`. What handlers log, and how they fail, has been
   /// through this.
   public func redact(_ text: String) -> String { host.redact(text) }
 
-  /// Checks and starts a workflow. Throws `DefinitionError` (every fault of the definition), `SecretError`, `CompileError`, `SubmitError` or
+  /// Checks and starts a workflow. Throws `DefinitionError` (every fault of the definition), `SecretError`, `CompileError`, `SubmitError`, `RunLineFull` or
   /// `EngineError`.
-  public func start(_ definition: Definition, parameters: [String: JSON] = [:]) throws -> WorkflowHandle {
+  ///
+  /// A workflow that says how many of its runs go on at once (`concurrency`) may have to wait: its handle is CREATED until then, and tells what it waits for. `tenant`: one
+  /// of `Configuration.tenants`; nil: "default".
+  public func start(_ definition: Definition, parameters: [String: JSON] = [:], tenant: String? = nil) throws -> WorkflowHandle {
     let handlers = try state.handlers()
-    _ = try DefinitionChecker(handlers: Set(handlers.keys), workflows: workflows).check(definition)
-    return try startChecked(definition, parameters: parameters, handlers)
+    _ = try DefinitionChecker(handlers: Set(handlers.keys), schemas: state.schemas, workflows: workflows).check(definition)
+    return try startChecked(definition, parameters: parameters, handlers, tenant: tenant)
   }
 
   /// Starts a workflow that `DefinitionReader` has checked against this engine's handlers. Throws as `start`.
-  public func start(_ reading: DefinitionReader.Reading, parameters: [String: JSON] = [:]) throws -> WorkflowHandle {
-    try startChecked(reading.definition, parameters: parameters, try state.handlers())
+  public func start(_ reading: DefinitionReader.Reading, parameters: [String: JSON] = [:], tenant: String? = nil) throws -> WorkflowHandle {
+    try startChecked(reading.definition, parameters: parameters, try state.handlers(), tenant: tenant)
   }
 
   func handlerTable() throws(EngineError) -> [String: TaskHandler] { try state.handlers() }
@@ -190,7 +217,7 @@ public enum EngineError: Error, CustomStringConvertible {
   /// Checks and compiles a workflow once, for any number of runs with the same parameters. Throws as `start`, but no `SubmitError`.
   public func prepare(_ definition: Definition, parameters: [String: JSON] = [:]) throws -> PreparedWorkflow {
     let handlers = try state.handlers()
-    _ = try DefinitionChecker(handlers: Set(handlers.keys), workflows: workflows).check(definition)
+    _ = try DefinitionChecker(handlers: Set(handlers.keys), schemas: state.schemas, workflows: workflows).check(definition)
     return try compile(definition, parameters: parameters, handlers)
   }
 
@@ -199,36 +226,35 @@ public enum EngineError: Error, CustomStringConvertible {
     try compile(reading.definition, parameters: parameters, try state.handlers())
   }
 
-  /// Starts a run of a prepared workflow. Throws `CompileError.memory`, `SubmitError` or `EngineError`.
-  public func start(_ workflow: PreparedWorkflow) throws -> WorkflowHandle {
+  /// Starts a run of a prepared workflow. Throws `CompileError.memory`, `SubmitError`, `RunLineFull` or `EngineError`.
+  public func start(_ workflow: PreparedWorkflow, tenant: String? = nil) throws -> WorkflowHandle {
     guard workflow.state === state else { throw EngineError.preparedElsewhere }
     if state.isStopped { throw EngineError.stopped }
-    return try run(workflow.compiled)
+    return try run(workflow, tenant: tenants.find(tenant))
   }
 
   func compile(_ definition: Definition, parameters: [String: JSON], _ handlers: [String: TaskHandler]) throws -> PreparedWorkflow {
-    let scheduler = runtime.scheduler
     let compiled = try CompiledWorkflow(
-      definition.resolve(parameters: parameters), handlers: handlers, held: host.heldIndex, order: order,
-      limit: { [state] key, limit in state.limit(key, limit, scheduler) })
-    return PreparedWorkflow(compiled: compiled, state: state)
+      definition.resolve(parameters: parameters), handlers: handlers, held: host.heldIndex, order: order, keys: host.keys)
+    return PreparedWorkflow(compiled: compiled, source: DefinitionSource(definition), state: state)
   }
 
-  func startChecked(_ definition: Definition, parameters: [String: JSON], _ handlers: [String: TaskHandler]) throws
+  func startChecked(_ definition: Definition, parameters: [String: JSON], _ handlers: [String: TaskHandler], tenant: String?) throws
     -> WorkflowHandle
   {
-    try run(compile(definition, parameters: parameters, handlers).compiled)
+    let tenant = try tenants.find(tenant)
+    return try run(compile(definition, parameters: parameters, handlers), tenant: tenant)
   }
 
-  private func run(_ compiled: CompiledWorkflow) throws -> WorkflowHandle {
+  private func run(_ workflow: PreparedWorkflow, tenant: RunTenant) throws -> WorkflowHandle {
     let end = RunEnd()
-    let run = try makeRun(compiled, depth: 0) { _ in end.fire() }
+    let run = try makeRun(workflow.compiled, tenant: tenant, depth: 0) { _ in end.fire() }
     try run.start()
-    return WorkflowHandle(run, end: end, engine: self)
+    return WorkflowHandle(run, of: workflow.source, end: end, engine: self)
   }
 
   /// A run that has not been started.
-  func makeRun(_ compiled: CompiledWorkflow, depth: Int, ended: @escaping WorkflowRun.Ended) throws -> WorkflowRun {
+  func makeRun(_ compiled: CompiledWorkflow, tenant: RunTenant, depth: Int, ended: @escaping WorkflowRun.Ended) throws -> WorkflowRun {
     var random = SystemRandomNumberGenerator()
     let wall = millrace_wall()
     // Runs that fail together must not come back together: each has waits of its own.
@@ -239,8 +265,8 @@ public enum EngineError: Error, CustomStringConvertible {
       values[name] = try secrets.value(name, for: task)
     }
     return try WorkflowRun(
-      compiled, id: RunID(wall: wall, random: &random), wall: wall, seed: seeds.next(), host: host, secrets: values, depth: depth,
-      ended: ended)
+      compiled, id: RunID(wall: wall, random: &random), wall: wall, seed: seeds.next(), host: host, secrets: values, tenant: tenant,
+      depth: depth, ended: ended)
   }
 
   /// Stops gracefully: follows no schedule and takes no more runs (`start` throws `EngineError.stopped`), lets those that go on end, and the
@@ -293,7 +319,10 @@ public enum EngineError: Error, CustomStringConvertible {
     }
 
     func run() {
-      for run in host.activeRuns { run.cancel() }
+      // Those that wait for their turn first, or they would begin when the others end.
+      let runs = host.activeRuns
+      for run in runs where run.status == .created { run.cancel() }
+      for run in runs { run.cancel() }
       for run in host.activeRuns where run.hasCleanup || run.hasChildren { _ = run.wait() }
       runtime.stop()
       host.endRuns()
@@ -309,6 +338,7 @@ public enum EngineError: Error, CustomStringConvertible {
 /// A workflow that one engine has checked and compiled, with its parameters in place: starting a run of it costs none of that.
 public struct PreparedWorkflow: Sendable {
   let compiled: CompiledWorkflow
+  let source: DefinitionSource
   /// Of the engine that prepared it: its handlers are named by number.
   let state: EngineState
 

@@ -3,14 +3,16 @@ internal import MillraceCore
 internal import MillracePlugins
 internal import MillraceWorkflow
 
-/// What of an engine changes: handlers, keys, plugins, and whether it runs. Behind one lock; nothing here is on a task's way.
+/// What of an engine changes: handlers, plugins, and whether it runs. Behind one lock; nothing here is on a task's way.
 @safe final class EngineState: @unchecked Sendable {
   private let monitor = Monitor()
   private var known: [String: TaskHandler] = [:]
   private var registered: [RegisteredHandler] = []
-  private var limits: [String: UInt32] = [:]
   private var loader: PluginLoader
   private var refused: [PluginError] = []
+  /// Compiled once, by handler.
+  private var inputSchemas: [String: InputSchema] = [:]
+  private var badSchemas: [(handler: String, reason: String)] = []
   private var stopped = false
   /// No more runs are taken.
   private var isClosed = false
@@ -25,6 +27,8 @@ internal import MillraceWorkflow
 
   var handlerNames: Set<String> { monitor.locked { Set(known.keys) } }
   var problems: [PluginError] { monitor.locked { refused } }
+  var schemas: [String: InputSchema] { monitor.locked { inputSchemas } }
+  var schemaProblems: [(handler: String, reason: String)] { monitor.locked { badSchemas } }
   var plugins: [LoadedPlugin] { monitor.locked { loader.plugins } }
 
   func handlers() throws(EngineError) -> [String: TaskHandler] {
@@ -57,7 +61,18 @@ internal import MillraceWorkflow
           throw .tooManyHandlers(limit: Scheduler.maxHandlers)
         }
         known[handler.qualifiedName] = unsafe TaskHandler(name: handler.qualifiedName, index: index, pointer: handler.pointer)
+        takeSchema(of: handler)
       }
+    }
+  }
+
+  /// One that is no schema keeps nobody from running: its inputs are not looked at.
+  private func takeSchema(of handler: LoadedHandler) {
+    guard let text = handler.inputSchema else { return }
+    do throws(InputSchema.Malformed) {
+      inputSchemas[handler.qualifiedName] = try InputSchema(parsing: text)
+    } catch {
+      badSchemas.append((handler.qualifiedName, error.description))
     }
   }
 
@@ -70,17 +85,8 @@ internal import MillraceWorkflow
         throw .tooManyHandlers(limit: Scheduler.maxHandlers)
       }
       registered.append(handler)
+      inputSchemas[handler.name] = handler.inputSchema
       known[handler.name] = unsafe TaskHandler(name: handler.name, index: index, pointer: handler.pointer)
-    }
-  }
-
-  /// The core's limit of a concurrency key, which all runs share. The first to name it sets the number.
-  func limit(_ key: String, _ count: Int, _ scheduler: Scheduler) -> UInt32? {
-    monitor.locked {
-      if let limit = limits[key] { return limit }
-      let limit = scheduler.makeLimit(count)
-      limits[key] = limit
-      return limit
     }
   }
 

@@ -131,12 +131,15 @@ extension RetryableError {
   }
 
   public let name: String
+  /// What its input may be; nil: its program does not say.
+  let inputSchema: InputSchema?
   private let body: Body
   private let cName: UnsafeMutablePointer<CChar>
   let pointer: UnsafeMutablePointer<millrace_handler>
 
-  init(name: String, blocking: Bool = false, exclusive: Bool = false, concurrency: Int = 0, _ body: Body) {
+  init(name: String, blocking: Bool = false, exclusive: Bool = false, concurrency: Int = 0, inputSchema: InputSchema? = nil, _ body: Body) {
     self.name = name
+    self.inputSchema = inputSchema
     self.body = body
     // unsafe: freed in deinit; the engine keeps this object until its threads have stopped.
     unsafe cName = strdup(name)

@@ -31,8 +31,8 @@ public struct ProgressUpdates: AsyncSequence, Sendable {
         wake.clear(.changed)
         run.watch { [wake] in wake.raise(.changed) }
         let now = run.progress()
-        isOver = now.status != .running
-        if isOver || last == nil || now.finished != last?.finished || now.running != last?.running {
+        isOver = now.status != .running && now.status != .created
+        if isOver || last == nil || now.status != last?.status || now.finished != last?.finished || now.running != last?.running {
           last = now
           due = .now + interval
           return now

@@ -56,9 +56,9 @@ internal import MillraceWorkflow
 
   // MARK: ScheduleRunner
 
-  func start(_ definition: Definition, parameters: [String: JSON]) throws -> WorkflowHandle {
+  func start(_ definition: Definition, parameters: [String: JSON], tenant: String?) throws -> WorkflowHandle {
     guard let engine = monitor.locked({ engine }) else { throw EngineError.stopped }
-    return try engine.startChecked(definition, parameters: parameters, engine.handlerTable())
+    return try engine.startChecked(definition, parameters: parameters, engine.handlerTable(), tenant: tenant)
   }
 
   func request(_ number: UInt64) {
@@ -93,20 +93,24 @@ extension Engine {
   /// The runs get the schedule's parameters; `parameters` go before them. `state`: as it was stored, to go on after a restart: what was missed meanwhile is
   /// treated as the schedule says. nil: fires from now on. `observe` is called for each start, on a worker, and must not block.
   ///
-  /// Throws `DefinitionError`, or `EngineError`: it has no schedule, the engine has been shut down, or follows too many.
+  /// `tenant`: whose work the runs are.
+  ///
+  /// Throws `DefinitionError`, or `EngineError`: it has no schedule, the engine has been shut down, has no such tenant, or follows too many.
   public func schedule(
-    _ definition: Definition, parameters: [String: JSON] = [:], state: ScheduleState? = nil,
+    _ definition: Definition, parameters: [String: JSON] = [:], tenant: String? = nil, state: ScheduleState? = nil,
     observe: (@Sendable (ScheduledWorkflow.Event) -> Void)? = nil
   ) throws -> ScheduledWorkflow {
     guard let schedule = definition.schedule else { throw EngineError.noSchedule(definition.name) }
     let handlers = try handlerTable()
+    _ = try tenants.find(tenant)
     _ = try DefinitionChecker(handlers: Set(handlers.keys)).check(definition)
     // What each start would find wrong is told now.
     let first = schedule.next(after: UTCTime(seconds: -1)) ?? UTCTime(seconds: 0)
     _ = try definition.resolve(parameters: schedule.parameters(of: first).merging(parameters) { _, given in given })
     let scheduled = try book.add { number in
       ScheduledWorkflow(
-        definition, schedule, parameters: parameters, state: state, number: number, runner: book, clock: wallClock, observe: observe)
+        definition, schedule, parameters: parameters, tenant: tenant, state: state, number: number, runner: book, clock: wallClock,
+        observe: observe)
     }
     scheduled.checkClock()
     return scheduled

@@ -21,6 +21,7 @@ public import MillraceWorkflow
   public let definition: Definition
   private let schedule: Schedule
   private let parameters: [String: JSON]
+  private let tenant: String?
   private let clock: @Sendable () -> Int64
   private let runner: any ScheduleRunner
   private let observe: (@Sendable (Event) -> Void)?
@@ -38,12 +39,12 @@ public import MillraceWorkflow
   private var endedRuns = 0
 
   init(
-    _ definition: Definition, _ schedule: Schedule, parameters: [String: JSON], state: ScheduleState?, number: UInt64,
+    _ definition: Definition, _ schedule: Schedule, parameters: [String: JSON], tenant: String?, state: ScheduleState?, number: UInt64,
     runner: any ScheduleRunner,
     clock: @escaping @Sendable () -> Int64, observe: (@Sendable (Event) -> Void)?
   ) {
     (self.definition, self.schedule, self.parameters, self.number) = (definition, schedule, parameters, number)
-    (self.runner, self.clock, self.observe) = (runner, clock, observe)
+    (self.tenant, self.runner, self.clock, self.observe) = (tenant, runner, clock, observe)
     progress = state ?? ScheduleState(handled: UTCTime(seconds: clock() / 1_000_000_000))
     queue = ScheduleQueue(overlap: schedule.overlap)
   }
@@ -157,12 +158,13 @@ public import MillraceWorkflow
 
   private func start(_ fire: UTCTime) -> [ScheduleQueue.Action] {
     do {
-      let run = try runner.start(definition, parameters: schedule.parameters(of: fire).merging(parameters) { _, given in given })
+      let run = try runner.start(
+        definition, parameters: schedule.parameters(of: fire).merging(parameters) { _, given in given }, tenant: tenant)
       monitor.locked { runs.append(run) }
       observe?(.started(fire, run))
       run.whenFinished { [self] _ in ended() }
       return []
-    } catch SubmitError.full {
+    } catch let error where ScheduledWorkflow.isFull(error) {
       monitor.locked {
         queue.putBack(fire)
         arm(Self.retryWait)
@@ -172,6 +174,12 @@ public import MillraceWorkflow
       observe?(.refused(fire, error))
       return monitor.locked { queue.ended() }
     }
+  }
+
+  /// The engine takes the run later.
+  private static func isFull(_ error: any Error) -> Bool {
+    if case SubmitError.full = error { return true }
+    return error is RunLineFull
   }
 
   private func ended() {
@@ -206,7 +214,7 @@ extension WorkflowHandle {
 
 /// What a followed schedule needs of its engine.
 protocol ScheduleRunner: Sendable {
-  func start(_ definition: Definition, parameters: [String: JSON]) throws -> WorkflowHandle
+  func start(_ definition: Definition, parameters: [String: JSON], tenant: String?) throws -> WorkflowHandle
   /// Has `work` called on a worker soon.
   func request(_ number: UInt64)
   /// Has `work` called after so many nanoseconds.

@@ -40,17 +40,17 @@ extension Engine {
   public func addTask(
     to workflow: Workflow, _ id: String, handler: String, dependencies: [TaskReference] = [], input: JSON = .null,
     priority: Priority? = nil, retry: RetryPolicy? = nil, timeouts: Timeouts = Timeouts(), concurrencyKey: String? = nil,
-    concurrencyLimit: Int? = nil
+    concurrencyLimit: Int? = nil, concurrencyWeight: Int? = nil, rate: RateLimit? = nil
   ) -> TaskReference {
     workflow.add { definition in
       definition.task(
         id, handler: handler, dependencies: dependencies, input: input, priority: priority, retry: retry, timeouts: timeouts,
-        concurrencyKey: concurrencyKey, concurrencyLimit: concurrencyLimit)
+        concurrencyKey: concurrencyKey, concurrencyLimit: concurrencyLimit, concurrencyWeight: concurrencyWeight, rate: rate)
     }
   }
 
   /// Starts a workflow that was put together by `addTask`. Throws as for a `Definition`.
-  public func start(_ workflow: Workflow, parameters: [String: JSON] = [:]) throws -> WorkflowHandle {
-    try start(workflow.definition, parameters: parameters)
+  public func start(_ workflow: Workflow, parameters: [String: JSON] = [:], tenant: String? = nil) throws -> WorkflowHandle {
+    try start(workflow.definition, parameters: parameters, tenant: tenant)
   }
 }

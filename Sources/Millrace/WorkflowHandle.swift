@@ -7,9 +7,11 @@ public final class WorkflowHandle: Sendable {
   let run: WorkflowRun
   private let end: RunEnd
   private let engine: Engine
+  private let source: DefinitionSource
 
-  init(_ run: WorkflowRun, end: RunEnd, engine: Engine) {
+  init(_ run: WorkflowRun, of source: DefinitionSource, end: RunEnd, engine: Engine) {
     self.run = run
+    self.source = source
     self.end = end
     self.engine = engine
   }
@@ -17,12 +19,24 @@ public final class WorkflowHandle: Sendable {
   public var id: String { run.id.description }
   public var status: WorkflowStatus { run.status }
   public var definition: Definition { run.definition }
+  /// Whose work it is.
+  public var tenant: String { run.tenant.name }
+
+  /// What a run that is CREATED waits for, where its workflow says how many go on at once; nil: it does not wait. Complexity: O(runs with its key).
+  public var waitsFor: RunWait? { run.waitsFor }
+
+  /// Why the run was cancelled, or did not begin, if that was not its caller's wish: another run took its place, or has its key. nil: there is nothing to say.
+  public var reason: String? { run.reason }
 
   /// Counters of this moment, and an estimate of what is left.
   public func progress() -> Progress { run.progress() }
 
   /// Everything that is known of the run. Complexity: O(tasks + attempts).
-  public func record() -> RunRecord { run.record(slots: engine.slots, threads: engine.threads) }
+  public func record() -> RunRecord {
+    var record = run.record(slots: engine.slots, threads: engine.threads)
+    record.add(source, engine.plugins)
+    return record
+  }
 
   /// Ids of up to 8 tasks that run now.
   public var runningTasks: [String] { run.runningTasks() }

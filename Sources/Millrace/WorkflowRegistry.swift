@@ -58,10 +58,10 @@ extension Engine {
   /// Makes a workflow known by its name: for `start` and `run` by name, and for tasks of other workflows that run it. What is deployed is not changed
   /// any more; runs take the newest version unless they name another, child workflows the newest when their task begins. At most 10,000.
   ///
-  /// `version` nil: the one after the newest. Gives the version. Throws `DefinitionError` (every fault of the definition) or `EngineError`.
+  /// `version` nil: the definition's own, or the one after the newest. Gives the version. Throws `DefinitionError` (every fault of the definition) or `EngineError`.
   @discardableResult public func deploy(_ definition: Definition, version: Int? = nil) throws -> Int {
-    _ = try DefinitionChecker(handlers: handlerNames, workflows: workflows).check(definition)
-    return try registry.deploy(definition, version: version)
+    _ = try DefinitionChecker(handlers: handlerNames, schemas: state.schemas, workflows: workflows).check(definition)
+    return try registry.deploy(definition, version: version ?? definition.version)
   }
 
   /// Deployed workflows, the newest version of each name: what `DefinitionReader` checks against.
@@ -72,7 +72,7 @@ extension Engine {
 
   /// Starts a workflow that is deployed; `version` nil: the newest. Throws as for a `Definition`.
   public func start(_ name: String, version: Int? = nil, parameters: [String: JSON] = [:]) throws -> WorkflowHandle {
-    try startChecked(registry.find(name, version: version), parameters: parameters, handlerTable())
+    try startChecked(registry.find(name, version: version), parameters: parameters, handlerTable(), tenant: nil)
   }
 
   /// As above, and waits for its end: see `run(_:parameters:)`.
@@ -88,7 +88,7 @@ extension Engine: ChildStarter {
     let definition = try child.definition ?? registry.find(child.name)
     // An engine that is drained lets runs go on, and their children with them.
     let compiled = try compile(definition, parameters: parameters, state.openHandlers()).compiled
-    let run = try makeRun(compiled, depth: parent.depth + 1, ended: ended)
+    let run = try makeRun(compiled, tenant: parent.tenant, depth: parent.depth + 1, ended: ended)
     try run.start()
     return run
   }

@@ -63,7 +63,7 @@ public struct WorkflowError: Error, Sendable, CustomStringConvertible {
 
   public var description: String {
     let name = result.handle.definition.name
-    guard let task else { return "workflow \(name) is \(result.status.rawValue)" }
+    guard let task else { return "workflow \(name) is \(result.status.rawValue)" + (result.handle.reason.map { ": \($0)" } ?? "") }
     return "workflow \(name) is \(result.status.rawValue): task \(task): \(errorType)" + (message.isEmpty ? "" : ": \(message)")
   }
 }
@@ -100,21 +100,25 @@ extension Engine {
   /// Starts a workflow and waits for its end without a thread. Cancelling the Swift task that waits cancels the run.
   ///
   /// Throws what `start` throws, `WorkflowError` if the run did not complete, `CancellationError` if that is because the Swift task was cancelled.
-  public func run(_ definition: Definition, parameters: [String: JSON] = [:]) async throws -> WorkflowResult {
-    try await Engine.result(of: start(definition, parameters: parameters))
+  public func run(_ definition: Definition, parameters: [String: JSON] = [:], tenant: String? = nil) async throws -> WorkflowResult {
+    try await Engine.result(of: start(definition, parameters: parameters, tenant: tenant))
   }
 
   /// As above, for a workflow that `DefinitionReader` has checked against this engine's handlers.
-  public func run(_ reading: DefinitionReader.Reading, parameters: [String: JSON] = [:]) async throws -> WorkflowResult {
-    try await Engine.result(of: start(reading, parameters: parameters))
+  public func run(
+    _ reading: DefinitionReader.Reading, parameters: [String: JSON] = [:], tenant: String? = nil
+  ) async throws -> WorkflowResult {
+    try await Engine.result(of: start(reading, parameters: parameters, tenant: tenant))
   }
 
   /// As above, for a workflow that this engine has prepared: the shortest way.
-  public func run(_ workflow: PreparedWorkflow) async throws -> WorkflowResult { try await Engine.result(of: start(workflow)) }
+  public func run(_ workflow: PreparedWorkflow, tenant: String? = nil) async throws -> WorkflowResult {
+    try await Engine.result(of: start(workflow, tenant: tenant))
+  }
 
   /// As above, for a workflow that was put together by `addTask`.
-  public func run(_ workflow: Workflow, parameters: [String: JSON] = [:]) async throws -> WorkflowResult {
-    try await run(workflow.definition, parameters: parameters)
+  public func run(_ workflow: Workflow, parameters: [String: JSON] = [:], tenant: String? = nil) async throws -> WorkflowResult {
+    try await run(workflow.definition, parameters: parameters, tenant: tenant)
   }
 
   static func result(of handle: WorkflowHandle) async throws -> WorkflowResult {

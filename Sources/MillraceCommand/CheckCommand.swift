@@ -27,9 +27,9 @@ struct CheckCommand: ParsableCommand {
     let engine = try Engine.forPlugins(plugins.search)
     defer { engine.shutdown() }
     engine.tellPluginProblems()
-    let handlers = engine.plugins.isEmpty ? nil : engine.handlerNames
-    if handlers == nil { Output.note("warning: no plugin is loaded, so that the names of handlers are not checked") }
-    let verdict = Verdict(file: file, handlers: handlers)
+    let reader = engine.plugins.isEmpty ? DefinitionReader() : engine.reader
+    if engine.plugins.isEmpty { Output.note("warning: no plugin is loaded, so that the names of handlers are not checked") }
+    let verdict = Verdict(file: file, reader)
     switch format {
     case .json: try Output.result(verdict.json)
     case .text: try verdict.tell()
@@ -46,10 +46,10 @@ struct Verdict {
   var faults: [Fault]
   var omitted = 0
 
-  init(file: String, handlers: Set<String>?) {
+  init(file: String, _ reader: DefinitionReader) {
     self.file = file
     do throws(DefinitionError) {
-      let reading = try DefinitionReader(handlers: handlers).read(path: file)
+      let reading = try reader.read(path: file)
       (definition, faults) = (reading.definition, reading.warnings)
     } catch {
       (definition, faults, omitted) = (nil, error.faults, error.omitted)
@@ -97,6 +97,7 @@ struct Verdict {
       .init("code", .string(fault.code.rawValue)),
       .init("message", .string(fault.message)),
       .init("fix", .string(fault.fix)),
+      .init("file", .string(fault.file)),
       .init("line", fault.line.map { .integer(Int64($0)) } ?? .null),
       .init("column", fault.column.map { .integer(Int64($0)) } ?? .null),
       .init("task", fault.task.map(JSON.string) ?? .null),

@@ -27,8 +27,7 @@ struct DoctorCommand: ParsableCommand {
 
   func run() throws {
     let examination = Examination(search: plugins.search)
-    let handlers = examination.plugins.isEmpty ? nil : Set(examination.plugins.flatMap { $0.handlers.map(\.qualifiedName) })
-    let verdict = file.map { Verdict(file: $0, handlers: handlers) }
+    let verdict = file.map { Verdict(file: $0, examination.reader) }
     switch format {
     case .json:
       let members = (examination.json.object ?? []) + (verdict.map { [.init("definition", $0.json)] } ?? [])

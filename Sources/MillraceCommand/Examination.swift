@@ -27,6 +27,8 @@ struct Examination {
   let places: [(path: String, origin: String, found: String)]
   let plugins: [LoadedPlugin]
   let refused: [String]
+  /// Reads definitions against what the plugins offer; where there are none, handlers are not checked.
+  let reader: DefinitionReader
   private(set) var missing: [Finding] = []
 
   init(search: PluginSearch) {
@@ -34,9 +36,11 @@ struct Examination {
     do throws(Refusal) {
       let engine = try Engine.forPlugins(search)
       (plugins, refused) = (engine.plugins, engine.pluginProblems.map(\.description))
+      reader = engine.plugins.isEmpty ? DefinitionReader() : engine.reader
       engine.shutdown()
     } catch {
       (plugins, refused) = ([], [error.message])
+      reader = DefinitionReader()
     }
     missing = Self.missing(plugins: plugins, refused: refused, swiftUsesJemalloc: swiftUsesJemalloc, hasMembarrier: hasMembarrier)
   }

@@ -37,14 +37,17 @@ extension Engine {
   /// Says on standard error which plugins were refused.
   func tellPluginProblems() {
     for problem in pluginProblems { Output.note("warning: \(problem)") }
+    for problem in schemaProblems {
+      Output.note("warning: the input schema of \(problem.handler) is none, so that its inputs are not checked: \(problem.reason)")
+    }
   }
 }
 
 extension EngineError {
   fileprivate var exit: Exit {
     switch self {
-    case .runtime(.spinNeedsProcessors), .runtime(.outOfRange), .badHandlerName, .stopped, .noSchedule, .preparedElsewhere,
-      .unknownWorkflow, .badVersion:
+    case .runtime(.spinNeedsProcessors), .runtime(.outOfRange), .badHandlerName, .stopped, .noSchedule, .preparedElsewhere, .badTenant,
+      .tooManyTenants, .unknownTenant, .unknownWorkflow, .badVersion:
       .wrongUse
     case .runtime(.memory), .runtime(.loop), .runtime(.thread): .tryAgain
     case .plugins: .missing

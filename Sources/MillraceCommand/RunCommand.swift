@@ -156,7 +156,7 @@ struct RunCommand: ParsableCommand {
 
   private func read(_ engine: Engine) throws(Refusal) -> DefinitionReader.Reading {
     do throws(DefinitionError) {
-      return try DefinitionReader(handlers: engine.handlerNames, workflows: engine.workflows).read(path: file)
+      return try engine.reader.read(path: file)
     } catch {
       throw Refusal(definition: error, of: engine)
     }

@@ -8,12 +8,14 @@ struct WorkflowCommand: ParsableCommand {
     discussion: """
       Examples:
         millrace workflow check Examples/package-census.yaml
+        millrace workflow show Examples/package-census.yaml
+        millrace workflow list Examples
         millrace workflow graph Examples/package-census.yaml
         millrace workflow graph trace.json --format svg --output trace.svg
         millrace workflow schedule nightly.yaml --next 10
         millrace workflow import argo.yaml --output mine.yaml
       """,
-    subcommands: [CheckCommand.self, GraphCommand.self, ScheduleCommand.self, ImportCommand.self])
+    subcommands: [CheckCommand.self, ShowCommand.self, ListCommand.self, GraphCommand.self, ScheduleCommand.self, ImportCommand.self])
 }
 
 struct GraphCommand: ParsableCommand {

@@ -53,14 +53,9 @@ internal import MillraceWorkflow
       }
       handlers[name] = unsafe TaskHandler(name: name, index: index, pointer: script.pointer)
     }
-    var limits: [String: UInt32] = [:]
     return try WorkflowRun(
       definition, handlers: handlers, order: configuration.order, id: RunID(wall: 0, random: &engine.random), wall: 0,
-      seed: configuration.seed, host: engine.host,
-      limit: { [scheduler] key, count in
-        if limits[key] == nil { limits[key] = scheduler.makeLimit(count) }
-        return limits[key]
-      }, ended: { _ in })
+      seed: configuration.seed, host: engine.host, ended: { _ in })
   }
 
   /// No worker finds anything to do at this time any more.

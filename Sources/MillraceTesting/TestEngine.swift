@@ -9,6 +9,7 @@ public enum TestEngineError: Error, CustomStringConvertible {
   /// An asynchronous handler waits for something real.
   case waits(tasks: [String], seconds: Int)
   case memory(String)
+  case tenants(String)
 
   public var description: String {
     switch self {
@@ -16,7 +17,7 @@ public enum TestEngineError: Error, CustomStringConvertible {
       "\(tasks.joined(separator: ", ")) will never end: give the task a timeout, its mock an end, or what it waits for"
     case .waits(let tasks, let seconds):
       "\(tasks.joined(separator: ", ")): an asynchronous handler has waited for \(seconds) s of real time: mock the handler"
-    case .memory(let what): what
+    case .memory(let what), .tenants(let what): what
     }
   }
 }
@@ -49,20 +50,24 @@ public final class TestEngine: HandlerRegistry {
   private var known: [String: TaskHandler] = [:]
   /// All there ever were: runs that were started before keep theirs.
   private var registered: [RegisteredHandler] = []
-  private var limits: [String: UInt32] = [:]
+  private let tenants: Tenants
 
   private let registry = WorkflowRegistry()
   private var starter: Starter?
   /// What the test does at virtual times, by these.
   private var plans: [(due: UInt64, action: () -> Void)] = []
 
-  /// `slots`: tasks in progress at once. `workers`: 1 ... 56, stepped in an order that the seed draws. `wall`: the wall clock at the beginning, nanoseconds
-  /// since 1970 in UTC. Throws `TestEngineError`.
-  public init(slots: Int = 1024, workers: Int = 4, seed: UInt64 = 0, wall: Int64 = 0) throws(TestEngineError) {
+  /// `slots`: tasks in progress at once. `workers`: 1 ... 56, stepped in an order that the seed draws. `tenants`: as in `Engine.Configuration`. `wall`: the
+  /// wall clock at the beginning, nanoseconds since 1970 in UTC. Throws `TestEngineError`.
+  public init(
+    slots: Int = 1024, workers: Int = 4, seed: UInt64 = 0, tenants: [String: Int] = [:], wall: Int64 = 0
+  ) throws(TestEngineError) {
     self.seed = seed
+    do throws(EngineError) { self.tenants = try Tenants(tenants) } catch { throw .tenants("\(error)") }
     do {
       engine = try SteppedEngine(
-        SchedulerConfiguration(slots: slots, workers: workers, capacity: TestEngine.capacity, tenants: 16, stealPatience: 0),
+        SchedulerConfiguration(
+          slots: slots, workers: workers, capacity: TestEngine.capacity, tenants: self.tenants.count, stealPatience: 0),
         timers: TestEngine.capacity, seed: seed, start: TestEngine.start)
     } catch {
       throw .memory("\(error)")
@@ -71,6 +76,7 @@ public final class TestEngine: HandlerRegistry {
     starter = Starter(self)
     engine.host.children = starter
     engine.host.wall = { [clock = engine.clock] in wall &+ Int64(clamping: clock.now &- TestEngine.start) }
+    self.tenants.setWeights(engine.scheduler)
   }
 
   // MARK: Handlers
@@ -97,9 +103,9 @@ public final class TestEngine: HandlerRegistry {
   // MARK: Runs
 
   /// Checks and starts a workflow; no handler is called yet. Throws as `Engine.start`.
-  public func start(_ definition: Definition, parameters: [String: JSON] = [:]) throws -> TestRun {
+  public func start(_ definition: Definition, parameters: [String: JSON] = [:], tenant: String? = nil) throws -> TestRun {
     _ = try DefinitionChecker(handlers: handlerNames, workflows: registry.newest).check(definition)
-    let run = try makeRun(definition, parameters: parameters, depth: 0) { _ in }
+    let run = try makeRun(definition, parameters: parameters, tenant: tenants.find(tenant), depth: 0) { _ in }
     try run.start()
     return TestRun(run, engine: self)
   }
@@ -111,18 +117,14 @@ public final class TestEngine: HandlerRegistry {
   }
 
   private func makeRun(
-    _ definition: Definition, parameters: [String: JSON], depth: Int, ended: @escaping WorkflowRun.Ended
+    _ definition: Definition, parameters: [String: JSON], tenant: RunTenant, depth: Int, ended: @escaping WorkflowRun.Ended
   ) throws -> WorkflowRun {
     let resolved = try definition.resolve(parameters: parameters)
     var seeds = SeededRandom(seed: seed &+ runs)
     runs += 1
     return try WorkflowRun(
       resolved, handlers: known, order: .fifo, id: RunID(wall: 0, random: &seeds), wall: 0, seed: seeds.next(), host: engine.host,
-      depth: depth,
-      limit: { key, count in
-        if limits[key] == nil { limits[key] = engine.scheduler.makeLimit(count) }
-        return limits[key]
-      }, ended: ended)
+      tenant: tenant, depth: depth, ended: ended)
   }
 
   /// Starts child workflows, on the thread that steps.
@@ -135,15 +137,16 @@ public final class TestEngine: HandlerRegistry {
       _ child: ChildWorkflow, parameters: [String: JSON], below parent: WorkflowRun, ended: @escaping WorkflowRun.Ended
     ) throws -> WorkflowRun {
       let run = try engine.makeRun(
-        child.definition ?? engine.registry.find(child.name), parameters: parameters, depth: parent.depth + 1, ended: ended)
+        child.definition ?? engine.registry.find(child.name), parameters: parameters, tenant: parent.tenant, depth: parent.depth + 1,
+        ended: ended)
       try run.start()
       return run
     }
   }
 
   /// Starts a workflow and plays it to its end. Throws as `start`, or `TestEngineError`.
-  public func run(_ definition: Definition, parameters: [String: JSON] = [:]) throws -> TestRun {
-    let run = try start(definition, parameters: parameters)
+  public func run(_ definition: Definition, parameters: [String: JSON] = [:], tenant: String? = nil) throws -> TestRun {
+    let run = try start(definition, parameters: parameters, tenant: tenant)
     try run.finish()
     return run
   }
@@ -189,7 +192,7 @@ public final class TestEngine: HandlerRegistry {
   /// Lets time pass until a run has ended.
   func finish(_ run: WorkflowRun) throws(TestEngineError) {
     try settle()
-    while run.status == .running {
+    while run.status == .running || run.status == .created {
       guard let due = nextDue else { throw .hangs(tasks: run.runningTasks()) }
       try pass(to: due)
     }

@@ -16,6 +16,10 @@ public final class TestRun {
   public var status: WorkflowStatus { run.status }
   /// Virtual time from the start to the end, or to now.
   public var elapsed: Duration { .nanoseconds(run.elapsed) }
+  /// What a run that is CREATED waits for; nil: it does not wait.
+  public var waitsFor: RunWait? { run.waitsFor }
+  /// Why it was cancelled, or did not begin, if that was not its caller's wish.
+  public var reason: String? { run.reason }
   public func progress() -> Progress { run.progress() }
 
   /// Lets time pass until the run has ended. Throws `TestEngineError`.

@@ -10,10 +10,18 @@ public struct Definition: Sendable, Hashable {
   public static let maximumEdges = 16_000_000
   /// Longest input of a task, bytes of JSON text: 16 MiB.
   public static let maximumInputBytes = 16 << 20
+  /// What `version` may be.
+  public static let versions = 1...1_000_000_000
 
   public var name: String
   public var description: String
+  /// Counts up with each change, 1 ... 1,000,000,000; nil: its author does not number it.
+  public var version: Int?
+  /// What a new version means for runs that go on.
+  public var versionPolicy: VersionPolicy
   public var parameters: [Parameter]
+  /// What the uses of templates were given, in an order in which each needs only those before it; empty but for definitions from files with templates.
+  public internal(set) var arguments: [Argument] = []
   public var defaults: Policy
   public var onFailure: OnFailure
   /// Id of the task whose output is the workflow's result; nil: the run has no result of its own.
@@ -23,21 +31,26 @@ public struct Definition: Sendable, Hashable {
   public var cleanup: [TaskDefinition]
   /// When runs start by themselves, once an engine or a server is asked to follow it; nil: they are started by somebody.
   public var schedule: Schedule?
+  /// How many runs go on at once; nil: any number.
+  public var concurrency: RunConcurrency?
   /// Makespan that an imported trace recorded, seconds; nil if this is no import.
   public var recordedMakespanSeconds: Double?
 
   public init(
     _ name: String, description: String = "", parameters: [Parameter] = [], defaults: Policy = Policy(), onFailure: OnFailure = .failFast,
     result: String? = nil, schedule: Schedule? = nil, tasks: [TaskDefinition] = [], cleanup: [TaskDefinition] = [],
-    recordedMakespanSeconds: Double? = nil
+    recordedMakespanSeconds: Double? = nil, version: Int? = nil, versionPolicy: VersionPolicy = .pinned, concurrency: RunConcurrency? = nil
   ) {
     self.name = name
     self.description = description
+    self.version = version
+    self.versionPolicy = versionPolicy
     self.parameters = parameters
     self.defaults = defaults
     self.onFailure = onFailure
     self.result = result
     self.schedule = schedule
+    self.concurrency = concurrency
     self.tasks = tasks
     self.cleanup = cleanup
     self.recordedMakespanSeconds = recordedMakespanSeconds
@@ -147,20 +160,27 @@ public struct TaskDefinition: Sendable, Hashable {
 public struct Policy: Sendable, Hashable {
   /// Smallest and largest `concurrencyLimit`.
   public static let concurrencyRange = 1...1_000_000
+  /// Smallest and largest `concurrencyWeight`.
+  public static let weightRange = 1...65_535
 
   public var priority: Priority?
-  /// `${...}` over the parameters, which gives the priority's name when a run starts; instead of `priority`.
+  /// `${...}` which gives the priority's name; instead of `priority`. Over the parameters alone it is settled when a run starts, with outputs and statuses
+  /// of tasks that come before when the task is ready.
   public var priorityExpression: String?
   public var retry: RetryPolicy?
   public var timeouts: Timeouts
   /// Tasks with the same key share a limit on how many of them run at once.
   public var concurrencyKey: String?
-  /// How many tasks with the same `concurrencyKey` may run at once; default 1.
+  /// How many tasks with the same `concurrencyKey` may run at once, each counted with its weight; default 1.
   public var concurrencyLimit: Int?
+  /// How much of the limit the task takes; default 1.
+  public var concurrencyWeight: Int?
+  /// How many attempts start in a time.
+  public var rate: RateLimit?
 
   public init(
     priority: Priority? = nil, retry: RetryPolicy? = nil, timeouts: Timeouts = Timeouts(), concurrencyKey: String? = nil,
-    concurrencyLimit: Int? = nil, priorityExpression: String? = nil
+    concurrencyLimit: Int? = nil, priorityExpression: String? = nil, concurrencyWeight: Int? = nil, rate: RateLimit? = nil
   ) {
     self.priority = priority
     self.priorityExpression = priorityExpression
@@ -168,6 +188,8 @@ public struct Policy: Sendable, Hashable {
     self.timeouts = timeouts
     self.concurrencyKey = concurrencyKey
     self.concurrencyLimit = concurrencyLimit
+    self.concurrencyWeight = concurrencyWeight
+    self.rate = rate
   }
 }
 

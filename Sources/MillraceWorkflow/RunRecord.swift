@@ -2,6 +2,12 @@
 public struct RunRecord: Sendable {
   public var run: String
   public var workflow: String
+  /// The workflow's `version`; nil: its author does not number it.
+  public var workflowVersion: Int?
+  /// SHA-256 of the definition, without the parameters of the run (`Definition.sha256`); nil: not known.
+  public var definitionSHA256: String?
+  /// The builds of the plugins whose handlers the tasks name.
+  public var plugins: [PluginBuild] = []
   public var status: WorkflowStatus
   public var slots: Int
   public var threads: Int
@@ -13,13 +19,17 @@ public struct RunRecord: Sendable {
   public var elapsed: UInt64
   /// Makespan that the imported trace recorded, seconds; nil if the workflow is not an import.
   public var recordedMakespanSeconds: Double?
+  /// Whose work it was.
+  public var tenant: String
+  /// Why it was cancelled, or did not begin, if that was not its caller's wish.
+  public var reason: String?
   public var tasks: [TaskRecord]
   /// In the order in which they came, but for those that waited for their tasks.
   public var signals: [SignalRecord] = []
 
   public init(
     run: String, workflow: String, status: WorkflowStatus, slots: Int, threads: Int, order: String, startedWall: Int64, elapsed: UInt64,
-    recordedMakespanSeconds: Double? = nil, tasks: [TaskRecord]
+    recordedMakespanSeconds: Double? = nil, tenant: String = RunTenant.standard.name, reason: String? = nil, tasks: [TaskRecord]
   ) {
     self.run = run
     self.workflow = workflow
@@ -30,7 +40,24 @@ public struct RunRecord: Sendable {
     self.startedWall = startedWall
     self.elapsed = elapsed
     self.recordedMakespanSeconds = recordedMakespanSeconds
+    self.tenant = tenant
+    self.reason = reason
     self.tasks = tasks
+  }
+}
+
+/// A build of a plugin.
+public struct PluginBuild: Sendable, Hashable {
+  public var name: String
+  /// The plugin's own version.
+  public var version: String
+  /// SHA-256 of its file, 64 hexadecimal digits.
+  public var sha256: String
+
+  public init(name: String, version: String, sha256: String) {
+    self.name = name
+    self.version = version
+    self.sha256 = sha256
   }
 }
 
@@ -148,11 +175,13 @@ public struct Progress: Sendable, Hashable {
   public var elapsed: UInt64
   /// Nanoseconds still to go, from what has been measured; nil until there is something to estimate from.
   public var estimatedRemaining: UInt64?
+  /// What a run that is CREATED waits for.
+  public var waitsFor: RunWait?
 
   public init(
     status: WorkflowStatus, tasks: Int, completed: Int, failed: Int, skipped: Int, cancelled: Int, running: Int, attempts: Int,
     elapsed: UInt64,
-    estimatedRemaining: UInt64?
+    estimatedRemaining: UInt64?, waitsFor: RunWait? = nil
   ) {
     self.status = status
     self.tasks = tasks
@@ -164,6 +193,7 @@ public struct Progress: Sendable, Hashable {
     self.attempts = attempts
     self.elapsed = elapsed
     self.estimatedRemaining = estimatedRemaining
+    self.waitsFor = waitsFor
   }
 
   /// Tasks that will not change any more.

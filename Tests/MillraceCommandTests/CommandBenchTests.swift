@@ -108,10 +108,13 @@ struct CommandBenchTests {
   @Test("a handler that fails every request has no figure: exit code 1")
   func failing() throws {
     let command = try Command()
-    let ending = try bench(command, ["run", "handler", "--plugin", "replay", "--handler", "task", "--param", "minutes=0"] + Self.tiny)
+    let ending = try bench(command, ["run", "handler", "--plugin", "shell", "--handler", "run", "--param", "command=exit 1"] + Self.tiny)
     #expect(ending.exit == 1)
     #expect(ending.errors.contains("requests failed"))
     #expect(ending.output.contains("refused"))
+    // What its schema does not allow is not even tried.
+    let wrong = try bench(command, ["run", "handler", "--plugin", "replay", "--handler", "task", "--param", "minutes=0"] + Self.tiny)
+    #expect(wrong.exit == 64 && wrong.errors.contains("the input of task 'task' has no 'seconds'"), "\(wrong.errors)")
   }
 
   @Test("a workflow of the user's is run with its parameters")

@@ -9,7 +9,7 @@ struct CommandExamplesTests {
 
   private static let all = [
     "approval", "archive", "children/release", "children/roll-out", "package-census", "patterns/sequential", "patterns/fan-out-fan-in",
-    "schedules/nightly",
+    "patterns/rate-and-concurrency", "schedules/nightly", "templates/compare",
     "troubleshooting/contradicting-timeouts",
     "troubleshooting/stuck",
     "troubleshooting/timeout",
@@ -21,7 +21,7 @@ struct CommandExamplesTests {
     #expect(ending.exit == 0, "\(ending.errors)")
     let folder = Command.packageRoot.appending(path: "Examples").path
     let files = try #require(FileManager.default.enumerator(atPath: folder)).compactMap { $0 as? String }.filter { $0.hasSuffix(".yaml") }
-    let known = Self.all + ["troubleshooting/cycle", "troubleshooting/missing-handler"]
+    let known = Self.all + ["templates/lib/hash-tree", "troubleshooting/cycle", "troubleshooting/missing-handler"]
     #expect(Set(files) == Set(known.map { $0 + ".yaml" }))
   }
 
@@ -67,6 +67,104 @@ struct CommandExamplesTests {
     let result = try JSON(parsing: command.read("report/report.json"))
     #expect(result["packages"] == 50)
     #expect(result["installedSizeKiB"] == .integer(Int64((0..<50).reduce(0, +))))
+  }
+
+  @Test("a template: the same tasks for two folders, out of a file that is included; its condition leaves out a use as a whole")
+  func template() throws {
+    let command = try Command()
+    for name in ["one/a", "one/b/c", "two/a", "two/b/c"] {
+      try FileManager.default.createDirectory(atPath: command.file(name) + ".d", withIntermediateDirectories: true)
+      try command.write(name, "text of \(name.dropFirst(3))")
+    }
+    let run = { (left: String, right: String) throws -> (ending: Command.Ending, tasks: [String: JSON]) in
+      let ending = try command.run(
+        "run", Self.example("templates/compare"), "--param", "left=\(command.file(left))", "--param", "right=\(command.file(right))",
+        "--report", "report")
+      let tasks = try JSON(parsing: command.read("report/run.json"))["tasks"]?.array ?? []
+      return (ending, Dictionary(uniqueKeysWithValues: tasks.map { ($0["id"]?.string ?? "", $0["status"] ?? .null) }))
+    }
+    let (same, tasks) = try run("one", "two")
+    #expect(same.exit == 0, "\(same.errors)")
+    #expect(Set(tasks.keys) == ["left.list", "left.hash", "left.sum", "right.list", "right.hash", "right.sum", "report"])
+    let report = try JSON(parsing: command.read("report/report.json"))["stdout"]?.string ?? ""
+    #expect(report.contains("two: 2 files, ") && report.hasSuffix("the same: true\n"), "\(report)")
+    try command.write("two/a", "other")
+    _ = try run("one", "two")
+    #expect(try JSON(parsing: command.read("report/report.json"))["stdout"]?.string?.hasSuffix("the same: false\n") == true)
+    let (alone, skipped) = try run("one", "one")
+    #expect(alone.exit == 0, "\(alone.errors)")
+    #expect(skipped.filter { $0.value == "SKIPPED" }.keys.sorted() == ["right.hash", "right.list", "right.sum"])
+    let record = try JSON(parsing: command.read("report/run.json"))
+    #expect(record["workflowVersion"] == 1)
+    #expect(record["definitionSHA256"]?.string?.utf8.count == 64)
+    let listed = try command.run("plugin", "list", "-o", "json").object()["plugins"]?.array ?? []
+    let builds = (record["plugins"]?.array ?? []).map { [$0["name"], $0["sha256"]] }
+    #expect(Set(builds) == Set(listed.filter { ["files", "shell"].contains($0["name"]) }.map { [$0["name"], $0["sha256"]] }))
+  }
+
+  @Test("show tells what a definition says: parameters, templates, version, tasks, schedule, as text and as JSON")
+  func show() throws {
+    let text = try Command().run("workflow", "show", Self.example("templates/compare"))
+    #expect(text.exit == 0, "\(text.errors)")
+    for part in ["compare-folders", "Whether two folders hold the same files.", "One folder", "hash-tree", "folder [pattern]", "shell/run"]
+    {
+      #expect(text.output.contains(part), "\(text.output)")
+    }
+    let object = try Command().run("workflow", "show", Self.example("templates/compare"), "-o", "json").object()
+    #expect(object["version"] == 1 && object["versionPolicy"] == "pinned" && object["tasks"] == 7 && object["schedule"] == .null)
+    #expect(object["parameters"]?[0]?["default"] == "docs" && object["parameters"]?[0]?["description"] == "One folder")
+    let template = try #require(object["templates"]?[0])
+    #expect(template["tasks"] == 3 && template["uses"] == 2 && template["parameters"]?[0]?["required"] == true)
+    #expect(template["file"]?.string?.hasSuffix("Examples/templates/lib/hash-tree.yaml") == true)
+    let nightly = try Command().run("workflow", "show", Self.example("schedules/nightly"), "-o", "json").object()
+    #expect(nightly["schedule"]?["zone"] == "Europe/Berlin" && nightly["schedule"]?["next"]?.string != nil)
+    #expect(try Command().run("workflow", "show", Self.example("troubleshooting/cycle")).exit == 65)
+  }
+
+  @Test("list names the definitions of a folder, whether they are correct, and leaves out what is none")
+  func list() throws {
+    let folder = Command.packageRoot.appending(path: "Examples").path
+    let list = { (name: String) throws -> [JSON] in
+      let ending = try Command().run("workflow", "list", folder + name, "-o", "json")
+      #expect(ending.exit == 0, "\(ending.errors)")
+      return try ending.object()["definitions"]?.array ?? []
+    }
+    #expect(try list("").map { $0["workflow"] } == ["archive", "package-census"])
+    #expect(try list("/templates").map { $0["version"] } == [1])
+    #expect(try list("/templates/lib").isEmpty)
+    #expect(try list("/schedules").map { $0["scheduled"] } == [true])
+    let broken = try list("/troubleshooting").filter { $0["correct"] == false }
+    #expect(broken.map { $0["file"]?.string?.split(separator: "/").last } == ["cycle.yaml", "missing-handler.yaml"])
+    let text = try Command().run("workflow", "list", folder + "/troubleshooting")
+    #expect(text.output.contains("no: 2 faults") && text.output.contains("yes"), "\(text.output)")
+    #expect(try Command().run("workflow", "list", folder + "/nowhere").exit == 64)
+  }
+
+  @Test("a misspelt member of an input is found before anything runs, by check and by run")
+  func misspeltInput() throws {
+    let command = try Command()
+    let text = "format: 1\nworkflow: w\ntasks:\n  - { id: a, handler: files/hash, input: { fiels: [x] } }\n"
+    let file = try command.write("w.yaml", text)
+    for ending in [try command.run("workflow", "check", file), try command.run("run", file)] {
+      #expect(ending.exit == 65)
+      #expect(
+        ending.errors.contains("w.yaml:4:44: error: unknown key 'fiels' in the input of task 'a'\n  fix: did you mean 'files'?"),
+        "\(ending.errors)")
+    }
+    #expect(try command.run("workflow", "check", file, "-o", "json").object()["faults"]?[0]?["file"] == .string(file))
+  }
+
+  @Test("rate and concurrency: no call before its time, and the priority that an output said")
+  func rate() throws {
+    let command = try Command()
+    let ending = try command.run("run", Self.example("patterns/rate-and-concurrency"), "--slots", "8", "--report", "report")
+    #expect(ending.exit == 0, "\(ending.errors)")
+    let tasks = try JSON(parsing: command.read("report/run.json"))["tasks"]?.array ?? []
+    let starts = tasks.prefix(5).compactMap { $0["attempts"]?.array?.first?["startNanoseconds"]?.integer }.sorted()
+    #expect(starts.count == 5)
+    for (number, start) in starts.enumerated() { #expect(start >= Int64(max(0, number - 1)) * 50_000_000) }
+    #expect(tasks.map { $0["status"] } == Array(repeating: "COMPLETED", count: 7))
+    #expect(tasks.suffix(2).map { $0["priority"] } == ["high", "low"])
   }
 
   @Test("a cycle: the check shows the whole circle, what waits for it, and the dependency to remove")

@@ -20,8 +20,8 @@ struct CommandLookTests {
       format: 1
       workflow: cycle
       tasks:
-        - { id: a, handler: shell/run, dependencies: [b] }
-        - { id: b, handler: shell/run, dependencies: [a] }
+        - { id: a, handler: shell/run, input: { command: "true" }, dependencies: [b] }
+        - { id: b, handler: shell/run, input: { command: "true" }, dependencies: [a] }
         - { id: c, handler: shel/run }
       """
     let ending = try command.run("workflow", "check", try command.write("cycle.yaml", text), "-o", "json")

@@ -80,6 +80,7 @@ final class Gauge: @unchecked Sendable {
   func leave() { monitor.locked { now -= 1 } }
   var most: Int { monitor.locked { peak } }
   var entries: Int { monitor.locked { total } }
+  var inside: Int { monitor.locked { now } }
 }
 
 extension WorkflowHandle {

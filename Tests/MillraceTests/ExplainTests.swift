@@ -1,3 +1,4 @@
+import CMillrace
 import Millrace
 import MillraceCore
 import MillraceWorkflow
@@ -96,6 +97,34 @@ import Testing
       #expect(waits.summary == "is ready, but all 3 slots are taken" && waits.evidence.count == 3, "\(waits)")
       #expect(waits.remedy.contains("--slots"))
     }
+  }
+
+  @Test("a task behind a heavier one, at its rate, or of a run that waits for its turn says so")
+  func limits() throws {
+    let door = Door()
+    let engine = try world(slots: 3, door)
+    defer { end(door, engine) }
+    var workflow = Definition("w", concurrency: RunConcurrency(key: "one"))
+    workflow.task("holds", handler: "shut", concurrencyKey: "disk", concurrencyLimit: 4, concurrencyWeight: 3)
+    let rate = RateLimit(key: "api", limit: 1, per: 3_600_000_000_000)
+    workflow.task("asked", handler: "shut", rate: rate)
+    let run = try engine.start(workflow)
+    #expect(door.wait(for: 2))
+    var other = Definition("other")
+    other.task("heavy", handler: "quick", concurrencyKey: "disk", concurrencyLimit: 4, concurrencyWeight: 2)
+    other.task("ask", handler: "quick", rate: rate)
+    let second = try engine.start(other)
+    let third = try engine.start(workflow)
+    let heavy = try #require(second.explain("heavy"))
+    #expect(heavy.reason == .concurrencyKey)
+    #expect(heavy.summary == "waits in line: its weight is 2, and 3 of 4 of the concurrency key disk are taken")
+    while second.explain("ask")?.reason != .rate { millrace_yield() }
+    #expect(second.explain("ask")?.summary == "waits for its rate api: 1 start in 1h")
+    #expect(third.explain("holds")?.reason == .runKey)
+    #expect(third.explain("holds")?.summary == "the run has not begun: it waits for key 'one', held by run \(run.id)")
+    second.cancel()
+    third.cancel()
+    #expect(second.wait() == .cancelled && third.wait() == .cancelled)
   }
 
   @Test("what failed, what was skipped and what never started say so of a record that was written and read again")

@@ -57,6 +57,44 @@ import Testing
     engine.shutdown()
   }
 
+  @Test("weights, cancellations and timeouts in line: never more of a key than its limit, every run ends, and the key is given back")
+  func weights() throws {
+    let engine = try engine(slots: 6, threads: 3)
+    let inside = Gauge()
+    try engine.register("heavy") { call in
+      let weight = Int(call.input.integer!)
+      for _ in 0..<weight { inside.enter() }
+      for _ in 0..<weight { inside.leave() }
+      return .empty
+    }
+    let prepared = try (0..<6).map { kind in
+      var workflow = Definition("w", onFailure: .continue)
+      for i in 0..<40 {
+        let weight = 1 + (i + kind) % 4
+        workflow.task(
+          "t\(i)", handler: "heavy", input: .integer(Int64(weight)), priority: Priority(rawValue: UInt8(i / 4 % 4)),
+          timeouts: kind % 2 == 0 ? Timeouts() : Timeouts(scheduleToStart: UInt64(1 + i) * 20_000), concurrencyKey: "k",
+          concurrencyLimit: 4, concurrencyWeight: weight)
+      }
+      return try engine.prepare(workflow)
+    }
+    let lost = Gauge()
+    DispatchQueue.concurrentPerform(iterations: 4) { thread in
+      do {
+        for round in 0..<10 {
+          let runs = try (0..<5).map { try engine.start(prepared[($0 + thread + round) % prepared.count]) }
+          for (i, run) in runs.enumerated() where (i + round) % 3 == 0 { run.cancel() }
+          for run in runs where run.wait() == .running || !run.isAccounted() { lost.enter() }
+        }
+      } catch { Issue.record(error) }
+    }
+    #expect(lost.entries == 0)
+    #expect(inside.most <= 4 && inside.inside == 0 && inside.entries > 0)
+    // Late records of the line are gone as well: the heaviest gets its turn.
+    #expect(try engine.start(prepared[0]).wait() == .completed)
+    engine.shutdown()
+  }
+
   @Test("never more tasks in progress than slots, blocking ones included")
   func slots() throws {
     let gauge = Gauge()

@@ -47,7 +47,7 @@ import Testing
     definition.task(
       "c", handler: "h", retry: RetryPolicy(attempts: 0, initial: 2, factor: .nan, cap: 1, nonRetryable: [""]),
       timeouts: Timeouts(heartbeat: 0),
-      concurrencyKey: "é", concurrencyLimit: 0)
+      concurrencyKey: "", concurrencyLimit: 0, concurrencyWeight: 70_000, rate: RateLimit(key: "api", limit: 0, per: 0, burst: 0))
     definition.task("d", handler: "h", timeouts: Timeouts(startToClose: .max))
     #expect(
       faults(definition) == [
@@ -58,12 +58,16 @@ import Testing
         "w: error: task 'b': 'x' is nothing an expression can refer to\n  fix: write params.NAME, tasks.ID.output, tasks.ID.status or run.id; text stands in quotes",
         "w: error: the parameter 'dya' is not declared\n  fix: did you mean 'day'?",
         "w: error: task 'c': 'heartbeat' is 0 ns\n  fix: use 1 ns to ten years, or nil for no limit",
-        "w: error: task 'c': 'é' is no key for concurrency\n  fix: use 1 to 128 of A-Z a-z 0-9 . _ and -",
-        "w: error: task 'c': the concurrency limit is 0\n  fix: use 1 to 1000000",
         "w: error: task 'c': 0 attempts\n  fix: use 1 to 1000000",
         "w: error: task 'c': the retry factor is nan\n  fix: use 1 to 1000",
         "w: error: task 'c': the retry cap is 1 ns, the first wait 2 ns\n  fix: use a cap from the first wait to ten years",
         "w: error: task 'c': the non-retryable error types are too many or too long\n  fix: use at most 64, each of 1 to 64 bytes",
+        "w: error: task 'c': a key of 0 bytes\n  fix: use 1 to 256 bytes",
+        "w: error: task 'c': the concurrency limit is 0\n  fix: use 1 to 1000000",
+        "w: error: task 'c': the weight is 70000\n  fix: use 1 to 65535",
+        "w: error: task 'c': 'limit' of the rate is 0\n  fix: use 1 to 1000000",
+        "w: error: task 'c': 'burst' of the rate is 0\n  fix: use 1 to 1000000",
+        "w: error: task 'c': 'per' of the rate is 0 ns\n  fix: use 1 ns to ten years",
         "w: error: task 'd': 'startToClose' is 18446744073709551615 ns\n  fix: use 1 ns to ten years, or nil for no limit",
       ])
   }
@@ -83,7 +87,7 @@ import Testing
         "w: error: the id 'a' is used twice; first as task 1\n  fix: give one of the tasks another id",
         "w: error: task 'b' depends on 'a' twice\n  fix: remove one of them",
         "w: error: a cycle of 3 tasks, each waiting for the next: a -> c -> b -> a\n  fix: remove one of these dependencies, for example 'c' from 'a'",
-        "w: error: the result 'z' is not a task\n  fix: did you mean 'a'?",
+        "w: error: the result 'z' is not a task\n  fix: name the task whose output is the result",
       ])
   }
 

@@ -23,7 +23,7 @@ import Testing
   private func whole(_ block: String) -> String {
     let names = ["scratch", "host", "directory", "mode"].map { "\($0): {}" }.joined(separator: ", ")
     let rest = "format: 1\nworkflow: w\nparameters: { \(names) }\n"
-    if block.hasPrefix("tasks:") { return rest + block }
+    if ["tasks:", "templates:", "concurrency:"].contains(where: block.hasPrefix) { return rest + block }
     if block.hasPrefix("cleanup:") { return rest + "tasks: [{ id: split, handler: h }]\n" + block }
     return block.hasPrefix("env:") ? rest + "tasks:\n  - id: a\n    handler: h\n    " + block : block
   }
@@ -31,10 +31,16 @@ import Testing
   @Test("the schema is JSON and names every key the reader knows")
   func schema() throws {
     let schema = try JSON(parsing: String(contentsOfFile: "\(Self.root)/docs/definition.schema.json"))
-    for (value, at) in [(schema, "definition"), (schema["$defs"]?["task"] ?? nil, "task")] {
-      let names = try #require(value["properties"]?.object).map(\.name)
+    let parts: [(JSON?, String)] = [
+      (schema, "zzzzzzzz: 1"), (schema["$defs"]?["task"], "format: 1\nworkflow: w\ntasks: [{ zzzzzzzz: 1 }]"),
+      (schema["$defs"]?["template"], "format: 1\nworkflow: w\ntemplates: [{ zzzzzzzz: 1 }]\ntasks: []"),
+      (schema["properties"]?["concurrency"], "concurrency: { zzzzzzzz: 1 }"), (schema["properties"]?["defaults"], "defaults: { zzzzzzzz: 1 }"),
+      (schema["$defs"]?["concurrency"], "defaults: { concurrency: { zzzzzzzz: 1 } }"),
+      (schema["$defs"]?["rate"], "defaults: { rate: { zzzzzzzz: 1 } }"),
+    ]
+    for (value, text) in parts {
+      let names = try #require(value?["properties"]?.object).map(\.name)
       // The reader lists the keys it knows when it meets one it does not.
-      let text = at == "task" ? "format: 1\nworkflow: w\ntasks: [{ zzzzzzzz: 1 }]" : "zzzzzzzz: 1"
       let error = #expect(throws: DefinitionError.self) { try DefinitionReader().read(Array(text.utf8), name: "w") }
       let fault = try #require(error?.faults.first { $0.code == .unknownKey })
       #expect(Set(fault.fix.dropFirst("the keys are ".count).split(separator: ", ").map(String.init)) == Set(names))

@@ -80,7 +80,8 @@ struct Broken: Sendable, CustomTestStringConvertible {
       what: "unknown key, near none", text: workflow("  - { id: a, handler: shell/run }\n") + "colour: red\n",
       printed: """
         w.yaml:5:1: error: unknown key 'colour' in the definition
-          fix: the keys are format, workflow, description, parameters, defaults, on_failure, result, schedule, tasks, cleanup
+          fix: the keys are format, workflow, description, version, version_policy, include, parameters, defaults, on_failure, result, schedule, \
+        concurrency, templates, tasks, cleanup
         """),
     Broken(
       what: "key twice", text: workflow("  - id: a\n    handler: shell/run\n    id: b\n"),
@@ -291,8 +292,8 @@ struct Broken: Sendable, CustomTestStringConvertible {
 
         """),
       printed: """
-        w.yaml:6:17: error: a priority is settled when the run starts, by its parameters
-          fix: use params.NAME
+        w.yaml:6:17: error: a priority is settled by parameters, or by the outputs of tasks before it
+          fix: use params.NAME or tasks.ID.output
         w.yaml:7:16: error: 'run.status' is RUNNING here
           fix: use tasks.ID.status, or move the task to 'cleanup'
         w.yaml:7:33: error: a secret may stand in 'env' only: elsewhere it would be written down
@@ -435,6 +436,52 @@ struct Broken: Sendable, CustomTestStringConvertible {
       printed: """
         w.yaml:5:5: error: the key 'db' has limit 2 here and 1 at line 4
           fix: write the same limit, or use another key
+        """),
+    Broken(
+      what: "concurrency and rates of tasks",
+      text: workflow(
+        """
+          - { id: a, handler: shell/run, concurrency: { key: db, limit: 2, weight: 3 } }
+          - { id: b, handler: shell/run, concurrency: { key: "t-${tasks.a.output}", wieght: 0 }, rate: { key: api, limit: 5 } }
+          - { id: c, handler: shell/run, concurrency: { key: "", weight: 0 }, rate: { key: api, limit: 5, per: 2s } }
+          - { id: d, handler: shell/run, rate: { key: "${params.x}", per: 0s, burst: 0 } }
+
+        """),
+      printed: """
+        w.yaml:4:5: error: task 'a': the weight 3 is more than the limit of 'db', 2
+          fix: raise 'limit' to 3, or lower 'weight'
+        w.yaml:5:59: error: a key is settled when the run starts, by its parameters
+          fix: use params.NAME
+        w.yaml:5:77: error: unknown key 'wieght' in 'concurrency'
+          fix: did you mean 'weight'?
+        w.yaml:6:5: error: the rate 'api' is 5 per 2s, burst 1 here and 5 per 1s, burst 1 at line 5
+          fix: write the same rate, or use another key
+        w.yaml:6:54: error: 'key' has 0 bytes
+          fix: use 1 to 256 bytes
+        w.yaml:6:66: error: 'weight' is 0; it may be 1 to 65535
+          fix: write a number from 1 to 65535
+        w.yaml:7:40: error: 'rate' has no 'limit'
+          fix: add 'limit: 100'
+        w.yaml:7:50: error: the parameter 'x' is not declared
+          fix: declare it: 'parameters: { x: { default: VALUE } }'
+        w.yaml:7:67: error: 'per' is zero
+          fix: write 'per: 1s'
+        w.yaml:7:78: error: 'burst' is 0; it may be 1 to 1000000
+          fix: write a number from 1 to 1000000
+        """),
+    Broken(
+      what: "concurrency of the workflow",
+      text: workflow("  - { id: a, handler: shell/run }\n")
+        + "concurrency: { key: \"x-${run.id}\", limit: 0, when_full: cancel_old, weight: 1 }\n",
+      printed: """
+        w.yaml:5:26: error: a key is settled when the run starts, by its parameters
+          fix: use params.NAME
+        w.yaml:5:43: error: 'limit' is 0; it may be 1 to 1000000
+          fix: write a number from 1 to 1000000
+        w.yaml:5:57: error: 'cancel_old' is no choice for 'when_full'
+          fix: did you mean 'cancel_older'?
+        w.yaml:5:69: error: unknown key 'weight' in 'concurrency'
+          fix: the keys are key, limit, when_full
         """),
     Broken(
       what: "a tag", text: workflow("  - { id: a, handler: !custom shell/run }\n"),

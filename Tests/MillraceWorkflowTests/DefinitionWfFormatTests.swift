@@ -89,7 +89,7 @@ import Testing
         t.json:6:8: error: task 'd' has no recorded runtime
           fix: add it to 'execution.tasks' with 'runtimeInSeconds'
         t.json:6:25: error: task 'd' depends on 'z', which is not a task
-          fix: did you mean 'a'?
+          fix: add the task, or remove the dependency
         t.json:8:153: error: 'runtimeInSeconds' must be seconds from 0 to ten years
           fix: correct the number
         """)

@@ -106,6 +106,7 @@ final class SteppedWorld: @unchecked Sendable {
   private(set) var timers: Timers!
   private let worker: Worker
   private var known: [String: TaskHandler] = [:]
+  var handlers: [String: TaskHandler] { known }
   private var raw: [RawHandler] = []
   /// Jobs that wait for a thread of the blocking pool.
   private(set) var pool: [JobID] = []
@@ -149,11 +150,13 @@ final class SteppedWorld: @unchecked Sendable {
   func held(_ name: String, _ work: any HeldWork) { known[name] = TaskHandler(work: work, index: host.heldIndex) }
 
   /// Starts a run; nothing of it has begun then.
-  func start(_ definition: Definition, seed: UInt64 = 1, secrets: [String: [UInt8]] = [:]) throws -> WorkflowRun {
+  func start(
+    _ definition: Definition, seed: UInt64 = 1, secrets: [String: [UInt8]] = [:], tenant: RunTenant = .standard
+  ) throws -> WorkflowRun {
     var random = SeededRandom(seed: seed)
     let run = try WorkflowRun(
       definition, handlers: known, order: .fifo, id: RunID(wall: 0, random: &random), wall: 0, seed: seed, host: host, secrets: secrets,
-      limit: { [scheduler] _, count in scheduler.makeLimit(count) }, ended: { _ in })
+      tenant: tenant, ended: { _ in })
     try run.start()
     return run
   }

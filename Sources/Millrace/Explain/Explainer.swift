@@ -105,7 +105,9 @@ struct Explainer {
     }
     return Explanation(
       task: task.id, status: task.status, reason: .runCancelled,
-      summary: "the run was cancelled after \(Quantity.nanoseconds(record.elapsed))", evidence: attempts(task),
+      summary: record.reason.map { "the run was cancelled: \($0)" }
+        ?? "the run was cancelled after \(Quantity.nanoseconds(record.elapsed))",
+      evidence: attempts(task),
       remedy: "start the workflow again")
   }
 
@@ -162,6 +164,11 @@ struct Explainer {
     guard let moment, let own = moment.tasks[index] else {
       return explanation(.starting, "is ready, and had not started", [], "")
     }
+    if let wait = moment.wait {
+      return explanation(
+        .runKey, "the run has not begun: it \(wait)", [],
+        "wait, or cancel the run that has the key; the workflow's `concurrency.limit` says how many go on")
+    }
     if let due = own.retryAt {
       let number = (task.attempts.last?.number ?? 0) + 1
       return explanation(
@@ -174,12 +181,22 @@ struct Explainer {
         .lateHandler, "waits until an attempt that timed out has left its handler, which lets only one in at a time", [],
         "make \(task.handler) look whether it was asked to stop")
     }
+    if let rate = own.rate {
+      return explanation(
+        .rate, "waits for its rate \(rate.key): \(Quantity.count(rate.limit, "start")) in \(DurationText.text(rate.per))", [],
+        "wait; or raise the rate's `limit`, or give this task a higher `priority`")
+    }
     let running = moment.holders
     if let key = own.concurrencyKey {
       let holders = running.filter { $0.concurrencyKey == key }
-      if holders.count >= own.concurrencyLimit {
+      let held = holders.reduce(0) { $0 + $1.concurrencyWeight }
+      if held + own.concurrencyWeight > own.concurrencyLimit {
+        let weights = held == holders.count && own.concurrencyWeight == 1
         return explanation(
-          .concurrencyKey, "waits in line: \(Quantity.count(own.concurrencyLimit, "task")) with the concurrency key \(key) may run at once",
+          .concurrencyKey,
+          weights
+            ? "waits in line: \(Quantity.count(own.concurrencyLimit, "task")) with the concurrency key \(key) may run at once"
+            : "waits in line: its weight is \(own.concurrencyWeight), and \(held) of \(own.concurrencyLimit) of the concurrency key \(key) are taken",
           names(holders), "raise the limit of \(key), or wait")
       }
     }

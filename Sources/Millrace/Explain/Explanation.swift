@@ -29,6 +29,10 @@ public struct Explanation: Sendable, Hashable {
     case retry
     /// Its next attempt is due, but code of one that timed out is still in its exclusive handler.
     case lateHandler = "late-handler"
+    /// Its run has not begun: as many with its key go on as may.
+    case runKey = "run-key"
+    /// As many attempts with its rate have started as may.
+    case rate
     /// As many tasks with its concurrency key run as may.
     case concurrencyKey = "concurrency-key"
     /// Its handler has as many tasks as it takes.

@@ -14,11 +14,13 @@ public enum ProgressView {
   ///   - width: columns of the terminal; below 20 it counts as 20.
   public static func render(progress: Progress, running: [String], width: Int) -> [String] {
     let width = max(20, width)
-    return [TerminalText.cut(bar(progress, width), to: width), TerminalText.cut(activity(progress, running, width), to: width)]
+    let second = waiting(progress) ?? activity(progress, running, width)
+    return [TerminalText.cut(bar(progress, width), to: width), TerminalText.cut(second, to: width)]
   }
 
   /// One line without a bar, for a log: `52 %  903 of 1,738 tasks, 2 failed, 64 running, 12.0 s, about 11 s left`.
   public static func line(progress: Progress) -> String {
+    if let waiting = waiting(progress) { return percent(progress) + "  " + counts(progress) + ", " + waiting }
     let parts = [
       counts(progress), troubles(progress), "\(Quantity.integer(progress.running)) running", elapsed(progress), estimate(progress),
     ]
@@ -29,6 +31,9 @@ public enum ProgressView {
   static func wholePercent(_ progress: Progress) -> Int {
     progress.tasks == 0 ? 0 : min(100, Int(Double(progress.finished) / Double(progress.tasks) * 100 + 1e-9))
   }
+
+  /// Of a run that has not begun.
+  private static func waiting(_ progress: Progress) -> String? { progress.waitsFor.map { TerminalText.escaped("\($0)") } }
 
   private static func bar(_ progress: Progress, _ width: Int) -> String {
     let words = [percent(progress), counts(progress), elapsed(progress), estimate(progress)].filter { !$0.isEmpty }.joined(separator: "  ")

@@ -27,9 +27,17 @@ extension RunRecord {
       slots: Int(clamping: try whole.member("slots").count()), threads: Int(clamping: try whole.member("threads").count()),
       order: try whole.member("order").text(), startedWall: Int64(clamping: try whole.member("startedWallNanoseconds").integer()),
       elapsed: try whole.member("elapsedNanoseconds").count(),
-      recordedMakespanSeconds: recorded == .null ? nil : recorded.double, tasks: tasks)
-    if json["signals"] == nil { return }
-    for item in try whole.member("signals").elements() {
+      recordedMakespanSeconds: recorded == .null ? nil : recorded.double,
+      tenant: json["tenant"]?.string ?? RunTenant.standard.name, reason: json["reason"]?.string, tasks: tasks)
+    // Records of earlier releases have none of these.
+    workflowVersion = json["workflowVersion"]?.integer.flatMap(Int.init(exactly:))
+    definitionSHA256 = json["definitionSHA256"]?.string
+    for build in json["plugins"] == nil ? [] : try whole.member("plugins").elements() {
+      plugins.append(
+        PluginBuild(
+          name: try build.member("name").text(), version: try build.member("version").text(), sha256: try build.member("sha256").text()))
+    }
+    for item in json["signals"] == nil ? [] : try whole.member("signals").elements() {
       signals.append(
         SignalRecord(name: try item.member("name").text(), time: try item.member("nanoseconds").count(), task: item.value["task"]?.string))
     }

@@ -17,6 +17,7 @@ public enum RunSummary {
   public static func text(_ record: RunRecord) -> String {
     let figures = RunFigures(record)
     var facts: [(name: String, value: String)] = []
+    if let reason = record.reason { facts.append(("Why", TerminalText.escaped(reason))) }
     facts.append(("Tasks", Quantity.integer(record.tasks.count) + ": " + record.countsInWords))
     facts.append(("Attempts", Quantity.integer(record.attemptCount)))
     let recorded = record.recordedMakespanSeconds.map { " (recorded: " + Quantity.seconds($0) + ")" } ?? ""

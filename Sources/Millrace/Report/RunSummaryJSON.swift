@@ -36,10 +36,15 @@ extension RunSummary {
       .init("format", .integer(1)),
       .init("run", .string(record.run)),
       .init("workflow", .string(record.workflow)),
+      .init("workflowVersion", record.workflowVersion.map { .integer(Int64($0)) } ?? .null),
+      .init("definitionSHA256", record.definitionSHA256.map(JSON.string) ?? .null),
+      .init("plugins", .array(record.plugins.map(build))),
       .init("status", .string(record.status.rawValue)),
       .init("slots", .integer(Int64(record.slots))),
       .init("threads", .integer(Int64(record.threads))),
       .init("order", .string(record.order)),
+      .init("tenant", .string(record.tenant)),
+      .init("reason", record.reason.map(JSON.string) ?? .null),
       .init("startedWallNanoseconds", .integer(record.startedWall)),
       .init("elapsedNanoseconds", time(record.elapsed)),
       .init("recordedMakespanSeconds", record.recordedMakespanSeconds.map(JSON.number) ?? .null),
@@ -65,6 +70,10 @@ extension RunSummary {
       ]
     }
     return .object(members)
+  }
+
+  private static func build(_ plugin: PluginBuild) -> JSON {
+    .object([.init("name", .string(plugin.name)), .init("version", .string(plugin.version)), .init("sha256", .string(plugin.sha256))])
   }
 
   private static func task(_ task: TaskRecord) -> JSON {

@@ -32,7 +32,7 @@ public enum Timeline {
       <meta name="viewport" content="width=device-width, initial-scale=1">
       <meta http-equiv="Content-Security-Policy" content="default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:">
       <link rel="icon" href="data:,">
-      <title>\(PageStyle.escaped(record.workflow)): timeline</title>
+      <title>\(PageStyle.escaped(title(record))): timeline</title>
       <style>
       \(PageStyle.dense(PageStyle.css + "\n" + TimelineStyle.css))
       </style>
@@ -63,6 +63,11 @@ public enum Timeline {
   private static let script = PageStyle.dense(
     TimelineModelScript.source + "\n" + TimelineDrawScript.source + "\n" + TimelineActionScript.source)
 
+  /// The workflow, and whose work it was where that was somebody's.
+  private static func title(_ record: RunRecord) -> String {
+    record.workflow + (record.tenant == RunTenant.standard.name ? "" : " for \(record.tenant)")
+  }
+
   private static func header(_ record: RunRecord, _ figures: RunFigures) -> String {
     let path = figures.path
     var facts: [(name: String, value: String, note: String)] = []
@@ -88,7 +93,7 @@ public enum Timeline {
     }
     return """
       <header>
-      <div class="title"><h1>\(PageStyle.escaped(record.workflow))</h1><span class="status \(record.status.rawValue)">\(record.status.rawValue)</span></div>
+      <div class="title"><h1>\(PageStyle.escaped(title(record)))</h1><span class="status \(record.status.rawValue)">\(record.status.rawValue)</span></div>
       <p class="sub">run \(PageStyle.escaped(record.run))<span id="started"></span> · \(Quantity.count(record.slots, "slot")) · \(Quantity.count(record.threads, "thread")) · order \(PageStyle.escaped(record.order))</p>
       <dl class="facts">\(items.joined(separator: "\n"))</dl>
       </header>

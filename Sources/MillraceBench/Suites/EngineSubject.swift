@@ -80,7 +80,7 @@ internal import MillraceCore
     case .workflow:
       guard let file = settings.workflow else { throw .wrongUse("suite workflow needs --workflow FILE") }
       do throws(DefinitionError) {
-        let reading = try DefinitionReader(handlers: engine.handlerNames).read(path: file)
+        let reading = try engine.reader.read(path: file)
         return Own(reading: reading, parameters: settings.parameters, name: file, hash: sha256(ofFile: file))
       } catch {
         throw .badData("\(error)" + (engine.pluginProblems.map { "\n\($0)" }.joined()))
@@ -127,7 +127,7 @@ internal import MillraceCore
   private static func read(_ tasks: [JSON], _ name: String, _ engine: Engine) throws(BenchError) -> DefinitionReader.Reading {
     let text: JSON = ["format": 1, "workflow": .string(name), "tasks": .array(tasks)]
     do throws(DefinitionError) {
-      return try DefinitionReader(handlers: engine.handlerNames).read(text.utf8(), name: name + ".json")
+      return try engine.reader.read(text.utf8(), name: name + ".json")
     } catch {
       throw .wrongUse("\(error)")
     }

@@ -108,7 +108,10 @@ public struct JobRequest: Sendable {
     @inline(__always) static func tenant(_ tenant: UInt16) -> UInt64 { UInt64(tenant) << 32 }
     @inline(__always) var handler: UInt32 { UInt32(truncatingIfNeeded: bits) }
     @inline(__always) var tenant: Int { Int(bits >> 32 & 0xFFFF) }
-    @inline(__always) var priority: Int { Int(bits >> 48 & 0xFF) }
+    @inline(__always) var priority: Int {
+      get { Int(bits >> 48 & 0xFF) }
+      set { bits = bits & ~(0xFF << 48) | UInt64(newValue) << 48 }
+    }
     @inline(__always) var flags: UInt8 {
       get { UInt8(truncatingIfNeeded: bits >> 56) }
       set { bits = bits & (1 << 56 - 1) | UInt64(newValue) << 56 }
@@ -123,7 +126,7 @@ public struct JobRequest: Sendable {
     var word: Word
     /// Next in a limit's line: index + 1.
     var link: UInt32
-    /// The limit of the job's key, if `Flag.keyed`.
+    /// What the job asks of the limit of its key, if `Flag.keyed`: a `PermitRequest`.
     var limit: UInt32
   }
 
@@ -186,11 +189,12 @@ public struct JobRequest: Sendable {
     return generation
   }
 
-  /// Fills the record of a node that is ready. unsafe: the record is the caller's until it is published.
-  @inline(__always) func begin(_ run: RunBody, _ node: UInt32, index: UInt32, tellReady: Bool = true) {
+  /// Fills the record of a node that is ready; its priority. unsafe: the record is the caller's until it is published.
+  @discardableResult @inline(__always) func begin(_ run: RunBody, _ node: UInt32, index: UInt32, tellReady: Bool = true) -> Int {
     let row = run.row(node)
     let generation = begin(run, node, row, after: Job.generation(state.loadRelaxed()))
     ask(run, node, row, JobID(index: index, generation: generation), tellReady: tellReady)
+    return unsafe fields.pointee.word.priority
   }
 
   /// Fills the record, whose last life had the generation `last`; `ask` must follow. The generation.
@@ -202,7 +206,7 @@ public struct JobRequest: Sendable {
     return generation
   }
 
-  /// What the run's owner has to say about a node before it is published.
+  /// What the run's owner has to say about a node before it is published: the priority among it.
   @inline(__always) func ask(_ run: RunBody, _ node: UInt32, _ row: Plan.Row, _ id: JobID, tellReady: Bool = true) {
     let asks = Plan.asks(row)
     if asks != 0 { ask(run, node, id, asks, tellReady) }
@@ -211,6 +215,9 @@ public struct JobRequest: Sendable {
   @inline(never) private func ask(_ run: RunBody, _ node: UInt32, _ id: JobID, _ asks: UInt8, _ tellReady: Bool) {
     let hooks = run.hooks
     // unsafe: hooks and context are the owner's, valid until `completed`; the record is the caller's.
+    if asks & Plan.NodeFlag.ranked != 0, let rank = unsafe hooks.rank {
+      unsafe fields.pointee.word.priority = min(Int(rank(hooks.context, node)), ReadySet.priorities - 1)
+    }
     if asks & Plan.NodeFlag.timed != 0, let timeout = unsafe hooks.timeout { unsafe fields.pointee.timeout = timeout(hooks.context, node) }
     if asks & Plan.NodeFlag.keyed != 0, let keyed = unsafe hooks.keyed {
       unsafe fields.pointee.limit = keyed(hooks.context, node)

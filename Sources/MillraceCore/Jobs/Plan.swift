@@ -53,6 +53,8 @@
     public static let keyed: UInt8 = 4
     /// `Scheduler.expireReady` may end the node before it starts.
     public static let expires: UInt8 = 8
+    /// The run's hook gives the priority when the node is ready.
+    public static let ranked: UInt8 = 16
   }
 
   public struct Node {

@@ -9,8 +9,10 @@
   public typealias Ready = @convention(c) (UnsafeMutableRawPointer, _ node: UInt32, _ job: UInt64) -> Void
   /// Start-to-close of `node`'s next attempt, nanoseconds; only with `Plan.NodeFlag.timed`.
   public typealias Timeout = @convention(c) (UnsafeMutableRawPointer, _ node: UInt32) -> UInt64
-  /// The limit of `node`'s key, from `Scheduler.makeLimit`; only with `Plan.NodeFlag.keyed`.
+  /// What `node` asks of the limit of its key, a `PermitRequest`; only with `Plan.NodeFlag.keyed`.
   public typealias Keyed = @convention(c) (UnsafeMutableRawPointer, _ node: UInt32) -> UInt32
+  /// The priority of `node`, 0 ... 3, when all its predecessors are finished; only with `Plan.NodeFlag.ranked`. Before `ready`, on the thread that released it.
+  public typealias Rank = @convention(c) (UnsafeMutableRawPointer, _ node: UInt32) -> UInt8
   /// `node`'s attempt timed out while its handler runs on. On the loop's thread, before `finished` hears of it.
   public typealias Overdue = @convention(c) (UnsafeMutableRawPointer, _ node: UInt32) -> Void
   /// The handler of an overdue attempt came back. What it said is dropped. On its own thread.
@@ -23,6 +25,7 @@
   public var ready: Ready?
   public var timeout: Timeout?
   public var keyed: Keyed?
+  public var rank: Rank?
   public var overdue: Overdue?
   public var late: Late?
   public var completed: Completed
@@ -32,7 +35,7 @@
   @unsafe public init(
     context: UnsafeMutableRawPointer, completed: @escaping Completed, finished: Finished? = nil, bypassed: Bypassed? = nil,
     ready: Ready? = nil,
-    timeout: Timeout? = nil, keyed: Keyed? = nil, overdue: Overdue? = nil, late: Late? = nil
+    timeout: Timeout? = nil, keyed: Keyed? = nil, rank: Rank? = nil, overdue: Overdue? = nil, late: Late? = nil
   ) {
     unsafe self.context = context
     unsafe self.completed = completed
@@ -41,6 +44,7 @@
     unsafe self.ready = ready
     unsafe self.timeout = timeout
     unsafe self.keyed = keyed
+    unsafe self.rank = rank
     unsafe self.overdue = overdue
     unsafe self.late = late
   }

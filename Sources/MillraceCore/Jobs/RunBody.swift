@@ -22,6 +22,7 @@
     let ready: RunHooks.Ready?
     let timeout: RunHooks.Timeout?
     let keyed: RunHooks.Keyed?
+    let rank: RunHooks.Rank?
     let overdue: RunHooks.Overdue?
     let late: RunHooks.Late?
     let completed: RunHooks.Completed
@@ -40,7 +41,7 @@
       to: Constants(
         rows: plan.table.rows, successors: plan.table.successors, tenant: Job.Word.tenant(tenant), finished: hooks.finished,
         bypassed: hooks.bypassed, context: hooks.context, ready: hooks.ready, timeout: hooks.timeout, keyed: hooks.keyed,
-        overdue: hooks.overdue, late: hooks.late, completed: hooks.completed,
+        rank: hooks.rank, overdue: hooks.overdue, late: hooks.late, completed: hooks.completed,
         marks: (memory + RunBody.pendingAt + plan.count * 4).assumingMemoryBound(to: UInt8.self)))
     let counts = unsafe plan.table.predecessorCount
     let pending = unsafe (memory + RunBody.pendingAt).bindMemory(to: UInt32.self, capacity: plan.count)

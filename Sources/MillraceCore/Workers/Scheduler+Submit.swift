@@ -70,7 +70,8 @@ extension Scheduler {
           unsafe enqueue(index, &stripe.pointee.nodes)
           continue
         }
-        let rootPriority = body.word(root).priority
+        // unsafe: the job is this thread's until it is published.
+        let rootPriority = unsafe Job(jobs, index).fields.pointee.word.priority
         if rootPriority != priority {
           ready.append(chain, priority: priority, tenant: tenant)
           chain = BatchQueue.Chain()

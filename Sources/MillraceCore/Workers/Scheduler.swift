@@ -75,6 +75,8 @@ public enum SubmitError: Error, Hashable, CustomStringConvertible {
   let openHandlers: SharedWord
   private let limitCount: SharedWord
   private let registration: SpinLock
+  /// The first limit that was given back, index + 1. Under the registration lock.
+  private let freeLimit: UnsafeMutablePointer<UInt32>
   private let slots: SharedWord
   /// Jobs that were taken ever, counted by whoever submits; those that were given back, counted by workers; what the former saw of the latter.
   private let admitted: SharedWord
@@ -122,6 +124,7 @@ public enum SubmitError: Error, Hashable, CustomStringConvertible {
     unsafe handlerCount = SharedWord(region.base)
     unsafe limitCount = SharedWord(region.base + 8)
     unsafe registration = SpinLock(at: region.base + 16)
+    unsafe freeLimit = (region.base + 24).bindMemory(to: UInt32.self, capacity: 1)
     unsafe openHandlers = SharedWord(region.base + 3 * padding + 64)
     unsafe slots = SharedWord(region.base + padding)
     unsafe admitted = SharedWord(region.base + 2 * padding)
@@ -188,14 +191,32 @@ public enum SubmitError: Error, Hashable, CustomStringConvertible {
     return HandlerIndex(rawValue: UInt32(index))
   }
 
-  /// A limit for jobs with one key. nil: `maxLimits` exist.
+  /// A limit for jobs with one key, until `retireLimit`. nil: `maxLimits` exist.
   public func makeLimit(_ count: Int) -> UInt32? {
     registration.lock()
     defer { registration.unlock() }
     return makeLimitLocked(count)
   }
 
+  /// Gives a limit back: no run that starts from here on asks for it. Its place is used again when the last job has left it. Complexity: O(1).
+  public func retireLimit(_ index: UInt32) {
+    if limit(index).retire() { reclaim(index) }
+  }
+
+  private func reclaim(_ index: UInt32) {
+    registration.lock()
+    // unsafe: under the lock; nobody is in the limit.
+    unsafe limit(index).nextFree.pointee = freeLimit.pointee
+    unsafe freeLimit.pointee = index + 1
+    registration.unlock()
+  }
+
   private func makeLimitLocked(_ count: Int) -> UInt32? {
+    if case let free = unsafe freeLimit.pointee, free != 0 {
+      unsafe freeLimit.pointee = limit(free - 1).nextFree.pointee
+      limit(free - 1).setLimit(count)
+      return free - 1
+    }
     let index = limitCount.loadRelaxed()
     guard index < UInt64(Scheduler.maxLimits) else { return nil }
     limitCount.storeRelaxed(index + 1)
@@ -211,12 +232,12 @@ public enum SubmitError: Error, Hashable, CustomStringConvertible {
     let fields = unsafe Job(jobs, index).fields
     if unsafe fields.pointee.word.flags & Job.Flag.keyed != 0 && fields.pointee.word.flags & Job.Flag.keyPermit == 0 {
       unsafe fields.pointee.word.flags |= Job.Flag.keyPermit
-      if unsafe !limit(fields.pointee.limit).enter(index, jobs) { return false }
+      if unsafe !limit(PermitRequest(rawValue: fields.pointee.limit).limit).enter(index, keyed: true, jobs) { return false }
     }
     let handler = unsafe handlers[Int(fields.pointee.word.handler)]
     if unsafe handler.isLimited && fields.pointee.word.flags & Job.Flag.permit == 0 {
       unsafe fields.pointee.word.flags |= Job.Flag.permit
-      if !limit(handler.limit).enter(index, jobs) { return false }
+      if !limit(handler.limit).enter(index, keyed: false, jobs) { return false }
     }
     return true
   }
@@ -227,13 +248,52 @@ public enum SubmitError: Error, Hashable, CustomStringConvertible {
     let fields = unsafe Job(jobs, index).fields
     let word = unsafe fields.pointee.word
     unsafe fields.pointee.word.flags &= ~(Job.Flag.permit | Job.Flag.keyPermit)
-    if word.flags & Job.Flag.permit != 0, let next = unsafe limit(handlers[Int(word.handler)].limit).leave(jobs) {
-      enqueue(next, &nodes)
+    if word.flags & Job.Flag.permit != 0 { leave(unsafe handlers[Int(word.handler)].limit, index, keyed: false, &nodes) }
+    if word.flags & Job.Flag.keyPermit != 0 {
+      leave(unsafe PermitRequest(rawValue: fields.pointee.limit).limit, index, keyed: true, &nodes)
+    }
+  }
+
+  private func leave(_ number: UInt32, _ index: UInt32, keyed: Bool, _ nodes: inout SlabCache) {
+    take(limit(number).leave(index, keyed: keyed, jobs), of: number, &nodes)
+  }
+
+  private func take(_ left: Limit.Left, of number: UInt32, _ nodes: inout SlabCache) {
+    var next = left.first
+    while next != 0 {
+      let job = next - 1
+      // unsafe: let in, the job is this thread's until it is published.
+      next = unsafe Job(jobs, job).fields.pointee.link
+      enqueue(job, &nodes)
       parking.notify()
     }
-    if word.flags & Job.Flag.keyPermit != 0, let next = unsafe limit(fields.pointee.limit).leave(jobs) {
-      enqueue(next, &nodes)
-      parking.notify()
+    if left.isFree { reclaim(number) }
+  }
+
+  /// Lets the nodes of a run that is stopping out of the line of a limit, so that they are bypassed at once. Complexity: O(jobs in line).
+  public func letOut(of run: Run, limit number: UInt32) { letOut(of: run, number, Job.Flag.keyPermit) }
+
+  /// As above, for the limit of a handler, if it has one.
+  public func letOut(of run: Run, handler: HandlerIndex) {
+    let entry = unsafe handlers[Int(handler.rawValue)]
+    if entry.isLimited { letOut(of: run, entry.limit, Job.Flag.permit) }
+  }
+
+  private func letOut(of run: Run, _ number: UInt32, _ flag: UInt8) {
+    let (out, left) = limit(number).letOut(of: run.body, keyed: flag == Job.Flag.keyPermit, jobs)
+    unsafe withStripe { stripe in
+      var next = out
+      while next != 0 {
+        let index = next - 1
+        let job = Job(jobs, index)
+        // unsafe: let out of the line, the job is this thread's until it is published.
+        next = unsafe job.fields.pointee.link
+        unsafe job.fields.pointee.word.flags &= ~flag
+        _ = job.cancelled.exchange(Job.generation(job.state.loadRelaxed()))
+        unsafe enqueue(index, &stripe.pointee.nodes)
+        parking.notify()
+      }
+      unsafe take(left, of: number, &stripe.pointee.nodes)
     }
   }
 

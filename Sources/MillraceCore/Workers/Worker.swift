@@ -208,7 +208,9 @@ public struct Begun: Sendable {
     let mayExpire = word.flags & Job.Flag.expires != 0
     if mayExpire {
       // Before anything else is looked at: of an expired node nothing but this record may be left.
-      if limited, unsafe !own.pointee.scheduler.enterLimits(index) { return nil }
+      // One that is over, or that its run has let out of a line, needs no permit.
+      let isWanted = job.state.loadAcquiring() == Job.word(generation, Job.State.ready) && job.cancelled.loadRelaxed() != generation
+      if limited, isWanted, unsafe !own.pointee.scheduler.enterLimits(index) { return nil }
       if !job.state.replace(Job.word(generation, Job.State.ready), by: Job.word(generation, Job.State.running)) {
         unsafe own.pointee.scheduler.leaveLimits(index, &own.pointee.nodeCache)
         free(index, generation)

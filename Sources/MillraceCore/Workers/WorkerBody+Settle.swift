@@ -159,9 +159,8 @@ extension WorkerBody {
     for i in 0..<successors.count {
       let successor = unsafe successors[i]
       if i >= told, !run.arrive(successor, alone: alone) { continue }
-      let priority = run.word(successor).priority
       let index = allocate()
-      job(index).begin(run, successor, index: index)
+      let priority = job(index).begin(run, successor, index: index)
       if here, place(index, priority, tenant, &batch) { continue }
       publish(&batch)
       post(index, priority, tenant, &batch.outbox)
@@ -219,9 +218,8 @@ extension WorkerBody {
   @inline(__always) func makeReady(
     _ run: RunBody, _ node: UInt32, _ tenant: Int, _ outbox: inout Outbox, next: Bool
   ) {
-    let priority = run.word(node).priority
     let index = allocate()
-    job(index).begin(run, node, index: index)
+    let priority = job(index).begin(run, node, index: index)
     place(index, priority, tenant, &outbox, next: next)
   }
 

@@ -100,6 +100,8 @@ extension WorkerBody {
         }
         job.ask(run, successor, row, JobID(index: index, generation: generation))
         var outbox = Outbox()
+        // Read again: the run's owner may have given another priority.
+        word = unsafe job.fields.pointee.word
         place(index, word.priority, word.tenant, &outbox, next: true)
         send(&outbox)
         break

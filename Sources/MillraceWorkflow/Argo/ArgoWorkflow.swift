@@ -6,7 +6,7 @@
 public enum ArgoWorkflow {
   public static let handler = "shell/run"
   /// Templates inside each other.
-  static let maximumDepth = 16
+  static let maximumDepth = DefinitionTemplate.maximumDepth
   /// Tasks that come out.
   static let maximumTasks = 100_000
 

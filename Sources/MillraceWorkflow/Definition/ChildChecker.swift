@@ -57,15 +57,13 @@ struct ChildChecker {
 
 /// Reads the files of child workflows: each once, from the folder of the definition that names it and below.
 final class ChildReader {
-  private let handlers: Set<String>?
-  private let workflows: [String: Definition]?
+  private let reader: DefinitionReader
   /// Files that are being read, the outermost first: real paths.
   private var open: [String]
   private var known: [String: Definition?] = [:]
 
-  init(_ path: String, handlers: Set<String>?, workflows: [String: Definition]?) {
-    self.handlers = handlers
-    self.workflows = workflows
+  init(_ path: String, _ reader: DefinitionReader) {
+    self.reader = reader
     open = [FileBytes.realPath(path) ?? path]
   }
 
@@ -122,7 +120,7 @@ final class ChildReader {
     switch FileBytes.read(path, limit: JSON.maximumBytes) {
     case .success(let bytes):
       do throws(DefinitionError) {
-        let reading = try DefinitionReader(handlers: handlers, workflows: workflows).read(bytes, name: name, children: self)
+        let reading = try reader.read(bytes, name: name, folder: IncludeFolder(of: path), children: self)
         faults.add(reading.warnings)
         return reading.definition
       } catch {

@@ -6,7 +6,9 @@ public struct TaskReference: Sendable, Hashable {
 extension Definition {
   /// The cleanup tasks as a workflow of their own: none of them stops another.
   var ofCleanup: Definition {
-    Definition(name, parameters: parameters, defaults: defaults, onFailure: .continue, tasks: cleanup)
+    var definition = Definition(name, parameters: parameters, defaults: defaults, onFailure: .continue, tasks: cleanup)
+    definition.arguments = arguments
+    return definition
   }
 
   /// Adds a task and gives back a reference to it, for the `dependencies` of later ones:
@@ -26,10 +28,12 @@ extension Definition {
   public mutating func task(
     _ id: String, handler: String, dependencies: [TaskReference] = [], input: JSON = .null, when condition: String? = nil,
     environment: KeyValuePairs<String, String> = [:], priority: Priority? = nil, retry: RetryPolicy? = nil,
-    timeouts: Timeouts = Timeouts(), concurrencyKey: String? = nil, concurrencyLimit: Int? = nil, recordedSeconds: Double? = nil
+    timeouts: Timeouts = Timeouts(), concurrencyKey: String? = nil, concurrencyLimit: Int? = nil, concurrencyWeight: Int? = nil,
+    rate: RateLimit? = nil, recordedSeconds: Double? = nil
   ) -> TaskReference {
     let policy = Policy(
-      priority: priority, retry: retry, timeouts: timeouts, concurrencyKey: concurrencyKey, concurrencyLimit: concurrencyLimit)
+      priority: priority, retry: retry, timeouts: timeouts, concurrencyKey: concurrencyKey, concurrencyLimit: concurrencyLimit,
+      concurrencyWeight: concurrencyWeight, rate: rate)
     tasks.append(
       TaskDefinition(
         id, handler: handler, dependencies: dependencies.map(\.id), input: input, policy: policy, condition: condition,

@@ -7,11 +7,14 @@ public struct DefinitionChecker: Sendable {
 
   /// Handlers that exist; nil: not known, so not checked.
   public var handlers: Set<String>?
+  /// What the inputs of handlers may be, as far as that is known.
+  public var schemas: [String: InputSchema]
   /// Workflows that are deployed, by name; nil: not known, so not checked.
   public var workflows: [String: Definition]?
 
-  public init(handlers: Set<String>? = nil, workflows: [String: Definition]? = nil) {
+  public init(handlers: Set<String>? = nil, schemas: [String: InputSchema] = [:], workflows: [String: Definition]? = nil) {
     self.handlers = handlers
+    self.schemas = schemas
     self.workflows = workflows
   }
 
@@ -32,13 +35,15 @@ public struct DefinitionChecker: Sendable {
   ) {
     let uses = positions == nil ? ValueChecker.check(definition, &faults, &nearest) : uses
     if positions == nil { checkChildren(definition, depth: 1, &faults, &nearest) }
+    if positions == nil, !schemas.isEmpty { checkInputs(definition, &faults, &nearest) }
     // Cleanup tasks stand behind the others, and are judged with them.
     let main = definition.tasks.count
     var definition = definition
     if !definition.cleanup.isEmpty { definition.tasks += definition.cleanup }
     guard let edges = edges(definition, positions, &faults) else { return }
     checkHandlers(definition, positions, &faults, &nearest)
-    checkConcurrency(definition, positions, &faults)
+    var concurrency = ConcurrencyChecker(definition, positions)
+    concurrency.check(&faults)
     TimeoutChecker.check(definition, positions, &faults)
     var indices: [String: Int] = [:]
     indices.reserveCapacity(definition.tasks.count)
@@ -52,7 +57,7 @@ public struct DefinitionChecker: Sendable {
     }
     let graph = TaskGraph(dependencies: rows(definition, indices, main: main, edges: edges, positions, &faults, &nearest))
     checkCycles(definition, graph, positions, &faults)
-    UseChecker(definition: definition, main: main, graph: graph, indices: indices).check(uses, &faults, &nearest)
+    UseChecker(definition: definition, main: main, graph: graph, indices: indices, positions: positions).check(uses, &faults, &nearest)
     checkResult(definition, main: main, graph, indices, positions, &faults, &nearest)
   }
 
@@ -89,7 +94,9 @@ public struct DefinitionChecker: Sendable {
   ) {
     guard let handlers else { return }
     let sorted = handlers.sorted()
-    for (index, task) in definition.tasks.enumerated() where !task.handler.isEmpty && !handlers.contains(task.handler) {
+    for (index, task) in definition.tasks.enumerated() where !handlers.contains(task.handler) {
+      // What is no name has been told.
+      guard Identifier.isHandler(task.handler) else { continue }
       let near = faults.hasRoom ? nearest.nearest(to: task.handler, among: sorted) : nil
       let known = sorted.isEmpty ? "no plugin is loaded" : "load its plugin; known are \(sorted.prefix(8).joined(separator: ", "))"
       faults.add(
@@ -100,24 +107,15 @@ public struct DefinitionChecker: Sendable {
     }
   }
 
-  /// Tasks with one key share one limit, so they must name the same.
-  private func checkConcurrency(_ definition: Definition, _ positions: DefinitionPositions?, _ faults: inout FaultList) {
-    var limits: [String: (limit: Int, place: String)] = [:]
-    if let key = definition.defaults.concurrencyKey, let limit = definition.defaults.concurrencyLimit {
-      limits[key] = (limit, "in 'defaults'")
-    }
-    for (index, task) in definition.tasks.enumerated() {
-      guard let key = task.policy.concurrencyKey, let limit = task.policy.concurrencyLimit else { continue }
-      let place = positions.map { "at line \($0.tasks[index].task.line)" } ?? "in task '\(task.id)'"
-      guard let first = limits[key] else {
-        limits[key] = (limit, place)
-        continue
-      }
-      guard first.limit != limit else { continue }
-      faults.add(
-        .mismatch, "the key '\(key)' has limit \(limit) here and \(first.limit) \(first.place)",
-        fix: "write the same limit, or use another key",
-        at: positions?.tasks[index].task, task: task.id)
+  /// Of a definition made in Swift; those of a file have been looked at where they stand.
+  private func checkInputs(_ definition: Definition, _ faults: inout FaultList, _ nearest: inout NearestName) {
+    var kinds: [String: Definition.Parameter.Kind] = [:]
+    for parameter in definition.parameters { kinds[parameter.name] = parameter.kind }
+    for argument in definition.arguments { kinds[argument.name] = argument.parameter.kind }
+    for task in [definition.tasks, definition.cleanup].joined() {
+      guard let schema = schemas[task.handler], task.input.depth(below: JSON.maximumDepth) else { continue }
+      schema.check(
+        Located(task.input), of: "task '\(task.id)'", id: task.id, at: .start, kinds, &faults, &nearest, isPlaced: false)
     }
   }
 
@@ -136,7 +134,8 @@ public struct DefinitionChecker: Sendable {
           let near = faults.hasRoom ? nearest.nearest(to: dependency, among: definition.tasks.lazy.map(\.id)) : nil
           faults.add(
             .unknownTask, "\(definition.label(index)) depends on '\(dependency)', which is not a task",
-            fix: near.map { "did you mean '\($0)'?" } ?? "add the task, or remove the dependency", at: position, task: task.id)
+            fix: positions?.use(holding: dependency).map { "depend on '\($0)': what stands inside of it cannot be named" }
+              ?? near.map { "did you mean '\($0)'?" } ?? "add the task, or remove the dependency", at: position, task: task.id)
           continue
         }
         if (index < main) != (target < main) {

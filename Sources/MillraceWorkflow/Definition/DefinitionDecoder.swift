@@ -9,6 +9,8 @@ struct DefinitionPositions {
 
   var result: Position?
   var tasks: [TaskPositions] = []
+  /// Templates by the ids of the tasks that stand for their tasks.
+  var uses: [String: String] = [:]
   /// All tasks of an import have the same handler: one fault tells that it is not there.
   var isImport = false
 }
@@ -23,17 +25,28 @@ struct DefinitionDecoder {
   var children: ChildReader?
   /// Workflows that are deployed; nil: not known.
   var workflows: [String: Definition]?
+  /// Of the tasks that are being read.
+  var uses: [TemplateUse] = []
+  /// Of the file and of those it includes.
+  var templates: [DefinitionTemplate] = []
+  /// nil: bytes are read that lie in no folder.
+  var folder: IncludeFolder?
+  var included = IncludedFiles()
+  /// What is known of inputs, by handler.
+  var schemas: [String: InputSchema] = [:]
 
   init(faults: FaultList) { self.faults = faults }
 
   // MARK: The definition
 
   private static let keys = [
-    "format", "workflow", "description", "parameters", "defaults", "on_failure", "result", "schedule", "tasks", "cleanup",
+    "format", "workflow", "description", "version", "version_policy", "include", "parameters", "defaults", "on_failure", "result",
+    "schedule", "concurrency", "templates", "tasks", "cleanup",
   ]
-  private static let taskKeys = [
-    "id", "handler", "wait", "workflow", "parameters", "description", "dependencies", "when", "input", "env", "priority", "timeouts",
-    "retry", "concurrency",
+  static let taskKeys = [
+    "id", "handler", "wait", "workflow", "parameters", "description", "dependencies", "when", "input", "env", "template", "with",
+    "priority",
+    "timeouts", "retry", "concurrency", "rate",
   ]
 
   /// The definition as far as it can be made out; it is only good if no error was added to `faults`.
@@ -52,7 +65,12 @@ struct DefinitionDecoder {
       case "format": format(entry.value)
       case "workflow": definition.name = id(entry.value, "'workflow'", code: .badValue) ?? ""
       case "description": definition.description = text(entry.value, "'description'") ?? ""
+      case "version": definition.version = version(entry.value)
+      case "version_policy": definition.versionPolicy = versionPolicy(entry.value)
+      case "include": include(entry.value)
+      case "templates": templates(entry.value)
       case "defaults": definition.defaults = policy(entry.value, "'defaults'")
+      case "concurrency": definition.concurrency = runConcurrency(entry.value)
       case "on_failure": definition.onFailure = onFailure(entry.value)
       case "result":
         definition.result = id(entry.value, "'result'", code: .badId)
@@ -67,7 +85,7 @@ struct DefinitionDecoder {
     return definition
   }
 
-  private mutating func format(_ value: Located) {
+  mutating func format(_ value: Located) {
     guard value.scalar == .integer(Int64(Definition.format)) else {
       let shown = value.scalar.map { $0.string.map { "'\($0)'" } ?? $0.text() } ?? value.kind
       return faults.add(
@@ -85,7 +103,7 @@ struct DefinitionDecoder {
 
   // MARK: Tasks
 
-  private mutating func tasks(_ value: Located, _ label: String) -> [TaskDefinition] {
+  mutating func tasks(_ value: Located, _ label: String) -> [TaskDefinition] {
     guard case .list(let elements) = value.content else {
       wrongType(value, label, "a list", fix: "write '- id: NAME' for each task")
       return []
@@ -111,38 +129,53 @@ struct DefinitionDecoder {
     var task = TaskDefinition("", handler: "")
     let label = value["id"]?.string.map { "task '\($0.prefix(Identifier.maximumLength))'" } ?? "task \(number)"
     guard let entries = map(value, label, Self.taskKeys, fix: "write '- id: NAME' and 'handler: PLUGIN/HANDLER'") else { return task }
+    if entries.contains(where: { $0.name == "template" }) { return use(value, label, entries, index: index, &places) }
     require(["id"], in: entries, of: label, examples: ["id: NAME"], at: value.position)
     checkWay(entries, label, at: value.position)
     var policy = Policy()
-    for entry in entries {
-      switch entry.name {
-      case "id":
-        // A bad id is kept, so that other faults can name the task.
-        task.id = id(entry.value, "'id'", code: .badId) ?? entry.value.string ?? ""
-        places.id = entry.value.position
-      case "handler":
-        task.handler = handler(entry.value)
-        places.handler = entry.value.position
-      case "wait": if let wait = wait(entry.value, of: index, id: value["id"]?.string ?? "") { task.setWait(wait) }
-      case "description": _ = text(entry.value, "'description'")
-      case "dependencies":
-        for element in list(entry.value, "'dependencies'", "task ids", fix: "write 'dependencies: [first, second]'") {
-          guard let dependency = id(element, "a dependency", code: .badId) else { continue }
-          task.dependencies.append(dependency)
-          places.dependencies.append(element.position)
-        }
-      case "env":
-        let environment = environment(entry.value, of: index)
-        if !environment.isEmpty { task.environment = environment }
-      case "when": task.condition = condition(entry.value, of: index)
-      case "input":
-        task.input = input(entry.value, of: index)
-      default: policyField(entry, &policy, of: index)
-      }
-    }
+    for entry in entries { taskField(entry, &task, &policy, &places, index: index) }
     if policy != Policy() { task.policy = policy }
+    if let wait = entries.first(where: { $0.name == "wait" })?.value, let wait = self.wait(wait, of: index, id: task.id) {
+      task.setWait(wait)
+    }
     child(entries, label, of: index, &task)
+    if let schema = schemas[task.handler] {
+      schema.check(value["input"], of: label, id: task.id, at: value.position, expressions.kinds, &faults, &nearest)
+    }
     return task
+  }
+
+  mutating func taskField(
+    _ entry: Located.Entry, _ task: inout TaskDefinition, _ policy: inout Policy, _ places: inout DefinitionPositions.TaskPositions,
+    index: Int
+  ) {
+    switch entry.name {
+    case "id":
+      // A bad id is kept, so that other faults can name the task.
+      task.id = id(entry.value, "'id'", code: .badId) ?? entry.value.string ?? ""
+      places.id = entry.value.position
+    case "handler":
+      task.handler = handler(entry.value)
+      places.handler = entry.value.position
+    case "description": _ = text(entry.value, "'description'")
+    case "dependencies":
+      for element in list(entry.value, "'dependencies'", "task ids", fix: "write 'dependencies: [first, second]'") {
+        guard let dependency = id(element, "a dependency", code: .badId) else { continue }
+        task.dependencies.append(dependency)
+        places.dependencies.append(element.position)
+      }
+    case "env":
+      let environment = environment(entry.value, of: index)
+      if !environment.isEmpty { task.environment = environment }
+    case "when": task.condition = condition(entry.value, of: index)
+    case "input":
+      task.input = input(entry.value, of: index)
+    case "with":
+      faults.add(
+        .unknownKey, "'with' gives values to a template, and there is no 'template'", fix: "add 'template: NAME', or write 'input'",
+        at: entry.position)
+    default: policyField(entry, &policy, of: index)
+    }
   }
 
   private mutating func handler(_ value: Located) -> String {
@@ -246,11 +279,13 @@ struct DefinitionDecoder {
 
 extension FaultList {
   mutating func addUnknownParameter(
-    _ name: String, among parameters: Set<String>, _ nearest: inout NearestName, at position: Position?, task: String? = nil
+    _ name: String, among parameters: Set<String>, of template: String? = nil, _ nearest: inout NearestName, at position: Position?,
+    task: String? = nil
   ) {
     let near = hasRoom ? nearest.nearest(to: name, among: parameters.sorted()) : nil
+    let place = template.map { " by the template '\($0)'" } ?? ""
     add(
-      .unknownParameter, "the parameter '\(name)' is not declared",
+      .unknownParameter, "the parameter '\(name)' is not declared\(place)",
       fix: near.map { "did you mean '\($0)'?" } ?? "declare it: 'parameters: { \(name): { default: VALUE } }'", at: position, task: task)
   }
 }

@@ -8,12 +8,16 @@ extension Definition {
   public func resolve(parameters given: [String: JSON] = [:]) throws(DefinitionError) -> Definition {
     var faults = FaultList(file: name)
     var result = self
-    let values = result.take(given, &faults)
+    var settled = SettledValues(values: result.take(given, &faults))
     guard faults.errors == 0 else { throw faults.error }
+    result.settleArguments(&settled, &faults)
     // Most tasks stay as they are, and an array that is not written to is not copied.
-    for (index, task) in tasks.enumerated() where task.mayResolve { result.tasks[index].resolve(values, &faults) }
-    for (index, task) in cleanup.enumerated() where task.mayResolve { result.cleanup[index].resolve(values, &faults) }
-    result.defaults.resolve(values, "the defaults", &faults)
+    for (index, task) in tasks.enumerated() where task.mayResolve { result.tasks[index].resolve(settled, &faults) }
+    for (index, task) in cleanup.enumerated() where task.mayResolve { result.cleanup[index].resolve(settled, &faults) }
+    result.defaults.resolve(settled, "the defaults", &faults)
+    if let key = result.concurrency?.key {
+      result.concurrency?.key = ConcurrencyKey.resolved(key, settled, "the workflow's concurrency", &faults)
+    }
     guard faults.errors == 0 else { throw faults.error }
     return result
   }
@@ -53,21 +57,23 @@ extension Definition {
 }
 
 extension TaskDefinition {
-  fileprivate var mayResolve: Bool { input.mayHoldExpressions || isSpecial && policy.priorityExpression != nil }
+  fileprivate var mayResolve: Bool {
+    input.mayHoldExpressions || isSpecial && (policy.priorityExpression != nil || policy.keysMayResolve)
+  }
 
-  fileprivate mutating func resolve(_ values: [String: KeptBytes], _ faults: inout FaultList) {
+  fileprivate mutating func resolve(_ settled: SettledValues, _ faults: inout FaultList) {
     if isSpecial {
       var policy = policy
-      policy.resolve(values, "task '\(id)'", &faults)
+      policy.resolve(settled, "task '\(id)'", &faults)
       if policy != self.policy { self.policy = policy }
     }
     do throws(ExpressionError) {
       guard let program = try InputProgram(input) else { return }
-      guard program.expressions.allSatisfy({ $0.roots.allSatisfy(\.isParameter) }) else {
+      guard settled.settle(program) else {
         inputProgram = program
         return
       }
-      let bytes = try program.bytes { ParameterScope(roots: program.expressions[$0].roots, values: values) }
+      let bytes = try program.bytes { ParameterScope(roots: program.expressions[$0].roots, settled: settled) }
       do throws(JSONSyntaxError) {
         input = try JSON(parsing: bytes)
       } catch {
@@ -81,12 +87,14 @@ extension TaskDefinition {
 }
 
 extension Policy {
-  fileprivate mutating func resolve(_ values: [String: KeptBytes], _ label: String, _ faults: inout FaultList) {
+  fileprivate mutating func resolve(_ settled: SettledValues, _ label: String, _ faults: inout FaultList) {
+    if keysMayResolve { resolveKeys(settled, label, &faults) }
     guard let text = priorityExpression else { return }
     do throws(ExpressionError) {
-      guard let expression = try Template(text)?.whole else { return }
+      // What needs more than parameters is settled when the task is ready.
+      guard let expression = try Template(text)?.whole, expression.roots.allSatisfy(\.isParameter) else { return }
       do throws(ExpressionError) {
-        let value = try expression.value(in: ParameterScope(roots: expression.roots, values: values))
+        let value = try expression.value(in: ParameterScope(roots: expression.roots, settled: settled))
         var writer = ExpressionWriter(limit: Expression.maximumBytes)
         try writer.plain(value)
         let word = String(decoding: writer.bytes, as: UTF8.self)

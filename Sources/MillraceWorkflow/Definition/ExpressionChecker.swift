@@ -2,7 +2,7 @@
 struct ExpressionChecker {
   /// Where an expression stands: what it may refer to.
   enum Place {
-    case input, condition, environment, priority
+    case input, condition, environment, priority, key
   }
 
   /// A task named by an expression of another.
@@ -15,9 +15,17 @@ struct ExpressionChecker {
   }
 
   var parameters: Set<String> = []
+  /// Those that say so.
+  var kinds: [String: Definition.Parameter.Kind] = [:]
+  /// The template whose expressions are looked at; nil: none.
+  var template: String?
+  /// What the arguments of templates name, for a definition whose templates have been put in place.
+  var arguments: [String: ArgumentNames] = [:]
   /// The tasks of `cleanup` are being looked at.
   var isCleanup = false
   private(set) var uses: [Use] = []
+
+  mutating func add(_ use: Use) { uses.append(use) }
 
   /// A text of a task (its index is `user`) or of the defaults (`user` is nil). `locate` gives the place of a byte of the text in the file;
   /// `prefix` and `task` are for definitions made in Swift.
@@ -44,11 +52,22 @@ struct ExpressionChecker {
   ) {
     switch root {
     case .parameter(let name):
-      if !parameters.contains(name) { faults.addUnknownParameter(name, among: parameters, &nearest, at: position, task: task) }
-    case _ where place == .priority:
+      if let names = arguments[name] { return check(names, in: place, user: user, prefix, task, &faults, at: position) }
+      if !parameters.contains(name) {
+        faults.addUnknownParameter(name, among: parameters, of: template, &nearest, at: position, task: task)
+      }
+    case _ where place == .key:
       faults.add(
-        .badExpression, "\(prefix)a priority is settled when the run starts, by its parameters", fix: "use params.NAME", at: position,
-        task: task)
+        .badExpression, "\(prefix)a key is settled when the run starts, by its parameters", fix: "use params.NAME", at: position, task: task
+      )
+    case _ where place == .priority && user == nil:
+      faults.add(
+        .badExpression, "\(prefix)a priority for all tasks is settled when the run starts, by its parameters",
+        fix: "use params.NAME here, outputs in the task", at: position, task: task)
+    case .runID where place == .priority, .runWorkflow where place == .priority:
+      faults.add(
+        .badExpression, "\(prefix)a priority is settled by parameters, or by the outputs of tasks before it",
+        fix: "use params.NAME or tasks.ID.output", at: position, task: task)
     case .output(let target), .status(let target):
       if let user { uses.append(Use(user: user, target: target, position: position)) }
     case .secret where place != .environment:
@@ -58,8 +77,10 @@ struct ExpressionChecker {
         at: position, task: task)
     case .runStatus where !isCleanup:
       faults.add(
-        .badExpression, "\(prefix)'run.status' is RUNNING here", fix: "use tasks.ID.status, or move the task to 'cleanup'", at: position,
-        task: task)
+        .badExpression, "\(prefix)'run.status' is RUNNING here",
+        fix: template == nil
+          ? "use tasks.ID.status, or move the task to 'cleanup'"
+          : "declare a parameter for it, and use the template in 'cleanup' with { status: \"${run.status}\" }", at: position, task: task)
     case .runID, .runWorkflow, .runStatus, .secret: break
     }
   }

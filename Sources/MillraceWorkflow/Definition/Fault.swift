@@ -21,6 +21,7 @@ public struct Fault: Sendable, Hashable, CustomStringConvertible {
     case badSchedule = "bad-schedule"
     case duplicateId = "duplicate-id"
     case unknownTask = "unknown-task"
+    case unknownTemplate = "unknown-template"
     case unknownHandler = "unknown-handler"
     case unknownWorkflow = "unknown-workflow"
     case unknownParameter = "unknown-parameter"
@@ -75,12 +76,20 @@ public struct DefinitionError: Error, Sendable, Hashable, CustomStringConvertibl
 
 /// Collects faults while a definition is read and checked. Bounded: beyond `DefinitionError.maximumFaults` they are only counted.
 struct FaultList {
-  let file: String
+  /// The one that is being looked at.
+  var file: String {
+    didSet { if !files.contains(file) { files.append(file) } }
+  }
+  /// In the order in which they were opened.
+  private var files: [String]
   private(set) var faults: [Fault] = []
   private(set) var omitted = 0
   private(set) var errors = 0
 
-  init(file: String) { self.file = file }
+  init(file: String) {
+    self.file = file
+    files = [file]
+  }
 
   /// True while a further fault would be listed: suggestions are only searched for then.
   var hasRoom: Bool { faults.count < DefinitionError.maximumFaults }
@@ -104,6 +113,7 @@ struct FaultList {
   mutating func add(_ others: [Fault], omitted more: Int = 0) {
     for fault in others {
       if fault.severity == .error { errors += 1 }
+      if !files.contains(fault.file) { files.append(fault.file) }
       if hasRoom { faults.append(fault) } else { omitted += 1 }
     }
     omitted += more
@@ -115,12 +125,12 @@ struct FaultList {
     add(.syntax, error.message, fix: error.fix, at: position)
   }
 
-  /// The faults in the order of the file, those of one place in the order they were found; then those of other files.
+  /// The faults in the order of the files; those of one place in the order they were found.
   var sorted: [Fault] {
-    let own = faults.filter { $0.file == file }
-    return own.enumerated().sorted { a, b in
-      (a.element.line ?? 0, a.element.column ?? 0, a.offset) < (b.element.line ?? 0, b.element.column ?? 0, b.offset)
-    }.map(\.element) + faults.filter { $0.file != file }
+    faults.enumerated().sorted { a, b in
+      let (first, second) = (files.firstIndex(of: a.element.file) ?? 0, files.firstIndex(of: b.element.file) ?? 0)
+      return (first, a.element.line ?? 0, a.element.column ?? 0, a.offset) < (second, b.element.line ?? 0, b.element.column ?? 0, b.offset)
+    }.map(\.element)
   }
 
   var error: DefinitionError { DefinitionError(faults: sorted, omitted: omitted) }

@@ -6,11 +6,11 @@ package struct NearestName {
   package init() {}
 
   /// The candidate with the smallest edit distance (insert, delete, replace, swap neighbours), the first of equals; nil if none is near enough to be
-  /// a typing error: one edit in three characters.
+  /// a typing error: one edit in three characters, none in a single one.
   package mutating func nearest(to name: String, among candidates: some Sequence<String>) -> String? {
     let wanted = Array(name.utf8)
     guard wanted.count <= 128 else { return nil }
-    var limit = max(1, wanted.count / 3)
+    var limit = wanted.count < 2 ? 0 : max(1, wanted.count / 3)
     var best: String?
     for candidate in candidates {
       guard budget > 0 else { break }

@@ -13,7 +13,9 @@ extension DefinitionDecoder {
           .badId, "'\(entry.name.prefix(80))' is no name for a parameter", fix: "use 1 to 128 of A-Z a-z 0-9 _ and -", at: entry.position)
       }
       expressions.parameters.insert(entry.name)
-      return parameter(entry)
+      let parameter = parameter(entry)
+      if let kind = parameter.kind { expressions.kinds[entry.name] = kind }
+      return parameter
     }
   }
 

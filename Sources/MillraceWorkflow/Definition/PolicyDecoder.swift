@@ -1,6 +1,6 @@
 /// The part of a task and of `defaults` that says how tasks are treated.
 extension DefinitionDecoder {
-  private static let policyKeys = ["priority", "timeouts", "retry", "concurrency"]
+  private static let policyKeys = ["priority", "timeouts", "retry", "concurrency", "rate"]
 
   mutating func policy(_ value: Located, _ label: String) -> Policy {
     var policy = Policy()
@@ -22,7 +22,8 @@ extension DefinitionDecoder {
       }
     case "timeouts": policy.timeouts = timeouts(entry.value)
     case "retry": policy.retry = retry(entry.value)
-    case "concurrency": concurrency(entry.value, &policy)
+    case "concurrency": concurrency(entry.value, &policy, of: task)
+    case "rate": policy.rate = rate(entry.value, of: task)
     default: break
     }
   }
@@ -112,20 +113,6 @@ extension DefinitionDecoder {
     }
   }
 
-  private mutating func concurrency(_ value: Located, _ policy: inout Policy) {
-    guard let entries = map(value, "'concurrency'", ["key", "limit"], fix: "write 'concurrency: { key: database, limit: 2 }'") else {
-      return
-    }
-    require(["key"], in: entries, of: "'concurrency'", examples: ["key: NAME"], at: value.position)
-    for entry in entries {
-      switch entry.name {
-      case "key": policy.concurrencyKey = id(entry.value, "'key'", code: .badValue)
-      case "limit": policy.concurrencyLimit = integer(entry.value, "'limit'", Policy.concurrencyRange)
-      default: break
-      }
-    }
-  }
-
   // MARK: Scalars
 
   mutating func duration(_ value: Located, _ label: String) -> UInt64? {
@@ -145,7 +132,7 @@ extension DefinitionDecoder {
     }
   }
 
-  private mutating func integer(_ value: Located, _ label: String, _ range: ClosedRange<Int>) -> Int? {
+  mutating func integer(_ value: Located, _ label: String, _ range: ClosedRange<Int>) -> Int? {
     guard case .integer(let number) = value.scalar else {
       wrongType(value, label, "a whole number", fix: "write a number from \(range.lowerBound) to \(range.upperBound)")
       return nil

@@ -8,6 +8,7 @@ struct UseChecker {
   let main: Int
   let graph: TaskGraph
   let indices: [String: Int]
+  var positions: DefinitionPositions?
 
   /// Complexity: O(uses) for uses of direct dependencies; O(tasks + dependencies) for others, and for each other task that is named those between it
   /// and the tasks that name it.
@@ -20,7 +21,8 @@ struct UseChecker {
         let near = faults.hasRoom ? nearest.nearest(to: use.target, among: definition.tasks.lazy.map(\.id)) : nil
         faults.add(
           .unknownTask, "\(label) refers to '\(use.target)', which is not a task",
-          fix: near.map { "did you mean '\($0)'?" } ?? "name a task that it depends on", at: use.position, task: task)
+          fix: positions?.use(holding: use.target).map { "name '\($0)': what stands inside of it cannot be named" }
+            ?? near.map { "did you mean '\($0)'?" } ?? "name a task that it depends on", at: use.position, task: task)
         continue
       }
       if use.user >= main, target < main { continue }

@@ -5,6 +5,9 @@ enum ValueChecker {
     if !Identifier.isId(definition.name) {
       faults.add(.badValue, "'\(definition.name)' is no name for a workflow", fix: idFix, at: nil)
     }
+    if let version = definition.version, !Definition.versions.contains(version) {
+      faults.add(.badValue, "the version is \(version)", fix: "use 1 to \(Definition.versions.upperBound), or nil", at: nil)
+    }
     if definition.tasks.isEmpty { faults.add(.missing, "the definition has no tasks", fix: "add one: definition.task(...)", at: nil) }
     if let schedule = definition.schedule, schedule.next(after: UTCTime(seconds: -1)) == nil {
       faults.add(.badSchedule, "the schedule never fires", fix: "name a day that its months have", at: nil)
@@ -19,6 +22,8 @@ enum ValueChecker {
       }
       for fault in parameter.faults { faults.add(.badValue, fault.message, fix: fault.fix, at: nil) }
     }
+    expressions.take(definition.arguments, &faults, &nearest)
+    if let concurrency = definition.concurrency { check(concurrency, &expressions, &faults, &nearest) }
     check(definition.defaults, "the defaults", task: nil, &faults)
     check(definition.defaults, "the defaults", user: nil, task: nil, &expressions, &faults, &nearest)
     for (index, task) in [definition.tasks, definition.cleanup].joined().enumerated() {
@@ -60,6 +65,7 @@ enum ValueChecker {
     _ policy: Policy, _ label: String, user: Int?, task: String?, _ expressions: inout ExpressionChecker, _ faults: inout FaultList,
     _ nearest: inout NearestName
   ) {
+    checkConcurrency(policy, label, user: user, task: task, &expressions, &faults, &nearest)
     guard let text = policy.priorityExpression else { return }
     if policy.priority != nil {
       faults.add(.badValue, "\(label): a priority and an expression for it", fix: "give one of them", at: nil, task: task)
@@ -111,12 +117,6 @@ enum ValueChecker {
     for case (let name, let length?) in timeouts where !(1...DurationText.maximum ~= length) {
       faults.add(
         .badDuration, "\(label): '\(name)' is \(length) ns", fix: "use 1 ns to ten years, or nil for no limit", at: nil, task: task)
-    }
-    if let key = policy.concurrencyKey, !Identifier.isId(key) {
-      faults.add(.badValue, "\(label): '\(key)' is no key for concurrency", fix: idFix, at: nil, task: task)
-    }
-    if let limit = policy.concurrencyLimit, !Policy.concurrencyRange.contains(limit) {
-      faults.add(.badValue, "\(label): the concurrency limit is \(limit)", fix: "use 1 to 1000000", at: nil, task: task)
     }
     guard let retry = policy.retry else { return }
     if !RetryPolicy.attemptsRange.contains(retry.attempts) {

@@ -125,14 +125,16 @@ extension JSON {
   }
 }
 
-/// Parameters alone: what is known before a run begins. Other roots have been excluded before.
+/// What is known before a run begins.
 struct ParameterScope: ExpressionScope {
   let roots: [Expression.Root]
-  /// JSON text by name.
-  let values: [String: KeptBytes]
+  let settled: SettledValues
 
   func value(ofRoot number: Int) throws(ExpressionError) -> RootValue {
-    if case .parameter(let name) = roots[number], let kept = values[name] { return .json(kept.bytes) }
+    if case .parameter(let name) = roots[number] {
+      if let kept = settled.values[name] { return .json(kept.bytes) }
+      if let error = settled.missing[name] { throw error }
+    }
     throw ExpressionError(kind: .missing, offset: 0, message: "it is known only while the run goes on", fix: "use parameters here")
   }
 }

@@ -47,6 +47,7 @@ public enum CompileError: Error, CustomStringConvertible {
   case empty(workflow: String)
   case tooLarge(tasks: Int)
   case tooManyKeys(limit: Int)
+  case tooManyRates(limit: Int)
   /// An expression that the checker would have refused.
   case badExpression(task: String, reason: String)
   case memory(String)
@@ -60,7 +61,9 @@ public enum CompileError: Error, CustomStringConvertible {
     case .empty(let workflow): "workflow \(workflow) has no tasks: add one"
     case .tooLarge(let tasks): "\(tasks) tasks are more than a plan holds (\(Plan.maxNodes)): split the workflow"
     case .tooManyKeys(let limit):
-      "more than \(limit) concurrency keys and limited handlers are in use: restart the engine or use fewer keys"
+      "\(limit) concurrency keys and limited handlers are in use, the most an engine has: start the run when others have ended, or use fewer keys"
+    case .tooManyRates(let limit):
+      "\(limit) rates are in use, the most an engine has: start the run when others have ended, or use fewer keys"
     case .badExpression(let task, let reason): "task \(task): \(reason)"
     case .memory(let what): what
     }
@@ -84,13 +87,21 @@ public final class CompiledWorkflow: Sendable {
   let policies: [ResolvedPolicy]
   /// Of the tasks that have some; empty for most workflows.
   let expressions: [UInt32: TaskExpressions]
+  /// What the uses of templates were given, as the definition lists it; nil: nothing here asks for it.
+  let arguments: [TaskArgument?]
   /// How many inputs have expressions.
   let inputSlots: Int
   let hasExpressions: Bool
+  /// Some tasks have a rate.
+  let hasRates: Bool
   /// The tasks that run when all others have ended; nil: there are none.
   let cleanup: CompiledWorkflow?
   /// Names of the signals that tasks wait for, those of the cleanup among them.
   let signalNames: [String]
+  /// The core's limits of the policies' keys, each once.
+  let limits: [UInt32]
+  /// The keys and rates of the policies.
+  private let lease: KeyLease
   /// Names of the secrets that a run needs, each with the first task that does.
   public let secrets: [(name: String, task: String)]
 
@@ -101,10 +112,14 @@ public final class CompiledWorkflow: Sendable {
     var timeouts: Timeouts
     var key: String?
     var keyLimit: Int
-    /// Index of the core's limit, if there is a key.
-    var limit: UInt32 = 0
+    var weight: Int
+    /// What the core is asked for, if there is a key.
+    var permits = PermitRequest(rawValue: 0)
+    var rate: RateLimit?
+    /// Index of the rate; -1: there is none.
+    var pace = -1
     let hasTimeouts: Bool
-    /// Timeouts or a retry: the node may need more than its record.
+    /// Timeouts, a retry or a rate: the node may need more than its record.
     let hasTimers: Bool
 
     init(_ task: Policy, _ defaults: Policy) {
@@ -117,23 +132,24 @@ public final class CompiledWorkflow: Sendable {
         heartbeat: task.timeouts.heartbeat ?? defaults.timeouts.heartbeat)
       key = task.concurrencyKey ?? defaults.concurrencyKey
       keyLimit = task.concurrencyLimit ?? defaults.concurrencyLimit ?? 1
+      weight = task.concurrencyWeight ?? defaults.concurrencyWeight ?? 1
+      rate = task.rate ?? defaults.rate
       hasTimeouts = timeouts != Timeouts()
-      hasTimers = hasTimeouts || retry != nil
+      hasTimers = hasTimeouts || retry != nil || rate != nil
     }
   }
 
-  /// Of a checked definition. Complexity: O(tasks + dependencies). `held`: `TaskHost.heldIndex`. `limit` gives the core's limit for a concurrency key.
-  /// Throws `CompileError`.
+  /// Of a checked definition. Complexity: O(tasks + dependencies). `held`: `TaskHost.heldIndex`. `keys`: of the host that will run it. Throws `CompileError`.
   public convenience init(
-    _ definition: Definition, handlers known: [String: TaskHandler], held: HandlerIndex, order: TaskOrder, limit: (String, Int) -> UInt32?
+    _ definition: Definition, handlers known: [String: TaskHandler], held: HandlerIndex, order: TaskOrder, keys: KeyTable
   ) throws(CompileError) {
-    try self.init(definition, known, held, order, ended: [:], limit)
+    try self.init(definition, known, held, order, ended: [:], keys)
   }
 
   /// `ended`: for a cleanup, the tasks before it.
   private init(
     _ definition: Definition, _ known: [String: TaskHandler], _ held: HandlerIndex, _ order: TaskOrder, ended: [String: UInt32],
-    _ limit: (String, Int) -> UInt32?
+    _ table: KeyTable
   ) throws(CompileError) {
     let tasks = definition.tasks
     if tasks.isEmpty { throw .empty(workflow: definition.name) }
@@ -192,20 +208,24 @@ public final class CompiledWorkflow: Sendable {
         policyOf.append(0)
       }
     }
+    let lease = KeyLease(table)
     for i in policies.indices {
-      guard let key = policies[i].key else { continue }
-      guard let limit = limit(key, policies[i].keyLimit) else { throw .tooManyKeys(limit: Scheduler.maxLimits) }
-      policies[i].limit = limit
+      if let key = policies[i].key {
+        policies[i].permits = PermitRequest(limit: try lease.limit(key, policies[i].keyLimit), weight: policies[i].weight)
+      }
+      if let rate = policies[i].rate { policies[i].pace = try lease.rate(rate) }
     }
+    let isRanked = expressions.values.contains { $0.priority != nil }
     let keys = try CompiledWorkflow.keys(definition, rows, predecessors, policyOf, policies, order)
     do {
       plan = try Plan(
         count: tasks.count,
         node: { i in
           let policy = policies[policyOf.isEmpty ? 0 : Int(policyOf[i])]
+          let ranked = isRanked && expressions[UInt32(i)]?.priority != nil ? Plan.NodeFlag.ranked : 0
           let handler = handlers[Int(handlerOf[i])]
           return Plan.Node(
-            handler: handler.index, priority: policy.priority.rawValue, flags: policy.nodeFlags(isHeld: handler.work != nil),
+            handler: handler.index, priority: policy.priority.rawValue, flags: policy.nodeFlags(isHeld: handler.work != nil) | ranked,
             key: keys.isEmpty ? 0 : keys[i])
         },
         predecessors: { i, visit in for j in Int(rows[i])..<Int(rows[i + 1]) { visit(Int(predecessors[j])) } })
@@ -222,10 +242,14 @@ public final class CompiledWorkflow: Sendable {
     self.policies = policies
     self.policyOf = policyOf
     self.expressions = expressions
+    arguments = definition.arguments.map { TaskArgument($0, binder) }
     self.inputSlots = inputSlots
     hasExpressions = !expressions.isEmpty
+    self.lease = lease
+    limits = Array(Set(policies.lazy.filter { $0.key != nil }.map(\.permits.limit)))
+    hasRates = !lease.rates.isEmpty
     let tasksOfCleanup = definition.ofCleanup
-    cleanup = tasksOfCleanup.tasks.isEmpty ? nil : try CompiledWorkflow(tasksOfCleanup, known, held, order, ended: index, limit)
+    cleanup = tasksOfCleanup.tasks.isEmpty ? nil : try CompiledWorkflow(tasksOfCleanup, known, held, order, ended: index, table)
     signalNames = definition.signalNames
     secrets = expressions.isEmpty && cleanup == nil ? [] : definition.secrets
   }
@@ -234,6 +258,12 @@ public final class CompiledWorkflow: Sendable {
 
   /// True if timeouts may end the node's attempts.
   @inline(__always) func isWatched(_ node: UInt32) -> Bool { policies[policyOf.isEmpty ? 0 : Int(policyOf[Int(node)])].hasTimeouts }
+
+  /// What makes the node's attempts wait; nil: nothing does.
+  func rate(_ node: UInt32) -> Rate? {
+    let pace = policy(node).pace
+    return pace < 0 ? nil : lease.rates[pace]
+  }
 
   @inline(__always) func hasTimers(_ node: UInt32) -> Bool { policies[policyOf.isEmpty ? 0 : Int(policyOf[Int(node)])].hasTimers }
 

@@ -173,8 +173,12 @@ enum TimerKind {
   static let scheduleToStart: UInt16 = 4
   static let scheduleToClose: UInt16 = 5
   static let retry: UInt16 = 6
+  /// Value: a `Rate`, retained.
+  static let rate: UInt16 = 7
+  /// Value: a number of `RunLines`.
+  static let line: UInt16 = 8
   /// Start-to-close of a held task.
-  static let heldClose: UInt16 = 7
+  static let heldClose: UInt16 = 9
   /// Value: a `TimeWait`.
-  static let wait: UInt16 = 8
+  static let wait: UInt16 = 10
 }

@@ -4,7 +4,7 @@ internal import MillraceCore
 /// What a run knows of each of its tasks: 56 bytes, written by the lane that runs the task, readable by anyone at any time.
 ///
 /// Words of a task: start, end, output (arena 32, offset 32), output length (32) with content type (8), status (4) and attempts (20),
-/// lane (16) with the cause of a skip (32), attempt's address, job.
+/// lane (16) with the cause of a skip (32) and the priority (8), attempt's address, job.
 @safe struct NodeRecords {
   private static let words = 7
   private let region: Region
@@ -72,7 +72,16 @@ internal import MillraceCore
   }
   func setCause(_ node: UInt32, _ cause: UInt32) {
     let word = word(node, 4)
-    word.storeRelaxed(word.loadRelaxed() & 0xFFFF | UInt64(cause + 1) << 16)
+    word.storeRelaxed(word.loadRelaxed() & 0xFFFF_0000_0000_FFFF | UInt64(cause + 1) << 16)
+  }
+  /// The priority that the task's expression gave when it became ready; nil: it has none, or it was not ready.
+  func rank(_ node: UInt32) -> Priority? {
+    let rank = UInt8(truncatingIfNeeded: word(node, 4).loadRelaxed() >> 48)
+    return rank == 0 ? nil : Priority(rawValue: rank - 1)
+  }
+  func setRank(_ node: UInt32, _ priority: Priority) {
+    let word = word(node, 4)
+    word.storeRelaxed(word.loadRelaxed() & 0xFF00_FFFF_FFFF_FFFF | UInt64(priority.rawValue + 1) << 48)
   }
 
   /// Completed, or skipped by its own condition: its dependents may go on.

@@ -13,6 +13,9 @@ public struct RunMoment: Sendable {
     public var attempts: Int
     public var concurrencyKey: String?
     public var concurrencyLimit: Int
+    public var concurrencyWeight: Int
+    /// The rate that it waits for; nil: it does not.
+    public var rate: RateLimit?
     /// How many tasks the handler takes at once; 0: any number.
     public var handlerLimit: Int
   }
@@ -23,6 +26,7 @@ public struct RunMoment: Sendable {
     public var task: String
     public var handler: String
     public var concurrencyKey: String?
+    public var concurrencyWeight: Int
     /// Nanoseconds before this moment.
     public var age: UInt64
   }
@@ -33,6 +37,8 @@ public struct RunMoment: Sendable {
   public var holders: [Holder] = []
   /// Index of the first cleanup task; nil: there are none, or they have begun.
   public var cleanup: Int?
+  /// What the run waits for before it begins; nil: it does not.
+  public var wait: RunWait?
   /// Nothing new starts: a task failed, or the run is cancelled.
   public var isStopping = false
 }
@@ -42,6 +48,7 @@ extension WorkflowRun {
   public func moment() -> RunMoment {
     var moment = RunMoment()
     moment.isStopping = shouldStop
+    moment.wait = waitsFor
     addUnfinished(to: &moment, after: 0)
     if let cleanup {
       if monitor.locked({ verdict == nil }) { moment.cleanup = records.count }
@@ -58,15 +65,17 @@ extension WorkflowRun {
 
   private func addUnfinished(to moment: inout RunMoment, after first: Int) {
     let slow = monitor.locked { self.slow }
-    let base = origin?.started ?? started
+    let base = origin?.beganAt ?? beganAt
     for node in 0..<UInt32(records.count) where !isOver(node) {
       let policy = compiled.policy(node)
       var task = RunMoment.Task(
         timeouts: policy.timeouts, attempts: policy.retry?.attempts ?? 1, concurrencyKey: policy.key, concurrencyLimit: policy.keyLimit,
+        concurrencyWeight: policy.weight,
         handlerLimit: compiled.handlers[Int(compiled.handlerOf[Int(node)])].concurrency)
       if let state = slow[node] {
         if state.retry != nil { task.retryAt = state.waitEnds > base ? state.waitEnds - base : 0 }
         task.isBehindLateHandler = state.retryBlocked
+        if state.isPaced { task.rate = policy.rate }
       }
       moment.tasks[first + Int(node)] = task
     }
@@ -80,7 +89,8 @@ extension WorkflowRun {
       moment.holders.append(
         RunMoment.Holder(
           run: id.description, task: definition.tasks[Int(node)].id, handler: definition.tasks[Int(node)].handler,
-          concurrencyKey: compiled.policy(node).key, age: now > start ? now - start : 0))
+          concurrencyKey: compiled.policy(node).key, concurrencyWeight: compiled.policy(node).weight,
+          age: now > start ? now - start : 0))
     }
   }
 }

@@ -7,6 +7,8 @@ struct TaskExpressions: Sendable {
   enum Root: Sendable {
     /// Index of the parameter.
     case parameter(Int)
+    /// Index of what a use of a template was given.
+    case argument(Int)
     case output(UInt32)
     case status(UInt32)
     /// Of a task that ended before the cleanup of its run began.
@@ -35,6 +37,8 @@ struct TaskExpressions: Sendable {
   }
 
   var condition: Bound?
+  /// A priority that is settled when the task is ready.
+  var priority: Bound?
   var input: InputProgram?
   /// Roots of the input's expressions, in their order.
   var inputRoots: [[Root]] = []
@@ -45,20 +49,25 @@ struct TaskExpressions: Sendable {
 
   /// nil: the task has none. Throws `CompileError` for what the checker would have found.
   init?(_ task: TaskDefinition, _ binder: Binder) throws(CompileError) {
-    guard task.isSpecial, task.condition != nil || task.inputProgram != nil || !task.environment.isEmpty else { return nil }
+    guard task.isSpecial else { return nil }
+    let ranking = task.policy.priorityExpression
+    guard ranking != nil || task.condition != nil || task.inputProgram != nil || !task.environment.isEmpty else { return nil }
     do throws(ExpressionError) {
-      if let text = task.condition {
-        guard let expression = try Template(text)?.whole else {
-          throw ExpressionError(kind: .syntax, offset: 0, message: "'when' is no expression", fix: "")
-        }
-        condition = Bound(expression: expression, roots: try binder.roots(expression))
-      }
+      if let text = task.condition { condition = try Self.whole(text, "when", binder) }
+      if let ranking { priority = try Self.whole(ranking, "priority", binder) }
       input = task.inputProgram
       for expression in task.inputProgram?.expressions ?? [] { inputRoots.append(try binder.roots(expression)) }
       for variable in task.environment { environment.append(try Self.variable(variable, binder)) }
     } catch {
       throw .badExpression(task: task.id, reason: error.message)
     }
+  }
+
+  private static func whole(_ text: String, _ name: String, _ binder: Binder) throws(ExpressionError) -> Bound {
+    guard let expression = try Template(text)?.whole else {
+      throw ExpressionError(kind: .syntax, offset: 0, message: "'\(name)' is no expression", fix: "")
+    }
+    return Bound(expression: expression, roots: try binder.roots(expression))
   }
 
   private static func variable(_ variable: EnvironmentVariable, _ binder: Binder) throws(ExpressionError) -> Variable {
@@ -75,12 +84,14 @@ struct TaskExpressions: Sendable {
   /// Names to indices.
   struct Binder {
     let parameters: [String: Int]
+    let arguments: [String: Int]
     let tasks: [String: UInt32]
     /// Tasks that ended before; empty but for a cleanup.
     let ended: [String: UInt32]
 
     init(_ definition: Definition, tasks: [String: UInt32], ended: [String: UInt32]) {
       parameters = Dictionary(definition.parameters.enumerated().map { ($1.name, $0) }) { first, _ in first }
+      arguments = Dictionary(definition.arguments.enumerated().map { ($1.name, $0) }) { first, _ in first }
       self.tasks = tasks
       self.ended = ended
     }
@@ -93,7 +104,9 @@ struct TaskExpressions: Sendable {
 
     private func bind(_ root: Expression.Root) throws(ExpressionError) -> Root {
       switch root {
-      case .parameter(let name): if let index = parameters[name] { return .parameter(index) }
+      case .parameter(let name):
+        if let index = parameters[name] { return .parameter(index) }
+        if let index = arguments[name] { return .argument(index) }
       case .output(let task):
         if let node = tasks[task] { return .output(node) }
         if let node = ended[task] { return .endedOutput(node) }
@@ -117,12 +130,14 @@ final class RunValues: Sendable {
   let id: KeptBytes
   let workflow: KeptBytes
   let secrets: [String: KeptBytes]
+  let arguments: ArgumentValues
 
   init(_ definition: Definition, run: RunID, secrets: [String: KeptBytes]) {
     parameters = definition.parameters.map { KeptBytes(($0.fallback ?? .null).utf8()) }
     id = KeptBytes(run.description.utf8)
     workflow = KeptBytes(definition.name.utf8)
     self.secrets = secrets
+    arguments = ArgumentValues(definition)
   }
 }
 
@@ -135,6 +150,7 @@ struct RunScope: ExpressionScope {
   func value(ofRoot number: Int) throws(ExpressionError) -> RootValue {
     switch roots[number] {
     case .parameter(let index): return .json(values.parameters[index].bytes)
+    case .argument(let index): return .json(try run.argument(index, values).bytes)
     case .output(let node): return try run.outputValue(node)
     case .status(let node): return .value(.text(run.records.status(node).word.bytes))
     case .endedOutput(let node): if let ended = run.origin { return try ended.outputValue(node) }
@@ -198,6 +214,7 @@ extension WorkflowRun {
           throw error.naming(condition.expression)
         }
       }
+      if task.priority != nil, let fault = monitor.locked({ rankFaults[node] }) { return .failed(fault) }
       // No JSON text is empty.
       if let input = task.input, let inputs = unsafe inputs, unsafe inputs[task.inputSlot].length == 0 {
         let bytes = try input.bytes { RunScope(run: self, values: values, roots: task.inputRoots[$0]) }

@@ -24,6 +24,10 @@ internal import Synchronization
   private(set) var scheduler: Scheduler!
   private(set) var timers: Timers!
   private(set) var sharedShard = 0
+  /// Concurrency keys and rates. Set once by `connect`.
+  public private(set) var keys: KeyTable!
+  /// Runs that wait for others with their key.
+  let lines = RunLines()
   private(set) var workers = 0
   /// The core's handler of tasks whose work the run does itself.
   public private(set) var heldIndex = HandlerIndex(rawValue: 0)
@@ -42,7 +46,7 @@ internal import Synchronization
   private let linkWaiters = Atomic<Int>(0)
   /// Guards what follows.
   private let monitor = Monitor()
-  /// Runs that are not over.
+  /// Runs that are not over, those that wait for their turn among them.
   private var runs: [ObjectIdentifier: WorkflowRun] = [:]
   /// Attempts that were ended while their tokens were out, by token.
   private var abandoned: [JobID: AttemptPointer] = unsafe [:]
@@ -105,6 +109,7 @@ internal import Synchronization
     self.scheduler = scheduler
     self.timers = timers
     self.sharedShard = sharedShard
+    keys = KeyTable(scheduler, timers: timers, shard: sharedShard)
     workers = scheduler.configuration.workers
     laneCount = scheduler.laneCount
     let lanes = UnsafeMutablePointer<HostLane>.allocate(capacity: laneCount)
@@ -265,7 +270,10 @@ internal import Synchronization
   /// Waits until no run goes on and no asynchronous handler is left. False: some are at `deadline` of the system's monotonic clock.
   package func waitUntilIdle(until deadline: UInt64) -> Bool { waitForLinks(until: deadline) { runs.isEmpty && openLinks == 0 } }
 
-  /// Runs that are not over.
+  /// Runs that wait for others with their key.
+  public var waitingRuns: Int { lines.waitingCount }
+
+  /// Runs that are not over, those that wait among them.
   public var activeRuns: [WorkflowRun] { monitor.locked { Array(runs.values) } }
 
   /// `run/task` of a job that runs, for reports; nil: it has ended. Complexity: O(tasks of all runs). Any thread.

@@ -74,7 +74,7 @@ extension WorkflowRun {
   /// Writes down that the task runs, and makes its attempt. Of a watched task: under a claim.
   private func prepare(_ node: UInt32, _ context: UnsafeMutablePointer<JobContext>, isWatched: Bool) -> Preparation {
     let lane = unsafe context.pointee.lane
-    let now = host.scheduler.clock.now
+    var now = host.scheduler.clock.now
     records.setStart(node, now)
     records.setLane(node, lane)
     unsafe records.setJob(node, context.pointee.job)
@@ -83,7 +83,8 @@ extension WorkflowRun {
     tellWatcher()
     // The other half of `stop`: either it sees us running, or we see that we should not be.
     if stopReason.loadSequential() != 0 { return .ended(Outcome.cancelled.rawValue) }
-    if isWatched, isTooLate(node) { return .ended(Outcome.timedOut.rawValue) }
+    let rate = compiled.hasRates ? compiled.rate(node) : nil
+    if isWatched, isTooLate(node, mayWait: rate != nil) { return .ended(Outcome.timedOut.rawValue) }
     var refusal: String?
     if compiled.hasExpressions, let own = compiled.expressions[node] {
       switch begin(own, node, lane: lane) {
@@ -92,6 +93,13 @@ extension WorkflowRun {
       case .skipped: return .ended(Outcome.done.rawValue)
       case .failed(let reason): refusal = reason
       }
+    }
+
+    if let rate, refusal == nil {
+      guard mayStart(node, rate) else { return .ended(WorkflowRun.paced) }
+      now = host.scheduler.clock.now
+      records.setStart(node, now)
+      if isWatched, isTooLate(node) { return .ended(Outcome.timedOut.rawValue) }
     }
 
     counters.count(.attempts, lane: lane)

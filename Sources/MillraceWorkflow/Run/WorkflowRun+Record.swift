@@ -27,7 +27,7 @@ extension WorkflowRun {
     return Progress(
       status: status, tasks: records.count, completed: sum.completed, failed: sum.failed, skipped: sum.skipped, cancelled: sum.cancelled,
       running: max(0, sum.started - sum.ended), attempts: sum.attempts, elapsed: elapsed,
-      estimatedRemaining: status == .running ? estimate(sum, elapsed) : nil)
+      estimatedRemaining: status == .running ? estimate(sum, elapsed) : nil, waitsFor: status == .created ? waitsFor : nil)
   }
 
   /// What is left, from the mean duration of each handler's finished tasks and the parallelism reached so far.
@@ -80,7 +80,9 @@ extension WorkflowRun {
     if let cleanup { tasks += cleanup.taskRecords(slots, threads, after: tasks) }
     var record = RunRecord(
       run: id.description, workflow: definition.name, status: status, slots: slots, threads: threads, order: compiled.order.rawValue,
-      startedWall: startedWall, elapsed: elapsed, recordedMakespanSeconds: definition.recordedMakespanSeconds, tasks: tasks)
+      startedWall: beganWall, elapsed: elapsed, recordedMakespanSeconds: definition.recordedMakespanSeconds, tenant: tenant.name,
+      reason: reason, tasks: tasks)
+    record.workflowVersion = definition.version
     record.signals = mailbox?.entries.map { SignalRecord(name: $0.name, time: $0.time, task: $0.task) } ?? []
     return record
   }
@@ -90,11 +92,12 @@ extension WorkflowRun {
     var logged: [UInt32: [LoggedAttempt]] = [:]
     let (log, answers, children) = monitor.locked { (self.log, self.answers, self.children) }
     for attempt in log { logged[attempt.node, default: []].append(attempt) }
-    let base = origin?.started ?? started
+    let began = beganAt
+    let base = origin?.beganAt ?? began
     func since(_ time: UInt64) -> UInt64 { time > base ? time - base : 0 }
     // What released a cleanup: the task that ended last.
     let last = before.indices.max { (before[$0].attempts.last?.end ?? 0, $0) < (before[$1].attempts.last?.end ?? 0, $1) }
-    let begins = origin == nil ? 0 : since(started)
+    let begins = origin == nil ? 0 : since(began)
     var tasks: [TaskRecord] = []
     tasks.reserveCapacity(records.count)
     for node in 0..<UInt32(records.count) {
@@ -115,7 +118,7 @@ extension WorkflowRun {
             end: status == .running ? nil : since(records.end(node)), lane: records.lane(node)))
       }
       // Ready with the end of the last dependency: nothing else makes a task ready.
-      var ready = started == 0 && origin != nil ? nil : Optional(begins)
+      var ready = began == 0 ? nil : Optional(begins)
       for dependency in dependencies {
         guard records.isSatisfied(dependency), let soFar = ready else {
           ready = nil
@@ -125,7 +128,7 @@ extension WorkflowRun {
       }
       tasks.append(
         TaskRecord(
-          id: definition.id, handler: compiled.handlers[Int(compiled.handlerOf[Int(node)])].name, priority: compiled.policy(node).priority,
+          id: definition.id, handler: compiled.handlers[Int(compiled.handlerOf[Int(node)])].name, priority: priority(of: node),
           status: status.word,
           dependencies: dependencies.isEmpty ? last.map { [$0] } ?? [] : dependencies.map { before.count + Int($0) }, ready: ready,
           attempts: attempts,

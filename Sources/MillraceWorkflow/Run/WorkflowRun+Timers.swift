@@ -56,7 +56,8 @@ extension WorkflowRun {
           state.closeAt = now &+ close
           state.close = try arm(node, at: state.closeAt, TimerKind.scheduleToClose)
         }
-        if let open = timeouts.scheduleToStart { state.open = try arm(node, at: now &+ open, TimerKind.scheduleToStart) }
+        // A task that its rate made wait has waited for its start all the time.
+        if state.open == nil, let open = timeouts.scheduleToStart { state.open = try arm(node, at: now &+ open, TimerKind.scheduleToStart) }
       } catch {
         host.write(UInt32(MILLRACE_LOG_ERROR), "task \(definition.tasks[Int(node)].id): a timeout is not kept: \(error)")
       }
@@ -64,13 +65,15 @@ extension WorkflowRun {
     }
   }
 
-  /// The task begins: it waits for its start no longer. True: a timeout has passed before, and its handler is not called.
-  func isTooLate(_ node: UInt32) -> Bool {
+  /// The task begins: it waits for its start no longer. True: a timeout has passed before, and its handler is not called. `mayWait`: its rate is still to be asked.
+  func isTooLate(_ node: UInt32, mayWait: Bool = false) -> Bool {
     let timeouts = compiled.policy(node).timeouts
     if timeouts.scheduleToStart == nil, timeouts.scheduleToClose == nil { return false }
     return monitor.locked {
-      cancel(slow[node]?.open)
-      slow[node]?.open = nil
+      if !mayWait {
+        cancel(slow[node]?.open)
+        slow[node]?.open = nil
+      }
       guard let type = slow[node]?.finalError else { return false }
       slow[node]?.timeoutError = type
       return true
@@ -166,21 +169,30 @@ extension WorkflowRun {
   func endWaits() {
     let ended = monitor.locked {
       let waiting = slow.filter { node, state in
-        if state.retryBlocked { return true }
+        if state.retryBlocked || state.isPaced { return true }
         guard state.retry != nil else { return false }
         return cancel(state.retry)
       }
       for node in waiting.keys {
         slow[node]?.retry = nil
         slow[node]?.retryBlocked = false
+        slow[node]?.isPaced = false
       }
       return Array(waiting.keys)
     }
     for node in ended { endHeld(node, .cancelled) }
   }
 
-  /// Ends a task that waits for its next attempt.
-  private func endHeld(_ node: UInt32, _ status: NodeRecords.Status) {
+  /// Ends a task that waits for its next attempt. `error`: of the attempt that there will not be.
+  func endHeld(_ node: UInt32, _ status: NodeRecords.Status, _ error: AttemptError? = nil) {
+    if compiled.hasRates { leaveRate(node) }
+    if let error {
+      let now = host.scheduler.clock.now
+      monitor.locked {
+        log.append(
+          LoggedAttempt(node: node, number: records.attempts(node) + 1, status: status, start: now, end: now, lane: -1, error: error))
+      }
+    }
     conclude(node, status, lane: -1, host.scheduler.clock.now)
     host.scheduler.release(coreRun, node: node)
   }
@@ -193,6 +205,8 @@ extension WorkflowRun {
     case TimerKind.complete, TimerKind.startToClose, TimerKind.heartbeat:
       fire(host, job: JobID(rawValue: value), kind)
     case TimerKind.wait: unsafe TimeWait.fire(value)
+    case TimerKind.rate: unsafe Rate.fire(value: value)
+    case TimerKind.line: host.lines.fire(value)
     default:
       // unsafe: armed with a retained waiter, which a cancelled timer's canceller has released instead.
       let waiter = unsafe Unmanaged<Waiter>.fromOpaque(UnsafeRawPointer(bitPattern: UInt(value))!).takeRetainedValue()
@@ -259,12 +273,16 @@ extension WorkflowRun {
   }
 
   private func startIsLate(_ node: UInt32) {
+    var isPaced = false
     let job: JobID? = monitor.locked {
       guard let job = slow[node]?.job, slow[node]?.open != nil else { return nil }
       slow[node]?.open = nil
       slow[node]?.finalError = EngineErrorType.scheduleToStart
+      isPaced = slow[node]?.isPaced ?? false
+      slow[node]?.isPaced = false
       return job
     }
+    if isPaced { return endHeld(node, .timedOut, timeoutError(EngineErrorType.scheduleToStart, compiled.policy(node))) }
     // If it is being started, or waits for a thread of the blocking pool, `isTooLate` finds the error.
     if let job { _ = host.scheduler.expireReady(job, coreRun, node: node) }
   }
@@ -276,25 +294,17 @@ extension WorkflowRun {
       state.close = nil
       state.finalError = EngineErrorType.scheduleToClose
       job = state.job
-      let waited = state.retryBlocked || (state.retry != nil && cancel(state.retry))
+      let waited = state.retryBlocked || state.isPaced || (state.retry != nil && cancel(state.retry))
       if waited {
         state.retry = nil
         state.retryBlocked = false
+        state.isPaced = false
       }
       slow[node] = state
       return waited
     }
     guard let isWaiting else { return }
-    if isWaiting {
-      let now = host.scheduler.clock.now
-      let error = timeoutError(EngineErrorType.scheduleToClose, compiled.policy(node))
-      monitor.locked {
-        log.append(
-          LoggedAttempt(node: node, number: records.attempts(node) + 1, status: .timedOut, start: now, end: now, lane: -1, error: error))
-      }
-      endHeld(node, .timedOut)
-      return
-    }
+    if isWaiting { return endHeld(node, .timedOut, timeoutError(EngineErrorType.scheduleToClose, compiled.policy(node))) }
     if let job, host.scheduler.expireReady(job, coreRun, node: node) { return }
     if compiled.handlers[Int(compiled.handlerOf[Int(node)])].work != nil {
       return stopHeld(node, .timeout(EngineErrorType.scheduleToClose))

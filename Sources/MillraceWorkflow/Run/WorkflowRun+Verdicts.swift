@@ -10,6 +10,14 @@ extension WorkflowRun {
     // Neither a task that timed out in its queue nor one that was cancelled in the blocking pool's has been started.
     if records.status(node) == .running { counters.count(.ended, lane: lane) }
     if let attempt = unsafe attempt { unsafe endTimers(of: attempt) }
+    var outcome = outcome
+    if compiled.hasRates, let rate = compiled.rate(node) {
+      if outcome == WorkflowRun.paced {
+        if case .held = pace(node, rate) { return Verdict.hold.rawValue }
+        outcome = shouldStop ? Outcome.cancelled.rawValue : Outcome.timedOut.rawValue
+      }
+      leaveRate(node)
+    }
     if outcome == Outcome.done.rawValue, unsafe attempt == nil {
       if let work = compiled.handlers[Int(compiled.handlerOf[Int(node)])].work { return beginHeld(work, lane: lane, node: node, now) }
       skipped(lane, node, now)
@@ -127,6 +135,7 @@ extension WorkflowRun {
 
   /// A task that is not run: a task before it failed, or the run stops.
   func bypassed(lane: Int, node: UInt32) {
+    if compiled.hasRates { leaveRate(node) }
     if compiled.hasTimers(node) { endTimers(node) }
     records.setEnd(node, host.scheduler.clock.now)
     guard let cause = records.cause(node) else {

@@ -30,14 +30,25 @@ internal import MillraceCore
   package let depth: Int
   let seed: UInt64
   let startedWall: Int64
+  /// On the clock of the host; 0: it has not begun. As `core`.
   private(set) var started: UInt64 = 0
-  /// Set once, by `start`, before any hook is called.
+  /// When `start` was called: before `started` if it had to wait.
+  private var entered: UInt64 = 0
+  /// Set once, by `begin`, before any hook is called; other threads look under the monitor.
   private var core: Run?
+  /// Whose work it is: a name and its number in the core.
+  public let tenant: RunTenant
+  /// The key of the runs that it counts with; nil: nobody counts.
+  let lineKey: String?
+  /// Why the run was cancelled, or did not begin, if that was not its caller's wish.
+  private var cause: String?
   private let ended: Ended
-  /// Guards what follows.
+  /// Guards `slow`, `log` and what else says so, and what follows.
   let monitor = Monitor()
   /// Tasks with timers or waiting for a retry.
   var slow: [UInt32: SlowNode] = [:]
+  /// Why a task's priority has no value. Behind `monitor`.
+  var rankFaults: [UInt32: String] = [:]
   /// Attempts of tasks whose work the run does itself, by node.
   var held: [UInt32: Held] = [:]
   /// Held attempts that have been taken, and are being settled.
@@ -82,13 +93,17 @@ internal import MillraceCore
     var timedOut: (number: Int, start: UInt64, lane: Int)?
     /// The next attempt is due, but late code of an exclusive handler is still inside.
     var retryBlocked = false
+    /// Its rate has made it wait, and thinks of it.
+    var pace: PacedTask?
+    /// It is in the rate's line, and nowhere else.
+    var isPaced = false
     /// Which timeout ended the attempt.
     var timeoutError: String?
     /// Which timeout ended the task: no more attempts.
     var finalError: String?
     /// What the last heartbeat said, for the next attempt.
     var details: [UInt8]?
-    var isWaiting: Bool { retry != nil || retryBlocked }
+    var isWaiting: Bool { retry != nil || retryBlocked || isPaced }
   }
 
   struct LoggedAttempt {
@@ -105,28 +120,29 @@ internal import MillraceCore
   /// keeps them out of all that handlers say. Throws `CompileError`.
   public convenience init(
     _ definition: Definition, handlers: [String: TaskHandler], order: TaskOrder, id: RunID, wall: Int64, seed: UInt64, host: TaskHost,
-    secrets: [String: [UInt8]] = [:], depth: Int = 0, limit: (String, Int) -> UInt32?, ended: @escaping Ended
+    secrets: [String: [UInt8]] = [:], tenant: RunTenant = .standard, depth: Int = 0, ended: @escaping Ended
   ) throws(CompileError) {
-    let compiled = try CompiledWorkflow(definition, handlers: handlers, held: host.heldIndex, order: order, limit: limit)
-    try self.init(compiled, id: id, wall: wall, seed: seed, host: host, secrets: secrets, depth: depth, ended: ended)
+    let compiled = try CompiledWorkflow(definition, handlers: handlers, held: host.heldIndex, order: order, keys: host.keys)
+    try self.init(compiled, id: id, wall: wall, seed: seed, host: host, secrets: secrets, tenant: tenant, depth: depth, ended: ended)
   }
 
   /// A run of what was compiled before. Throws `CompileError`.
   public convenience init(
     _ compiled: CompiledWorkflow, id: RunID, wall: Int64, seed: UInt64, host: TaskHost, secrets: [String: [UInt8]] = [:],
-    depth: Int = 0, ended: @escaping Ended
+    tenant: RunTenant = .standard, depth: Int = 0, ended: @escaping Ended
   ) throws(CompileError) {
     for secret in secrets.values { host.redactor.add(secret) }
     let secrets = secrets.mapValues { KeptBytes($0, isSecret: true) }
-    try self.init(compiled, nil, id, wall, seed, host, secrets, depth, ended)
+    try self.init(compiled, nil, id, wall, seed, host, secrets, tenant, depth, ended)
     guard let tasks = compiled.cleanup else { return }
     cleanup = try WorkflowRun(
-      tasks, self, id, wall, seed &+ UInt64(compiled.definition.tasks.count), host, secrets, depth, { [unowned self] in cleanedUp($0) })
+      tasks, self, id, wall, seed &+ UInt64(compiled.definition.tasks.count), host, secrets, tenant, depth,
+      { [unowned self] in cleanedUp($0) })
   }
 
   private init(
     _ compiled: CompiledWorkflow, _ origin: WorkflowRun?, _ id: RunID, _ wall: Int64, _ seed: UInt64, _ host: TaskHost,
-    _ secrets: [String: KeptBytes], _ depth: Int, _ ended: @escaping Ended
+    _ secrets: [String: KeptBytes], _ tenant: RunTenant, _ depth: Int, _ ended: @escaping Ended
   ) throws(CompileError) {
     let definition = compiled.definition
     self.compiled = compiled
@@ -135,6 +151,8 @@ internal import MillraceCore
     self.host = host
     self.seed = seed
     self.depth = depth
+    self.tenant = tenant
+    lineKey = origin == nil ? definition.concurrency.map { $0.key ?? definition.name } : nil
     self.ended = ended
     startedWall = wall
     mailbox = origin == nil ? Mailbox(compiled.signalNames) : nil
@@ -169,8 +187,22 @@ internal import MillraceCore
   /// Whether tasks are left to run when all others have ended.
   public var hasCleanup: Bool { cleanup != nil }
 
-  /// Puts the run on the core. Throws `SubmitError` or `MemoryError`; then nothing has happened.
+  /// Puts the run on the core, or in line if its workflow says how many go on at once: then it begins by itself, unless it is cancelled before. Throws `SubmitError`,
+  /// `RunLineFull` or `MemoryError`; then nothing has happened.
   public func start() throws {
+    entered = host.scheduler.clock.now
+    guard lineKey != nil, let concurrency = definition.concurrency else { return try begin() }
+    try host.lines.start(self, concurrency)
+  }
+
+  /// What it waits for before it begins; nil: it does not. Complexity: O(runs with its key).
+  public var waitsFor: RunWait? { host.lines.wait(of: self) }
+
+  /// Why it was cancelled, or did not begin, if that was not its caller's wish; nil: there is nothing to say.
+  public var reason: String? { monitor.locked { cause } }
+
+  /// Puts the run on the core. Throws `SubmitError` or `MemoryError`; then nothing has happened.
+  func begin() throws {
     // unsafe: retained from here until the core's `completed` has been called.
     let context = unsafe Unmanaged.passRetained(self).toOpaque()
     do {
@@ -181,16 +213,26 @@ internal import MillraceCore
         bypassed: { unsafe WorkflowRun.from($0).bypassed(lane: $1, node: $2) },
         ready: { unsafe WorkflowRun.from($0).ready(node: $1, job: JobID(rawValue: $2)) },
         timeout: { unsafe WorkflowRun.from($0).compiled.policy($1).timeouts.startToClose ?? 0 },
-        keyed: { unsafe WorkflowRun.from($0).compiled.policy($1).limit },
+        keyed: { unsafe WorkflowRun.from($0).compiled.policy($1).permits.rawValue },
+        rank: { unsafe WorkflowRun.from($0).rank($1) },
         overdue: { unsafe WorkflowRun.from($0).overdue(node: $1) },
         late: { unsafe WorkflowRun.from($0).late(lane: $1, node: $2) })
-      let core = try Run(compiled.plan, hooks: hooks)
-      self.core = core
-      started = host.scheduler.clock.now
+      let core = try Run(compiled.plan, hooks: hooks, tenant: tenant.number)
+      let now = host.scheduler.clock.now
+      monitor.locked {
+        self.core = core
+        started = now
+      }
       if origin == nil { host.began(self) }
+      // The other half of `stop`: a run that waited for its turn may have been cancelled just now.
+      if stopReason.loadSequential() != 0 { core.stop() }
       try host.scheduler.start(core)
     } catch {
-      if origin == nil { _ = host.ended(self) }
+      monitor.locked {
+        core = nil
+        started = 0
+      }
+      if origin == nil, lineKey == nil { _ = host.ended(self) }
       // unsafe: the core has not taken the run: our own retain is given back.
       unsafe Unmanaged<WorkflowRun>.fromOpaque(context).release()
       throw error
@@ -303,7 +345,7 @@ internal import MillraceCore
     end(status == .completed ? .failed : status)
   }
 
-  private func end(_ status: WorkflowStatus) {
+  private func end(_ status: WorkflowStatus, hadTurn: Bool = true) {
     if origin == nil { _ = host.ended(self) }
     mailbox?.close()
     let now = host.scheduler.clock.now
@@ -314,6 +356,15 @@ internal import MillraceCore
     }
     tellWatcher()
     ended(self)
+    if hadTurn { host.lines.leave(self) }
+  }
+
+  /// Ends a run that waited for its turn: none of its tasks begins, those of its cleanup neither.
+  func endUnbegun(_ status: WorkflowStatus, because reason: String? = nil) {
+    monitor.locked { if cause == nil { cause = reason } }
+    giveUpTasks()
+    cleanup?.giveUp()
+    end(status, hadTurn: false)
   }
 
   /// The cleanup has ended, and the run with it. What failed in it fails a run that was completed.
@@ -324,18 +375,23 @@ internal import MillraceCore
 
   /// A cleanup that cannot start: its tasks are cancelled.
   private func giveUp() {
-    for node in 0..<UInt32(records.count) {
-      records.setStatus(node, .cancelled)
-      counters.count(.cancelled, lane: -1)
-    }
+    giveUpTasks()
     monitor.locked {
       finalStatus = .cancelled
       endTime = host.scheduler.clock.now
     }
   }
 
+  private func giveUpTasks() {
+    for node in 0..<UInt32(records.count) {
+      records.setStatus(node, .cancelled)
+      counters.count(.cancelled, lane: -1)
+    }
+  }
+
   /// The runtime has stopped, and the run is not over: what is left of it is cancelled. The caller is the only thread that still touches its tasks.
   func abandon() {
+    if host.lines.remove(self) { return endUnbegun(.cancelled) }
     guard host.ended(self) else { return }
     let isCleaning = monitor.locked {
       isAbandoned = true
@@ -349,6 +405,7 @@ internal import MillraceCore
     stop(2)
     abandonHeld()
     for node in 0..<UInt32(records.count) where !isOver(node) {
+      if compiled.hasRates { leaveRate(node) }
       if compiled.hasTimers(node) { endTimers(node) }
       if let attempt = unsafe records.attempt(node) {
         // A holder of its token may be about to complete it: after this claim nobody is.
@@ -371,12 +428,21 @@ internal import MillraceCore
     unsafe Unmanaged.passUnretained(self).release()
   }
 
-  public var status: WorkflowStatus { monitor.locked { finalStatus } ?? (core == nil ? .created : .running) }
+  public var status: WorkflowStatus { monitor.locked { finalStatus ?? (core == nil ? .created : .running) } }
 
-  /// Nanoseconds since the start.
+  /// When it began, on the clock of the host; 0: it has not.
+  var beganAt: UInt64 { monitor.locked { started } }
+
+  /// Wall time at which it began, nanoseconds since 1970 UTC; when it was started, if it has not begun.
+  var beganWall: Int64 {
+    let began = beganAt
+    return began == 0 ? startedWall : startedWall &+ Int64(clamping: began &- entered)
+  }
+
+  /// Nanoseconds since it began.
   public var elapsed: UInt64 {
-    let end = monitor.locked { finalStatus == nil ? nil : endTime }
-    return started == 0 ? 0 : (end ?? host.scheduler.clock.now) &- started
+    let (began, end) = monitor.locked { (started, finalStatus == nil ? nil : endTime) }
+    return began == 0 ? 0 : (end ?? host.scheduler.clock.now) &- began
   }
 
   /// Blocks the calling thread until the run has ended; nil: not by `deadline` of the system's monotonic clock.
@@ -396,15 +462,25 @@ internal import MillraceCore
   /// Asks the run to stop: what has not started is not started, waits end, what runs is asked to stop. Any thread, any number of times.
   public func cancel() { stop(2) }
 
-  /// `reason` as in `stop`. Complexity: O(tasks).
-  func stop(_ reason: UInt64) {
+  /// `reason` as in `stopReason`; `cause`: what is told of it. Complexity: O(tasks).
+  func stop(_ reason: UInt64, because cause: String? = nil) {
     while true {
       let before = stopReason.loadSequential()
       if before >= reason { return }
       if stopReason.replace(before, by: reason) { break }
     }
-    guard let core else { return }
+    let core = monitor.locked {
+      if self.cause == nil { self.cause = cause }
+      return self.core
+    }
+    guard let core else {
+      // It waits for its turn; or begins just now, and will find the reason.
+      if host.lines.remove(self) { endUnbegun(.cancelled) }
+      return
+    }
     core.stop()
+    for limit in compiled.limits { host.scheduler.letOut(of: core, limit: limit) }
+    for handler in compiled.handlers { host.scheduler.letOut(of: core, handler: handler.index) }
     for node in 0..<UInt32(records.count) where records.status(node) == .running {
       host.scheduler.cancel(records.job(node))
     }

@@ -124,25 +124,4 @@ import Testing
     drive(owner.scheduler, seed: 1, upTo: limit)
     #expect(owner.order.isEmpty && owner.bypassed.count == 50 && owner.completed == 1)
   }
-
-  @Test("a limit never lets more in at once, hands permits on by priority, and the last one back")
-  func limit() throws {
-    let jobs = try Slab(capacity: 64)
-    defer { jobs.deallocate() }
-    let region = try Region(bytes: Limit.bytes)
-    defer { region.free() }
-    let limit = unsafe Limit(region.base)
-    limit.setLimit(2)
-    for index in 0..<6 {
-      unsafe Job(jobs, UInt32(index)).fields.initialize(
-        to: Job.Fields(
-          first: 0, second: 0, key: 0, timeout: 0, word: Job.Word(handler: 0, tenant: 0, priority: UInt8(index % 3), flags: 0), link: 0,
-          limit: 0))
-    }
-    #expect((0..<6).map { limit.enter($0, jobs) } == [true, true, false, false, false, false])
-    // In line: 2 and 5 of priority 2, 4 of priority 1, 3 of priority 0.
-    #expect((0..<4).map { _ in limit.leave(jobs) } == [2, 5, 4, 3])
-    #expect(limit.leave(jobs) == nil && limit.leave(jobs) == nil)
-    #expect(limit.enter(0, jobs) && limit.enter(1, jobs) && !limit.enter(2, jobs))
-  }
 }
