@@ -68,7 +68,7 @@ private final class Folder {
         w.yaml:7:11: error: the id 'a' is used twice; first at line 5
           fix: give one of the tasks another id
         child.yaml:5:23: error: task 'x' has the unknown handler 'g'
-          fix: did you mean 'h'?
+          fix: load its plugin; known are h
         """)
   }
 

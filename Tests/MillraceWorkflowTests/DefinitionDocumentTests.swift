@@ -34,7 +34,8 @@ import Testing
     let parts: [(JSON?, String)] = [
       (schema, "zzzzzzzz: 1"), (schema["$defs"]?["task"], "format: 1\nworkflow: w\ntasks: [{ zzzzzzzz: 1 }]"),
       (schema["$defs"]?["template"], "format: 1\nworkflow: w\ntemplates: [{ zzzzzzzz: 1 }]\ntasks: []"),
-      (schema["properties"]?["concurrency"], "concurrency: { zzzzzzzz: 1 }"), (schema["properties"]?["defaults"], "defaults: { zzzzzzzz: 1 }"),
+      (schema["properties"]?["concurrency"], "concurrency: { zzzzzzzz: 1 }"),
+      (schema["properties"]?["defaults"], "defaults: { zzzzzzzz: 1 }"),
       (schema["$defs"]?["concurrency"], "defaults: { concurrency: { zzzzzzzz: 1 } }"),
       (schema["$defs"]?["rate"], "defaults: { rate: { zzzzzzzz: 1 } }"),
     ]
