@@ -129,7 +129,7 @@ struct CommandExamplesTests {
       #expect(ending.exit == 0, "\(ending.errors)")
       return try ending.object()["definitions"]?.array ?? []
     }
-    #expect(try list("").map { $0["workflow"] } == ["archive", "package-census"])
+    #expect(try list("").map { $0["workflow"] } == ["approved-deployment", "archive", "package-census"])
     #expect(try list("/templates").map { $0["version"] } == [1])
     #expect(try list("/templates/lib").isEmpty)
     #expect(try list("/schedules").map { $0["scheduled"] } == [true])
