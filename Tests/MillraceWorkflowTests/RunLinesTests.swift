@@ -176,7 +176,8 @@ private let ms: UInt64 = 1_000_000
     house.world.host.lines.maximumWaiting = 100
     var workflow = Definition("w", concurrency: RunConcurrency(key: "k"))
     workflow.task("t", handler: "holds")
-    let compiled = try CompiledWorkflow(workflow, handlers: house.world.handlers, order: .fifo, keys: house.world.host.keys)
+    let compiled = try CompiledWorkflow(
+      workflow, handlers: house.world.handlers, held: house.world.host.heldIndex, order: .fifo, keys: house.world.host.keys)
     var random = SeededRandom(seed: 1)
     let runs = try (0...101).map { i in
       try WorkflowRun(compiled, id: RunID(wall: 0, random: &random), wall: 0, seed: UInt64(i), host: house.world.host, ended: { _ in })
@@ -222,7 +223,8 @@ private let ms: UInt64 = 1_000_000
       workflow.task(
         "t", handler: "h", concurrencyKey: "customer-${params.customer}", rate: RateLimit(key: "r-${params.customer}", limit: 1))
       return try CompiledWorkflow(
-        workflow.resolve(parameters: ["customer": "new"]), handlers: house.world.handlers, order: .fifo, keys: keys)
+        workflow.resolve(parameters: ["customer": "new"]), handlers: house.world.handlers, held: house.world.host.heldIndex, order: .fifo,
+        keys: keys)
     }
     var first: CompiledWorkflow? = try compile()
     #expect(keys.counts == (1, 1) && first?.limits.count == 1)

@@ -230,7 +230,8 @@ private let s: UInt64 = 1_000_000_000
     #expect(diary.world.host.keys.counts.rates == 1)
     diary.world.pass(s)
     // Gone the next time that somebody gives it back.
-    _ = try CompiledWorkflow(workflow(1, rate), handlers: diary.world.handlers, order: .fifo, keys: diary.world.host.keys)
+    _ = try CompiledWorkflow(
+      workflow(1, rate), handlers: diary.world.handlers, held: diary.world.host.heldIndex, order: .fifo, keys: diary.world.host.keys)
     #expect(diary.world.host.keys.counts.rates == 0)
   }
 

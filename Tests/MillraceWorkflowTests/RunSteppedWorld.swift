@@ -146,6 +146,9 @@ final class SteppedWorld: @unchecked Sendable {
     known[name] = unsafe TaskHandler(name: name, index: index, pointer: handler.pointer)
   }
 
+  /// Work that the run does itself, under the name of a handler.
+  func held(_ name: String, _ work: any HeldWork) { known[name] = TaskHandler(work: work, index: host.heldIndex) }
+
   /// Starts a run; nothing of it has begun then.
   func start(
     _ definition: Definition, seed: UInt64 = 1, secrets: [String: [UInt8]] = [:], tenant: RunTenant = .standard, trace: TraceContext? = nil

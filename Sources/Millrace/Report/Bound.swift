@@ -58,7 +58,7 @@ public enum Bound {
   /// The bound for a run as it was measured: what its attempts took, on the machines it could use.
   ///
   /// The duration of a task is the sum of its attempts; an attempt that still runs counts up to now. Waits before retries hold no slot and
-  /// are not counted, so a run with retries may exceed the bound by its longest chain of such waits.
+  /// are not counted, nor are tasks that wait or run a child workflow, so a run with these may exceed the bound by its longest chain of such waits.
   ///
   /// The machines are the slots if all handlers completed asynchronously. Handlers that hold a thread may have to wait for one while slots are
   /// free: then they are no more than the worker threads, or the blocking threads, that ran something (see `Lanes`).
@@ -66,7 +66,7 @@ public enum Bound {
   /// - Complexity: O(tasks + dependencies + attempts x log attempts)
   public static func graham(of record: RunRecord) -> (work: Double, criticalPath: Double, bound: Double) {
     graham(
-      durations: record.tasks.map { Double(record.busy($0)) / 1e9 }, dependencies: record.tasks.map(\.dependencies),
+      durations: record.tasks.map { Double(record.work($0)) / 1e9 }, dependencies: record.tasks.map(\.dependencies),
       slots: Lanes(record, limit: 0).machines)
   }
 }
@@ -81,6 +81,9 @@ extension RunRecord {
   func busy(_ task: TaskRecord) -> UInt64 {
     task.attempts.reduce(0) { $0 + duration($1) }
   }
+
+  /// As `busy`; 0 for a task that held no slot meanwhile.
+  func work(_ task: TaskRecord) -> UInt64 { task.wait != nil || !task.children.isEmpty ? 0 : busy(task) }
 
   /// Nanoseconds from the start of an attempt to its end, or up to now while it runs.
   func duration(_ attempt: AttemptRecord) -> UInt64 {

@@ -19,7 +19,7 @@ struct RunFigures {
     let lanes = Lanes(record, limit: 0)
     (machines, capacity) = (lanes.machines, lanes.capacity)
     let graham = Bound.graham(
-      durations: record.tasks.map { Double(record.busy($0)) / 1e9 }, dependencies: record.tasks.map(\.dependencies), slots: machines)
+      durations: record.tasks.map { Double(record.work($0)) / 1e9 }, dependencies: record.tasks.map(\.dependencies), slots: machines)
     (work, bound) = (graham.work, graham.bound)
   }
 

@@ -5,9 +5,9 @@ public import MillraceCore
 @safe public struct TaskHandler: Sendable {
   public let name: String
   public let index: HandlerIndex
-  // unsafe: the plugin's or the embedder's; valid until the engine has shut down.
-  nonisolated(unsafe) let pointer: UnsafePointer<millrace_handler>
   let isExclusive: Bool
+  /// What the run does itself in place of a handler; nil: there is a handler.
+  let work: (any HeldWork)?
   /// How many tasks it takes at once; 0: any number.
   let concurrency: Int
 
@@ -15,9 +15,18 @@ public import MillraceCore
   @unsafe public init(name: String, index: HandlerIndex, pointer: UnsafePointer<millrace_handler>) {
     self.name = name
     self.index = index
-    unsafe self.pointer = pointer
+    work = nil
     isExclusive = unsafe pointer.pointee.flags & UInt32(MILLRACE_EXCLUSIVE) != 0
     concurrency = unsafe Int(pointer.pointee.concurrency)
+  }
+
+  /// For tasks whose work the run does itself. `index`: `TaskHost.heldIndex`.
+  package init(work: any HeldWork, index: HandlerIndex) {
+    name = work.word
+    self.index = index
+    self.work = work
+    isExclusive = false
+    concurrency = 0
   }
 }
 
@@ -88,6 +97,8 @@ public final class CompiledWorkflow: Sendable {
   let texts: TaskTexts
   /// The tasks that run when all others have ended; nil: there are none.
   let cleanup: CompiledWorkflow?
+  /// Names of the signals that tasks wait for, those of the cleanup among them.
+  let signalNames: [String]
   /// The core's limits of the policies' keys, each once.
   let limits: [UInt32]
   /// The keys and rates of the policies.
@@ -129,16 +140,17 @@ public final class CompiledWorkflow: Sendable {
     }
   }
 
-  /// Of a checked definition. Complexity: O(tasks + dependencies). `keys`: of the host that will run it. Throws `CompileError`.
+  /// Of a checked definition. Complexity: O(tasks + dependencies). `held`: `TaskHost.heldIndex`. `keys`: of the host that will run it. Throws `CompileError`.
   public convenience init(
-    _ definition: Definition, handlers known: [String: TaskHandler], order: TaskOrder, keys: KeyTable
+    _ definition: Definition, handlers known: [String: TaskHandler], held: HandlerIndex, order: TaskOrder, keys: KeyTable
   ) throws(CompileError) {
-    try self.init(definition, known, order, ended: [:], keys)
+    try self.init(definition, known, held, order, ended: [:], keys)
   }
 
   /// `ended`: for a cleanup, the tasks before it.
   private init(
-    _ definition: Definition, _ known: [String: TaskHandler], _ order: TaskOrder, ended: [String: UInt32], _ table: KeyTable
+    _ definition: Definition, _ known: [String: TaskHandler], _ held: HandlerIndex, _ order: TaskOrder, ended: [String: UInt32],
+    _ table: KeyTable
   ) throws(CompileError) {
     let tasks = definition.tasks
     if tasks.isEmpty { throw .empty(workflow: definition.name) }
@@ -166,11 +178,16 @@ public final class CompiledWorkflow: Sendable {
         predecessors.append(p)
       }
       rows.append(UInt32(predecessors.count))
-      if let known = handlerIndex[task.handler] {
+      let work = task.heldWork
+      // No handler is called so.
+      let name = work.map { " \($0.word)" } ?? task.handler
+      if let known = handlerIndex[name] {
         handlerOf.append(known)
       } else {
-        guard let handler = known[task.handler] else { throw .unknownHandler(task: task.id, handler: task.handler) }
-        handlerIndex[task.handler] = UInt32(handlers.count)
+        guard let handler = work.map({ TaskHandler(work: $0, index: held) }) ?? known[name] else {
+          throw .unknownHandler(task: task.id, handler: name)
+        }
+        handlerIndex[name] = UInt32(handlers.count)
         handlerOf.append(UInt32(handlers.count))
         handlers.append(handler)
       }
@@ -207,8 +224,9 @@ public final class CompiledWorkflow: Sendable {
         node: { i in
           let policy = policies[policyOf.isEmpty ? 0 : Int(policyOf[i])]
           let ranked = isRanked && expressions[UInt32(i)]?.priority != nil ? Plan.NodeFlag.ranked : 0
+          let handler = handlers[Int(handlerOf[i])]
           return Plan.Node(
-            handler: handlers[Int(handlerOf[i])].index, priority: policy.priority.rawValue, flags: policy.nodeFlags | ranked,
+            handler: handler.index, priority: policy.priority.rawValue, flags: policy.nodeFlags(isHeld: handler.work != nil) | ranked,
             key: keys.isEmpty ? 0 : keys[i])
         },
         predecessors: { i, visit in for j in Int(rows[i])..<Int(rows[i + 1]) { visit(Int(predecessors[j])) } })
@@ -233,7 +251,8 @@ public final class CompiledWorkflow: Sendable {
     hasRates = !lease.rates.isEmpty
     texts = TaskTexts(definition)
     let tasksOfCleanup = definition.ofCleanup
-    cleanup = tasksOfCleanup.tasks.isEmpty ? nil : try CompiledWorkflow(tasksOfCleanup, known, order, ended: index, table)
+    cleanup = tasksOfCleanup.tasks.isEmpty ? nil : try CompiledWorkflow(tasksOfCleanup, known, held, order, ended: index, table)
+    signalNames = definition.signalNames
     secrets = expressions.isEmpty && cleanup == nil ? [] : definition.secrets
   }
 
@@ -290,11 +309,12 @@ public final class CompiledWorkflow: Sendable {
 }
 
 extension CompiledWorkflow.ResolvedPolicy {
-  fileprivate var nodeFlags: UInt8 {
+  /// `isHeld`: the node has a job only until it begins, so that the core neither watches it nor keeps a permit for it.
+  fileprivate func nodeFlags(isHeld: Bool) -> UInt8 {
     var flags: UInt8 = 0
-    if timeouts.startToClose != nil { flags |= Plan.NodeFlag.timed }
+    if timeouts.startToClose != nil, !isHeld { flags |= Plan.NodeFlag.timed }
     if timeouts.scheduleToStart != nil || timeouts.scheduleToClose != nil { flags |= Plan.NodeFlag.tellReady | Plan.NodeFlag.expires }
-    if key != nil { flags |= Plan.NodeFlag.keyed }
+    if key != nil, !isHeld { flags |= Plan.NodeFlag.keyed }
     return flags
   }
 }

@@ -194,4 +194,8 @@ enum TimerKind {
   static let rate: UInt16 = 7
   /// Value: a number of `RunLines`.
   static let line: UInt16 = 8
+  /// Start-to-close of a held task.
+  static let heldClose: UInt16 = 9
+  /// Value: a `TimeWait`.
+  static let wait: UInt16 = 10
 }

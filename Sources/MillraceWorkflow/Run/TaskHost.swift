@@ -31,6 +31,8 @@ internal import Synchronization
   /// Runs that wait for others with their key.
   let lines = RunLines()
   private(set) var workers = 0
+  /// The core's handler of tasks whose work the run does itself.
+  public private(set) var heldIndex = HandlerIndex(rawValue: 0)
   private var lanes: UnsafeMutablePointer<HostLane>?
   private var laneCount = 0
   /// A list for each worker.
@@ -41,6 +43,11 @@ internal import Synchronization
   package var observer: (any EngineObserver)?
   /// Handlers find their contexts in a task-local value. As `observer`, which has it done too.
   package var bindsContext = false
+  /// Starts child workflows; nil: nobody does. Set before any run.
+  package weak var children: (any ChildStarter)?
+  /// The wall clock, nanoseconds since 1970 in UTC, and how long it may be before it is looked at again. Set before any run.
+  package var wall: @Sendable () -> Int64 = { millrace_wall() }
+  package var wallLook: UInt64 = 60_000_000_000
   /// Who waits for asynchronous handlers to end.
   private let linkWaiters = Atomic<Int>(0)
   /// Guards what follows.
@@ -122,6 +129,10 @@ internal import Synchronization
     }
     unsafe self.lanes = lanes
     lists = (0..<workers).map { _ in LinkList() }
+    guard let index = scheduler.register(WorkflowRun.heldHandler) else {
+      preconditionFailure("a scheduler without room for one handler: connect the host before handlers are registered")
+    }
+    heldIndex = index
   }
 
   /// unsafe: the lane's own thread only.

@@ -25,7 +25,7 @@ extension WorkflowRun {
 
   // MARK: Arming
 
-  private func arm(_ node: UInt32, at due: UInt64, _ kind: UInt16) throws(TimerFull) -> ArmedTimer {
+  func arm(_ node: UInt32, at due: UInt64, _ kind: UInt16) throws(TimerFull) -> ArmedTimer {
     let waiter = unsafe Unmanaged.passRetained(Waiter(self, node))
     do {
       let handle = try host.timers.arm(
@@ -38,7 +38,7 @@ extension WorkflowRun {
   }
 
   /// True: it will not fire any more.
-  @discardableResult private func cancel(_ timer: ArmedTimer?) -> Bool {
+  @discardableResult func cancel(_ timer: ArmedTimer?) -> Bool {
     guard let timer, host.timers.cancel(timer.handle) else { return false }
     unsafe timer.waiter.release()
     return true
@@ -204,6 +204,7 @@ extension WorkflowRun {
     switch kind {
     case TimerKind.complete, TimerKind.startToClose, TimerKind.heartbeat:
       fire(host, job: JobID(rawValue: value), kind)
+    case TimerKind.wait: unsafe TimeWait.fire(value)
     case TimerKind.rate: unsafe Rate.fire(value: value)
     case TimerKind.line: host.lines.fire(value)
     default:
@@ -212,6 +213,7 @@ extension WorkflowRun {
       switch kind {
       case TimerKind.retry: waiter.run.retryDue(waiter.node)
       case TimerKind.scheduleToStart: waiter.run.startIsLate(waiter.node)
+      case TimerKind.heldClose: waiter.run.heldIsLate(waiter)
       default: waiter.run.closeIsLate(waiter.node)
       }
     }
@@ -304,6 +306,9 @@ extension WorkflowRun {
     guard let isWaiting else { return }
     if isWaiting { return endHeld(node, .timedOut, timeoutError(EngineErrorType.scheduleToClose, compiled.policy(node))) }
     if let job, host.scheduler.expireReady(job, coreRun, node: node) { return }
+    if compiled.handlers[Int(compiled.handlerOf[Int(node)])].work != nil {
+      return stopHeld(node, .timeout(EngineErrorType.scheduleToClose))
+    }
     // Not begun: `isTooLate` will find the error. Between two attempts: the verdict on the last one finds it.
     guard records.status(node) == .running else { return }
     let running = records.job(node)

@@ -19,6 +19,7 @@ extension WorkflowRun {
       leaveRate(node)
     }
     if outcome == Outcome.done.rawValue, unsafe attempt == nil {
+      if let work = compiled.handlers[Int(compiled.handlerOf[Int(node)])].work { return beginHeld(work, lane: lane, node: node, now) }
       skipped(lane, node, now)
       return Verdict.release.rawValue
     }
@@ -44,7 +45,7 @@ extension WorkflowRun {
   }
 
   /// Its condition is false: its dependents go on, with null for its output.
-  private func skipped(_ lane: Int, _ node: UInt32, _ now: UInt64) {
+  func skipped(_ lane: Int, _ node: UInt32, _ now: UInt64) {
     if compiled.hasTimers(node) { endTimers(node) }
     records.setEnd(node, now)
     records.setStatus(node, .skipped)
@@ -52,7 +53,7 @@ extension WorkflowRun {
     if observation != nil { observeTask(node, .skipped) }
   }
 
-  private func failed(_ lane: Int, _ node: UInt32, _ told: Outcome, _ attempt: AttemptPointer?, _ now: UInt64) -> UInt8 {
+  func failed(_ lane: Int, _ node: UInt32, _ told: Outcome, _ attempt: AttemptPointer?, _ now: UInt64) -> UInt8 {
     let policy = compiled.policy(node)
     let outcome = unsafe isLate(told, attempt, policy, now) ? Outcome.timedOut : told
     if policy.hasTimers { endTimers(node, keepClose: true) }
@@ -70,7 +71,7 @@ extension WorkflowRun {
       }
     let retryAfter = unsafe attempt?.pointee.retryAfter ?? 0
     let observed = unsafe observation == nil ? nil : attempt?.ownObservation ?? slow?.timedOut?.observation
-    var entry: LoggedAttempt
+    let entry: LoggedAttempt
     if let attempt = unsafe attempt {
       entry = unsafe LoggedAttempt(attempt, status, end: now, error: error)
       unsafe dispose(attempt, lane: lane)
@@ -87,26 +88,36 @@ extension WorkflowRun {
 
     if let observed { observeEnd(observed, status, since: entry.start, at: now, entry.error) }
     let cures = outcome == .retry || timeout == EngineErrorType.startToClose || timeout == EngineErrorType.heartbeat
-    if cures, !shouldStop, let retry = policy.retry, entry.number < retry.attempts, !retry.nonRetryable.contains(error.type) {
+    let isHeld = settle(entry, error, isRetryable: cures, retryAfter: retryAfter, lane: lane, now)
+    return isHeld ? Verdict.hold.rawValue : Verdict.release.rawValue
+  }
+
+  /// An attempt without an output is over. True: the task waits for its next one. False: it is over, and its node is to be released.
+  func settle(_ attempt: LoggedAttempt, _ error: AttemptError, isRetryable: Bool, retryAfter: UInt64, lane: Int, _ now: UInt64) -> Bool {
+    var entry = attempt
+    let node = entry.node
+    if isRetryable, !shouldStop, let retry = compiled.policy(node).retry, entry.number < retry.attempts,
+      !retry.nonRetryable.contains(error.type)
+    {
       let wait = retryAfter > 0 ? retryAfter : retryWait(retry, node, entry.number)
       let (sum, overflow) = now.addingReportingOverflow(wait)
       let due = overflow ? UInt64.max : sum
-      let closeAt = slow?.closeAt ?? 0
+      let closeAt = monitor.locked { slow[node]?.closeAt ?? 0 }
       if closeAt != 0, due >= closeAt {
         entry.error = error.adding("not retried: the wait before attempt \(entry.number + 1) would end after schedule-to-close")
       } else {
         switch hold(node, until: due, entry) {
         case .held:
           if observation != nil { observeRetry(node, entry.number, after: wait) }
-          return Verdict.hold.rawValue
+          return true
         case .refused: break
         case .noTimer(let reason): entry.error = error.adding("not retried: no timer for the wait before the next attempt: \(reason)")
         }
       }
     }
     monitor.locked { log.append(entry) }
-    conclude(node, status, lane: lane, now)
-    return Verdict.release.rawValue
+    conclude(node, entry.status, lane: lane, now)
+    return false
   }
 
   /// A handler that stops by itself when its time is over may be heard of before the timer: its attempt timed out all the same.
