@@ -21,6 +21,11 @@ public enum EngineError: Error, CustomStringConvertible {
   case noSchedule(String)
   /// The engine takes no more runs and handlers: it is drained, or has been shut down.
   case stopped
+  /// `version` nil: no version of that name is deployed.
+  case unknownWorkflow(String, version: Int?)
+  /// It is deployed already, or no number from 1 on.
+  case badVersion(workflow: String, version: Int)
+  case tooManyWorkflows(limit: Int)
   /// A workflow was prepared by one engine and started on another.
   case preparedElsewhere
   case badTenant(String, weight: Int)
@@ -37,6 +42,11 @@ public enum EngineError: Error, CustomStringConvertible {
     case .tooManyHandlers(let limit): "\(limit) handlers are registered, the most an engine has"
     case .tooManySchedules(let limit): "\(limit) schedules are followed, the most an engine does"
     case .noSchedule(let name): "\(name) has no schedule: set its `schedule`, or add `schedule:` to the file"
+    case .unknownWorkflow(let name, let version):
+      "no workflow is deployed as \(name)" + (version.map { " in version \($0)" } ?? "") + ": deploy it first"
+    case .badVersion(let workflow, let version):
+      "version \(version) of \(workflow) cannot be deployed: \(version < 1 ? "versions begin with 1" : "it is already, and does not change")"
+    case .tooManyWorkflows(let limit): "\(limit) workflows are deployed, the most an engine keeps"
     case .stopped: "the engine has been shut down"
     case .badTenant(let name, let weight):
       "the tenant \"\(name)\" of weight \(weight): a name has 1 to 128 of A-Z a-z 0-9 . _ and -, a weight is 1 to \(Tenants.maximumWeight)"
@@ -116,7 +126,7 @@ public enum EngineError: Error, CustomStringConvertible {
     public var observer: (any EngineObserver)?
     /// Handlers, and what they call, find their contexts as `TaskContext.current`: some 100 ns a call. With an `observer` they do anyway.
     public var bindsContext = false
-    /// What schedules are followed by, nanoseconds since 1970 in UTC; nil: the system's clock. For tests.
+    /// What schedules are followed by, and waits for a time end by, nanoseconds since 1970 in UTC; nil: the system's clock. For tests.
     public var wallClock: (@Sendable () -> Int64)?
 
     /// Everything by default: as many slots and threads as there are processors, no plugins, no log.
@@ -133,7 +143,8 @@ public enum EngineError: Error, CustomStringConvertible {
   private let host: TaskHost
   private let runtime: Runtime
   private let hooks: HooksBox
-  private let state: EngineState
+  let state: EngineState
+  let registry = WorkflowRegistry()
   let tenants: Tenants
   let book = ScheduleBook()
   let wallClock: @Sendable () -> Int64
@@ -171,6 +182,8 @@ public enum EngineError: Error, CustomStringConvertible {
       seed = configuration.seed ?? system.next()
       state = EngineState(host: host)
       wallClock = configuration.wallClock ?? { millrace_wall() }
+      host.wall = wallClock
+      host.children = self
       book.connect(runtime.scheduler, runtime.timers, shard: runtime.sharedTimerShard)
       tenants.setWeights(runtime.scheduler)
       try runtime.start()
@@ -199,7 +212,7 @@ public enum EngineError: Error, CustomStringConvertible {
   /// Handlers whose schema is none, and why: their inputs are not checked.
   public var schemaProblems: [(handler: String, reason: String)] { state.schemaProblems }
   /// Reads files and checks them against the handlers of this engine.
-  public var reader: DefinitionReader { DefinitionReader(handlers: handlerNames, schemas: inputSchemas) }
+  public var reader: DefinitionReader { DefinitionReader(handlers: handlerNames, schemas: inputSchemas, workflows: workflows) }
   /// The plugins that were loaded, in the order in which they were found.
   public var plugins: [LoadedPlugin] { state.plugins }
   /// Files that were found but refused, and why.
@@ -232,7 +245,7 @@ public enum EngineError: Error, CustomStringConvertible {
     _ definition: Definition, parameters: [String: JSON] = [:], tenant: String? = nil, trace: TraceContext? = nil
   ) throws -> WorkflowHandle {
     let handlers = try state.handlers()
-    _ = try DefinitionChecker(handlers: Set(handlers.keys), schemas: state.schemas).check(definition)
+    _ = try DefinitionChecker(handlers: Set(handlers.keys), schemas: state.schemas, workflows: workflows).check(definition)
     return try startChecked(definition, parameters: parameters, handlers, tenant: tenant, trace: trace)
   }
 
@@ -248,7 +261,7 @@ public enum EngineError: Error, CustomStringConvertible {
   /// Checks and compiles a workflow once, for any number of runs with the same parameters. Throws as `start`, but no `SubmitError`.
   public func prepare(_ definition: Definition, parameters: [String: JSON] = [:]) throws -> PreparedWorkflow {
     let handlers = try state.handlers()
-    _ = try DefinitionChecker(handlers: Set(handlers.keys), schemas: state.schemas).check(definition)
+    _ = try DefinitionChecker(handlers: Set(handlers.keys), schemas: state.schemas, workflows: workflows).check(definition)
     return try compile(definition, parameters: parameters, handlers)
   }
 
@@ -268,7 +281,7 @@ public enum EngineError: Error, CustomStringConvertible {
     if state.isStopped { throw .stopped }
   }
 
-  private func compile(_ definition: Definition, parameters: [String: JSON], _ handlers: [String: TaskHandler]) throws -> PreparedWorkflow {
+  func compile(_ definition: Definition, parameters: [String: JSON], _ handlers: [String: TaskHandler]) throws -> PreparedWorkflow {
     let compiled = try CompiledWorkflow(
       definition.resolve(parameters: parameters), handlers: handlers, held: host.heldIndex, order: order, keys: host.keys)
     return PreparedWorkflow(compiled: compiled, source: DefinitionSource(definition), state: state)
@@ -287,12 +300,18 @@ public enum EngineError: Error, CustomStringConvertible {
     return handle
   }
 
-  /// A run that is not started.
   private func makeRun(_ workflow: PreparedWorkflow, _ tenant: RunTenant, _ trace: TraceContext?) throws -> WorkflowHandle {
-    let compiled = workflow.compiled
+    let end = RunEnd()
+    let run = try makeRun(workflow.compiled, tenant: tenant, trace: trace, depth: 0) { _ in end.fire() }
+    return WorkflowHandle(run, of: workflow.source, end: end, engine: self)
+  }
+
+  /// A run that has not been started.
+  func makeRun(
+    _ compiled: CompiledWorkflow, tenant: RunTenant, trace: TraceContext?, depth: Int, ended: @escaping WorkflowRun.Ended
+  ) throws -> WorkflowRun {
     let wall = millrace_wall()
     let (id, number) = state.nextRun(wall: wall)
-    let end = RunEnd()
     // Runs that fail together must not come back together: each has waits of its own.
     var seeds = SeededRandom(seed: seed &+ number)
     var values: [String: [UInt8]] = [:]
@@ -300,10 +319,9 @@ public enum EngineError: Error, CustomStringConvertible {
       guard let secrets else { throw SecretError.noSource(name: name, task: task) }
       values[name] = try secrets.value(name, for: task)
     }
-    let run = try WorkflowRun(
-      compiled, id: id, wall: wall, seed: seeds.next(), host: host, secrets: values, tenant: tenant, trace: trace,
-      ended: { _ in end.fire() })
-    return WorkflowHandle(run, of: workflow.source, end: end, engine: self)
+    return try WorkflowRun(
+      compiled, id: id, wall: wall, seed: seeds.next(), host: host, secrets: values, tenant: tenant, trace: trace, depth: depth,
+      ended: ended)
   }
 
   // MARK: Runs that are awaited
@@ -419,7 +437,7 @@ public enum EngineError: Error, CustomStringConvertible {
       let runs = host.activeRuns
       for run in runs where run.status == .created { run.cancel() }
       for run in runs { run.cancel() }
-      for run in host.activeRuns where run.hasCleanup { _ = run.wait() }
+      for run in host.activeRuns where run.hasCleanup || run.hasChildren { _ = run.wait() }
       runtime.stop()
       host.endRuns()
       state.unload()

@@ -39,6 +39,14 @@ internal import MillraceWorkflow
     }
   }
 
+  /// Also when no more runs are taken: for those that go on.
+  func openHandlers() throws(EngineError) -> [String: TaskHandler] {
+    try monitor.locked { () throws(EngineError) in
+      if stopped { throw .stopped }
+      return known
+    }
+  }
+
   var isStopped: Bool { monitor.locked { stopped || isClosed } }
 
   func load(_ search: PluginSearch, _ scheduler: Scheduler) throws(EngineError) {

@@ -68,7 +68,7 @@ struct Verdict {
   private var line: String? {
     guard let definition else { return nil }
     let tasks = self.tasks.count
-    let handlers = Set(self.tasks.lazy.map(\.handler)).count
+    let handlers = Set(self.tasks.lazy.map(\.handler).filter { !$0.isEmpty }).count
     let warnings = faults.isEmpty ? "" : ", \(faults.count + omitted) \(faults.count + omitted == 1 ? "warning" : "warnings")"
     return "\(file): correct: \(definition.name), \(tasks) \(tasks == 1 ? "task" : "tasks"), \(edges) dependencies, "
       + "\(handlers) \(handlers == 1 ? "handler" : "handlers")\(warnings)"

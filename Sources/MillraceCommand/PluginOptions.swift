@@ -47,12 +47,11 @@ extension EngineError {
   fileprivate var exit: Exit {
     switch self {
     case .runtime(.spinNeedsProcessors), .runtime(.outOfRange), .badHandlerName, .stopped, .noSchedule, .preparedElsewhere, .badTenant,
-      .tooManyTenants,
-      .unknownTenant:
+      .tooManyTenants, .unknownTenant, .unknownWorkflow, .badVersion:
       .wrongUse
     case .runtime(.memory), .runtime(.loop), .runtime(.thread): .tryAgain
     case .plugins: .missing
-    case .duplicateHandler, .tooManyHandlers, .tooManySchedules: .badData
+    case .duplicateHandler, .tooManyHandlers, .tooManySchedules, .tooManyWorkflows: .badData
     }
   }
 }

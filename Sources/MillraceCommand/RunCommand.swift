@@ -13,6 +13,7 @@ struct RunCommand: ParsableCommand {
         millrace run Examples/package-census.yaml --param sampleMiB=512
         millrace run trace.json --slots 64 --time-scale 0.01 --set replay.mode=wait
         millrace run trace.json --order critical-path -o json
+        millrace run Examples/approval.yaml --signal 'build={"version": "1.2"}' --approve ok
 
       The file is YAML, JSON, or a recorded trace in WfFormat 1.5.
       Ctrl-C asks the run to stop, and tells what was done (exit code 130); a second one ends it at once.
@@ -82,6 +83,8 @@ struct RunCommand: ParsableCommand {
 
   @OptionGroup var secrets: SecretOptions
 
+  @OptionGroup var answers: AnswerOptions
+
   @Option(help: ArgumentHelp("Write report.json, run.json and timeline.html there.", valueName: "dir"), completion: .directory)
   var report: String?
 
@@ -114,6 +117,7 @@ struct RunCommand: ParsableCommand {
     engine.tellPluginProblems()
     let reading = try read(engine)
     for warning in reading.warnings { Output.aside("\(warning)\n") }
+    try answers.check(reading.definition)
 
     let handle = try start(reading, engine)
     Output.note(
@@ -182,6 +186,8 @@ struct RunCommand: ParsableCommand {
   /// - Returns: the signal.
   private func follow(_ handle: WorkflowHandle, _ messages: Messages) -> Int32? {
     let display = ProgressDisplay()
+    var desk = WaitDesk(handle, answers)
+    desk.send()
     var signal: Int32?
     // A tick is what a person hardly notices, and a redraw every second one.
     while handle.wait(nanoseconds: 50_000_000) == nil {
@@ -197,6 +203,8 @@ struct RunCommand: ParsableCommand {
       if Signals.isAsked { lines += Self.explanation(handle) }
       if !lines.isEmpty { display.clear() }
       for line in lines { Output.note(line) }
+      desk.look(clear: display.clear)
+      if desk.isAsking { continue }
       let progress = handle.progress()
       display.update(progress: progress, running: handle.runningTasks, now: progress.elapsed)
     }

@@ -22,6 +22,9 @@ package import MillraceWorkflow
     count = configuration.workers
     random = Seed(seed)
     host = TaskHost(version: "simulation")
+    // The virtual clocks go together: nobody sets them.
+    host.wallLook = .max
+    host.wall = { [clock] in Int64(clamping: clock.now) }
     scheduler = try Scheduler(configuration, clock: clock.clock)
     // unsafe: noncopyable workers in fixed places, until deinit.
     unsafe workers = .allocate(capacity: count)
@@ -55,25 +58,26 @@ package import MillraceWorkflow
   @discardableResult
   package func stepUntilIdle(began: (Begun) -> Void = { _ in }, ran: (borrowing Begun, UInt8) -> Void = { _, _ in }) -> Bool {
     var order = Array(0..<count)
-    var (any, isSecondLook) = (false, false)
-    while true {
-      var found = false
-      if !isSecondLook { order.shuffle(using: &random) }
+    // A worker that finds nothing may end a run by that, and so begin its cleanup, or go on with its parent: all are asked again.
+    var (idle, any) = (0, false)
+    while idle < 2 {
+      idle += 1
+      let runs = host.activeRuns.count
+      order.shuffle(using: &random)
       for i in order {
         guard let begun = unsafe workers[i].begin() else {
           unsafe workers[i].settleCounts()
           continue
         }
-        (found, any) = (true, true)
+        (idle, any) = (0, true)
         began(begun)
         let outcome = unsafe workers[i].run(begun)
         ran(begun, outcome)
         unsafe workers[i].finish(begun, outcome)
       }
-      // What an idle worker settles last may be the end of a run, and begin its cleanup.
-      if !found, isSecondLook { return any }
-      isSecondLook = !found
+      if host.activeRuns.count != runs { idle = 0 }
     }
+    return any
   }
 
   /// When a timer is due next, virtual nanoseconds; nil: none is armed.

@@ -15,7 +15,7 @@ public enum TestEngineError: Error, CustomStringConvertible {
   public var description: String {
     switch self {
     case .hangs(let tasks):
-      "\(tasks.joined(separator: ", ")) will never end: give the task a timeout, or its mock an end"
+      "\(tasks.joined(separator: ", ")) will never end: give the task a timeout, its mock an end, or what it waits for"
     case .waits(let tasks, let seconds):
       "\(tasks.joined(separator: ", ")): an asynchronous handler has waited for \(seconds) s of real time: mock the handler"
     case .memory(let what), .tenants(let what): what
@@ -54,11 +54,17 @@ public final class TestEngine: HandlerRegistry {
   private let tenants: Tenants
   let scripts = TaskScripts()
 
+  private let registry = WorkflowRegistry()
+  private var starter: Starter?
+  /// What the test does at virtual times, by these.
+  private var plans: [(due: UInt64, action: () -> Void)] = []
+
   /// `slots`: tasks in progress at once. `workers`: 1 ... 56, stepped in an order that the seed draws. `tenants`: as in `Engine.Configuration`. `observer`:
-  /// is told of runs and attempts, as `Engine.Configuration.observer` is; `bindsContext` as there. Throws `TestEngineError`.
+  /// is told of runs and attempts, as `Engine.Configuration.observer` is; `bindsContext` as there. `wall`: the wall clock at the beginning, nanoseconds since
+  /// 1970 in UTC. Throws `TestEngineError`.
   public init(
     slots: Int = 1024, workers: Int = 4, seed: UInt64 = 0, tenants: [String: Int] = [:], observer: (any EngineObserver)? = nil,
-    bindsContext: Bool = false
+    bindsContext: Bool = false, wall: Int64 = 0
   ) throws(TestEngineError) {
     self.seed = seed
     do throws(EngineError) { self.tenants = try Tenants(tenants) } catch { throw .tenants("\(error)") }
@@ -71,6 +77,9 @@ public final class TestEngine: HandlerRegistry {
       throw .memory("\(error)")
     }
     engine.host.executor = thread
+    starter = Starter(self)
+    engine.host.children = starter
+    engine.host.wall = { [clock = engine.clock] in wall &+ Int64(clamping: clock.now &- TestEngine.start) }
     self.tenants.setWeights(engine.scheduler)
     engine.host.observer = observer
     engine.host.bindsContext = bindsContext
@@ -105,17 +114,45 @@ public final class TestEngine: HandlerRegistry {
   public func start(
     _ definition: Definition, parameters: [String: JSON] = [:], tenant: String? = nil, trace: TraceContext? = nil
   ) throws -> TestRun {
-    _ = try DefinitionChecker(handlers: handlerNames).check(definition)
-    let tenant = try tenants.find(tenant)
+    _ = try DefinitionChecker(handlers: handlerNames, workflows: registry.newest).check(definition)
+    let run = try makeRun(definition, parameters: parameters, tenant: tenants.find(tenant), trace: trace, depth: 0) { _ in }
+    try run.start()
+    return TestRun(run, engine: self)
+  }
+
+  /// Makes a workflow known for tasks that run it, as `Engine.deploy`.
+  @discardableResult public func deploy(_ definition: Definition, version: Int? = nil) throws -> Int {
+    _ = try DefinitionChecker(handlers: handlerNames, workflows: registry.newest).check(definition)
+    return try registry.deploy(definition, version: version)
+  }
+
+  private func makeRun(
+    _ definition: Definition, parameters: [String: JSON], tenant: RunTenant, trace: TraceContext?, depth: Int,
+    ended: @escaping WorkflowRun.Ended
+  ) throws -> WorkflowRun {
     let resolved = try definition.resolve(parameters: parameters)
     var seeds = SeededRandom(seed: seed &+ runs)
     runs += 1
-    let run = try WorkflowRun(
+    return try WorkflowRun(
       resolved, handlers: known, order: .fifo, id: RunID(wall: 0, random: &seeds), wall: 0, seed: seeds.next(), host: engine.host,
-      tenant: tenant, trace: trace,
-      ended: { _ in })
-    try run.start()
-    return TestRun(run, engine: self)
+      tenant: tenant, trace: trace, depth: depth, ended: ended)
+  }
+
+  /// Starts child workflows, on the thread that steps.
+  private final class Starter: ChildStarter, @unchecked Sendable {
+    unowned let engine: TestEngine
+
+    init(_ engine: TestEngine) { self.engine = engine }
+
+    func start(
+      _ child: ChildWorkflow, parameters: [String: JSON], below parent: WorkflowRun, ended: @escaping WorkflowRun.Ended
+    ) throws -> WorkflowRun {
+      let run = try engine.makeRun(
+        child.definition ?? engine.registry.find(child.name), parameters: parameters, tenant: parent.tenant,
+        trace: parent.trace, depth: parent.depth + 1, ended: ended)
+      try run.start()
+      return run
+    }
   }
 
   /// Starts a workflow and plays it to its end. Throws as `start`, or `TestEngineError`.
@@ -137,21 +174,40 @@ public final class TestEngine: HandlerRegistry {
     let (sum, overflow) = engine.now.addingReportingOverflow(UInt64(clamping: duration))
     let end = overflow ? UInt64.max : sum
     try settle()
-    while let due = engine.nextDue, due <= end {
-      engine.advance(to: due)
+    while let due = nextDue, due <= end { try pass(to: due) }
+    try pass(to: end)
+  }
+
+  /// Calls `action` when so much virtual time has passed, while time is let pass: to send a signal then, to answer an approval, to cancel. Actions of one time
+  /// are called in the order in which they were given.
+  public func after(_ delay: Duration, _ action: @escaping () -> Void) {
+    let (due, overflow) = engine.now.addingReportingOverflow(UInt64(clamping: delay))
+    let place = plans.firstIndex { $0.due > due } ?? plans.count
+    plans.insert((overflow ? .max : due, action), at: place)
+  }
+
+  /// When something happens next; nil: nothing does by itself.
+  private var nextDue: UInt64? {
+    guard let plan = plans.first?.due else { return engine.nextDue }
+    return min(plan, engine.nextDue ?? plan)
+  }
+
+  private func pass(to time: UInt64) throws(TestEngineError) {
+    engine.advance(to: time)
+    try settle()
+    while let plan = plans.first, plan.due <= time {
+      plans.removeFirst()
+      plan.action()
       try settle()
     }
-    engine.advance(to: end)
-    try settle()
   }
 
   /// Lets time pass until a run has ended.
   func finish(_ run: WorkflowRun) throws(TestEngineError) {
     try settle()
     while run.status == .running || run.status == .created {
-      guard let due = engine.nextDue else { throw .hangs(tasks: run.runningTasks()) }
-      engine.advance(to: due)
-      try settle()
+      guard let due = nextDue else { throw .hangs(tasks: run.runningTasks()) }
+      try pass(to: due)
     }
   }
 

@@ -34,6 +34,24 @@ public final class TestRun {
   /// Asks the run to stop, as `WorkflowHandle.cancel`.
   public func cancel() { run.cancel() }
 
+  // MARK: What it waits for
+
+  /// Tasks that wait now, the longest first.
+  public var waits: [OpenWait] { run.waits }
+
+  /// Sends a signal, as `WorkflowHandle.signal`. At a virtual time: `engine.after`. Throws `SignalError`.
+  public func signal(_ name: String, _ payload: JSON = .null) throws(SignalError) { try run.signal(name, payload.utf8()) }
+
+  /// Says yes to a task that waits for an approval. Throws `ApprovalError`.
+  public func approve(task: String, by: String? = nil, comment: String? = nil) throws(ApprovalError) {
+    try run.answer(task, Answer(isApproved: true, by: by, comment: comment))
+  }
+
+  /// Says no. Throws `ApprovalError`.
+  public func reject(task: String, by: String? = nil, comment: String? = nil) throws(ApprovalError) {
+    try run.answer(task, Answer(isApproved: false, by: by, comment: comment))
+  }
+
   // MARK: What it made
 
   /// The output of a completed task; nil: no such task, or it is not completed.

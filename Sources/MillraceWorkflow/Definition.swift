@@ -69,7 +69,7 @@ public struct Definition: Sendable, Hashable {
 public struct TaskDefinition: Sendable, Hashable {
   /// `[A-Za-z0-9._-]{1,128}`, unique within the definition.
   public var id: String
-  /// `plugin/handler`, or the name under which an embedding program registered a function.
+  /// `plugin/handler`, or the name under which an embedding program registered a function; empty where the task has none, as one that waits.
   public var handler: String
   /// Ids of the tasks that must be completed, or skipped by their own condition, first; their outputs are this task's inputs, in this order.
   public var dependencies: [String]
@@ -99,6 +99,16 @@ public struct TaskDefinition: Sendable, Hashable {
   public var environment: [EnvironmentVariable] {
     get { deviation?.fields.environment ?? [] }
     set { change { $0.environment = newValue } }
+  }
+  /// What the task waits for, in place of a handler; nil: it does not wait.
+  public internal(set) var wait: Wait? {
+    get { deviation?.fields.wait }
+    set { change { $0.wait = newValue } }
+  }
+  /// The workflow that the task runs, in place of a handler; nil: none. Its parameters are the input.
+  public internal(set) var child: ChildWorkflow? {
+    get { deviation?.fields.child }
+    set { change { $0.child = newValue } }
   }
   /// Recorded duration of an imported task, seconds: what the critical-path order, the estimate and the bound start from.
   public var recordedSeconds: Double?
@@ -146,6 +156,8 @@ public struct TaskDefinition: Sendable, Hashable {
       var foreach: Foreach?
       var parallelism: Int?
       var inputProgram: InputProgram?
+      var wait: Wait?
+      var child: ChildWorkflow?
     }
 
     let fields: Fields

@@ -24,6 +24,8 @@ public struct RunRecord: Sendable {
   /// Why it was cancelled, or did not begin, if that was not its caller's wish.
   public var reason: String?
   public var tasks: [TaskRecord]
+  /// In the order in which they came, but for those that waited for their tasks.
+  public var signals: [SignalRecord] = []
 
   public init(
     run: String, workflow: String, status: WorkflowStatus, slots: Int, threads: Int, order: String, startedWall: Int64, elapsed: UInt64,
@@ -77,6 +79,12 @@ public struct TaskRecord: Sendable {
   public var outputBytes: UInt64
   /// Of a task with `foreach` that has begun.
   public var items: ItemsRecord?
+  /// What a task without a handler waits for, as the definition says it.
+  public var wait: Wait?
+  /// The runs of a task that runs a workflow, one for each attempt that started one.
+  public var children: [RunRecord] = []
+  /// Who said what to its question; when is the end of its last attempt.
+  public var answer: Answer?
 
   public init(
     id: String, handler: String, priority: Priority, status: TaskStatus, dependencies: [Int], ready: UInt64?, attempts: [AttemptRecord],
@@ -91,6 +99,21 @@ public struct TaskRecord: Sendable {
     self.attempts = attempts
     self.cause = cause
     self.outputBytes = outputBytes
+  }
+}
+
+/// A signal that a run was sent.
+public struct SignalRecord: Sendable, Hashable {
+  public var name: String
+  /// When it came, nanoseconds since the start of the run.
+  public var time: UInt64
+  /// Id of the task that took it; nil: none has.
+  public var task: String?
+
+  public init(name: String, time: UInt64, task: String? = nil) {
+    self.name = name
+    self.time = time
+    self.task = task
   }
 }
 

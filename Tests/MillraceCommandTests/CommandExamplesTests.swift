@@ -8,8 +8,8 @@ struct CommandExamplesTests {
   private static func example(_ name: String) -> String { Command.packageRoot.appending(path: "Examples/\(name).yaml").path }
 
   private static let all = [
-    "archive", "package-census", "patterns/sequential", "patterns/fan-out-fan-in", "patterns/foreach", "patterns/rate-and-concurrency",
-    "schedules/nightly", "templates/compare",
+    "approval", "archive", "children/release", "children/roll-out", "package-census", "patterns/sequential", "patterns/fan-out-fan-in",
+    "patterns/foreach", "patterns/rate-and-concurrency", "schedules/nightly", "templates/compare",
     "troubleshooting/contradicting-timeouts",
     "troubleshooting/stuck",
     "troubleshooting/timeout",
@@ -24,6 +24,28 @@ struct CommandExamplesTests {
     let files = all.filter { $0.hasSuffix(".yaml") && !$0.contains(".build") }
     let known = Self.all + ["templates/lib/hash-tree", "troubleshooting/cycle", "troubleshooting/missing-handler"]
     #expect(Set(files) == Set(known.map { $0 + ".yaml" }))
+  }
+
+  @Test("approval: what is given in advance lets it through, its signal's payload and its yes are in the record")
+  func approval() throws {
+    let command = try Command()
+    let ending = try command.run(
+      "run", Self.example("approval"), "--signal", "build={\"version\": \"1.2\"}", "--approve", "ok", "--report", "report")
+    #expect(ending.exit == 0, "\(ending.errors)")
+    #expect(try JSON(parsing: command.read("report/report.json"))["stdout"] == "deployed 1.2\n")
+    let record = try JSON(parsing: command.read("report/run.json"))
+    #expect(record["tasks"]?[1]?["wait"]?["approved"] == true)
+    #expect(record["signals"]?[0]?["task"] == "build")
+  }
+
+  @Test("children: a workflow runs another twice, and its record has their runs")
+  func children() throws {
+    let command = try Command()
+    let ending = try command.run("run", Self.example("children/release"), "--param", "version=1.2", "--slots", "1", "--report", "report")
+    #expect(ending.exit == 0, "\(ending.errors)")
+    #expect(try JSON(parsing: command.read("report/report.json"))["stdout"] == "1.2 is on staging\n1.2 is on production\n\n")
+    let tasks = try JSON(parsing: command.read("report/run.json"))["tasks"]?.array ?? []
+    #expect(tasks.prefix(2).map { $0["runs"]?[0]?["workflow"] } == ["roll-out", "roll-out"])
   }
 
   @Test("sequential: the second task starts when the first has completed")
@@ -127,7 +149,7 @@ struct CommandExamplesTests {
       #expect(ending.exit == 0, "\(ending.errors)")
       return try ending.object()["definitions"]?.array ?? []
     }
-    #expect(try list("").map { $0["workflow"] } == ["archive", "package-census"])
+    #expect(try list("").map { $0["workflow"] } == ["approved-deployment", "archive", "package-census"])
     #expect(try list("/templates").map { $0["version"] } == [1])
     #expect(try list("/templates/lib").isEmpty)
     #expect(try list("/schedules").map { $0["scheduled"] } == [true])

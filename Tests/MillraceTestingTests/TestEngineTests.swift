@@ -148,4 +148,35 @@ import Testing
     #expect(try all.output(of: "each", as: [Int].self) == [7, 7, 7, -3, 7])
     #expect(all.startOrder.first == "each" && all.startOrder.count == 6 && all.task("each")?.items?.count == 5)
   }
+
+  @Test("signals and answers at virtual times, waits of 30 days in milliseconds, and the history tells who and when")
+  func waits() throws {
+    // 2026-12-24T12:00:00Z.
+    let engine = try TestEngine(wall: 1_798_113_600_000_000_000)
+    var workflow = Definition("release", result: "ok")
+    let go = workflow.wait("go", for: .signal("release"))
+    let pause = workflow.wait("pause", for: .lasting(.seconds(30 * 86_400)), dependencies: [go])
+    let later = workflow.wait("later", for: .until("2027-03-01T12:00:00Z"), dependencies: [pause])
+    workflow.wait("ok", for: .approval("Deploy ${tasks.go.output.version}?"), dependencies: [later])
+    let run = try engine.start(workflow)
+    engine.after(.seconds(60)) {
+      #expect(run.waits.map(\.task) == ["go"])
+      #expect(throws: Never.self) { try run.signal("release", ["version": 7]) }
+    }
+    let month = Duration.seconds(67 * 86_400)
+    engine.after(month + .seconds(5)) {
+      #expect(run.waits.map(\.wait) == [.approval("Deploy 7?")])
+      #expect(throws: Never.self) { try run.approve(task: "ok", by: "Ada") }
+    }
+    #expect(try run.finish() == .completed)
+    #expect(run.elapsed == month + .seconds(5))
+    #expect(run.startTimes(of: "later") == [.seconds(60 + 30 * 86_400)])
+    #expect(run.record().signals == [SignalRecord(name: "release", time: 60_000_000_000, task: "go")])
+    #expect(run.task("ok")?.answer == Answer(isApproved: true, by: "Ada"))
+
+    let hanging = try engine.start(workflow)
+    #expect(throws: TestEngineError.self) { try hanging.finish() }
+    hanging.cancel()
+    #expect(try hanging.finish() == .cancelled)
+  }
 }

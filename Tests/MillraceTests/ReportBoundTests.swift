@@ -27,6 +27,21 @@ import Testing
     #expect(graham.work == 150_000)
   }
 
+  @Test("what waits holds no slot, and is no work")
+  func waits() {
+    var record = ReportRecords(tasks: 20, threads: 2, slots: 2, blocking: 0, failures: 0, asynchronous: false, seed: 1).record()
+    let before = Bound.graham(of: record)
+    let attempt = AttemptRecord(number: 1, status: .completed, start: 0, end: 1 << 50, lane: -1)
+    var task = TaskRecord(
+      id: "waits", handler: "wait", priority: .normal, status: .completed, dependencies: [], ready: 0, attempts: [attempt])
+    task.wait = .duration("30d")
+    record.tasks.append(task)
+    #expect(Bound.graham(of: record).work == before.work)
+    task.wait = nil
+    record.tasks[20] = task
+    #expect(Bound.graham(of: record).work > before.work)
+  }
+
   @Test("a dependency named twice changes nothing")
   func repeatedDependency() {
     let once = Bound.graham(durations: [1, 2], dependencies: [[], [0]], slots: 3)

@@ -68,9 +68,9 @@ extension BrokenFile {
       faults: [
         "4:43 bad-value: 'hihg' is no priority => did you mean 'high'?",
         #"5:43 wrong-type: 'priority' must be text, not a number => put it in quotes: "3""#,
-        "6:46 bad-expression: a priority is settled when the run starts, by its parameters => use params.NAME",
+        "6:46 no-dependency: task 'c' refers to 'a', which it does not depend on => add 'a' to its dependencies",
         "7:23 bad-value: 'urgent' is no priority => write low, normal, high or critical",
-        "7:31 unknown-key: unknown key 'color' in 'defaults' => the keys are priority, timeouts, retry, concurrency",
+        "7:31 unknown-key: unknown key 'color' in 'defaults' => the keys are priority, timeouts, retry, concurrency, rate",
       ]),
     BrokenFile(
       what: "retries out of bounds",
@@ -107,7 +107,7 @@ extension BrokenFile {
         "5:77 wrong-type: 'attempts' must be a whole number, not a number => write a number from 1 to 1000000",
       ]),
     BrokenFile(
-      what: "concurrency: no key, two limits, limits out of bounds",
+      what: "concurrency and rate: no key, two limits, limits out of bounds, a weight beyond its limit",
       text: """
         format: 1
         workflow: w
@@ -115,14 +115,19 @@ extension BrokenFile {
           - { id: a, handler: test/run, concurrency: { limit: 2 } }
           - { id: b, handler: test/run, concurrency: { key: db, limit: 1 } }
           - { id: c, handler: test/run, concurrency: { key: db, limit: 2 } }
-          - { id: d, handler: test/run, concurrency: { key: 'a b', limit: 0 } }
+          - { id: d, handler: test/run, concurrency: { key: '', limit: 0 } }
+          - { id: e, handler: test/run, concurrency: { key: net, limit: 2, weight: 3 }, rate: { key: 'api-${tasks.a.output}', limit: 0, per: 0s } }
 
         """,
       faults: [
         "4:46 missing: 'concurrency' has no 'key' => add 'key: NAME'",
         "6:5 mismatch: the key 'db' has limit 2 here and 1 at line 5 => write the same limit, or use another key",
-        "7:53 bad-value: 'key' 'a b' has a letter that is not allowed => use 1 to 128 of A-Z a-z 0-9 . _ and -",
-        "7:67 bad-value: 'limit' is 0; it may be 1 to 1000000 => write a number from 1 to 1000000",
+        "7:53 bad-value: 'key' has 0 bytes => use 1 to 256 bytes",
+        "7:64 bad-value: 'limit' is 0; it may be 1 to 1000000 => write a number from 1 to 1000000",
+        "8:5 bad-value: task 'e': the weight 3 is more than the limit of 'net', 2 => raise 'limit' to 3, or lower 'weight'",
+        "8:101 bad-expression: a key is settled when the run starts, by its parameters => use params.NAME",
+        "8:126 bad-value: 'limit' is 0; it may be 1 to 1000000 => write a number from 1 to 1000000",
+        "8:134 bad-duration: 'per' is zero => write 'per: 1s'",
       ]),
     BrokenFile(
       what: "versions that are no numbers from 1 on, and a policy that is none",

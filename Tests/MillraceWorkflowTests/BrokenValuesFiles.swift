@@ -174,7 +174,7 @@ extension BrokenFile {
 
         """,
       faults: [
-        "6:17 bad-expression: a priority is settled when the run starts, by its parameters => use params.NAME",
+        "6:17 bad-expression: a priority is settled by parameters, or by the outputs of tasks before it => use params.NAME or tasks.ID.output",
         "7:13 bad-expression: 'run.status' is RUNNING here => use tasks.ID.status, or move the task to 'cleanup'",
         "8:26 bad-expression: a secret may stand in 'env' only: elsewhere it would be written down => give it to the handler: 'env: { NAME: { secret: NAME } }'",
       ]),

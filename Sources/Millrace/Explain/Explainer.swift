@@ -116,6 +116,15 @@ struct Explainer {
   private func running(_ index: Int) -> Explanation {
     let task = record.tasks[index]
     let start = task.attempts.last?.start ?? 0
+    if let child = task.children.last, child.status == .running {
+      return Explanation(
+        task: task.id, status: task.status, reason: .running,
+        summary: "has run the workflow \(child.workflow) for \(Quantity.nanoseconds(record.elapsed > start ? record.elapsed - start : 0))",
+        evidence: ["its run is \(child.run)"]
+          + Explainer(child, nil).chief(Self.listed).map { "there: \(child.tasks[$0].id) is \(child.tasks[$0].status.rawValue)" },
+        remedy: "")
+    }
+    if let wait = task.wait { return waiting(task, wait, record.elapsed > start ? record.elapsed - start : 0) }
     var evidence = attempts(task)
     var remedy = ""
     if let timeouts = moment?.tasks[index]?.timeouts {
@@ -130,6 +139,19 @@ struct Explainer {
       summary: "has been running for \(Quantity.nanoseconds(record.elapsed > start ? record.elapsed - start : 0))"
         + (task.attempts.count > 1 ? " in attempt \(task.attempts.last?.number ?? 1)" : "") + " (\(task.handler))",
       evidence: evidence, remedy: remedy)
+  }
+
+  private func waiting(_ task: TaskRecord, _ wait: Wait, _ time: UInt64) -> Explanation {
+    let (what, remedy) =
+      switch wait {
+      case .signal(let name): ("the signal \(name)", "send the signal (`--signal \(name)`)")
+      case .until(let time): ("the time \(time)", "")
+      case .duration(let time): ("\(time) to pass", "")
+      case .approval(let question): ("an approval: \(question)", "approve it (`--approve \(task.id)`), or reject it")
+      }
+    return Explanation(
+      task: task.id, status: task.status, reason: .running, summary: "has waited \(Quantity.nanoseconds(time)) for \(what)",
+      evidence: attempts(task), remedy: remedy)
   }
 
   private func pending(_ index: Int) -> Explanation {

@@ -58,7 +58,7 @@ public enum Bound {
   /// The bound for a run as it was measured: what its attempts took, on the machines it could use.
   ///
   /// The duration of a task is the sum of its attempts; an attempt that still runs counts up to now. Waits before retries hold no slot and
-  /// are not counted, so a run with retries may exceed the bound by its longest chain of such waits.
+  /// are not counted, nor are tasks that wait or run a child workflow, so a run with these may exceed the bound by its longest chain of such waits.
   ///
   /// The machines are the slots if all handlers completed asynchronously. Handlers that hold a thread may have to wait for one while slots are
   /// free: then they are no more than the worker threads, or the blocking threads, that ran something (see `Lanes`).
@@ -70,7 +70,7 @@ public enum Bound {
 
   static func graham(of record: RunRecord, machines: Int) -> (work: Double, criticalPath: Double, bound: Double) {
     let found = graham(
-      durations: record.tasks.map { Double(record.busy($0)) / 1e9 }, dependencies: record.tasks.map(\.dependencies), slots: machines)
+      durations: record.tasks.map { Double(record.work($0)) / 1e9 }, dependencies: record.tasks.map(\.dependencies), slots: machines)
     // A task whose items are summed up is as long as they took together; what they did counts as work.
     var summedUp = 0.0
     for task in record.tasks {
@@ -94,6 +94,9 @@ extension RunRecord {
     if task.items?.areListed == true { return 0 }
     return task.attempts.reduce(0) { $0 + duration($1) }
   }
+
+  /// As `busy`; 0 for a task that held no slot meanwhile.
+  func work(_ task: TaskRecord) -> UInt64 { task.wait != nil || !task.children.isEmpty ? 0 : busy(task) }
 
   /// Nanoseconds from the start of an attempt to its end, or up to now while it runs.
   func duration(_ attempt: AttemptRecord) -> UInt64 {

@@ -38,6 +38,10 @@ extension RunRecord {
         PluginBuild(
           name: try build.member("name").text(), version: try build.member("version").text(), sha256: try build.member("sha256").text()))
     }
+    for item in json["signals"] == nil ? [] : try whole.member("signals").elements() {
+      signals.append(
+        SignalRecord(name: try item.member("name").text(), time: try item.member("nanoseconds").count(), task: item.value["task"]?.string))
+    }
   }
 }
 
@@ -61,6 +65,12 @@ extension TaskRecord {
       status: try item.member("status").word(), dependencies: dependencies, ready: try item.member("readyNanoseconds").optionalCount(),
       attempts: attempts, cause: item.value["cause"]?.string, outputBytes: try item.member("outputBytes").count())
     if item.value["items"] != nil { items = try ItemsRecord(item.member("items"), tasks: count) }
+    for run in item.value["runs"]?.array ?? [] { children.append(try RunRecord(run)) }
+    guard let wait = item.value["wait"] else { return }
+    for kind in ["signal", "until", "for", "approval"] { if let text = wait[kind]?.string { self.wait = Wait(kind: kind, text) } }
+    if case .bool(let isApproved) = wait["approved"] {
+      answer = Answer(isApproved: isApproved, by: wait["by"]?.string, comment: wait["comment"]?.string)
+    }
   }
 }
 

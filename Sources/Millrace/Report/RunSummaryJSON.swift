@@ -34,7 +34,7 @@ extension RunSummary {
   /// Everything in the record, for run.json. Times are nanoseconds: `startedWallNanoseconds` since 1970 UTC, all others since the start of the
   /// run. `dependencies` are indices into `tasks`.
   public static func record(_ record: RunRecord) -> JSON {
-    .object([
+    var members: [JSON.Member] = [
       .init("format", .integer(1)),
       .init("run", .string(record.run)),
       .init("workflow", .string(record.workflow)),
@@ -51,7 +51,27 @@ extension RunSummary {
       .init("elapsedNanoseconds", time(record.elapsed)),
       .init("recordedMakespanSeconds", record.recordedMakespanSeconds.map(JSON.number) ?? .null),
       .init("tasks", .array(record.tasks.map(task))),
+    ]
+    if !record.signals.isEmpty { members.append(.init("signals", .array(record.signals.map(signal)))) }
+    return .object(members)
+  }
+
+  private static func signal(_ signal: SignalRecord) -> JSON {
+    .object([
+      .init("name", .string(signal.name)), .init("nanoseconds", time(signal.time)), .init("task", signal.task.map(JSON.string) ?? .null),
     ])
+  }
+
+  /// Of a task that waits.
+  private static func wait(_ wait: Wait, _ answer: Answer?) -> JSON {
+    var members: [JSON.Member] = [.init(wait.kind, .string(wait.text))]
+    if let answer {
+      members += [
+        .init("approved", .bool(answer.isApproved)), .init("by", answer.by.map(JSON.string) ?? .null),
+        .init("comment", answer.comment.map(JSON.string) ?? .null),
+      ]
+    }
+    return .object(members)
   }
 
   private static func build(_ plugin: PluginBuild) -> JSON {
@@ -59,18 +79,21 @@ extension RunSummary {
   }
 
   private static func task(_ task: TaskRecord) -> JSON {
-    .object(
-      [
-        .init("id", .string(task.id)),
-        .init("handler", .string(task.handler)),
-        .init("priority", .string("\(task.priority)")),
-        .init("status", .string(task.status.rawValue)),
-        .init("dependencies", .array(task.dependencies.map { .integer(Int64($0)) })),
-        .init("readyNanoseconds", task.ready.map(time) ?? .null),
-        .init("cause", task.cause.map(JSON.string) ?? .null),
-        .init("outputBytes", time(task.outputBytes)),
-        .init("attempts", .array(task.attempts.map(attempt))),
-      ] + (task.items.map { [.init("items", items($0))] } ?? []))
+    var members: [JSON.Member] = [
+      .init("id", .string(task.id)),
+      .init("handler", .string(task.handler)),
+      .init("priority", .string("\(task.priority)")),
+      .init("status", .string(task.status.rawValue)),
+      .init("dependencies", .array(task.dependencies.map { .integer(Int64($0)) })),
+      .init("readyNanoseconds", task.ready.map(time) ?? .null),
+      .init("cause", task.cause.map(JSON.string) ?? .null),
+      .init("outputBytes", time(task.outputBytes)),
+      .init("attempts", .array(task.attempts.map(attempt))),
+    ]
+    if let items = task.items { members.append(.init("items", Self.items(items))) }
+    if !task.children.isEmpty { members.append(.init("runs", .array(task.children.map(record)))) }
+    if let wait = task.wait { members.append(.init("wait", Self.wait(wait, task.answer))) }
+    return .object(members)
   }
 
   /// Of a task with `foreach`: all items, and those without records of their own.

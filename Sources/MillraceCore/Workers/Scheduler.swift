@@ -320,7 +320,7 @@ public enum SubmitError: Error, Hashable, CustomStringConvertible {
   public var freeSlots: Int { Int(slots.loadRelaxed()) }
 
   /// A worker that has no slot may find something to do now: completions, or ready jobs and a slot for them.
-  package var mayBegin: Bool {
+  var mayBegin: Bool {
     let occupied = ready.occupied()
     return occupied & ReadySet.completionsBit != 0 || (occupied != 0 && freeSlots > 0)
   }

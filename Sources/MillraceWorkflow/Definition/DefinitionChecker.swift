@@ -9,10 +9,13 @@ public struct DefinitionChecker: Sendable {
   public var handlers: Set<String>?
   /// What the inputs of handlers may be, as far as that is known.
   public var schemas: [String: InputSchema]
+  /// Workflows that are deployed, by name; nil: not known, so not checked.
+  public var workflows: [String: Definition]?
 
-  public init(handlers: Set<String>? = nil, schemas: [String: InputSchema] = [:]) {
+  public init(handlers: Set<String>? = nil, schemas: [String: InputSchema] = [:], workflows: [String: Definition]? = nil) {
     self.handlers = handlers
     self.schemas = schemas
+    self.workflows = workflows
   }
 
   /// Checks a definition made in Swift; gives back the warnings. Throws `DefinitionError` with every error and warning.
@@ -31,6 +34,7 @@ public struct DefinitionChecker: Sendable {
     _ nearest: inout NearestName
   ) {
     let uses = positions == nil ? ValueChecker.check(definition, &faults, &nearest) : uses
+    if positions == nil { checkChildren(definition, depth: 1, &faults, &nearest) }
     if positions == nil, !schemas.isEmpty { checkInputs(definition, &faults, &nearest) }
     // Cleanup tasks stand behind the others, and are judged with them.
     let main = definition.tasks.count
@@ -55,6 +59,21 @@ public struct DefinitionChecker: Sendable {
     checkCycles(definition, graph, positions, &faults)
     UseChecker(definition: definition, main: main, graph: graph, indices: indices, positions: positions).check(uses, &faults, &nearest)
     checkResult(definition, main: main, graph, indices, positions, &faults, &nearest)
+  }
+
+  /// Child workflows of a definition made in Swift, and their own.
+  private func checkChildren(_ definition: Definition, depth: Int, _ faults: inout FaultList, _ nearest: inout NearestName) {
+    for task in [definition.tasks, definition.cleanup].joined() where task.isSpecial {
+      guard let child = task.child else { continue }
+      ChildChecker(workflows: workflows).check(task, "task '\(task.id)'", at: nil, &faults, &nearest) { _ in nil }
+      guard let below = child.definition else { continue }
+      if depth >= ChildWorkflow.maximumDepth {
+        return faults.add(
+          .limit, "workflows below one another more than \(ChildWorkflow.maximumDepth) deep", fix: "let a task do the work of a child",
+          at: nil, task: task.id)
+      }
+      do throws(DefinitionError) { faults.add(try check(below)) } catch { faults.add(error.faults, omitted: error.omitted) }
+    }
   }
 
   /// How many dependencies there are; nil (and a fault) if these or the tasks are too many to look at.

@@ -21,6 +21,10 @@ struct DefinitionDecoder {
   var nearest = NearestName()
   var positions = DefinitionPositions()
   var expressions = ExpressionChecker()
+  /// Reads files of child workflows; nil: there are none to read.
+  var children: ChildReader?
+  /// Workflows that are deployed; nil: not known.
+  var workflows: [String: Definition]?
   /// Of the tasks that are being read.
   var uses: [TemplateUse] = []
   /// Of the file and of those it includes.
@@ -40,7 +44,8 @@ struct DefinitionDecoder {
     "schedule", "concurrency", "templates", "tasks", "cleanup",
   ]
   static let taskKeys = [
-    "id", "handler", "description", "dependencies", "when", "foreach", "parallelism", "input", "env", "template", "with", "priority",
+    "id", "handler", "wait", "workflow", "parameters", "description", "dependencies", "when", "foreach", "parallelism", "input", "env",
+    "template", "with", "priority",
     "timeouts", "retry", "concurrency", "rate",
   ]
 
@@ -125,11 +130,16 @@ struct DefinitionDecoder {
     let label = value["id"]?.string.map { "task '\($0.prefix(Identifier.maximumLength))'" } ?? "task \(number)"
     guard let entries = map(value, label, Self.taskKeys, fix: "write '- id: NAME' and 'handler: PLUGIN/HANDLER'") else { return task }
     if entries.contains(where: { $0.name == "template" }) { return use(value, label, entries, index: index, &places) }
-    require(["id", "handler"], in: entries, of: label, examples: ["id: NAME", "handler: PLUGIN/HANDLER"], at: value.position)
+    require(["id"], in: entries, of: label, examples: ["id: NAME"], at: value.position)
+    checkWay(entries, label, at: value.position)
     var policy = Policy()
     expressions.hasItems = entries.contains { $0.name == "foreach" }
     for entry in entries { taskField(entry, &task, &policy, &places, index: index) }
     if policy != Policy() { task.policy = policy }
+    if let wait = entries.first(where: { $0.name == "wait" })?.value, let wait = self.wait(wait, of: index, id: task.id) {
+      task.setWait(wait)
+    }
+    child(entries, label, of: index, &task)
     if let schema = schemas[task.handler] {
       schema.check(value["input"], of: label, id: task.id, at: value.position, expressions.kinds, &faults, &nearest)
     }

@@ -112,3 +112,8 @@ extension Policy {
     }
   }
 }
+
+extension Expression.Root {
+  /// Known before a run begins.
+  var isParameter: Bool { if case .parameter = self { true } else { false } }
+}

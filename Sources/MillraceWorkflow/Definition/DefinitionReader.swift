@@ -9,10 +9,13 @@ public struct DefinitionReader: Sendable {
   public var handlers: Set<String>?
   /// What the inputs of handlers may be, as far as that is known.
   public var schemas: [String: InputSchema]
+  /// Workflows that are deployed, by name; nil: not known, so not checked.
+  public var workflows: [String: Definition]?
 
-  public init(handlers: Set<String>? = nil, schemas: [String: InputSchema] = [:]) {
+  public init(handlers: Set<String>? = nil, schemas: [String: InputSchema] = [:], workflows: [String: Definition]? = nil) {
     self.handlers = handlers
     self.schemas = schemas
+    self.workflows = workflows
   }
 
   /// A definition that can run, with the tasks of its templates in place.
@@ -40,17 +43,20 @@ public struct DefinitionReader: Sendable {
   public func read(path: String) throws(DefinitionError) -> Reading {
     var faults = FaultList(file: path)
     switch FileBytes.read(path, limit: JSON.maximumBytes) {
-    case .success(let bytes): return try read(bytes, name: path, folder: IncludeFolder(of: path))
+    case .success(let bytes): return try read(bytes, name: path, folder: IncludeFolder(of: path), children: ChildReader(path, self))
     case .failure(let refusal):
       faults.add(refusal.code, refusal.message, fix: refusal.fix, at: nil)
       throw faults.error
     }
   }
 
-  /// Reads bytes. `name` stands in messages; `.json` at its end, or `{` as the first byte, means JSON. They include nothing: they lie in no folder.
-  public func read(_ bytes: [UInt8], name: String) throws(DefinitionError) -> Reading { try read(bytes, name: name, folder: nil) }
+  /// Reads bytes. `name` stands in messages; `.json` at its end, or `{` as the first byte, means JSON. They include nothing and run no files: they lie in no
+  /// folder.
+  public func read(_ bytes: [UInt8], name: String) throws(DefinitionError) -> Reading {
+    try read(bytes, name: name, folder: nil, children: nil)
+  }
 
-  private func read(_ bytes: [UInt8], name: String, folder: IncludeFolder?) throws(DefinitionError) -> Reading {
+  func read(_ bytes: [UInt8], name: String, folder: IncludeFolder?, children: ChildReader?) throws(DefinitionError) -> Reading {
     var faults = FaultList(file: name)
     guard let root = Self.parse(bytes, name: name, &faults) else { throw faults.error }
     if ArgoWorkflow.isArgo(root) {
@@ -61,10 +67,12 @@ public struct DefinitionReader: Sendable {
     }
     let isTrace = WfFormat.isTrace(root)
     var decoder = DefinitionDecoder(faults: faults)
+    decoder.children = children
+    decoder.workflows = workflows
     decoder.folder = folder
     decoder.schemas = schemas
     let definition = isTrace ? WfFormat.decode(root, &decoder) : decoder.decode(root)
-    DefinitionChecker(handlers: handlers).check(
+    DefinitionChecker(handlers: handlers, workflows: workflows).check(
       definition, positions: decoder.positions, decoder.expressions.uses, &decoder.faults, &decoder.nearest)
     let reading = decoder.writtenOut(definition, handlers: handlers)
     guard decoder.faults.errors == 0 else { throw decoder.faults.error }
@@ -116,14 +124,13 @@ package enum FileBytes {
       // Small at first: most definitions are.
       let chunk = min(max(bytes.count, 1 << 14), 1 << 20)
       var got = 0
-      let start = bytes.count
       // The room is there, and read() says how much of it was written.
-      bytes.append(contentsOf: repeatElement(0, count: chunk))
-      unsafe bytes.withUnsafeMutableBytes { room in
-        repeat { got = unsafe Glibc.read(file, room.baseAddress! + start, chunk) } while got < 0 && errno == EINTR
+      let part = unsafe [UInt8](unsafeUninitializedCapacity: chunk) { room, count in
+        repeat { got = unsafe Glibc.read(file, room.baseAddress, chunk) } while got < 0 && errno == EINTR
+        count = max(got, 0)
       }
       let failure = errno
-      bytes.removeLast(chunk - max(got, 0))
+      bytes += part
       guard got >= 0 else { return .failure(refusal(failure)) }
       if got == 0 { return .success(bytes) }
       guard bytes.count <= limit else {
@@ -131,6 +138,14 @@ package enum FileBytes {
           Refusal(code: .limit, message: "the file has more than \(limit) bytes", fix: "split the workflow, or make it in Swift"))
       }
     }
+  }
+
+  /// With neither links nor dots; nil: there is no such file.
+  static func realPath(_ path: String) -> String? {
+    guard let real = unsafe realpath(path, nil) else { return nil }
+    // unsafe: realpath's own memory, ours to free.
+    defer { unsafe free(real) }
+    return unsafe String(cString: real)
   }
 
   static func refusal(_ number: Int32, fix: String = "give the path of a definition") -> Refusal {

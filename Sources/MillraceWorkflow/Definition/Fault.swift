@@ -23,6 +23,7 @@ public struct Fault: Sendable, Hashable, CustomStringConvertible {
     case unknownTask = "unknown-task"
     case unknownTemplate = "unknown-template"
     case unknownHandler = "unknown-handler"
+    case unknownWorkflow = "unknown-workflow"
     case unknownParameter = "unknown-parameter"
     case badParameter = "bad-parameter"
     case noDependency = "no-dependency"
@@ -106,6 +107,17 @@ struct FaultList {
       Fault(
         severity: severity, code: code, message: message().printable, fix: fix().printable, file: file, line: position.map { Int($0.line) },
         column: position.map { Int($0.column) }, task: task))
+  }
+
+  /// Faults of another file.
+  mutating func add(_ others: [Fault], omitted more: Int = 0) {
+    for fault in others {
+      if fault.severity == .error { errors += 1 }
+      if !files.contains(fault.file) { files.append(fault.file) }
+      if hasRoom { faults.append(fault) } else { omitted += 1 }
+    }
+    omitted += more
+    errors += more
   }
 
   mutating func add(_ error: JSONSyntaxError) {

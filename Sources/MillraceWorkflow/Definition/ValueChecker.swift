@@ -30,7 +30,16 @@ enum ValueChecker {
       expressions.isCleanup = index >= definition.tasks.count
       let isNamed = Identifier.isId(task.id)
       if !isNamed { faults.add(.badId, "'\(task.id)' is no id for task \(index + 1)", fix: idFix, at: nil, task: task.id) }
-      if !Identifier.isHandler(task.handler) {
+      if let wait = task.wait {
+        if let fault = wait.fault {
+          faults.add(fault.code, "task '\(task.id)': '\(wait.kind)': \(fault.message)", fix: fault.fix, at: nil, task: task.id)
+        }
+      } else if let child = task.child {
+        if child.definition == nil, !Identifier.isId(child.name) {
+          faults.add(
+            .badValue, "task '\(task.id)': '\(child.name.prefix(80))' is no name of a workflow", fix: idFix, at: nil, task: task.id)
+        }
+      } else if !Identifier.isHandler(task.handler) {
         faults.add(
           .badValue, "task '\(task.id)': '\(task.handler)' is no name for a handler",
           fix: "write 'plugin/handler', of A-Z a-z 0-9 . _ - and /",
@@ -38,6 +47,10 @@ enum ValueChecker {
       }
       expressions.hasItems = task.isSpecial && task.foreach != nil
       if task.isSpecial {
+        if task.foreach != nil, task.wait != nil || task.child != nil {
+          faults.add(
+            .mismatch, "task '\(task.id)' has 'foreach', but no handler that could use it", fix: "remove 'foreach'", at: nil, task: task.id)
+        }
         checkItems(of: task, user: index, &expressions, &faults, &nearest)
         check(task.policy, "task '\(task.id)'", task: task.id, &faults)
         check(task.policy, "task '\(task.id)'", user: index, task: task.id, &expressions, &faults, &nearest)

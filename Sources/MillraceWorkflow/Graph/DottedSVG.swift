@@ -41,7 +41,7 @@ enum DottedSVG {
         svg.add(
           """
           <rect x="\(SVGText.number(x[task]))" y="\(SVGText.number(y[task]))" width="\(SVGText.number(dot))" height="\(SVGText.number(dot))" rx="1.5">\
-          <title>\(SVGText.escaped(definition.tasks[task].id)) (\(SVGText.escaped(definition.tasks[task].handler)))</title></rect>
+          <title>\(SVGText.escaped(definition.tasks[task].id)) (\(SVGText.escaped(definition.tasks[task].doing)))</title></rect>
           """)
       }
       svg.add("</g>")

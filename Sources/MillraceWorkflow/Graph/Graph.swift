@@ -68,7 +68,7 @@ struct GraphOutline {
 
   private mutating func list(_ definition: Definition, _ taskKinds: TaskKinds, _ graph: TaskGraph, _ layers: [Int32]) {
     nodes = definition.tasks.indices.map { index in
-      Node(title: definition.tasks[index].id, detail: definition.tasks[index].work, kind: taskKinds.ofTask[index])
+      Node(title: definition.tasks[index].id, detail: definition.tasks[index].doing, kind: taskKinds.ofTask[index])
     }
     dependencies = graph.dependencies
     self.layers = layers
@@ -111,12 +111,12 @@ struct TaskKinds {
   private static let maximumKinds = 24
 
   init(_ definition: Definition) {
-    let candidates: [(TaskDefinition) -> String] = [\.handler, { Self.stem($0.id) }, { Self.prefix($0.id) }]
+    let candidates: [(TaskDefinition) -> String] = [\.doing, { Self.stem($0.id) }, { Self.prefix($0.id) }]
     for candidate in candidates {
       assign(definition, candidate)
       if names.count > 1, names.count <= Self.maximumKinds { return }
     }
-    assign(definition) { $0.handler }
+    assign(definition) { $0.doing }
   }
 
   private mutating func assign(_ definition: Definition, _ name: (TaskDefinition) -> String) {
@@ -144,11 +144,6 @@ struct TaskKinds {
     let first = id.prefix { !"._-".contains($0) }
     return first.isEmpty ? id : String(first)
   }
-}
-
-extension TaskDefinition {
-  /// What a picture says that the task does.
-  fileprivate var work: String { isSpecial && foreach != nil ? "foreach \(handler)" : handler }
 }
 
 extension TaskGraph {

@@ -88,7 +88,8 @@ extension TaskDefinition {
   func aroundItems(_ priority: Priority?) -> TaskDefinition {
     TaskDefinition(
       id, handler: handler, dependencies: dependencies,
-      policy: Policy(priority: priority, priorityExpression: policy.priorityExpression), condition: isConditionOfItems ? conditionOfUse : condition)
+      policy: Policy(priority: priority, priorityExpression: policy.priorityExpression),
+      condition: isConditionOfItems ? conditionOfUse : condition)
   }
 
   /// The task for one item, as a workflow of one task, whose policy is that of all its places.

@@ -103,6 +103,8 @@ public enum EngineErrorType {
   public static let badOutcome = "bad-outcome"
   /// A condition or an input has no value: what its expression refers to is not there, or is of the wrong type.
   public static let expression = "expression"
+  /// Somebody said no to an approval.
+  public static let rejected = "rejected"
   /// The engine's timers are all in use: a wait or a timeout could not be kept.
   public static let noTimer = "no-timer"
 }

@@ -102,6 +102,8 @@ public final class CompiledWorkflow: Sendable {
   let texts: TaskTexts
   /// The tasks that run when all others have ended; nil: there are none.
   let cleanup: CompiledWorkflow?
+  /// Names of the signals that tasks wait for, those of the cleanup among them.
+  let signalNames: [String]
   /// The core's limits of the policies' keys, each once.
   let limits: [UInt32]
   /// The keys and rates of the policies.
@@ -279,6 +281,7 @@ public final class CompiledWorkflow: Sendable {
     texts = TaskTexts(definition)
     let tasksOfCleanup = definition.ofCleanup
     cleanup = tasksOfCleanup.tasks.isEmpty ? nil : try CompiledWorkflow(tasksOfCleanup, known, held, order, Names(ended: index), table)
+    signalNames = definition.signalNames
     secrets = expressions.isEmpty && foreaches.isEmpty && cleanup == nil ? [] : definition.secrets
   }
 

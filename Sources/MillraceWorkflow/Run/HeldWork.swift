@@ -23,7 +23,12 @@ package typealias HeldStop = @Sendable () -> Void
 
 extension TaskDefinition {
   /// The work of a task that has no handler; nil: it has one.
-  var heldWork: (any HeldWork)? { isSpecial && foreach != nil ? ForeachWork(handler: handler) : nil }
+  var heldWork: (any HeldWork)? {
+    if !isSpecial { return nil }
+    if wait != nil { return WaitWork() }
+    if child != nil { return ChildWork() }
+    return foreach != nil ? ForeachWork(handler: handler) : nil
+  }
 }
 
 /// How an attempt of a held task ends.
@@ -53,7 +58,10 @@ package struct HeldTask: Sendable {
   }
 
   /// Ends the attempt. False: it has been ended before, and nothing happens. Any thread; must not be called with a lock that `HeldStop` takes.
-  @discardableResult package func conclude(_ ending: HeldEnding) -> Bool { run.conclude(node, attempt, ending) }
+  /// `note`: called once if it does, before anybody can see it, with the run's monitor: it may take no lock that is held while a task is concluded.
+  @discardableResult package func conclude(_ ending: HeldEnding, note: () -> Void = {}) -> Bool {
+    run.conclude(node, attempt, ending, note)
+  }
 }
 
 /// Where an attempt of a held task stands, as a value: each event says what follows. Behind the run's monitor.
@@ -92,8 +100,9 @@ struct HeldState {
   mutating func begun(_ stop: HeldStop?) -> Action {
     guard case .beginning(let ending, let reason) = phase else { return .refused }
     if let ending {
+      // It was not asked to stop: a signal that it has taken is not lost to a timeout.
       phase = .over
-      return .finish(ending, reason)
+      return .finish(ending, nil)
     }
     phase = .held(stop)
     return reason.map { self.stop($0) } ?? .none

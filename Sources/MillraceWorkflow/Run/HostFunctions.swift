@@ -225,4 +225,6 @@ enum TimerKind {
   static let line: UInt16 = 8
   /// Value: a `Waiter`. Start-to-close of a held task.
   static let heldClose: UInt16 = 9
+  /// Value: a `TimeWait`.
+  static let wait: UInt16 = 10
 }

@@ -84,6 +84,8 @@ extension WorkflowRun {
   private func addHolders(to moment: inout RunMoment, _ now: UInt64) {
     for run in itemRuns { run.addHolders(to: &moment, now) }
     for node in 0..<UInt32(records.count) where records.status(node) == .running {
+      // What the run does itself holds nothing.
+      if compiled.handlers[Int(compiled.handlerOf[Int(node)])].work != nil { continue }
       let start = records.start(node)
       moment.holders.append(
         RunMoment.Holder(

@@ -49,6 +49,11 @@ internal import Synchronization
   package var observer: (any EngineObserver)?
   /// Handlers find their contexts in a task-local value. As `observer`, which has it done too.
   package var bindsContext = false
+  /// Starts child workflows; nil: nobody does. Set before any run.
+  package weak var children: (any ChildStarter)?
+  /// The wall clock, nanoseconds since 1970 in UTC, and how long it may be before it is looked at again. Set before any run.
+  package var wall: @Sendable () -> Int64 = { millrace_wall() }
+  package var wallLook: UInt64 = 60_000_000_000
   /// Who waits for asynchronous handlers to end.
   private let linkWaiters = Atomic<Int>(0)
   /// Guards what follows.

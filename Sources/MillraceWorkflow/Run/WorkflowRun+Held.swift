@@ -78,8 +78,12 @@ extension WorkflowRun {
   }
 
   /// See `HeldTask.conclude`.
-  func conclude(_ node: UInt32, _ number: Int, _ ending: HeldEnding) -> Bool {
-    let next = step(node, number) { $0.conclude(ending) }
+  func conclude(_ node: UInt32, _ number: Int, _ ending: HeldEnding, _ note: () -> Void) -> Bool {
+    let next = step(node, number) { state in
+      let action = state.conclude(ending)
+      if case .refused = action {} else { note() }
+      return action
+    }
     if case .refused = next.action { return false }
     act(node, next)
     return true

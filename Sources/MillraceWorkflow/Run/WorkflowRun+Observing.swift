@@ -70,6 +70,8 @@ final class AttemptObservation: @unchecked Sendable {
 /// What an observer is told. Nothing of this is called for a run that has neither an observer nor a trace.
 extension WorkflowRun {
   private var observer: (any RunObserver)? { observation?.observer }
+  /// What the run is part of.
+  package var trace: TraceContext? { observation?.trace }
 
   /// The attempt is one that is told of. Before anybody else can see it.
   @inline(never) func observe(_ attempt: AttemptPointer) {

@@ -79,8 +79,8 @@ extension WorkflowRun {
 
   /// Everything that is known of the run. Complexity: O(tasks + dependencies + attempts), memory likewise.
   public func record(slots: Int, threads: Int) -> RunRecord {
-    var tasks = taskRecords()
-    if let cleanup { tasks += cleanup.taskRecords(after: tasks) }
+    var tasks = taskRecords(slots, threads)
+    if let cleanup { tasks += cleanup.taskRecords(slots, threads, after: tasks) }
     addItems(to: &tasks, from: 0)
     cleanup?.addItems(to: &tasks, from: records.count)
     var record = RunRecord(
@@ -88,13 +88,15 @@ extension WorkflowRun {
       startedWall: beganWall, elapsed: elapsed, recordedMakespanSeconds: definition.recordedMakespanSeconds, tenant: tenant.name,
       reason: reason, tasks: tasks)
     record.workflowVersion = definition.version
+    record.signals = mailbox?.entries.map { SignalRecord(name: $0.name, time: $0.time, task: $0.task) } ?? []
     return record
   }
 
   /// Of a cleanup: behind the tasks that came before it.
-  private func taskRecords(after before: [TaskRecord] = []) -> [TaskRecord] {
+  private func taskRecords(_ slots: Int, _ threads: Int, after before: [TaskRecord] = []) -> [TaskRecord] {
     var logged: [UInt32: [LoggedAttempt]] = [:]
-    for attempt in monitor.locked({ log }) { logged[attempt.node, default: []].append(attempt) }
+    let (log, answers, children) = monitor.locked { (self.log, self.answers, self.children) }
+    for attempt in log { logged[attempt.node, default: []].append(attempt) }
     let began = beganAt
     let base = origin?.beganAt ?? began
     func since(_ time: UInt64) -> UInt64 { time > base ? time - base : 0 }
@@ -137,6 +139,11 @@ extension WorkflowRun {
           attempts: attempts,
           cause: status == .skipped ? records.cause(node).map { self.definition.tasks[Int($0)].id } : nil,
           outputBytes: status == .completed ? records.output(node).length : 0))
+      if let runs = children[node] { tasks[tasks.count - 1].children = runs.map { $0.run.record(slots: slots, threads: threads) } }
+      if let wait = definition.wait {
+        tasks[tasks.count - 1].wait = wait
+        tasks[tasks.count - 1].answer = answers[node]
+      }
     }
     return tasks
   }

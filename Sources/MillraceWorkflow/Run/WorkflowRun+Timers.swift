@@ -207,6 +207,7 @@ extension WorkflowRun {
     switch kind {
     case TimerKind.complete, TimerKind.startToClose, TimerKind.heartbeat:
       fire(host, job: JobID(rawValue: value), kind)
+    case TimerKind.wait: unsafe TimeWait.fire(value)
     case TimerKind.rate: unsafe Rate.fire(value: value)
     case TimerKind.line: host.lines.fire(value)
     default:

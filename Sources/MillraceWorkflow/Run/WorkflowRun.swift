@@ -26,6 +26,10 @@ package import MillraceCore
   let inputs: UnsafeMutablePointer<millrace_payload>?
   /// Variables of the tasks that have begun and have some. Behind `monitor`; kept until the run is freed, for late handlers.
   var environments: [UInt32: TaskEnvironment] = [:]
+  /// Signals; nil: no task waits for one. A cleanup uses that of its run.
+  let mailbox: Mailbox?
+  /// How many runs it is below.
+  package let depth: Int
   let seed: UInt64
   let startedWall: Int64
   /// On the clock of the host; 0: it has not begun. As `core`.
@@ -61,6 +65,10 @@ package import MillraceCore
   var unreadable: [UInt32: AttemptError] = [:]
   /// Held attempts that have been taken, and are being settled.
   var settling = 0
+  /// Runs that attempts of its tasks have started, by node: as long as this one, for its record.
+  var children: [UInt32: [Child]] = [:]
+  /// What was answered to approvals, by node.
+  var answers: [UInt32: Answer] = [:]
   /// Every attempt that was not both the first and completed.
   var log: [LoggedAttempt] = []
   /// Who is told of the next change of the counters, once each.
@@ -126,23 +134,25 @@ package import MillraceCore
   /// keeps them out of all that handlers say. Throws `CompileError`.
   public convenience init(
     _ definition: Definition, handlers: [String: TaskHandler], order: TaskOrder, id: RunID, wall: Int64, seed: UInt64, host: TaskHost,
-    secrets: [String: [UInt8]] = [:], tenant: RunTenant = .standard, trace: TraceContext? = nil, ended: @escaping Ended
+    secrets: [String: [UInt8]] = [:], tenant: RunTenant = .standard, trace: TraceContext? = nil, depth: Int = 0, ended: @escaping Ended
   ) throws(CompileError) {
     let compiled = try CompiledWorkflow(definition, handlers: handlers, held: host.heldIndex, order: order, keys: host.keys)
-    try self.init(compiled, id: id, wall: wall, seed: seed, host: host, secrets: secrets, tenant: tenant, trace: trace, ended: ended)
+    try self.init(
+      compiled, id: id, wall: wall, seed: seed, host: host, secrets: secrets, tenant: tenant, trace: trace, depth: depth, ended: ended)
   }
 
   /// A run of what was compiled before. Throws `CompileError`.
   public convenience init(
     _ compiled: CompiledWorkflow, id: RunID, wall: Int64, seed: UInt64, host: TaskHost, secrets: [String: [UInt8]] = [:],
-    tenant: RunTenant = .standard, trace: TraceContext? = nil, ended: @escaping Ended
+    tenant: RunTenant = .standard, trace: TraceContext? = nil, depth: Int = 0, ended: @escaping Ended
   ) throws(CompileError) {
     for secret in secrets.values { host.redactor.add(secret) }
     let secrets = secrets.mapValues { KeptBytes($0, isSecret: true) }
-    try self.init(compiled, nil, nil, compiled.plan, id, wall, seed, host, secrets, tenant, RunObservation(host.observer, trace), ended)
+    try self.init(
+      compiled, nil, nil, compiled.plan, id, wall, seed, host, secrets, tenant, RunObservation(host.observer, trace), depth, ended)
     guard let tasks = compiled.cleanup else { return }
     cleanup = try WorkflowRun(
-      tasks, self, nil, tasks.plan, id, wall, seed &+ UInt64(compiled.definition.tasks.count), host, secrets, tenant, observation,
+      tasks, self, nil, tasks.plan, id, wall, seed &+ UInt64(compiled.definition.tasks.count), host, secrets, tenant, observation, depth,
       { [unowned self] in cleanedUp($0) })
   }
 
@@ -155,12 +165,14 @@ package import MillraceCore
     var seeds = SeededRandom(seed: owner.seed &+ UInt64(items.node))
     try self.init(
       foreach.body, nil, items, plan, owner.id, owner.startedWall, seeds.next(), owner.host, [:], owner.tenant, owner.observation,
+      owner.depth,
       { [unowned items] in $0.itemsEnded(items) })
   }
 
   private init(
     _ compiled: CompiledWorkflow, _ origin: WorkflowRun?, _ items: Items?, _ plan: Plan, _ id: RunID, _ wall: Int64, _ seed: UInt64,
-    _ host: TaskHost, _ secrets: [String: KeptBytes], _ tenant: RunTenant, _ observation: RunObservation?, _ ended: @escaping Ended
+    _ host: TaskHost, _ secrets: [String: KeptBytes], _ tenant: RunTenant, _ observation: RunObservation?, _ depth: Int,
+    _ ended: @escaping Ended
   ) throws(CompileError) {
     let definition = compiled.definition
     self.compiled = compiled
@@ -170,12 +182,14 @@ package import MillraceCore
     self.id = id
     self.host = host
     self.seed = seed
+    self.depth = depth
     self.tenant = tenant
     lineKey = origin == nil && items == nil ? definition.concurrency.map { $0.key ?? definition.name } : nil
     self.ended = ended
     self.observation = observation
     bindsContext = host.bindsContext || host.observer != nil
     startedWall = wall
+    mailbox = origin == nil && items == nil ? Mailbox(compiled.signalNames) : nil
     arena = items?.owner.arena ?? Arena(workers: host.workers)
     counters = RunCounters(workers: host.workers)
     texts = RunTexts(compiled.texts, run: id)
@@ -418,6 +432,7 @@ package import MillraceCore
 
   private func end(_ status: WorkflowStatus, hadTurn: Bool = true) {
     if isRoot { _ = host.ended(self) }
+    mailbox?.close()
     let now = host.scheduler.clock.now
     if isRoot, hadTurn, let observation { observation.observer?.ended(status, after: .nanoseconds(now &- started)) }
     monitor.locked {

@@ -1,0 +1,99 @@
+internal import CMillrace
+internal import MillraceCore
+
+/// Starts the runs of child workflows: the engine's part.
+package protocol ChildStarter: AnyObject, Sendable {
+  /// Compiles and starts a run for an attempt of a task. `ended`: told once, when it has ended, on the worker that ended it. Throws what starting throws; then
+  /// nothing runs.
+  func start(_ child: ChildWorkflow, parameters: [String: JSON], below parent: WorkflowRun, ended: @escaping WorkflowRun.Ended) throws
+    -> WorkflowRun
+}
+
+/// The work of tasks that run a workflow: each attempt is a run of its own.
+struct ChildWork: HeldWork {
+  let word = "workflow"
+
+  func begin(_ task: HeldTask) -> HeldStop? {
+    guard let child = task.definition.child else { return nil }
+    guard let starter = task.run.host.children else {
+      task.fail("no-child", "nothing runs child workflows here")
+      return nil
+    }
+    guard task.run.depth + 1 < ChildWorkflow.maximumDepth else {
+      task.fail("too-deep", "workflows below one another more than \(ChildWorkflow.maximumDepth) deep: \(child.name) is not run")
+      return nil
+    }
+    let link = ChildLink(task)
+    do {
+      let parameters = try JSON(parsing: task.input).object ?? []
+      let run = try starter.start(
+        child, parameters: Dictionary(parameters.map { ($0.name, $0.value) }) { first, _ in first }, below: task.run
+      ) { link.ended($0) }
+      task.run.monitor.locked { task.run.children[task.node, default: []].append(WorkflowRun.Child(attempt: task.attempt, run: run)) }
+      return { run.cancel() }
+    } catch {
+      task.conclude(.failed(type: "child-start", message: "the workflow \(child.name) does not start: \(error)", isRetryable: true))
+      return nil
+    }
+  }
+}
+
+/// From a child's end to its task: given up when it has been used, since the parent keeps its children.
+private final class ChildLink: @unchecked Sendable {
+  private let monitor = Monitor()
+  private var task: HeldTask?
+
+  init(_ task: HeldTask) { self.task = task }
+  deinit { monitor.deallocate() }
+
+  func ended(_ run: WorkflowRun) {
+    let task = monitor.locked {
+      defer { self.task = nil }
+      return self.task
+    }
+    task?.conclude(run.endingForParent)
+  }
+}
+
+extension WorkflowRun {
+  /// A run that an attempt of a task has started.
+  struct Child {
+    let attempt: Int
+    let run: WorkflowRun
+  }
+
+  /// Whether tasks of it run workflows.
+  package var hasChildren: Bool { compiled.handlers.contains { $0.work is ChildWork } }
+
+  /// How a child's end ends its task.
+  fileprivate var endingForParent: HeldEnding {
+    switch status {
+    case .completed:
+      guard let result = definition.result, let output = unsafe output(of: result) else { return .null }
+      return unsafe .output(Array(output.bytes), contentType: output.contentType)
+    case .cancelled: return .cancelled
+    case .created, .running, .failed:
+      return .failed(type: "child-failed", message: "run \(id) of \(definition.name): \(failure)", isRetryable: true)
+    }
+  }
+
+  /// The task that failed first, and how. Complexity: O(tasks + attempts).
+  private var failure: String { ownFailure ?? cleanup?.ownFailure ?? "it failed" }
+
+  private var ownFailure: String? {
+    // The last attempt of a task is the one that counts.
+    var last: [UInt32: LoggedAttempt] = [:]
+    for attempt in monitor.locked({ log }) where [.failed, .timedOut].contains(records.status(attempt.node)) {
+      last[attempt.node] = attempt
+    }
+    guard let first = last.values.min(by: { ($0.end, $0.node) < ($1.end, $1.node) }) else { return nil }
+    let error = [first.error?.type ?? "", first.error?.message ?? ""].filter { !$0.isEmpty }.joined(separator: ": ")
+    return "task \(definition.tasks[Int(first.node)].id): \(error)"
+  }
+
+  /// The run of the child that the task waits for now; nil: none.
+  func openChild(of id: some StringProtocol) -> WorkflowRun? {
+    guard let node = compiled.index[String(id)] else { return cleanup?.openChild(of: id) }
+    return monitor.locked { held[node] == nil ? nil : children[node]?.last?.run }
+  }
+}

@@ -1,0 +1,46 @@
+import Foundation
+import Millrace
+import Testing
+
+/// Runs that wait for somebody.
+@Suite("Waits", .timeLimit(.minutes(2)))
+struct CommandWaitTests {
+  private static let asks = """
+    format: 1
+    workflow: asks
+    tasks:
+      - { id: go, wait: { signal: release } }
+      - { id: ok, wait: { approval: "Deploy?" }, dependencies: [go] }
+    """
+
+  @Test("without a terminal each wait is told on standard error, with what would answer it, and a signal ends the run")
+  func told() throws {
+    let command = try Command()
+    let file = try command.write("asks.yaml", Self.asks)
+    let (process, _, errors) = try command.process(["run", file, "--signal", "release"])
+    try process.run()
+    let line =
+      "task ok waits for an approval: Deploy? There is no terminal to ask at: start with --approve ok, or end it with Ctrl-C"
+    while process.isRunning, !(try String(contentsOfFile: errors, encoding: .utf8).contains(line)) { usleep(20_000) }
+    #expect(process.isRunning)
+    process.interrupt()
+    process.waitUntilExit()
+    #expect(process.terminationStatus == 130)
+    let told = try String(contentsOfFile: errors, encoding: .utf8)
+    #expect(told.components(separatedBy: line).count == 2)
+  }
+
+  @Test("what no task could take is wrong use, before anything runs")
+  func unknown() throws {
+    let command = try Command()
+    let file = try command.write("asks.yaml", Self.asks)
+    for (option, value, line) in [
+      ("--signal", "relase=1", "--signal relase: no task waits for it; they wait for release"),
+      ("--approve", "go", "--approve go: no task of that id asks for an approval; those that do are ok"),
+    ] {
+      let ending = try command.run("run", file, option, value)
+      #expect(ending.exit == 64)
+      #expect(ending.errors.contains(line), "\(ending.errors)")
+    }
+  }
+}
