@@ -25,11 +25,15 @@ public enum EngineError: Error, CustomStringConvertible {
   case unknownWorkflow(String, version: Int?)
   /// It is deployed already, or no number from 1 on.
   case badVersion(workflow: String, version: Int)
+  /// As many workflows, versions counted, are deployed as an engine keeps.
   case tooManyWorkflows(limit: Int)
   /// A workflow was prepared by one engine and started on another.
   case preparedElsewhere
+  /// A tenant of the configuration has a name that is none, or a weight out of bounds.
   case badTenant(String, weight: Int)
+  /// The configuration has more tenants than an engine.
   case tooManyTenants(limit: Int)
+  /// A run is for a tenant that the configuration does not have; `known`: those it has.
   case unknownTenant(String, known: [String])
 
   public var description: String {

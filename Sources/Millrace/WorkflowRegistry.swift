@@ -3,9 +3,11 @@ public import MillraceWorkflow
 
 /// A workflow that an engine knows by its name: see `Engine.deploy`.
 public struct DeployedWorkflow: Sendable {
+  /// What tasks and programs call it by.
   public let name: String
   /// From 1.
   public let version: Int
+  /// As it was deployed.
   public let definition: Definition
 }
 

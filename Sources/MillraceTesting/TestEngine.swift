@@ -10,6 +10,7 @@ public enum TestEngineError: Error, CustomStringConvertible {
   case waits(tasks: [String], seconds: Int)
   /// There is not enough memory for the engine: what was wanted.
   case memory(String)
+  /// Its tenants are not as an engine's may be: what is wrong.
   case tenants(String)
 
   public var description: String {
