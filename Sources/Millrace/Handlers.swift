@@ -149,8 +149,12 @@ extension RetryableError {
     case context(@Sendable (TaskContext) throws -> Payload)
     case asynchronous(@Sendable (TaskContext) async throws -> Payload)
     /// What it gives counts so many nanoseconds later: no slot is given back meanwhile, and no thread is held.
-    case delayed(@Sendable (TaskContext) -> (Result<Payload, any Error>, UInt64))
+    case delayed(Delayed)
+    /// Another handler, but for the tasks for which there is a function.
+    case masked(@Sendable (_ task: String) -> Delayed?, RegisteredHandler)
   }
+
+  package typealias Delayed = @Sendable (TaskContext) -> (Result<Payload, any Error>, UInt64)
 
   /// What tasks name.
   public let name: String
@@ -182,8 +186,14 @@ extension RetryableError {
   }
 
   /// For `MillraceTesting`.
-  package convenience init(name: String, delayed body: @escaping @Sendable (TaskContext) -> (Result<Payload, any Error>, UInt64)) {
-    self.init(name: name, .delayed(body))
+  package convenience init(name: String, delayed body: @escaping Delayed) { self.init(name: name, .delayed(body)) }
+
+  /// For `MillraceTesting`: `other`, but for the tasks for which `mask` gives a function. Items of a task have ids of their own.
+  package convenience init(_ other: RegisteredHandler, mask: @escaping @Sendable (_ task: String) -> Delayed?) {
+    let flags = unsafe other.pointer.pointee.flags
+    unsafe self.init(
+      name: other.name, blocking: flags & UInt32(MILLRACE_BLOCKING) != 0, exclusive: flags & UInt32(MILLRACE_EXCLUSIVE) != 0,
+      concurrency: Int(other.pointer.pointee.concurrency), .masked(mask, other))
   }
 
   deinit {
@@ -223,6 +233,9 @@ extension RetryableError {
       }
     case .asynchronous(let body): return unsafe run(call, outcome, body)
     case .delayed(let body): return unsafe run(call, outcome, body)
+    case .masked(let mask, let other):
+      guard let body = unsafe mask(String(cString: call.pointee.task_id)) else { return unsafe other.run(call, outcome) }
+      return unsafe run(call, outcome, body)
     }
   }
 
@@ -255,7 +268,7 @@ extension RetryableError {
 
   private func run(
     _ call: UnsafePointer<millrace_call>, _ outcome: UnsafeMutablePointer<millrace_outcome>,
-    _ body: (TaskContext) -> (Result<Payload, any Error>, UInt64)
+    _ body: Delayed
   ) -> UInt32 {
     let context = TaskContext(unsafe AttemptLink(call))
     let (result, delay) = context.bound { body(context) }

@@ -73,6 +73,17 @@ public struct TaskContext: Sendable {
   /// The output of a dependency, by its place in the definition, from 0; nil: there is none. Copied.
   public func payload(at index: Int) -> Payload? { index < 0 ? nil : read(index + 1) }
 
+  /// How many items a dependency with `foreach` was done for; nil: it is no such task.
+  public func itemCount(of task: String) -> Int? { link.inputIndex(of: task).flatMap { link.itemCount($0) } }
+
+  /// What a dependency with `foreach` gave for one item, from 0, without the list of all; nil: there is no such item. Copied.
+  public func payload(of task: String, item: Int) -> Payload? {
+    // unsafe: the bytes are copied in the call.
+    link.inputIndex(of: task).flatMap { index in
+      unsafe link.withItem(index, item) { bytes, type in unsafe Payload(Array(bytes), Payload.ContentType(rawValue: type) ?? .bytes) }
+    }
+  }
+
   /// The output of a dependency, by its id. Throws `TaskFailure` of type `bad-input`, as `input(as:)`.
   public func output<Value: Decodable>(of task: String, as type: Value.Type = Value.self) throws(TaskFailure) -> Value {
     guard let index = link.inputIndex(of: task) else {

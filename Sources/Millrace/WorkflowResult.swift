@@ -92,7 +92,9 @@ extension WorkflowRun {
 
   package func decodedOutput<Value: Decodable>(of task: String) throws(OutputError) -> Value {
     guard let payload = payload(of: task) else {
-      let isTask = definition.tasks.contains { $0.id == task }
+      if let reason = outputProblem(of: task) { throw OutputError(task: task, reason: reason) }
+      let id = task.hasSuffix("]") ? task.prefix { $0 != "[" } : task[...]
+      let isTask = definition.tasks.contains { $0.id == id }
       throw OutputError(task: task, reason: isTask ? "the task is not completed" : "workflow \(definition.name) has no such task")
     }
     do {

@@ -41,10 +41,10 @@ struct RunOutcome {
       try Output.result(tables + words)
     }
     if let signal {
-      let count = { (status: TaskStatus) in record.tasks.count { $0.status == status } }
+      let count = { (status: TaskStatus) in record.count(status) }
       let name = signal == SIGINT ? "interrupted" : "stopped by a signal"
       Output.note(
-        "\(name): \(count(.completed)) of \(record.tasks.count) tasks completed, \(count(.cancelled)) cancelled, \(count(.failed) + count(.timedOut)) failed"
+        "\(name): \(count(.completed)) of \(record.taskCount) tasks completed, \(count(.cancelled)) cancelled, \(count(.failed) + count(.timedOut)) failed"
       )
     }
   }

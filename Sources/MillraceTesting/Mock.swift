@@ -1,4 +1,5 @@
 public import Millrace
+internal import MillraceCore
 
 /// What a mocked handler does in one attempt.
 public struct Mock: Sendable {
@@ -37,18 +38,23 @@ extension TestEngine {
   /// Puts a mock in place of a handler, whether there is one or not. `script`: what each attempt of a task does, in order; the last goes on for ever. Every
   /// task begins at its start. Throws `EngineError`.
   public func mock(_ name: String, _ script: [Mock]) throws(EngineError) {
+    try put(RegisteredHandler(name: name, delayed: TestEngine.body(script)))
+  }
+
+  /// Puts a mock in place of what the handler does for one task, in all runs from here on; its handler is registered, or mocked, as well. Of a task with `foreach` it
+  /// serves all items, and `ID[index]` names one of them. `script` as above.
+  public func mock(task id: String, _ script: [Mock]) { scripts.put(id, TestEngine.body(script)) }
+
+  private static func body(_ script: [Mock]) -> RegisteredHandler.Delayed {
     precondition(!script.isEmpty, "a mock does something: give one action at least")
-    try put(
-      RegisteredHandler(
-        name: name,
-        delayed: { context in
-          let mock = TestEngine.mock(script, attempt: context.attempt)
-          switch mock.action {
-          case .output(let payload): return (.success(payload), UInt64(clamping: mock.delay))
-          case .failure(let error): return (.failure(error), UInt64(clamping: mock.delay))
-          case .hang: return (.success(.empty), .max)
-          }
-        }))
+    return { context in
+      let mock = TestEngine.mock(script, attempt: context.attempt)
+      switch mock.action {
+      case .output(let payload): return (.success(payload), UInt64(clamping: mock.delay))
+      case .failure(let error): return (.failure(error), UInt64(clamping: mock.delay))
+      case .hang: return (.success(.empty), .max)
+      }
+    }
   }
 
   private static func mock(_ script: [Mock], attempt: Int) -> Mock {
@@ -72,5 +78,20 @@ extension TestEngine {
     _ name: String, taking duration: Duration = .zero, _ body: @escaping @Sendable (Input, TaskContext) throws -> Output
   ) throws(EngineError) {
     try mock(name, taking: duration) { context in .json(try JSON(encoding: body(try context.input(), context))) }
+  }
+}
+
+/// Mocks of single tasks, by their ids. Any thread.
+final class TaskScripts: @unchecked Sendable {
+  private let monitor = Monitor()
+  private var bodies: [String: RegisteredHandler.Delayed] = [:]
+
+  deinit { monitor.deallocate() }
+
+  func put(_ id: String, _ body: @escaping RegisteredHandler.Delayed) { monitor.locked { bodies[id] = body } }
+
+  /// Of a task, or of an item of one.
+  func body(of id: String) -> RegisteredHandler.Delayed? {
+    monitor.locked { bodies[id] ?? id.lastIndex(of: "[").flatMap { bodies[String(id[..<$0])] } }
   }
 }

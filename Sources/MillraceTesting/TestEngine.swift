@@ -53,6 +53,7 @@ public final class TestEngine: HandlerRegistry {
   /// All there ever were: runs that were started before keep theirs.
   private var registered: [RegisteredHandler] = []
   private let tenants: Tenants
+  let scripts = TaskScripts()
 
   private let registry = WorkflowRegistry()
   private var starter: Starter?
@@ -96,6 +97,7 @@ public final class TestEngine: HandlerRegistry {
   /// Puts a handler in place of the one of its name, if there is one, for runs that are started from here on. Throws `EngineError`.
   func put(_ handler: RegisteredHandler) throws(EngineError) {
     guard handler.hasGoodName else { throw .badHandlerName(handler.name) }
+    let handler = RegisteredHandler(handler, mask: { [scripts] in scripts.body(of: $0) })
     // unsafe: kept as long as the scheduler.
     guard let index = unsafe engine.scheduler.register(WorkflowRun.handler(for: handler.handler)) else {
       throw .tooManyHandlers(limit: Scheduler.maxHandlers)

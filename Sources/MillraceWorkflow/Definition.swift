@@ -85,6 +85,16 @@ public struct TaskDefinition: Sendable, Hashable {
     get { deviation?.fields.condition }
     set { change { $0.condition = newValue } }
   }
+  /// The handler is called for each of these, with `item` and `index` in its input, and the output is the list of what it gives; nil: it is called once.
+  public var foreach: Foreach? {
+    get { deviation?.fields.foreach }
+    set { change { $0.foreach = newValue } }
+  }
+  /// Items of `foreach` in progress at once; nil: as many as there are slots.
+  public var parallelism: Int? {
+    get { deviation?.fields.parallelism }
+    set { change { $0.parallelism = newValue } }
+  }
   /// Variables that the handler is given, and nobody else sees: the only place for secrets.
   public var environment: [EnvironmentVariable] {
     get { deviation?.fields.environment ?? [] }
@@ -105,7 +115,7 @@ public struct TaskDefinition: Sendable, Hashable {
 
   public init(
     _ id: String, handler: String, dependencies: [String] = [], input: JSON = .null, policy: Policy = Policy(), condition: String? = nil,
-    environment: [EnvironmentVariable] = [], recordedSeconds: Double? = nil
+    environment: [EnvironmentVariable] = [], foreach: Foreach? = nil, parallelism: Int? = nil, recordedSeconds: Double? = nil
   ) {
     self.id = id
     self.handler = handler
@@ -115,6 +125,8 @@ public struct TaskDefinition: Sendable, Hashable {
     if policy != Policy() { self.policy = policy }
     if condition != nil { self.condition = condition }
     if !environment.isEmpty { self.environment = environment }
+    if foreach != nil { self.foreach = foreach }
+    if parallelism != nil { self.parallelism = parallelism }
   }
 
   /// Whether the task has a policy, a condition or anything else that few have; cheaper than a look at these.
@@ -141,6 +153,8 @@ public struct TaskDefinition: Sendable, Hashable {
       var policy = Policy()
       var condition: String?
       var environment: [EnvironmentVariable] = []
+      var foreach: Foreach?
+      var parallelism: Int?
       var inputProgram: InputProgram?
       var wait: Wait?
       var child: ChildWorkflow?

@@ -77,6 +77,8 @@ public struct TaskRecord: Sendable {
   public var cause: String?
   /// Bytes of the output.
   public var outputBytes: UInt64
+  /// Of a task with `foreach` that has begun.
+  public var items: ItemsRecord?
   /// What a task without a handler waits for, as the definition says it.
   public var wait: Wait?
   /// The runs of a task that runs a workflow, one for each attempt that started one.

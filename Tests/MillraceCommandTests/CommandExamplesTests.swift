@@ -9,7 +9,7 @@ struct CommandExamplesTests {
 
   private static let all = [
     "approval", "archive", "children/release", "children/roll-out", "package-census", "patterns/sequential", "patterns/fan-out-fan-in",
-    "patterns/rate-and-concurrency", "schedules/nightly", "templates/compare",
+    "patterns/foreach", "patterns/rate-and-concurrency", "schedules/nightly", "templates/compare",
     "troubleshooting/contradicting-timeouts",
     "troubleshooting/stuck",
     "troubleshooting/timeout",
@@ -68,6 +68,25 @@ struct CommandExamplesTests {
     let result = try JSON(parsing: command.read("report/report.json"))
     #expect(result["packages"] == 50)
     #expect(result["installedSizeKiB"] == .integer(Int64((0..<50).reduce(0, +))))
+  }
+
+  @Test("foreach: each file by itself, and the condition of each item")
+  func foreach() throws {
+    let command = try Command()
+    let folder = URL(filePath: command.file("files"))
+    try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+    for i in 0..<30 { try Data(repeating: 10, count: i).write(to: folder.appending(path: "\(10 + i).txt")) }
+    let ending = try command.run(
+      "run", Self.example("patterns/foreach"), "--param", "folder=\(folder.path)", "--param", "pattern=*.txt", "--param", "large=10",
+      "--report",
+      "report")
+    #expect(ending.exit == 0, "\(ending.errors)")
+    let result = try JSON(parsing: command.read("report/report.json"))
+    #expect(result.array?.map { $0["files"]?[0]?["bytes"] } == (0..<30).map { $0 < 10 ? nil : .integer(Int64($0)) })
+    let tasks = try JSON(parsing: command.read("report/run.json"))["tasks"]?.array ?? []
+    #expect(tasks.count == 62 && tasks[0]["items"]?["statuses"] == ["COMPLETED": 30])
+    #expect(tasks[1]["items"]?["statuses"] == ["COMPLETED": 20, "SKIPPED": 10])
+    #expect(tasks[2]["id"] == "count[0]" && tasks[61]["id"] == "hash[29]" && tasks[61]["attempts"]?.array?.count == 1)
   }
 
   @Test("a template: the same tasks for two folders, out of a file that is included; its condition leaves out a use as a whole")

@@ -132,6 +132,23 @@ import Testing
     #expect(throws: EngineError.self) { try Self.handlers(engine) }
   }
 
+  @Test("a mock of a task serves all its items, and one of an item that item alone; the others call the handler")
+  func items() throws {
+    let engine = try TestEngine()
+    try engine.register("double") { (item: Int, _: TaskContext) -> Int in 2 * item }
+    var workflow = Definition("w")
+    workflow.task("each", handler: "double", input: "${item}", foreach: .range(from: 0, to: 4), retry: RetryPolicy(attempts: 2))
+    #expect(try engine.run(workflow).output(of: "each", as: [Int].self) == [0, 2, 4, 6, 8])
+    engine.mock(task: "each[3]", [.failing(TaskFailure("declined", "no")), try .returning(-3)])
+    let one = try engine.run(workflow)
+    #expect(try one.output(of: "each", as: [Int].self) == [0, 2, 4, -3, 8])
+    #expect(one.attempts(of: "each[3]").map(\.errorType) == ["declined", ""])
+    engine.mock(task: "each", [try .returning(7)])
+    let all = try engine.run(workflow)
+    #expect(try all.output(of: "each", as: [Int].self) == [7, 7, 7, -3, 7])
+    #expect(all.startOrder.first == "each" && all.startOrder.count == 6 && all.task("each")?.items?.count == 5)
+  }
+
   @Test("signals and answers at virtual times, waits of 30 days in milliseconds, and the history tells who and when")
   func waits() throws {
     // 2026-12-24T12:00:00Z.

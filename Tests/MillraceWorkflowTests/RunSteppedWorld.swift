@@ -176,8 +176,8 @@ final class SteppedWorld: @unchecked Sendable {
     return true
   }
 
-  /// Until there is nothing to do: an idle worker may end a run, and that may begin another.
-  func drain() { while step() || step() {} }
+  /// Until there is nothing to do: an idle worker may end the run of a task's items, and that their task, its run, and what stands behind it.
+  func drain() { while step() || step() || step() || step() {} }
 
   /// The first job of the pool's queue gets a thread. From inside its handler a test may drain the worker, and use another of the four threads.
   func runBlocking(thread: Int = 0) {

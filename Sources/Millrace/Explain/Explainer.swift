@@ -42,7 +42,7 @@ struct Explainer {
 
   private func isUnfinished(_ index: Int) -> Bool { [.pending, .running].contains(record.tasks[index].status) }
 
-  private func isBeforeCleanup(_ index: Int) -> Bool { moment?.cleanup.map { index >= $0 } ?? false }
+  private func isBeforeCleanup(_ index: Int) -> Bool { moment?.cleanup.map { index >= $0 && !record.tasks[index].isItem } ?? false }
 
   private func since(_ index: Int) -> UInt64 { record.tasks[index].attempts.last?.start ?? record.tasks[index].ready ?? record.elapsed }
 

@@ -65,9 +65,20 @@ public enum Bound {
   ///
   /// - Complexity: O(tasks + dependencies + attempts x log attempts)
   public static func graham(of record: RunRecord) -> (work: Double, criticalPath: Double, bound: Double) {
-    graham(
-      durations: record.tasks.map { Double(record.work($0)) / 1e9 }, dependencies: record.tasks.map(\.dependencies),
-      slots: Lanes(record, limit: 0).machines)
+    graham(of: record, machines: Lanes(record, limit: 0).machines)
+  }
+
+  static func graham(of record: RunRecord, machines: Int) -> (work: Double, criticalPath: Double, bound: Double) {
+    let found = graham(
+      durations: record.tasks.map { Double(record.work($0)) / 1e9 }, dependencies: record.tasks.map(\.dependencies), slots: machines)
+    // A task whose items are summed up is as long as they took together; what they did counts as work.
+    var summedUp = 0.0
+    for task in record.tasks {
+      if let items = task.items, !items.areListed { summedUp += Double(items.unlistedTime) / 1e9 - Double(record.busy(task)) / 1e9 }
+    }
+    let work = max(0, found.work + summedUp)
+    let m = Double(machines)
+    return summedUp == 0 ? found : (work, found.criticalPath, work / m + (1 - 1 / m) * found.criticalPath)
   }
 }
 
@@ -78,8 +89,10 @@ extension RunRecord {
   }
 
   /// Nanoseconds that the attempts of a task took together; one that still runs counts up to now.
+  /// 0 of a task whose items have records of their own: it only waits for them.
   func busy(_ task: TaskRecord) -> UInt64 {
-    task.attempts.reduce(0) { $0 + duration($1) }
+    if task.items?.areListed == true { return 0 }
+    return task.attempts.reduce(0) { $0 + duration($1) }
   }
 
   /// As `busy`; 0 for a task that held no slot meanwhile.
@@ -92,10 +105,10 @@ extension RunRecord {
   }
 
   /// Attempts of all tasks.
-  var attemptCount: Int { tasks.reduce(0) { $0 + $1.attempts.count } }
+  var attemptCount: Int { tasks.reduce(0) { $0 + $1.attempts.count + ($1.items?.unlistedAttempts ?? 0) } }
 
-  /// How many tasks are in a status.
-  func count(_ status: TaskStatus) -> Int {
-    tasks.reduce(0) { $0 + ($1.status == status ? 1 : 0) }
+  /// How many tasks and items are in a status.
+  public func count(_ status: TaskStatus) -> Int {
+    tasks.reduce(0) { $0 + ($1.status == status ? 1 : 0) + ($1.items?.unlistedStatuses[status] ?? 0) }
   }
 }

@@ -62,7 +62,7 @@ struct Lanes {
     machines = capacity
     if used.count > blocking { machines = min(machines, workers) }
     if blocking > 0 { machines = min(machines, blocking) }
-    if !all.contains(where: isAsynchronous) { capacity = min(capacity, workers + blocking) }
+    if !all.contains(where: { isAsynchronous($0) && record.tasks[$0.task].items == nil }) { capacity = min(capacity, workers + blocking) }
     if threads <= Self.idleRowsUpTo, !used.isEmpty { used.formUnion(0..<threads) }
     var rowOfLane: [Int: Int] = [:]
     // A thread that awaited the run comes after the workers.

@@ -18,8 +18,7 @@ struct RunFigures {
     path = CriticalPath(record, releasers: releasers)
     let lanes = Lanes(record, limit: 0)
     (machines, capacity) = (lanes.machines, lanes.capacity)
-    let graham = Bound.graham(
-      durations: record.tasks.map { Double(record.work($0)) / 1e9 }, dependencies: record.tasks.map(\.dependencies), slots: machines)
+    let graham = Bound.graham(of: record, machines: machines)
     (work, bound) = (graham.work, graham.bound)
   }
 
@@ -31,6 +30,16 @@ struct RunFigures {
 }
 
 extension RunRecord {
+  /// What is said of items without records of their own; nil: there are none.
+  var unlistedItems: String? {
+    let sums = tasks.compactMap(\.items).filter { !$0.areListed }
+    if sums.isEmpty { return nil }
+    let count = sums.reduce(0) { $0 + $1.count }
+    let listed = sums.reduce(0) { $0 + $1.listed.count }
+    return "\(Quantity.integer(count)) of \(Quantity.count(sums.count, "task")), of which \(Quantity.integer(listed)) are listed: "
+      + "the first that failed, and the slowest"
+  }
+
   /// Indices of the tasks whose attempts took longest together, longest first; those that never started are left out.
   func slowest(_ count: Int) -> [Int] {
     let started = tasks.indices.filter { !tasks[$0].attempts.isEmpty }.map { (task: $0, busy: busy(tasks[$0])) }

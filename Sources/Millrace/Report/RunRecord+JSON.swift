@@ -64,12 +64,39 @@ extension TaskRecord {
       id: try item.member("id").text(), handler: try item.member("handler").text(), priority: priority,
       status: try item.member("status").word(), dependencies: dependencies, ready: try item.member("readyNanoseconds").optionalCount(),
       attempts: attempts, cause: item.value["cause"]?.string, outputBytes: try item.member("outputBytes").count())
+    if item.value["items"] != nil { items = try ItemsRecord(item.member("items"), tasks: count) }
     for run in item.value["runs"]?.array ?? [] { children.append(try RunRecord(run)) }
     guard let wait = item.value["wait"] else { return }
     for kind in ["signal", "until", "for", "approval"] { if let text = wait[kind]?.string { self.wait = Wait(kind: kind, text) } }
     if case .bool(let isApproved) = wait["approved"] {
       answer = Answer(isApproved: isApproved, by: wait["by"]?.string, comment: wait["comment"]?.string)
     }
+  }
+}
+
+extension ItemsRecord {
+  fileprivate init(_ item: Member, tasks: Int) throws(RunRecordError) {
+    var listed: [Int] = []
+    for place in try item.member("listed").elements() {
+      guard let index = Int(exactly: try place.integer()), index >= 0, index < tasks else {
+        throw place.error("is no index of a task: there are \(tasks)")
+      }
+      listed.append(index)
+    }
+    self.init(
+      count: Int(clamping: try item.member("count").count()), statuses: try Self.statuses(item.member("statuses")),
+      attempts: Int(clamping: try item.member("attempts").count()), listed: listed,
+      unlistedStatuses: try Self.statuses(item.member("unlisted")),
+      unlistedAttempts: Int(clamping: try item.member("unlistedAttempts").count()),
+      unlistedTime: try item.member("unlistedNanoseconds").count())
+  }
+
+  private static func statuses(_ item: Member) throws(RunRecordError) -> [TaskStatus: Int] {
+    var statuses: [TaskStatus: Int] = [:]
+    for status in TaskStatus.allCases where item.value[status.rawValue] != nil {
+      statuses[status] = Int(clamping: try item.member(status.rawValue).count())
+    }
+    return statuses
   }
 }
 

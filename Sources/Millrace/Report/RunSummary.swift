@@ -18,7 +18,8 @@ public enum RunSummary {
     let figures = RunFigures(record)
     var facts: [(name: String, value: String)] = []
     if let reason = record.reason { facts.append(("Why", TerminalText.escaped(reason))) }
-    facts.append(("Tasks", Quantity.integer(record.tasks.count) + ": " + record.countsInWords))
+    facts.append(("Tasks", Quantity.integer(record.taskCount) + ": " + record.countsInWords))
+    if let items = record.unlistedItems { facts.append(("Items", items)) }
     facts.append(("Attempts", Quantity.integer(record.attemptCount)))
     let recorded = record.recordedMakespanSeconds.map { " (recorded: " + Quantity.seconds($0) + ")" } ?? ""
     facts.append(("Makespan", Quantity.nanoseconds(figures.makespan) + recorded))

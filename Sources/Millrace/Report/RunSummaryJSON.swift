@@ -90,9 +90,26 @@ extension RunSummary {
       .init("outputBytes", time(task.outputBytes)),
       .init("attempts", .array(task.attempts.map(attempt))),
     ]
+    if let items = task.items { members.append(.init("items", Self.items(items))) }
     if !task.children.isEmpty { members.append(.init("runs", .array(task.children.map(record)))) }
     if let wait = task.wait { members.append(.init("wait", Self.wait(wait, task.answer))) }
     return .object(members)
+  }
+
+  /// Of a task with `foreach`: all items, and those without records of their own.
+  private static func items(_ items: ItemsRecord) -> JSON {
+    let counts = { (statuses: [TaskStatus: Int]) in
+      JSON.object(TaskStatus.allCases.compactMap { status in statuses[status].map { .init(status.rawValue, .integer(Int64($0))) } })
+    }
+    return .object([
+      .init("count", .integer(Int64(items.count))),
+      .init("statuses", counts(items.statuses)),
+      .init("attempts", .integer(Int64(items.attempts))),
+      .init("listed", .array(items.listed.map { .integer(Int64($0)) })),
+      .init("unlisted", counts(items.unlistedStatuses)),
+      .init("unlistedAttempts", .integer(Int64(items.unlistedAttempts))),
+      .init("unlistedNanoseconds", time(items.unlistedTime)),
+    ])
   }
 
   private static func attempt(_ attempt: AttemptRecord) -> JSON {

@@ -81,7 +81,8 @@ public enum Timeline {
         "Parallel efficiency", Quantity.percent(figures.efficiency),
         "\(Quantity.number((figures.parallelism * 100).rounded() / 100)) of \(Quantity.integer(figures.capacity)) busy on average"
       ))
-    facts.append((record.tasks.count == 1 ? "Task" : "Tasks", Quantity.integer(record.tasks.count), record.countsInWords))
+    facts.append((record.taskCount == 1 ? "Task" : "Tasks", Quantity.integer(record.taskCount), record.countsInWords))
+    if let items = record.unlistedItems { facts.append(("Items", "summed up", items)) }
     let repeated = record.tasks.count { $0.attempts.count > 1 }
     facts.append(
       (

@@ -57,7 +57,7 @@
     public static let ranked: UInt8 = 16
   }
 
-  public struct Node {
+  public struct Node: Sendable {
     public var handler: HandlerIndex
     public var priority: UInt8
     public var flags: UInt8

@@ -36,7 +36,19 @@ extension TaskDefinition {
     members.append("when", condition.map(JSON.string))
     members.append("env", environment.isEmpty ? nil : .array(environment.map { .array([.string($0.name), .string($0.value)]) }))
     members.append("policy", policy == Policy() ? nil : policy.canonical)
+    members.append("foreach", foreach?.canonical)
+    members.append("parallelism", parallelism.map { .integer(Int64($0)) })
     return .object(members)
+  }
+}
+
+extension Foreach {
+  fileprivate var canonical: JSON {
+    switch self {
+    case .list(let list): .array([.string("list"), list.sorted])
+    case .range(let from, let to, let step): .array([.string("range"), from, to, step])
+    case .files(let pattern, let directory): .array([.string("files"), .string(pattern), directory.map(JSON.string) ?? .null])
+    }
   }
 }
 

@@ -21,15 +21,15 @@ extension Definition {
   /// ```
   ///
   /// `when`: `${...}`, which skips the task if it is false. `environment`: variables for the handler alone, as
-  /// `["TOKEN": "${secrets.TOKEN}"]`. Ids are not compared here; `DefinitionChecker` finds one that is used twice.
+  /// `["TOKEN": "${secrets.TOKEN}"]`. `foreach`: the task is done for each item of a list, `parallelism` of them at once. Ids are not compared here; `DefinitionChecker` finds one that is used twice.
   /// Complexity: O(dependencies), amortised.
   /// Size: 88 bytes, the texts longer than 15 bytes, and 32 + 16 x dependencies bytes if there are any.
   @discardableResult
   public mutating func task(
     _ id: String, handler: String, dependencies: [TaskReference] = [], input: JSON = .null, when condition: String? = nil,
-    environment: KeyValuePairs<String, String> = [:], priority: Priority? = nil, retry: RetryPolicy? = nil,
-    timeouts: Timeouts = Timeouts(), concurrencyKey: String? = nil, concurrencyLimit: Int? = nil, concurrencyWeight: Int? = nil,
-    rate: RateLimit? = nil, recordedSeconds: Double? = nil
+    foreach: Foreach? = nil, parallelism: Int? = nil, environment: KeyValuePairs<String, String> = [:], priority: Priority? = nil,
+    retry: RetryPolicy? = nil, timeouts: Timeouts = Timeouts(), concurrencyKey: String? = nil, concurrencyLimit: Int? = nil,
+    concurrencyWeight: Int? = nil, rate: RateLimit? = nil, recordedSeconds: Double? = nil
   ) -> TaskReference {
     let policy = Policy(
       priority: priority, retry: retry, timeouts: timeouts, concurrencyKey: concurrencyKey, concurrencyLimit: concurrencyLimit,
@@ -37,7 +37,8 @@ extension Definition {
     tasks.append(
       TaskDefinition(
         id, handler: handler, dependencies: dependencies.map(\.id), input: input, policy: policy, condition: condition,
-        environment: environment.map(EnvironmentVariable.init), recordedSeconds: recordedSeconds))
+        environment: environment.map(EnvironmentVariable.init), foreach: foreach, parallelism: parallelism,
+        recordedSeconds: recordedSeconds))
     return TaskReference(id: id)
   }
 
@@ -46,13 +47,14 @@ extension Definition {
   @discardableResult
   public mutating func cleanup(
     _ id: String, handler: String, dependencies: [TaskReference] = [], input: JSON = .null, when condition: String? = nil,
-    environment: KeyValuePairs<String, String> = [:], priority: Priority? = nil, retry: RetryPolicy? = nil, timeouts: Timeouts = Timeouts()
+    foreach: Foreach? = nil, parallelism: Int? = nil, environment: KeyValuePairs<String, String> = [:], priority: Priority? = nil,
+    retry: RetryPolicy? = nil, timeouts: Timeouts = Timeouts()
   ) -> TaskReference {
     cleanup.append(
       TaskDefinition(
         id, handler: handler, dependencies: dependencies.map(\.id), input: input,
         policy: Policy(priority: priority, retry: retry, timeouts: timeouts), condition: condition,
-        environment: environment.map(EnvironmentVariable.init)))
+        environment: environment.map(EnvironmentVariable.init), foreach: foreach, parallelism: parallelism))
     return TaskReference(id: id)
   }
 }

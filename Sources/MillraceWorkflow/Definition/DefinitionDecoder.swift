@@ -44,8 +44,8 @@ struct DefinitionDecoder {
     "schedule", "concurrency", "templates", "tasks", "cleanup",
   ]
   static let taskKeys = [
-    "id", "handler", "wait", "workflow", "parameters", "description", "dependencies", "when", "input", "env", "template", "with",
-    "priority",
+    "id", "handler", "wait", "workflow", "parameters", "description", "dependencies", "when", "foreach", "parallelism", "input", "env",
+    "template", "with", "priority",
     "timeouts", "retry", "concurrency", "rate",
   ]
 
@@ -133,6 +133,7 @@ struct DefinitionDecoder {
     require(["id"], in: entries, of: label, examples: ["id: NAME"], at: value.position)
     checkWay(entries, label, at: value.position)
     var policy = Policy()
+    expressions.hasItems = entries.contains { $0.name == "foreach" }
     for entry in entries { taskField(entry, &task, &policy, &places, index: index) }
     if policy != Policy() { task.policy = policy }
     if let wait = entries.first(where: { $0.name == "wait" })?.value, let wait = self.wait(wait, of: index, id: task.id) {
@@ -167,6 +168,8 @@ struct DefinitionDecoder {
     case "env":
       let environment = environment(entry.value, of: index)
       if !environment.isEmpty { task.environment = environment }
+    case "foreach": task.foreach = foreach(entry.value, of: index)
+    case "parallelism": task.parallelism = parallelism(entry.value, hasItems: expressions.hasItems)
     case "when": task.condition = condition(entry.value, of: index)
     case "input":
       task.input = input(entry.value, of: index)

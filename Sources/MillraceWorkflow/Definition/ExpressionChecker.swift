@@ -3,6 +3,8 @@ struct ExpressionChecker {
   /// Where an expression stands: what it may refer to.
   enum Place {
     case input, condition, environment, priority, key
+    /// The list of a task's items.
+    case foreach
   }
 
   /// A task named by an expression of another.
@@ -23,6 +25,8 @@ struct ExpressionChecker {
   var arguments: [String: ArgumentNames] = [:]
   /// The tasks of `cleanup` are being looked at.
   var isCleanup = false
+  /// The task that is being looked at is done for each item of a list.
+  var hasItems = false
   private(set) var uses: [Use] = []
 
   mutating func add(_ use: Use) { uses.append(use) }
@@ -64,7 +68,8 @@ struct ExpressionChecker {
       faults.add(
         .badExpression, "\(prefix)a priority for all tasks is settled when the run starts, by its parameters",
         fix: "use params.NAME here, outputs in the task", at: position, task: task)
-    case .runID where place == .priority, .runWorkflow where place == .priority:
+    case .runID where place == .priority, .runWorkflow where place == .priority, .item where place == .priority,
+      .index where place == .priority:
       faults.add(
         .badExpression, "\(prefix)a priority is settled by parameters, or by the outputs of tasks before it",
         fix: "use params.NAME or tasks.ID.output", at: position, task: task)
@@ -81,7 +86,15 @@ struct ExpressionChecker {
         fix: template == nil
           ? "use tasks.ID.status, or move the task to 'cleanup'"
           : "declare a parameter for it, and use the template in 'cleanup' with { status: \"${run.status}\" }", at: position, task: task)
-    case .runID, .runWorkflow, .runStatus, .secret: break
+    case .item where place == .foreach, .index where place == .foreach:
+      faults.add(
+        .badExpression, "\(prefix)'\(root.word)' is not there yet: 'foreach' makes the items", fix: "use params.NAME or tasks.ID.output",
+        at: position, task: task)
+    case .item where !hasItems, .index where !hasItems:
+      faults.add(
+        .badExpression, "\(prefix)'\(root.word)' is there only in a task with 'foreach'",
+        fix: "add 'foreach: ${tasks.ID.output}' to the task, or use params.NAME", at: position, task: task)
+    case .runID, .runWorkflow, .runStatus, .secret, .item, .index: break
     }
   }
 
@@ -96,6 +109,10 @@ struct ExpressionChecker {
     faults.add(.badExpression, "\(label) must be one expression and nothing else", fix: "write '\(example)'", at: position, task: task)
     return false
   }
+}
+
+extension Expression.Root {
+  fileprivate var word: String { self == .item ? "item" : "index" }
 }
 
 extension Expression {

@@ -45,7 +45,13 @@ enum ValueChecker {
           fix: "write 'plugin/handler', of A-Z a-z 0-9 . _ - and /",
           at: nil, task: task.id)
       }
+      expressions.hasItems = task.isSpecial && task.foreach != nil
       if task.isSpecial {
+        if task.foreach != nil, task.wait != nil || task.child != nil {
+          faults.add(
+            .mismatch, "task '\(task.id)' has 'foreach', but no handler that could use it", fix: "remove 'foreach'", at: nil, task: task.id)
+        }
+        checkItems(of: task, user: index, &expressions, &faults, &nearest)
         check(task.policy, "task '\(task.id)'", task: task.id, &faults)
         check(task.policy, "task '\(task.id)'", user: index, task: task.id, &expressions, &faults, &nearest)
         if let condition = task.condition {
@@ -99,7 +105,7 @@ enum ValueChecker {
     }
   }
 
-  private static func check(
+  static func check(
     whole text: String, _ label: String, example: String, in place: ExpressionChecker.Place, user: Int?, task: String?,
     _ expressions: inout ExpressionChecker, _ faults: inout FaultList, _ nearest: inout NearestName
   ) {
@@ -140,9 +146,9 @@ enum ValueChecker {
     }
   }
 
-  private static func check(
-    _ input: JSON, user: Int, task: String, _ expressions: inout ExpressionChecker, _ faults: inout FaultList,
-    _ nearest: inout NearestName
+  static func check(
+    _ input: JSON, user: Int, task: String, in place: ExpressionChecker.Place = .input, _ expressions: inout ExpressionChecker,
+    _ faults: inout FaultList, _ nearest: inout NearestName
   ) {
     if input.isLarger(than: Definition.maximumInputBytes) {
       faults.add(
@@ -159,7 +165,7 @@ enum ValueChecker {
         }
         stack.append(contentsOf: value.children.map { ($0, depth + 1) })
       case .string(let text):
-        expressions.check(text, in: .input, user: user, prefix: "task '\(task)': ", task: task, &faults, &nearest) { _ in nil }
+        expressions.check(text, in: place, user: user, prefix: "task '\(task)': ", task: task, &faults, &nearest) { _ in nil }
       default: break
       }
     }

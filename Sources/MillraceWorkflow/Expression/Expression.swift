@@ -36,6 +36,10 @@ struct Expression: Sendable {
     case status(String)
     case runID, runStatus, runWorkflow
     case secret(String)
+    /// Of a task with `foreach`: the item, and its number from 0.
+    case item, index
+
+    var isOutput: Bool { if case .output = self { true } else { false } }
   }
 
   /// A literal, or the name in a selector.

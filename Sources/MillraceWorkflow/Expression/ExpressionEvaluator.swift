@@ -9,6 +9,15 @@ enum RootValue {
   case value(ExpressionValue)
   /// JSON text that has not been looked at.
   case json(Bytes)
+  case list(ValueList)
+}
+
+/// A list whose elements lie apart: nothing is copied to ask for one, or for their number.
+struct ValueList {
+  let count: Int
+  let element: (Int) throws(ExpressionError) -> RootValue
+  /// The list as one JSON text.
+  let whole: () throws(ExpressionError) -> Bytes
 }
 
 extension Expression {
@@ -31,6 +40,7 @@ extension Expression {
     case .member, .index: return .null  // read by their path
     case .not: return .bool(try !flag(index - 1, "'not'", node, scope))
     case .size:
+      if let list = try list(index - 1, scope) { return .integer(Int64(list.count)) }
       let value = try value(index - 1, scope)
       return .integer(Int64(try located(node) { () throws(ExpressionError) in try size(value) }))
     case .and:
@@ -143,17 +153,48 @@ extension Expression {
 
   // MARK: Paths
 
+  /// The list that an operand stands for, as it lies; nil: it is something else.
+  func list(_ index: Int, _ scope: some ExpressionScope) throws(ExpressionError) -> ValueList? {
+    let node = nodes[index]
+    guard node.operation == .path, node.selectors == 0, roots[node.root].isOutput else { return nil }
+    do throws(ExpressionError) {
+      if case .list(let list) = try scope.value(ofRoot: node.root) { return list }
+      return nil
+    } catch {
+      throw error.at(Int(node.at))
+    }
+  }
+
   private func path(_ index: Int, _ scope: some ExpressionScope) throws(ExpressionError) -> ExpressionValue {
     let node = nodes[index]
     let first = index - node.selectors
     let root: RootValue
     do throws(ExpressionError) { root = try scope.value(ofRoot: node.root) } catch { throw error.at(Int(node.at)) }
+    if case .list(let list) = root { return try element(of: list, first, index) }
+    return try part(of: root, first, index)
+  }
+
+  /// What the selectors from `first` on lead to.
+  private func part(of root: RootValue, _ first: Int, _ path: Int) throws(ExpressionError) -> ExpressionValue {
     switch root {
-    case .json(let text): return try descend(text, first, index)
-    case .value(.list(let text)), .value(.object(let text)): return try descend(text, first, index)
+    case .json(let text): return try descend(text, first, path)
+    case .value(.list(let text)), .value(.object(let text)): return try descend(text, first, path)
     case .value(let value):
-      if node.selectors > 0 { throw without(value, first, index) }
+      if first < path { throw without(value, first, path) }
       return value
+    case .list(let list): return .list(try list.whole())
+    }
+  }
+
+  private func element(of list: ValueList, _ first: Int, _ path: Int) throws(ExpressionError) -> ExpressionValue {
+    do throws(ExpressionError) {
+      guard first < path else { return .list(try list.whole()) }
+      guard nodes[first].operation == .index else { throw without(.list(.empty), first, path) }
+      let number = Int(nodes[first].operand)
+      guard number < list.count else { throw missing(first, path) }
+      return try part(of: list.element(number), first + 1, path)
+    } catch {
+      throw error.offset == 0 ? error.at(Int(nodes[path].at)) : error
     }
   }
 

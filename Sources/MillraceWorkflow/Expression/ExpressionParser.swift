@@ -274,6 +274,8 @@ struct ExpressionParser {
       case let other:
         throw fault("a task has no '\(other.prefix(40))'", fix: "write tasks.\(task).output or tasks.\(task).status", at: place)
       }
+    case "item": return .item
+    case "index": return .index
     case "run":
       let place = index
       switch try part(of: "run", "'id', 'status' or 'workflow'", example: "run.id") {
@@ -284,7 +286,8 @@ struct ExpressionParser {
       }
     default:
       var nearest = NearestName()
-      let near = nearest.nearest(to: name, among: ["params", "tasks", "run", "secrets", "size", "not", "null", "true", "false"])
+      let near = nearest.nearest(
+        to: name, among: ["params", "tasks", "run", "secrets", "item", "index", "size", "not", "null", "true", "false"])
       throw fault(
         "'\(name.prefix(40))' is nothing an expression can refer to",
         fix: near.map { "did you mean '\($0)'? (text stands in quotes)" }

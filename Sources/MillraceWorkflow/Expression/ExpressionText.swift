@@ -65,6 +65,8 @@ extension Expression {
       case .runStatus: "run.status"
       case .runWorkflow: "run.workflow"
       case .secret(let name): "secrets" + Self.selector(name)
+      case .item: "item"
+      case .index: "index"
       }
     let first = index - node.selectors
     for selector in first..<first + selectors {

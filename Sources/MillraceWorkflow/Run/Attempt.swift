@@ -8,10 +8,10 @@ internal import MillraceCore
 /// # Threads
 /// Written by the lane that runs the handler; after `MILLRACE_PENDING` by whoever has the claim on its job.
 @safe struct Attempt {
-  /// run id, slash, task id, NUL.
-  static let keyBytes = 36 + 1 + 128 + 1
-  /// `life`, `beat`, `link`.
-  static let sharedBytes = 24
+  /// run id, slash, task id, number of an item in brackets, NUL.
+  static let keyBytes = 36 + 1 + 128 + 8 + 1
+  /// `life`, `beat`, `link`, `turnWord`.
+  static let sharedBytes = 32
 
   var run: Unmanaged<WorkflowRun>
   var host: Unmanaged<TaskHost>
@@ -62,6 +62,8 @@ extension UnsafeMutablePointer where Pointee == Attempt {
   var beat: SharedWord { unsafe SharedWord(UnsafeMutableRawPointer(self + 1) + 8) }
   /// Its `AttemptLink`, retained; 0: it has none.
   var link: SharedWord { unsafe SharedWord(UnsafeMutableRawPointer(self + 1) + 16) }
+  /// Of a run of items: the item's `ItemTurn`. Written before the handler is called, and never read of others.
+  var turnWord: SharedWord { unsafe SharedWord(UnsafeMutableRawPointer(self + 1) + 24) }
   /// `run/task`.
   var key: UnsafeMutablePointer<CChar> {
     unsafe (UnsafeMutableRawPointer(self + 1) + Attempt.sharedBytes).assumingMemoryBound(to: CChar.self)

@@ -29,6 +29,9 @@ internal import Synchronization
   private let attempt: AttemptPointer
   let run: WorkflowRun
   let node: UInt32
+  /// Of an item, which it keeps with all that lies around it.
+  private let turn: ItemTurn?
+  private let anchor: WorkflowRun?
   private let job: JobID
   private let lane: Int
   /// From 1.
@@ -47,6 +50,8 @@ internal import Synchronization
     unsafe attempt = AttemptPointer(call.pointee.attempt!)
     unsafe run = attempt.pointee.run.takeUnretainedValue()
     unsafe node = attempt.pointee.node
+    turn = run.items == nil ? nil : unsafe attempt.turn
+    anchor = run.items == nil ? nil : run.anchor
     unsafe job = attempt.pointee.job
     unsafe lane = attempt.pointee.lane
     unsafe number = Int(attempt.pointee.number)
@@ -95,7 +100,7 @@ internal import Synchronization
     gate.load(ordering: .relaxed) & (AttemptLink.stopped | AttemptLink.shut) != 0 || run.host.scheduler.isCancelled(job)
   }
 
-  package var taskID: String { run.definition.tasks[Int(node)].id }
+  package var taskID: String { run.definition.tasks[run.task(node)].id + (turn.map { "[\($0.index)]" } ?? "") }
   package var runID: RunID { run.id }
   package var workflow: String { run.definition.name }
   /// Who is told of the attempt; nil: nobody.
@@ -115,6 +120,7 @@ internal import Synchronization
 
   /// Index of the input that is the output of a task; nil: it is none of the dependencies. Complexity: O(dependencies).
   package func inputIndex(of task: String) -> Int? {
+    let (run, node) = run.home(node)
     guard let wanted = run.compiled.index[task] else { return nil }
     let row = Int(run.compiled.rows[Int(node)])..<Int(run.compiled.rows[Int(node) + 1])
     return run.compiled.predecessors[row].firstIndex(of: wanted).map { $0 - row.lowerBound + 1 }
@@ -123,12 +129,23 @@ internal import Synchronization
   /// The task that made an input; nil: it is the definition's own.
   package func inputName(_ index: Int) -> String? {
     guard index > 0, index < inputCount else { return nil }
+    let (run, node) = run.home(node)
     return run.definition.tasks[Int(run.compiled.predecessors[Int(run.compiled.rows[Int(node)]) + index - 1])].id
   }
 
   /// Calls `body` with the bytes of an input where they lie, and what they are; nil: there is no such input.
   package func withInput<Result>(_ index: Int, _ body: (UnsafeRawBufferPointer, UInt32) throws -> Result) rethrows -> Result? {
-    guard index >= 0, let input = unsafe run.input(node, index) else { return nil }
+    guard index >= 0, let input = unsafe run.input(node, index, turn) else { return nil }
+    return try unsafe body(
+      UnsafeRawBufferPointer(start: input.bytes, count: Int(input.payload.length)), input.payload.content_type)
+  }
+
+  /// How many items an input is made of; nil: it is no list of items.
+  package func itemCount(_ index: Int) -> Int? { run.items(node, input: index)?.count }
+
+  /// As `withInput`, for one of them.
+  package func withItem<Result>(_ index: Int, _ item: Int, _ body: (UnsafeRawBufferPointer, UInt32) throws -> Result) rethrows -> Result? {
+    guard let input = unsafe run.input(node, index, item: item) else { return nil }
     return try unsafe body(
       UnsafeRawBufferPointer(start: input.bytes, count: Int(input.payload.length)), input.payload.content_type)
   }
@@ -143,7 +160,13 @@ internal import Synchronization
   }
 
   /// The details of the last heartbeat of an earlier attempt.
-  package var lastDetails: [UInt8]? { run.monitor.locked { run.slow[node]?.details } }
+  package var lastDetails: [UInt8]? {
+    run.monitor.locked {
+      // The place may be another item's by now.
+      if let turn, run.items?.item(node) != turn.index { return nil }
+      return run.slow[node]?.details
+    }
+  }
 
   // MARK: Stopping
 

@@ -74,6 +74,8 @@ public enum CompileError: Error, CustomStringConvertible {
 public final class CompiledWorkflow: Sendable {
   public let definition: Definition
   let plan: Plan
+  /// What the first task is in the plan.
+  let first: Plan.Node
   let order: TaskOrder
   let index: [String: UInt32]
   /// Dependencies of task i: `predecessors[rows[i] ..< rows[i + 1]]`, in the order of the definition.
@@ -87,10 +89,13 @@ public final class CompiledWorkflow: Sendable {
   let policies: [ResolvedPolicy]
   /// Of the tasks that have some; empty for most workflows.
   let expressions: [UInt32: TaskExpressions]
+  /// Tasks with items; empty for most workflows.
+  let foreaches: [UInt32: CompiledForeach]
   /// What the uses of templates were given, as the definition lists it; nil: nothing here asks for it.
   let arguments: [TaskArgument?]
   /// How many inputs have expressions.
   let inputSlots: Int
+  /// Some task is more than a handler and a constant input: an attempt looks for what there is.
   let hasExpressions: Bool
   /// Some tasks have a rate.
   let hasRates: Bool
@@ -140,17 +145,24 @@ public final class CompiledWorkflow: Sendable {
     }
   }
 
-  /// Of a checked definition. Complexity: O(tasks + dependencies). `held`: `TaskHost.heldIndex`. `keys`: of the host that will run it. Throws `CompileError`.
+  /// Of a checked definition. Complexity: O(tasks + dependencies). `held`: `TaskHost.heldIndex`. `keys`: of the host that will run it. Throws
+  /// `CompileError`.
   public convenience init(
     _ definition: Definition, handlers known: [String: TaskHandler], held: HandlerIndex, order: TaskOrder, keys: KeyTable
   ) throws(CompileError) {
-    try self.init(definition, known, held, order, ended: [:], keys)
+    try self.init(definition, known, held, order, Names(), keys)
   }
 
-  /// `ended`: for a cleanup, the tasks before it.
+  /// What expressions may name beside the tasks of the definition.
+  private struct Names {
+    /// For a cleanup, the tasks before it.
+    var ended: [String: UInt32] = [:]
+    /// For a task's items, the tasks of the workflow, whose names these are; nil: the definition is a workflow of its own.
+    var around: [String: UInt32]?
+  }
+
   private init(
-    _ definition: Definition, _ known: [String: TaskHandler], _ held: HandlerIndex, _ order: TaskOrder, ended: [String: UInt32],
-    _ table: KeyTable
+    _ definition: Definition, _ known: [String: TaskHandler], _ held: HandlerIndex, _ order: TaskOrder, _ names: Names, _ table: KeyTable
   ) throws(CompileError) {
     let tasks = definition.tasks
     if tasks.isEmpty { throw .empty(workflow: definition.name) }
@@ -171,14 +183,24 @@ public final class CompiledWorkflow: Sendable {
     var policyOf: [UInt32] = []
     var expressions: [UInt32: TaskExpressions] = [:]
     var inputSlots = 0
-    let binder = TaskExpressions.Binder(definition, tasks: index, ended: ended)
-    for (i, task) in tasks.enumerated() {
+    let binder = TaskExpressions.Binder(definition, tasks: names.around ?? index, ended: names.ended)
+    var bodies: [UInt32: CompiledWorkflow] = [:]
+    for (i, whole) in tasks.enumerated() {
+      var task = whole
+      var taskDefaults = definition.defaults
+      if whole.isSpecial, whole.foreach != nil {
+        let body = whole.ofItem(definition)
+        bodies[UInt32(i)] = try CompiledWorkflow(
+          body, known, held, order, Names(ended: names.ended, around: names.around ?? index), table)
+        task = whole.aroundItems(body.defaults.priority)
+        taskDefaults = Policy()
+      }
       for dependency in task.dependencies {
         guard let p = index[dependency] else { throw .unknownDependency(task: task.id, dependency: dependency) }
         predecessors.append(p)
       }
       rows.append(UInt32(predecessors.count))
-      let work = task.heldWork
+      let work = whole.heldWork
       // No handler is called so.
       let name = work.map { " \($0.word)" } ?? task.handler
       if let known = handlerIndex[name] {
@@ -192,7 +214,7 @@ public final class CompiledWorkflow: Sendable {
         handlers.append(handler)
       }
       if task.isSpecial {
-        let policy = ResolvedPolicy(task.policy, definition.defaults)
+        let policy = ResolvedPolicy(task.policy, taskDefaults)
         let position = policyIndex[policy] ?? UInt32(policies.count)
         if position == UInt32(policies.count) {
           policyIndex[policy] = position
@@ -218,17 +240,22 @@ public final class CompiledWorkflow: Sendable {
     }
     let isRanked = expressions.values.contains { $0.priority != nil }
     let keys = try CompiledWorkflow.keys(definition, rows, predecessors, policyOf, policies, order)
+    func node(_ i: Int) -> Plan.Node {
+      let policy = policies[policyOf.isEmpty ? 0 : Int(policyOf[i])]
+      let handler = handlers[Int(handlerOf[i])]
+      let ranked = isRanked && expressions[UInt32(i)]?.priority != nil ? Plan.NodeFlag.ranked : 0
+      return Plan.Node(
+        handler: handler.index, priority: policy.priority.rawValue, flags: policy.nodeFlags(isHeld: handler.work != nil) | ranked,
+        key: keys.isEmpty ? 0 : keys[i])
+    }
+    var foreaches: [UInt32: CompiledForeach] = [:]
+    for (i, body) in bodies {
+      guard let foreach = tasks[Int(i)].foreach else { continue }
+      foreaches[i] = try CompiledForeach(tasks[Int(i)], foreach, body: body, key: keys.isEmpty ? 0 : keys[Int(i)], binder)
+    }
     do {
       plan = try Plan(
-        count: tasks.count,
-        node: { i in
-          let policy = policies[policyOf.isEmpty ? 0 : Int(policyOf[i])]
-          let ranked = isRanked && expressions[UInt32(i)]?.priority != nil ? Plan.NodeFlag.ranked : 0
-          let handler = handlers[Int(handlerOf[i])]
-          return Plan.Node(
-            handler: handler.index, priority: policy.priority.rawValue, flags: policy.nodeFlags(isHeld: handler.work != nil) | ranked,
-            key: keys.isEmpty ? 0 : keys[i])
-        },
+        count: tasks.count, node: node,
         predecessors: { i, visit in for j in Int(rows[i])..<Int(rows[i + 1]) { visit(Int(predecessors[j])) } })
     } catch {
       throw .memory("\(error)")
@@ -245,15 +272,17 @@ public final class CompiledWorkflow: Sendable {
     self.expressions = expressions
     arguments = definition.arguments.map { TaskArgument($0, binder) }
     self.inputSlots = inputSlots
-    hasExpressions = !expressions.isEmpty
+    self.foreaches = foreaches
+    first = node(0)
+    hasExpressions = !expressions.isEmpty || !foreaches.isEmpty || names.around != nil
     self.lease = lease
     limits = Array(Set(policies.lazy.filter { $0.key != nil }.map(\.permits.limit)))
     hasRates = !lease.rates.isEmpty
     texts = TaskTexts(definition)
     let tasksOfCleanup = definition.ofCleanup
-    cleanup = tasksOfCleanup.tasks.isEmpty ? nil : try CompiledWorkflow(tasksOfCleanup, known, held, order, ended: index, table)
+    cleanup = tasksOfCleanup.tasks.isEmpty ? nil : try CompiledWorkflow(tasksOfCleanup, known, held, order, Names(ended: index), table)
     signalNames = definition.signalNames
-    secrets = expressions.isEmpty && cleanup == nil ? [] : definition.secrets
+    secrets = expressions.isEmpty && foreaches.isEmpty && cleanup == nil ? [] : definition.secrets
   }
 
   @inline(__always) func policy(_ node: UInt32) -> ResolvedPolicy { policies[policyOf.isEmpty ? 0 : Int(policyOf[Int(node)])] }

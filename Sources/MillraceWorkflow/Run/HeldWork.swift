@@ -26,7 +26,8 @@ extension TaskDefinition {
   var heldWork: (any HeldWork)? {
     if !isSpecial { return nil }
     if wait != nil { return WaitWork() }
-    return child != nil ? ChildWork() : nil
+    if child != nil { return ChildWork() }
+    return foreach != nil ? ForeachWork(handler: handler) : nil
   }
 }
 
@@ -47,7 +48,7 @@ package struct HeldTask: Sendable {
   /// From 1.
   package let attempt: Int
 
-  package var definition: TaskDefinition { run.definition.tasks[Int(node)] }
+  package var definition: TaskDefinition { run.definition.tasks[run.task(node)] }
 
   /// The task's input with its expressions' values in place, JSON text.
   package var input: [UInt8] {

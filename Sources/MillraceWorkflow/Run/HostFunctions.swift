@@ -21,7 +21,8 @@ enum HostFunctions {
       guard let input = unsafe input else { return -1 }
       let attempt = unsafe HostFunctions.attempt(attempt)
       return unsafe attempt.pointee.run._withUnsafeGuaranteedRef { run in
-        guard let found = unsafe run.input(attempt.pointee.node, Int(index)) else { return -1 }
+        let turn = run.items == nil ? nil : unsafe attempt.turn
+        guard let found = unsafe run.input(attempt.pointee.node, Int(index), turn) else { return -1 }
         let size = unsafe input.pointee.size
         guard unsafe size >= UInt32(MemoryLayout<millrace_input>.size) else { return -1 }
         unsafe input.pointee = found
@@ -72,10 +73,36 @@ enum HostFunctions {
       guard let id = unsafe id else { return nil }
       switch unsafe String(cString: id) {
       case MILLRACE_ENVIRONMENT: return unsafe UnsafeRawPointer(TaskHost.from(host).environmentTable)
+      case MILLRACE_ITEMS: return unsafe UnsafeRawPointer(TaskHost.from(host).itemsTable)
       case MILLRACE_TRACE: return unsafe UnsafeRawPointer(TaskHost.from(host).traceTable)
       default: return nil
       }
     }
+  }
+
+  /// The extension `MILLRACE_ITEMS`.
+  static var items: millrace_items {
+    unsafe millrace_items(
+      size: UInt32(MemoryLayout<millrace_items>.size), reserved: 0,
+      count: { attempt, index in
+        let attempt = unsafe HostFunctions.attempt(attempt)
+        return unsafe attempt.pointee.run._withUnsafeGuaranteedRef { run in
+          Int64(unsafe run.items(attempt.pointee.node, input: Int(index))?.count ?? -1)
+        }
+      },
+      item: { attempt, index, item, output in
+        guard let output = unsafe output else { return -1 }
+        let attempt = unsafe HostFunctions.attempt(attempt)
+        return unsafe attempt.pointee.run._withUnsafeGuaranteedRef { run in
+          let size = unsafe output.pointee.size
+          guard unsafe size >= UInt32(MemoryLayout<millrace_input>.size),
+            let found = unsafe run.input(attempt.pointee.node, Int(index), item: Int(item))
+          else { return -1 }
+          unsafe output.pointee = found
+          unsafe output.pointee.size = size
+          return 0
+        }
+      })
   }
 
   /// The extension `MILLRACE_TRACE`.
@@ -120,7 +147,9 @@ enum HostFunctions {
 
   private static func variables(_ opaque: OpaquePointer?) -> TaskEnvironment? {
     let attempt = unsafe attempt(opaque)
-    return unsafe attempt.pointee.run._withUnsafeGuaranteedRef { unsafe $0.environment(attempt.pointee.node) }
+    return unsafe attempt.pointee.run._withUnsafeGuaranteedRef { run in
+      run.items == nil ? unsafe run.environment(attempt.pointee.node) : unsafe attempt.turn?.environment
+    }
   }
 
   private static func attempt(_ opaque: OpaquePointer?) -> AttemptPointer {
@@ -194,7 +223,7 @@ enum TimerKind {
   static let rate: UInt16 = 7
   /// Value: a number of `RunLines`.
   static let line: UInt16 = 8
-  /// Start-to-close of a held task.
+  /// Value: a `Waiter`. Start-to-close of a held task.
   static let heldClose: UInt16 = 9
   /// Value: a `TimeWait`.
   static let wait: UInt16 = 10

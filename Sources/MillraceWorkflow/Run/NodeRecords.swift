@@ -28,6 +28,11 @@ internal import MillraceCore
     case pending, running, completed, failed, skipped, cancelled, timedOut
   }
 
+  /// The place of an item is ready for the next one.
+  func clear(_ node: UInt32) {
+    for i in 0..<NodeRecords.words { word(node, i).storeRelaxed(0) }
+  }
+
   func start(_ node: UInt32) -> UInt64 { word(node, 0).loadRelaxed() }
   func end(_ node: UInt32) -> UInt64 { word(node, 1).loadRelaxed() }
   func setStart(_ node: UInt32, _ time: UInt64) { word(node, 0).storeRelaxed(time) }

@@ -31,12 +31,12 @@ internal import MillraceCore
 
   func deallocate() { unsafe memory.deallocate() }
 
-  @inline(__always) func count(_ kind: Kind, lane: Int) {
+  @inline(__always) func count(_ kind: Kind, lane: Int, by count: Int = 1) {
     let own = lane >= 0 && lane < workers
     // unsafe: workers + 1 lines of seven words, and one more on the last.
     let word = unsafe SharedWord(memory + (own ? lane : workers) * padding + kind.rawValue * 8)
     // A worker's line has one writer.
-    if own { word.storeRelaxed(word.loadRelaxed() &+ 1) } else { _ = word.add(1) }
+    if own { word.storeRelaxed(word.loadRelaxed() &+ UInt64(count)) } else { _ = word.add(UInt64(count)) }
   }
 
   /// 1: somebody waits for the next change. On the line of all others.

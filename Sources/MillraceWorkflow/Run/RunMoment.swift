@@ -82,13 +82,14 @@ extension WorkflowRun {
   }
 
   private func addHolders(to moment: inout RunMoment, _ now: UInt64) {
+    for run in itemRuns { run.addHolders(to: &moment, now) }
     for node in 0..<UInt32(records.count) where records.status(node) == .running {
       // What the run does itself holds nothing.
       if compiled.handlers[Int(compiled.handlerOf[Int(node)])].work != nil { continue }
       let start = records.start(node)
       moment.holders.append(
         RunMoment.Holder(
-          run: id.description, task: definition.tasks[Int(node)].id, handler: definition.tasks[Int(node)].handler,
+          run: id.description, task: name(node), handler: compiled.handlers[Int(compiled.handlerOf[task(node)])].name,
           concurrencyKey: compiled.policy(node).key, concurrencyWeight: compiled.policy(node).weight,
           age: now > start ? now - start : 0))
     }

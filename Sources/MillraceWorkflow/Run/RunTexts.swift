@@ -66,6 +66,9 @@
 
 /// The same for one run, which the keys of its tasks begin with.
 @safe struct RunTexts {
+  /// Where the id begins in a key.
+  static let idOffset = 36 + 1
+
   let tasks: TaskTexts
   private let run: [UInt8]
 

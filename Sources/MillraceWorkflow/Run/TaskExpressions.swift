@@ -16,6 +16,7 @@ struct TaskExpressions: Sendable {
     case endedStatus(UInt32)
     case runID, runWorkflow, runStatus
     case secret(String)
+    case item, index
   }
 
   /// A variable of the environment.
@@ -70,7 +71,7 @@ struct TaskExpressions: Sendable {
     return Bound(expression: expression, roots: try binder.roots(expression))
   }
 
-  private static func variable(_ variable: EnvironmentVariable, _ binder: Binder) throws(ExpressionError) -> Variable {
+  static func variable(_ variable: EnvironmentVariable, _ binder: Binder) throws(ExpressionError) -> Variable {
     var parts: [Variable.Part] = []
     for part in try Template(variable.value)?.parts ?? [.text(variable.value)] {
       switch part {
@@ -117,6 +118,8 @@ struct TaskExpressions: Sendable {
       case .runWorkflow: return .runWorkflow
       case .runStatus: return .runStatus
       case .secret(let name): return .secret(name)
+      case .item: return .item
+      case .index: return .index
       }
       throw ExpressionError(kind: .missing, offset: 0, message: "an expression refers to what is not there: run the checker", fix: "")
     }
@@ -146,6 +149,8 @@ struct RunScope: ExpressionScope {
   let run: WorkflowRun
   let values: RunValues
   let roots: [TaskExpressions.Root]
+  /// The item that `item` and `index` stand for.
+  var item: ItemScope?
 
   func value(ofRoot number: Int) throws(ExpressionError) -> RootValue {
     switch roots[number] {
@@ -159,10 +164,18 @@ struct RunScope: ExpressionScope {
     case .runID: return .value(.text(values.id.bytes))
     case .runWorkflow: return .value(.text(values.workflow.bytes))
     case .secret(let name): if let secret = values.secrets[name] { return .value(.text(secret.bytes)) }
+    case .item: if let item { return .value(try item.list.value(item.index)) }
+    case .index: if let item { return .value(.integer(Int64(item.index))) }
     }
     throw ExpressionError(
       kind: .missing, offset: 0, message: "it is not there", fix: "a secret comes from the engine's source, the rest from the run")
   }
+}
+
+/// One item of a list.
+struct ItemScope {
+  let list: ItemList
+  let index: Int
 }
 
 extension WorkflowRun {
@@ -175,7 +188,12 @@ extension WorkflowRun {
         kind: .missing, offset: 0, message: "task '\(definition.tasks[Int(node)].id)' has no output: it is \(status.word.rawValue)",
         fix: "write '?? VALUE' behind it for a default")
     }
-    let payload = records.output(node)
+    if let items = items(of: node) { return .list(outputs(of: items)) }
+    return try value(of: records.output(node)) { definition.tasks[Int(node)].id }
+  }
+
+  /// An output, for an expression.
+  func value(of payload: millrace_payload, _ name: () -> String) throws(ExpressionError) -> RootValue {
     if payload.length == 0 { return .value(.null) }
     // unsafe: the bytes stay until the run is freed.
     let bytes = unsafe Bytes(base: arena.bytes(of: payload)?.assumingMemoryBound(to: UInt8.self), count: Int(payload.length))
@@ -184,7 +202,7 @@ extension WorkflowRun {
     case UInt32(MILLRACE_TEXT) where bytes.isUTF8: return .value(.text(bytes))
     default:
       throw ExpressionError(
-        kind: .type, offset: 0, message: "the output of task '\(definition.tasks[Int(node)].id)' is neither JSON nor text",
+        kind: .type, offset: 0, message: "the output of task '\(name())' is neither JSON nor text",
         fix: "let its handler say that it is, or take it as an input")
     }
   }
@@ -201,19 +219,7 @@ extension WorkflowRun {
   func begin(_ task: TaskExpressions, _ node: UInt32, lane: Int) -> Beginning {
     guard let values else { return .goes }
     do throws(ExpressionError) {
-      if let condition = task.condition {
-        do throws(ExpressionError) {
-          switch try condition.expression.value(in: RunScope(run: self, values: values, roots: condition.roots)) {
-          case .bool(true): break
-          case .bool(false): return .skipped
-          case let other:
-            throw ExpressionError(
-              kind: .type, offset: 0, message: "a condition is true or false, not \(other.kind)", fix: "compare it: write == or !=")
-          }
-        } catch {
-          throw error.naming(condition.expression)
-        }
-      }
+      if let condition = task.condition, try !isTrue(condition, values) { return .skipped }
       if task.priority != nil, let fault = monitor.locked({ rankFaults[node] }) { return .failed(fault) }
       // No JSON text is empty.
       if let input = task.input, let inputs = unsafe inputs, unsafe inputs[task.inputSlot].length == 0 {
@@ -224,11 +230,30 @@ extension WorkflowRun {
         unsafe target.copyMemory(from: bytes, byteCount: bytes.count)
         unsafe inputs[task.inputSlot] = payload
       }
-      if !task.environment.isEmpty, environment(node) == nil { try makeEnvironment(task.environment, node, values) }
+      if !task.environment.isEmpty, environment(node) == nil {
+        let made = try environment(task.environment, values)
+        monitor.locked { environments[node] = made }
+      }
       return .goes
     } catch {
       return .failed("\(error.message): \(error.fix)")
     }
+  }
+
+  /// Whether a condition holds.
+  func isTrue(_ condition: TaskExpressions.Bound, _ values: RunValues, _ item: ItemScope? = nil) throws(ExpressionError) -> Bool {
+    do throws(ExpressionError) {
+      let value = try condition.expression.value(in: scope(values, condition.roots, item))
+      if case .bool(let isTrue) = value { return isTrue }
+      throw ExpressionError(
+        kind: .type, offset: 0, message: "a condition is true or false, not \(value.kind)", fix: "compare it: write == or !=")
+    } catch {
+      throw error.naming(condition.expression)
+    }
+  }
+
+  private func scope(_ values: RunValues, _ roots: [TaskExpressions.Root], _ item: ItemScope?) -> RunScope {
+    RunScope(run: items?.owner ?? self, values: values, roots: roots, item: item)
   }
 
   /// The variables of a task that has begun; nil: it has none.
@@ -237,29 +262,33 @@ extension WorkflowRun {
     return monitor.locked { environments[node] }
   }
 
-  private func makeEnvironment(_ variables: [TaskExpressions.Variable], _ node: UInt32, _ values: RunValues) throws(ExpressionError) {
+  func environment(
+    _ variables: [TaskExpressions.Variable], _ values: RunValues, _ item: ItemScope? = nil
+  ) throws(ExpressionError) -> TaskEnvironment {
     var made: [(name: String, value: [UInt8])] = []
-    for variable in variables {
-      var writer = ExpressionWriter(limit: EnvironmentVariable.maximumBytes)
-      for part in variable.parts {
-        switch part {
-        case .text(let text): try writer.literal(text.utf8)
-        case .value(let bound):
-          do throws(ExpressionError) {
-            let value = try bound.expression.value(in: RunScope(run: self, values: values, roots: bound.roots))
-            try writer.plain(value)
-          } catch {
-            throw error.naming(bound.expression)
-          }
+    for variable in variables { made.append((variable.name, try bytes(of: variable, values, item))) }
+    return TaskEnvironment(made)
+  }
+
+  /// A text with the values of its expressions, without a NUL.
+  func bytes(of variable: TaskExpressions.Variable, _ values: RunValues, _ item: ItemScope? = nil) throws(ExpressionError) -> [UInt8] {
+    var writer = ExpressionWriter(limit: EnvironmentVariable.maximumBytes)
+    for part in variable.parts {
+      switch part {
+      case .text(let text): try writer.literal(text.utf8)
+      case .value(let bound):
+        do throws(ExpressionError) {
+          let value = try bound.expression.value(in: scope(values, bound.roots, item))
+          try writer.plain(value)
+        } catch {
+          throw error.naming(bound.expression)
         }
       }
-      if writer.bytes.contains(0) {
-        throw ExpressionError(kind: .type, offset: 0, message: "the variable '\(variable.name)' holds a NUL", fix: "leave it out")
-      }
-      made.append((variable.name, writer.bytes))
     }
-    let environment = TaskEnvironment(made)
-    monitor.locked { environments[node] = environment }
+    if writer.bytes.contains(0) {
+      throw ExpressionError(kind: .type, offset: 0, message: "the variable '\(variable.name)' holds a NUL", fix: "leave it out")
+    }
+    return writer.bytes
   }
 }
 

@@ -20,6 +20,7 @@ internal import Synchronization
   // unsafe: as `table`.
   nonisolated(unsafe) let environmentTable: UnsafeMutablePointer<millrace_environment>
   // unsafe: as `table`.
+  nonisolated(unsafe) let itemsTable: UnsafeMutablePointer<millrace_items>
   nonisolated(unsafe) let traceTable: UnsafeMutablePointer<millrace_trace>
   private let names: (UnsafeMutablePointer<CChar>, UnsafeMutablePointer<CChar>)
   /// Set once by `connect`, before any handler runs.
@@ -31,6 +32,11 @@ internal import Synchronization
   /// Runs that wait for others with their key.
   let lines = RunLines()
   private(set) var workers = 0
+  /// The core's handler of work of the runs' own that blocks.
+  private var blockingIndex = HandlerIndex(rawValue: 0)
+  /// Such work that has not begun, behind the monitor.
+  private var blockingWork: [UInt64: @Sendable () -> Void] = [:]
+  private var lastBlockingWork: UInt64 = 0
   /// The core's handler of tasks whose work the run does itself.
   public private(set) var heldIndex = HandlerIndex(rawValue: 0)
   private var lanes: UnsafeMutablePointer<HostLane>?
@@ -80,6 +86,8 @@ internal import Synchronization
     settingNames = Array(settings.keys)
     unsafe environmentTable = .allocate(capacity: 1)
     unsafe environmentTable.initialize(to: HostFunctions.environment)
+    unsafe itemsTable = .allocate(capacity: 1)
+    unsafe itemsTable.initialize(to: HostFunctions.items)
     unsafe traceTable = .allocate(capacity: 1)
     unsafe traceTable.initialize(to: HostFunctions.trace)
     unsafe table = .allocate(capacity: 1)
@@ -110,6 +118,7 @@ internal import Synchronization
     unsafe free(names.0)
     unsafe free(names.1)
     unsafe environmentTable.deallocate()
+    unsafe itemsTable.deallocate()
     unsafe traceTable.deallocate()
     unsafe table.deallocate()
   }
@@ -133,6 +142,18 @@ internal import Synchronization
       preconditionFailure("a scheduler without room for one handler: connect the host before handlers are registered")
     }
     heldIndex = index
+    // unsafe: this object outlives the scheduler's jobs.
+    let context = unsafe Unmanaged.passUnretained(self).toOpaque()
+    let handler = unsafe Handler(
+      run: { host, context in
+        let context = unsafe context.assumingMemoryBound(to: JobContext.self)
+        unsafe Unmanaged<TaskHost>.fromOpaque(host!).takeUnretainedValue().runBlocking(context.pointee.first)
+        return Outcome.done.rawValue
+      }, context: context, blocking: true)
+    guard let index = scheduler.register(handler) else {
+      preconditionFailure("a scheduler without room for two handlers: connect the host before handlers are registered")
+    }
+    blockingIndex = index
   }
 
   /// unsafe: the lane's own thread only.
@@ -195,7 +216,8 @@ internal import Synchronization
     unsafe attempt.pointee.error = nil
     unsafe attempt.life.storeReleasing(AttemptLife.abandoned)
     unsafe attempt.ownLink?.stop()
-    _ = unsafe attempt.pointee.run.retain()
+    // unsafe: the run is alive, as its attempt is.
+    _ = unsafe Unmanaged.passRetained(attempt.pointee.run.takeUnretainedValue().anchor)
     let isLate = monitor.locked {
       if unsafe lateTokens.remove(attempt.pointee.job) { return true }
       unsafe abandoned[attempt.pointee.job] = attempt
@@ -223,11 +245,12 @@ internal import Synchronization
   }
 
   private func bury(_ attempt: AttemptPointer) {
-    let run = unsafe attempt.pointee.run
+    let anchor = unsafe attempt.pointee.run.takeUnretainedValue().anchor
     unsafe attempt.dropLink()
     unsafe attempt.dropObservation()
     unsafe attempt.deallocate()
-    unsafe run.release()
+    // unsafe: the retain of `abandon`.
+    unsafe Unmanaged.passUnretained(anchor).release()
   }
 
   /// Attempts that wait for the holders of their tokens.
@@ -265,6 +288,28 @@ internal import Synchronization
       }
       return true
     }
+  }
+
+  // MARK: Work that blocks
+
+  /// Has `work` done by a thread of the blocking pool, if the engine goes on until then. Throws `SubmitError`.
+  func runBlocking(_ work: @escaping @Sendable () -> Void, priority: Priority) throws(SubmitError) {
+    let number = monitor.locked {
+      lastBlockingWork += 1
+      blockingWork[lastBlockingWork] = work
+      return lastBlockingWork
+    }
+    do {
+      try scheduler.submit(JobRequest(handler: blockingIndex, priority: priority.rawValue, first: number))
+    } catch {
+      monitor.locked { blockingWork[number] = nil }
+      throw error
+    }
+  }
+
+  private func runBlocking(_ number: UInt64) {
+    let work = monitor.locked { blockingWork.removeValue(forKey: number) }
+    work?()
   }
 
   // MARK: Runs
@@ -317,6 +362,7 @@ internal import Synchronization
   /// Ends what the runtime left when it stopped: unfinished runs become CANCELLED. After the last thread of the runtime, before plugins go.
   public func endRuns() {
     for run in activeRuns { run.abandon() }
+    monitor.locked { blockingWork = [:] }
   }
 
   /// Lets go of attempts whose tokens nobody will complete any more. After plugins have gone.

@@ -46,7 +46,7 @@ extension WorkflowRun {
     unsafe call.attempt = OpaquePointer(attempt)
     unsafe call.host = UnsafePointer(host.table)
     unsafe call.task_key = UnsafePointer(attempt.key)
-    unsafe call.task_id = texts.id(Int(node))
+    unsafe call.task_id = items == nil ? texts.id(Int(node)) : UnsafePointer(attempt.key + RunTexts.idOffset)
     unsafe call.deadline = attempt.pointee.deadline
     var outcome = unsafe millrace_outcome()
     unsafe outcome.size = UInt32(MemoryLayout<millrace_outcome>.size)
@@ -94,8 +94,8 @@ extension WorkflowRun {
     let rate = compiled.hasRates ? compiled.rate(node) : nil
     if isWatched, isTooLate(node, mayWait: rate != nil) { return .ended(Outcome.timedOut.rawValue) }
     var refusal: String?
-    if compiled.hasExpressions, let own = compiled.expressions[node] {
-      switch begin(own, node, lane: lane) {
+    if compiled.hasExpressions {
+      switch begin(node, lane: lane) {
       case .goes: break
       // Done without an attempt: skipped.
       case .skipped: return .ended(Outcome.done.rawValue)
@@ -124,7 +124,8 @@ extension WorkflowRun {
     unsafe attempt.life.storeRelaxed(AttemptLife.counts)
     unsafe attempt.beat.storeRelaxed(now)
     unsafe attempt.link.storeRelaxed(0)
-    unsafe texts.key(Int(node), into: attempt.key)
+    unsafe texts.key(task(node), into: attempt.key)
+    if let items { unsafe name(attempt, after: items) }
     unsafe records.setAttempt(node, attempt)
     if let refusal {
       unsafe fail(attempt, EngineErrorType.expression, refusal)
@@ -161,6 +162,15 @@ extension WorkflowRun {
 
   /// Copies what a handler, or the holder of its token, said into the attempt. The caller has the attempt to itself.
   func keep(_ outcome: UnsafePointer<millrace_outcome>, status: UInt32, in attempt: AttemptPointer) {
+    if compiled.hasExpressions, let error = unsafe unreadableInput(attempt.pointee.node) {
+      unsafe fail(attempt, error.type, error.message)
+      return
+    }
+    if status == UInt32(MILLRACE_DONE), items != nil, let copy = unsafe copyInput(outcome.pointee.output, attempt) {
+      unsafe attempt.pointee.status = status
+      unsafe attempt.pointee.output = copy
+      return
+    }
     if let fault = unsafe fault(of: outcome, status: status, attempt) {
       unsafe fail(attempt, EngineErrorType.badOutcome, fault)
       return
@@ -230,8 +240,9 @@ extension WorkflowRun {
   /// Id of the task whose job runs, if it is one of this run's. Complexity: O(tasks).
   func task(running job: JobID) -> String? {
     for node in 0..<UInt32(records.count) where records.status(node) == .running && records.job(node) == job {
-      return definition.tasks[Int(node)].id
+      return name(node)
     }
+    for run in itemRuns { if let item = run.task(running: job) { return item } }
     return cleanup?.task(running: job)
   }
 }

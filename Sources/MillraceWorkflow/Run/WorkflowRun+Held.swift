@@ -28,8 +28,8 @@ extension WorkflowRun {
     records.setStatus(node, .running)
     tellWatcher()
     var refusal: (type: String, message: String)?
-    if compiled.hasExpressions, let own = compiled.expressions[node] {
-      switch begin(own, node, lane: lane) {
+    if compiled.hasExpressions {
+      switch begin(node, lane: lane) {
       case .goes: break
       case .skipped:
         counters.count(.ended, lane: lane)
@@ -147,7 +147,7 @@ extension WorkflowRun {
     case .finish(let ending, let reason):
       guard let entry = step.entry else { return }
       // After the release the run may end at any moment: the caller holds it.
-      if !finish(node, entry, ending, reason, lane: -1) { host.scheduler.release(coreRun, node: node) }
+      if !finish(node, entry, ending, reason, lane: -1) { release(node) }
       settled()
     }
   }
@@ -193,7 +193,7 @@ extension WorkflowRun {
     records.setEnd(node, now)
     if entry.number > 1 {
       let log = LoggedAttempt(node: node, number: entry.number, status: .completed, start: entry.start, end: now, lane: -1, error: nil)
-      monitor.locked { self.log.append(log) }
+      monitor.locked { write(log) }
     }
     if compiled.hasTimers(node) { endTimers(node) }
     counters.count(.completed, lane: lane)

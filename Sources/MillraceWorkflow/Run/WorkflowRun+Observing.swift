@@ -80,8 +80,7 @@ extension WorkflowRun {
 
   /// Tells that an attempt begins. On the handler's thread, with no claim held.
   @inline(never) func observeBegin(_ observed: AttemptObservation, _ attempt: AttemptPointer) {
-    let task = unsafe definition.tasks[Int(attempt.pointee.node)]
-    observed.begin(unsafe ObservedAttempt(task: task.id, handler: task.handler, number: Int(attempt.pointee.number)), self)
+    observed.begin(unsafe observedAttempt(attempt.pointee.node, Int(attempt.pointee.number)), self)
   }
 
   @inline(never) func observeEnd(
@@ -101,14 +100,19 @@ extension WorkflowRun {
     }
   }
 
+  /// A task has ended. Items are none: an observer is told of their attempts.
   @inline(never) func observeTask(_ node: UInt32, _ status: NodeRecords.Status) {
+    if items != nil { return }
     let task = definition.tasks[Int(node)]
     observer?.taskEnded(task.id, handler: task.handler, status.word)
   }
 
   @inline(never) func observeRetry(_ node: UInt32, _ number: Int, after wait: UInt64) {
-    let task = definition.tasks[Int(node)]
-    observer?.retryScheduled(ObservedAttempt(task: task.id, handler: task.handler, number: number), after: .nanoseconds(wait))
+    observer?.retryScheduled(observedAttempt(node, number), after: .nanoseconds(wait))
+  }
+
+  private func observedAttempt(_ node: UInt32, _ number: Int) -> ObservedAttempt {
+    ObservedAttempt(task: name(node), handler: definition.tasks[task(node)].handler, number: number)
   }
 }
 

@@ -20,8 +20,11 @@ extension WorkflowRun {
     }
   }
 
-  /// The priority of a task that is ready.
-  func priority(of node: UInt32) -> Priority { records.rank(node) ?? compiled.policy(node).priority }
+  /// The priority of a task that is ready. Items have that of their task.
+  func priority(of node: UInt32) -> Priority {
+    let (run, node) = home(node)
+    return run.records.rank(node) ?? run.compiled.policy(node).priority
+  }
 }
 
 extension TaskExpressions.Bound {

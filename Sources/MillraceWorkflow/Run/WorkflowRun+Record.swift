@@ -20,22 +20,23 @@ extension WorkflowRun {
     return progress
   }
 
+  /// Items count as tasks, beside the task whose they are.
   private func ownProgress() -> Progress {
-    let sum = counters.sum()
+    let (sum, tasks) = sumWithItems()
     let status = status
     let elapsed = elapsed
     return Progress(
-      status: status, tasks: records.count, completed: sum.completed, failed: sum.failed, skipped: sum.skipped, cancelled: sum.cancelled,
+      status: status, tasks: tasks, completed: sum.completed, failed: sum.failed, skipped: sum.skipped, cancelled: sum.cancelled,
       running: max(0, sum.started - sum.ended), attempts: sum.attempts, elapsed: elapsed,
-      estimatedRemaining: status == .running ? estimate(sum, elapsed) : nil, waitsFor: status == .created ? waitsFor : nil)
+      estimatedRemaining: status == .running ? estimate(sum, elapsed, tasks) : nil, waitsFor: status == .created ? waitsFor : nil)
   }
 
   /// What is left, from the mean duration of each handler's finished tasks and the parallelism reached so far.
-  private func estimate(_ sum: RunCounters.Sum, _ elapsed: UInt64) -> UInt64? {
+  private func estimate(_ sum: RunCounters.Sum, _ elapsed: UInt64, _ tasks: Int) -> UInt64? {
     let finished = sum.completed + sum.failed + sum.skipped + sum.cancelled
-    guard sum.completed > 0, elapsed > 0, finished < records.count else { return nil }
-    if records.count > WorkflowRun.estimatedOneByOne {
-      return UInt64(Double(elapsed) * Double(records.count - finished) / Double(finished))
+    guard sum.completed > 0, elapsed > 0, finished < tasks else { return nil }
+    if tasks > WorkflowRun.estimatedOneByOne || !compiled.foreaches.isEmpty {
+      return UInt64(Double(elapsed) * Double(tasks - finished) / Double(finished))
     }
     let now = host.scheduler.clock.now
     var done = [(tasks: Double, time: Double)](repeating: (0, 0), count: compiled.handlers.count)
@@ -68,9 +69,11 @@ extension WorkflowRun {
   public func runningTasks(limit: Int = 8) -> [String] {
     var running: [String] = []
     for node in 0..<UInt32(records.count) where records.status(node) == .running {
-      running.append(definition.tasks[Int(node)].id)
+      running.append(name(node))
       if running.count == limit { return running }
     }
+    for run in itemRuns where running.count < limit { running += run.runningTasks(limit: limit - running.count) }
+    if running.count >= limit { return running }
     return running + (cleanup?.runningTasks(limit: limit - running.count) ?? [])
   }
 
@@ -78,6 +81,8 @@ extension WorkflowRun {
   public func record(slots: Int, threads: Int) -> RunRecord {
     var tasks = taskRecords(slots, threads)
     if let cleanup { tasks += cleanup.taskRecords(slots, threads, after: tasks) }
+    addItems(to: &tasks, from: 0)
+    cleanup?.addItems(to: &tasks, from: records.count)
     var record = RunRecord(
       run: id.description, workflow: definition.name, status: status, slots: slots, threads: threads, order: compiled.order.rawValue,
       startedWall: beganWall, elapsed: elapsed, recordedMakespanSeconds: definition.recordedMakespanSeconds, tenant: tenant.name,

@@ -16,6 +16,9 @@ final class Waiter: Sendable {
 @safe struct ArmedTimer {
   var handle: TimerHandle
   var waiter: Unmanaged<Waiter>
+
+  /// Whether it is the one that this waiter waits with: a timer that fires while another has taken its place finds that.
+  func isOf(_ other: Waiter) -> Bool { unsafe waiter.toOpaque() == Unmanaged.passUnretained(other).toOpaque() }
 }
 
 /// The timeouts and waits of tasks. Timers fire on the loop's thread or a spinning worker's; nothing here calls a handler.
@@ -59,7 +62,7 @@ extension WorkflowRun {
         // A task that its rate made wait has waited for its start all the time.
         if state.open == nil, let open = timeouts.scheduleToStart { state.open = try arm(node, at: now &+ open, TimerKind.scheduleToStart) }
       } catch {
-        host.write(UInt32(MILLRACE_LOG_ERROR), "task \(definition.tasks[Int(node)].id): a timeout is not kept: \(error)")
+        host.write(UInt32(MILLRACE_LOG_ERROR), "task \(name(node)): a timeout is not kept: \(error)")
       }
       slow[node] = state
     }
@@ -141,7 +144,7 @@ extension WorkflowRun {
       let timer: ArmedTimer
       do { timer = try arm(node, at: due, TimerKind.retry) } catch { return .noTimer("\(error)") }
       records.setStatus(node, .pending)
-      log.append(entry)
+      write(entry)
       var state = slow[node] ?? SlowNode()
       state.retry = timer
       state.waitEnds = due
@@ -152,11 +155,12 @@ extension WorkflowRun {
     }
   }
 
-  private func retryDue(_ node: UInt32) {
+  private func retryDue(_ waiter: Waiter) {
+    let node = waiter.node
     let go = monitor.locked {
-      guard slow[node]?.retry != nil else { return false }
+      guard slow[node]?.retry?.isOf(waiter) == true else { return false }
       slow[node]?.retry = nil
-      if let state = slow[node], state.lateHandlers > 0, compiled.handlers[Int(compiled.handlerOf[Int(node)])].isExclusive {
+      if let state = slow[node], state.lateHandlers > 0, compiled.handlers[Int(compiled.handlerOf[task(node)])].isExclusive {
         slow[node]?.retryBlocked = true
         return false
       }
@@ -186,15 +190,14 @@ extension WorkflowRun {
   /// Ends a task that waits for its next attempt. `error`: of the attempt that there will not be.
   func endHeld(_ node: UInt32, _ status: NodeRecords.Status, _ error: AttemptError? = nil) {
     if compiled.hasRates { leaveRate(node) }
+    let now = host.scheduler.clock.now
     if let error {
-      let now = host.scheduler.clock.now
       monitor.locked {
-        log.append(
-          LoggedAttempt(node: node, number: records.attempts(node) + 1, status: status, start: now, end: now, lane: -1, error: error))
+        write(LoggedAttempt(node: node, number: records.attempts(node) + 1, status: status, start: now, end: now, lane: -1, error: error))
       }
     }
-    conclude(node, status, lane: -1, host.scheduler.clock.now)
-    host.scheduler.release(coreRun, node: node)
+    conclude(node, status, lane: -1, now, error)
+    release(node)
   }
 
   // MARK: Firing
@@ -211,10 +214,10 @@ extension WorkflowRun {
       // unsafe: armed with a retained waiter, which a cancelled timer's canceller has released instead.
       let waiter = unsafe Unmanaged<Waiter>.fromOpaque(UnsafeRawPointer(bitPattern: UInt(value))!).takeRetainedValue()
       switch kind {
-      case TimerKind.retry: waiter.run.retryDue(waiter.node)
-      case TimerKind.scheduleToStart: waiter.run.startIsLate(waiter.node)
+      case TimerKind.retry: waiter.run.retryDue(waiter)
+      case TimerKind.scheduleToStart: waiter.run.startIsLate(waiter)
       case TimerKind.heldClose: waiter.run.heldIsLate(waiter)
-      default: waiter.run.closeIsLate(waiter.node)
+      default: waiter.run.closeIsLate(waiter)
       }
     }
   }
@@ -258,7 +261,7 @@ extension WorkflowRun {
           shard: host.sharedShard, due: overflow ? .max : due, value: job.rawValue, kind: kind)
       } catch {
         host.write(
-          UInt32(MILLRACE_LOG_ERROR), "task \(run.definition.tasks[Int(node)].id): its heartbeat is not watched any more: \(error)")
+          UInt32(MILLRACE_LOG_ERROR), "task \(run.name(node)): its heartbeat is not watched any more: \(error)")
       }
       host.scheduler.unclaim(job)
     }
@@ -272,10 +275,11 @@ extension WorkflowRun {
     link?.stop()
   }
 
-  private func startIsLate(_ node: UInt32) {
+  private func startIsLate(_ waiter: Waiter) {
+    let node = waiter.node
     var isPaced = false
     let job: JobID? = monitor.locked {
-      guard let job = slow[node]?.job, slow[node]?.open != nil else { return nil }
+      guard let job = slow[node]?.job, slow[node]?.open?.isOf(waiter) == true else { return nil }
       slow[node]?.open = nil
       slow[node]?.finalError = EngineErrorType.scheduleToStart
       isPaced = slow[node]?.isPaced ?? false
@@ -287,10 +291,14 @@ extension WorkflowRun {
     if let job { _ = host.scheduler.expireReady(job, coreRun, node: node) }
   }
 
-  private func closeIsLate(_ node: UInt32) {
+  private func closeIsLate(_ waiter: Waiter) {
+    let node = waiter.node
     var job: JobID?
+    // The place of an item may be another item's at any moment from here on.
+    var item = 0
     let isWaiting: Bool? = monitor.locked {
-      guard var state = slow[node], state.close != nil else { return nil }
+      guard var state = slow[node], state.close?.isOf(waiter) == true else { return nil }
+      item = items?.item(node) ?? 0
       state.close = nil
       state.finalError = EngineErrorType.scheduleToClose
       job = state.job
@@ -306,28 +314,29 @@ extension WorkflowRun {
     guard let isWaiting else { return }
     if isWaiting { return endHeld(node, .timedOut, timeoutError(EngineErrorType.scheduleToClose, compiled.policy(node))) }
     if let job, host.scheduler.expireReady(job, coreRun, node: node) { return }
-    if compiled.handlers[Int(compiled.handlerOf[Int(node)])].work != nil {
+    if compiled.handlers[Int(compiled.handlerOf[task(node)])].work != nil {
       return stopHeld(node, .timeout(EngineErrorType.scheduleToClose))
     }
     // Not begun: `isTooLate` will find the error. Between two attempts: the verdict on the last one finds it.
     guard records.status(node) == .running else { return }
     let running = records.job(node)
     switch host.scheduler.claim(running) {
+    case .taken where items != nil && items?.item(node) != item: host.scheduler.unclaim(running)
     case .taken: expire(running, node, EngineErrorType.scheduleToClose)
     case .gone: return
-    case .busy: closeAgain(node)
+    case .busy: closeAgain(node, item)
     }
   }
 
   /// Somebody else has the attempt for a moment.
-  private func closeAgain(_ node: UInt32) {
+  private func closeAgain(_ node: UInt32, _ item: Int) {
     monitor.locked {
-      guard slow[node] != nil else { return }
+      guard slow[node] != nil, items == nil || items?.item(node) == item else { return }
       do {
         slow[node]?.close = try arm(node, at: host.scheduler.clock.now &+ WorkflowRun.busy, TimerKind.scheduleToClose)
       } catch {
         host.write(
-          UInt32(MILLRACE_LOG_ERROR), "task \(definition.tasks[Int(node)].id): schedule-to-close did not end its attempt: \(error)")
+          UInt32(MILLRACE_LOG_ERROR), "task \(name(node)): schedule-to-close did not end its attempt: \(error)")
       }
     }
   }

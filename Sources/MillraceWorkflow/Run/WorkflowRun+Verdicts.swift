@@ -19,7 +19,7 @@ extension WorkflowRun {
       leaveRate(node)
     }
     if outcome == Outcome.done.rawValue, unsafe attempt == nil {
-      if let work = compiled.handlers[Int(compiled.handlerOf[Int(node)])].work { return beginHeld(work, lane: lane, node: node, now) }
+      if let work = compiled.handlers[Int(compiled.handlerOf[task(node)])].work { return beginHeld(work, lane: lane, node: node, now) }
       skipped(lane, node, now)
       return Verdict.release.rawValue
     }
@@ -33,7 +33,7 @@ extension WorkflowRun {
     }
     if unsafe attempt.pointee.number > 1 {
       let entry = unsafe LoggedAttempt(attempt, .completed, end: now, error: nil)
-      monitor.locked { log.append(entry) }
+      monitor.locked { write(entry) }
     }
     if compiled.hasTimers(node) { endTimers(node) }
     counters.count(.completed, lane: lane)
@@ -115,8 +115,8 @@ extension WorkflowRun {
         }
       }
     }
-    monitor.locked { log.append(entry) }
-    conclude(node, entry.status, lane: lane, now)
+    monitor.locked { write(entry) }
+    conclude(node, entry.status, lane: lane, now, entry.error)
     return false
   }
 
@@ -128,7 +128,7 @@ extension WorkflowRun {
   }
 
   /// The task is over without an output: its dependents are skipped.
-  func conclude(_ node: UInt32, _ status: NodeRecords.Status, lane: Int, _ now: UInt64) {
+  func conclude(_ node: UInt32, _ status: NodeRecords.Status, lane: Int, _ now: UInt64, _ error: AttemptError? = nil) {
     if compiled.hasTimers(node) { endTimers(node) }
     records.setEnd(node, now)
     counters.count(status == .cancelled ? .cancelled : .failed, lane: lane)
@@ -136,11 +136,15 @@ extension WorkflowRun {
     tellWatcher()
     if observation != nil { observeTask(node, status) }
     if status == .cancelled { return }
-    for successor in compiled.plan.successors(of: Int(node)) {
+    for successor in plan.successors(of: Int(node)) {
       records.setCause(UInt32(successor), node)
       coreRun.poison(UInt32(successor))
     }
-    if definition.onFailure == .failFast { stop(1) }
+    items?.note(items?.item(node) ?? 0, error)
+    if definition.onFailure == .failFast {
+      stop(1)
+      items?.owner.stop(1)
+    }
   }
 
   /// A task that is not run: a task before it failed, or the run stops.
@@ -159,7 +163,7 @@ extension WorkflowRun {
     records.setStatus(node, .skipped)
     tellWatcher()
     if observation != nil { observeTask(node, .skipped) }
-    for successor in compiled.plan.successors(of: Int(node)) {
+    for successor in plan.successors(of: Int(node)) {
       records.setCause(UInt32(successor), cause)
       coreRun.poison(UInt32(successor))
     }
@@ -190,7 +194,7 @@ extension WorkflowRun {
 
   /// The wait before the next attempt: the same for the same seed, task and attempt, whatever ran in between.
   private func retryWait(_ retry: RetryPolicy, _ node: UInt32, _ number: Int) -> UInt64 {
-    var tasks = SeededRandom(seed: seed &+ UInt64(node))
+    var tasks = SeededRandom(seed: seed &+ UInt64(logged(node)))
     var attempts = SeededRandom(seed: tasks.next() &+ UInt64(number))
     return retry.wait(beforeRetry: number, using: &attempts)
   }
@@ -198,6 +202,7 @@ extension WorkflowRun {
   /// An attempt whose token may still be about is not used again: its holder may use it until it has said how it ends.
   private func dispose(_ attempt: AttemptPointer, lane: Int) {
     let isOut = unsafe attempt.pointee.isPending && !attempt.pointee.isSettled
+    if isOut, items != nil { unsafe attempt.turn?.isOut = true }
     if isOut { unsafe host.abandon(attempt) } else { unsafe host.giveAttempt(attempt, lane: lane) }
   }
 
@@ -205,7 +210,7 @@ extension WorkflowRun {
 
   /// The node's attempt has timed out and its handler runs on: the attempt belongs to the handler from here on, and keeps the run alive.
   func overdue(node: UInt32) {
-    _ = unsafe Unmanaged.passRetained(self)
+    _ = unsafe Unmanaged.passRetained(anchor)
     // None: the timeout came when the attempt had begun for the core, but not here; nor will it. It counts all the same.
     let attempt = unsafe records.attempt(node)
     var begun = (number: 0, start: host.scheduler.clock.now, lane: -1, observation: AttemptObservation?.none)
@@ -217,6 +222,7 @@ extension WorkflowRun {
     }
     unsafe records.setAttempt(node, nil)
     if let attempt = unsafe attempt {
+      if items != nil { unsafe attempt.turn?.isOut = true }
       unsafe attempt.life.storeReleasing(AttemptLife.overdue)
       unsafe attempt.ownLink?.stop()
     }
@@ -233,6 +239,10 @@ extension WorkflowRun {
   /// The late handler is back on its lane; what it said is dropped.
   func late(lane: Int, node: UInt32) {
     let (attempt, resubmit): (AttemptPointer?, Bool) = unsafe monitor.locked {
+      if items != nil {
+        let orphan = unsafe lateOrphan(node, lane: lane)
+        if unsafe orphan.isOne { return unsafe (orphan.attempt, false) }
+      }
       guard var state = slow[node] else { return (nil, false) }
       state.lateHandlers -= 1
       var attempt: AttemptPointer?
@@ -251,7 +261,7 @@ extension WorkflowRun {
     }
     if resubmit { host.scheduler.resubmit(coreRun, node: node) }
     // unsafe: the retain of `overdue`.
-    unsafe Unmanaged.passUnretained(self).release()
+    unsafe Unmanaged.passUnretained(anchor).release()
   }
 
   func isOver(_ node: UInt32) -> Bool {
@@ -259,6 +269,28 @@ extension WorkflowRun {
     case .pending, .running: false
     default: true
     }
+  }
+}
+
+extension WorkflowRun {
+  /// Entries of the log of a run of items, of which a million may fail: more are left out, and counted.
+  static let loggedItems = 10_000
+
+  /// Adds an entry to the log. With the monitor held.
+  func write(_ entry: LoggedAttempt) {
+    guard items != nil else {
+      log.append(entry)
+      return
+    }
+    if log.count == WorkflowRun.loggedItems { return }
+    var entry = entry
+    entry.node = logged(entry.node)
+    log.append(entry)
+  }
+
+  /// A node that the core does not have is over.
+  func release(_ node: UInt32) {
+    if !itemOver(node) { host.scheduler.release(coreRun, node: node) }
   }
 }
 

@@ -14,6 +14,8 @@ package import MillraceCore
 
   let host: TaskHost
   let compiled: CompiledWorkflow
+  /// The plan that is on the core: the workflow's, or places for the items of a task.
+  let plan: Plan
   let arena: Arena
   let records: NodeRecords
   let counters: RunCounters
@@ -47,14 +49,20 @@ package import MillraceCore
   let observation: RunObservation?
   /// Handlers find their contexts as `TaskContext.current`.
   let bindsContext: Bool
-  /// Guards `slow`, `log` and what else says so, and what follows.
+  /// Guards what follows.
   let monitor = Monitor()
   /// Tasks with timers or waiting for a retry.
   var slow: [UInt32: SlowNode] = [:]
-  /// Why a task's priority has no value. Behind `monitor`.
+  /// Why a task's priority has no value.
   var rankFaults: [UInt32: String] = [:]
   /// Attempts of tasks whose work the run does itself, by node.
   var held: [UInt32: Held] = [:]
+  /// What tasks with items have of them, by node.
+  var itemsOf: [UInt32: ItemsOfTask] = [:]
+  /// Of a run of items.
+  var orphans: [UInt32: Orphans] = [:]
+  /// Inputs that were asked for and could not be made, by node.
+  var unreadable: [UInt32: AttemptError] = [:]
   /// Held attempts that have been taken, and are being settled.
   var settling = 0
   /// Runs that attempts of its tasks have started, by node: as long as this one, for its record.
@@ -72,6 +80,8 @@ package import MillraceCore
   private(set) var cleanup: WorkflowRun?
   /// The run whose cleanup this is; it outlives its cleanup.
   unowned let origin: WorkflowRun?
+  /// The items of a task of another run, which outlives this one, whose nodes are their places; nil: this is a run of tasks.
+  let items: Items?
   var isAbandoned = false
   private var endTime: UInt64 = 0
   private let stopWord: UnsafeMutablePointer<UInt64>
@@ -138,35 +148,52 @@ package import MillraceCore
   ) throws(CompileError) {
     for secret in secrets.values { host.redactor.add(secret) }
     let secrets = secrets.mapValues { KeptBytes($0, isSecret: true) }
-    try self.init(compiled, nil, id, wall, seed, host, secrets, tenant, RunObservation(host.observer, trace), depth, ended)
+    try self.init(
+      compiled, nil, nil, compiled.plan, id, wall, seed, host, secrets, tenant, RunObservation(host.observer, trace), depth, ended)
     guard let tasks = compiled.cleanup else { return }
     cleanup = try WorkflowRun(
-      tasks, self, id, wall, seed &+ UInt64(compiled.definition.tasks.count), host, secrets, tenant, observation, depth,
+      tasks, self, nil, tasks.plan, id, wall, seed &+ UInt64(compiled.definition.tasks.count), host, secrets, tenant, observation, depth,
       { [unowned self] in cleanedUp($0) })
   }
 
+  /// Places for the items of a task of `owner`. Throws `CompileError`.
+  convenience init(_ items: Items, of owner: WorkflowRun, _ foreach: CompiledForeach) throws(CompileError) {
+    let plan: Plan
+    var place = foreach.place
+    place.priority = owner.priority(of: items.node).rawValue
+    do { plan = try Plan(count: items.places, node: { _ in place }, predecessors: { _, _ in }) } catch { throw .memory("\(error)") }
+    var seeds = SeededRandom(seed: owner.seed &+ UInt64(items.node))
+    try self.init(
+      foreach.body, nil, items, plan, owner.id, owner.startedWall, seeds.next(), owner.host, [:], owner.tenant, owner.observation,
+      owner.depth,
+      { [unowned items] in $0.itemsEnded(items) })
+  }
+
   private init(
-    _ compiled: CompiledWorkflow, _ origin: WorkflowRun?, _ id: RunID, _ wall: Int64, _ seed: UInt64, _ host: TaskHost,
-    _ secrets: [String: KeptBytes], _ tenant: RunTenant, _ observation: RunObservation?, _ depth: Int, _ ended: @escaping Ended
+    _ compiled: CompiledWorkflow, _ origin: WorkflowRun?, _ items: Items?, _ plan: Plan, _ id: RunID, _ wall: Int64, _ seed: UInt64,
+    _ host: TaskHost, _ secrets: [String: KeptBytes], _ tenant: RunTenant, _ observation: RunObservation?, _ depth: Int,
+    _ ended: @escaping Ended
   ) throws(CompileError) {
     let definition = compiled.definition
     self.compiled = compiled
     self.origin = origin
+    self.items = items
+    self.plan = plan
     self.id = id
     self.host = host
     self.seed = seed
     self.depth = depth
     self.tenant = tenant
-    lineKey = origin == nil ? definition.concurrency.map { $0.key ?? definition.name } : nil
+    lineKey = origin == nil && items == nil ? definition.concurrency.map { $0.key ?? definition.name } : nil
     self.ended = ended
     self.observation = observation
     bindsContext = host.bindsContext || host.observer != nil
     startedWall = wall
-    mailbox = origin == nil ? Mailbox(compiled.signalNames) : nil
-    arena = Arena(workers: host.workers)
+    mailbox = origin == nil && items == nil ? Mailbox(compiled.signalNames) : nil
+    arena = items?.owner.arena ?? Arena(workers: host.workers)
     counters = RunCounters(workers: host.workers)
     texts = RunTexts(compiled.texts, run: id)
-    values = compiled.hasExpressions ? RunValues(definition, run: id, secrets: secrets) : nil
+    values = compiled.hasExpressions ? items?.owner.values ?? RunValues(definition, run: id, secrets: secrets) : nil
     // unsafe: freed in deinit; a slot is written by the lane that begins its task, and read by that attempt and those after it.
     unsafe inputs = compiled.inputSlots == 0 ? nil : .allocate(capacity: compiled.inputSlots)
     unsafe inputs?.initialize(repeating: .empty, count: compiled.inputSlots)
@@ -175,7 +202,7 @@ package import MillraceCore
     unsafe stopWord.initialize(to: 0)
     unsafe stopReason = SharedWord(stopWord)
     do {
-      records = try NodeRecords(count: definition.tasks.count)
+      records = try NodeRecords(count: plan.count)
     } catch {
       throw .memory("\(error)")
     }
@@ -193,6 +220,15 @@ package import MillraceCore
 
   /// Whether tasks are left to run when all others have ended.
   public var hasCleanup: Bool { cleanup != nil }
+
+  /// A workflow of its own, which the host knows of.
+  var isRoot: Bool { origin == nil && items == nil }
+
+  /// The run of the workflow, which keeps this one: whoever needs this one keeps that.
+  var anchor: WorkflowRun { (items?.owner ?? origin)?.anchor ?? self }
+
+  /// Tasks, or items.
+  var count: Int { items?.count ?? records.count }
 
   /// Puts the run on the core, or in line if its workflow says how many go on at once: then it begins by itself, unless it is cancelled before. Throws `SubmitError`,
   /// `RunLineFull` or `MemoryError`; then nothing has happened.
@@ -220,7 +256,7 @@ package import MillraceCore
     // unsafe: retained from here until the core's `completed` has been called.
     let context = unsafe Unmanaged.passRetained(self).toOpaque()
     do {
-      let hooks = unsafe RunHooks(
+      var hooks = unsafe RunHooks(
         context: context,
         completed: { unsafe Unmanaged<WorkflowRun>.fromOpaque($0).takeRetainedValue().completed() },
         finished: { unsafe WorkflowRun.from($0).finished(lane: $1, node: $2, outcome: $3) },
@@ -231,16 +267,21 @@ package import MillraceCore
         rank: { unsafe WorkflowRun.from($0).rank($1) },
         overdue: { unsafe WorkflowRun.from($0).overdue(node: $1) },
         late: { unsafe WorkflowRun.from($0).late(lane: $1, node: $2) })
-      let core = try Run(compiled.plan, hooks: hooks, tenant: tenant.number)
+      if items != nil {
+        unsafe hooks.finished = { unsafe WorkflowRun.from($0).finishedItem(lane: $1, node: $2, outcome: $3) }
+        unsafe hooks.bypassed = { unsafe WorkflowRun.from($0).bypassedItem(lane: $1, node: $2) }
+      }
+      let core = try Run(plan, hooks: hooks, tenant: tenant.number)
       let now = host.scheduler.clock.now
       monitor.locked {
         self.core = core
         started = now
       }
-      if origin == nil {
+      if isRoot {
         observation?.begin(self)
         host.began(self)
       }
+      if let items { items.owner.keep(items, self) }
       // The other half of `stop`: a run that waited for its turn may have been cancelled just now.
       if stopReason.loadSequential() != 0 { core.stop() }
       try put(core)
@@ -249,8 +290,8 @@ package import MillraceCore
         core = nil
         started = 0
       }
-      if origin == nil { observation?.observer?.refused(error) }
-      if origin == nil, lineKey == nil { _ = host.ended(self) }
+      if isRoot { observation?.observer?.refused(error) }
+      if isRoot, lineKey == nil { _ = host.ended(self) }
       // unsafe: the core has not taken the run: our own retain is given back.
       unsafe Unmanaged<WorkflowRun>.fromOpaque(context).release()
       throw error
@@ -269,10 +310,15 @@ package import MillraceCore
 
   // MARK: Inputs and outputs
 
-  func inputCount(_ node: UInt32) -> Int { 1 + Int(compiled.rows[Int(node) + 1] - compiled.rows[Int(node)]) }
+  func inputCount(_ node: UInt32) -> Int {
+    if let items { return items.owner.inputCount(items.node) }
+    return 1 + Int(compiled.rows[Int(node) + 1] - compiled.rows[Int(node)])
+  }
 
   /// Input 0 is the definition's; then the outputs of the dependencies, where they lie, and null for one that was skipped.
-  func input(_ node: UInt32, _ index: Int) -> millrace_input? {
+  /// `turn`: of an item.
+  func input(_ node: UInt32, _ index: Int, _ turn: ItemTurn? = nil) -> millrace_input? {
+    if let items { return unsafe input(items, turn, index) }
     var input = unsafe millrace_input()
     unsafe input.size = UInt32(MemoryLayout<millrace_input>.size)
     if index == 0 {
@@ -298,19 +344,32 @@ package import MillraceCore
       unsafe input.bytes = UnsafeRawPointer(texts.null)
       return unsafe input
     }
-    let output = records.output(dependency)
+    var output = records.output(dependency)
+    if compiled.hasExpressions, let items = items(of: dependency) {
+      guard let list = listInput(items, for: node) else { return nil }
+      output = list
+    }
     unsafe input.payload = output
     unsafe input.bytes = output.length == 0 ? nil : arena.bytes(of: output)
     return unsafe input
   }
 
-  /// The bytes of a completed task's output, where they lie: valid as long as the run is held. nil: no such task, or it is not completed.
+  /// The bytes of a completed task's output, where they lie: valid as long as the run is held. `ID[index]` is an item of a task with `foreach`, `ID` the list
+  /// of its items' outputs. nil: no such task, it is not completed, or the list is too long: `outputProblem` says so.
   ///
-  /// Complexity: O(1).
+  /// Complexity: O(1); O(outputs) for a list that nobody has asked for.
   public func output(of task: String) -> (bytes: UnsafeRawBufferPointer, contentType: UInt32)? {
-    guard let node = compiled.index[task] else { return unsafe cleanup?.output(of: task) }
-    guard records.status(node) == .completed else { return nil }
-    let payload = records.output(node)
+    let payload: millrace_payload
+    if let node = compiled.index[task], compiled.foreaches[node] == nil {
+      guard records.status(node) == .completed else { return nil }
+      payload = records.output(node)
+    } else if let node = compiled.index[task], records.status(node) != .completed {
+      return nil
+    } else if let output = itemsOutput(task) {
+      payload = output
+    } else {
+      return unsafe cleanup?.output(of: task)
+    }
     return unsafe (UnsafeRawBufferPointer(start: arena.bytes(of: payload), count: Int(payload.length)), payload.content_type)
   }
 
@@ -332,8 +391,15 @@ package import MillraceCore
 
   /// After a count, and the exchange of a task's status that follows it.
   @inline(__always) func tellWatcher() {
-    if counters.watched.loadSequential() != 0 { tellWatchers() }
+    if items == nil {
+      if counters.watched.loadSequential() != 0 { tellWatchers() }
+    } else {
+      items?.owner.tellOwner()
+    }
   }
+
+  /// An item has changed.
+  private func tellOwner() { anchor.tellWatcher() }
 
   @inline(never) private func tellWatchers() {
     let actions = monitor.locked {
@@ -347,9 +413,10 @@ package import MillraceCore
   // MARK: End
 
   private func completed() {
+    if let items { endItems(items) }
     let counts = counters.sum()
     // Cancelling a run whose last task is through changes nothing.
-    let isCancelled = stopReason.loadSequential() == 2 && counts.completed + counts.skipped < records.count
+    let isCancelled = stopReason.loadSequential() == 2 && counts.completed + counts.skipped < count
     let status: WorkflowStatus = isCancelled ? .cancelled : counts.failed > 0 ? .failed : .completed
     guard let cleanup else { return end(status) }
     let starts = monitor.locked {
@@ -364,10 +431,10 @@ package import MillraceCore
   }
 
   private func end(_ status: WorkflowStatus, hadTurn: Bool = true) {
-    if origin == nil { _ = host.ended(self) }
+    if isRoot { _ = host.ended(self) }
     mailbox?.close()
     let now = host.scheduler.clock.now
-    if origin == nil, hadTurn, let observation { observation.observer?.ended(status, after: .nanoseconds(now &- started)) }
+    if isRoot, hadTurn, let observation { observation.observer?.ended(status, after: .nanoseconds(now &- started)) }
     monitor.locked {
       finalStatus = status
       endTime = now
@@ -420,8 +487,13 @@ package import MillraceCore
   }
 
   private func abandonTasks() {
-    guard let core else { return }
+    guard let core, monitor.locked({ finalStatus == nil }) else { return }
     stop(2)
+    // Nobody is told of the end of their items: their tasks end below.
+    for run in itemRuns {
+      _ = run.items?.takeTask()
+      run.abandonTasks()
+    }
     abandonHeld()
     for node in 0..<UInt32(records.count) where !isOver(node) {
       if compiled.hasRates { leaveRate(node) }
@@ -442,6 +514,7 @@ package import MillraceCore
       records.setEnd(node, host.scheduler.clock.now)
       records.setStatus(node, .cancelled)
       counters.count(.cancelled, lane: -1)
+      items?.records.take(items?.item(node) ?? 0, from: records, node)
       if observation != nil { observeTask(node, .cancelled) }
     }
     withExtendedLifetime(core) { completed() }
@@ -506,6 +579,7 @@ package import MillraceCore
       host.scheduler.cancel(records.job(node))
     }
     endWaits()
+    for run in itemRuns { run.stop(reason) }
     stopHeld()
     host.stopLinks(of: self)
   }

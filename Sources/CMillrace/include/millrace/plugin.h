@@ -164,6 +164,23 @@ typedef struct millrace_environment {
 } millrace_environment;
 
 /*
+ * The extension MILLRACE_ITEMS of the host: the output of a dependency that is done for each item of a list (`foreach`), one item after the other. As an input it
+ * is one JSON list, made of all outputs; here nothing is copied, and there is no bound but that of each.
+ */
+#define MILLRACE_ITEMS "millrace.items/1"
+typedef struct millrace_items {
+  uint32_t size;
+  uint32_t reserved;
+
+  /* [worker, and any while pending] How many items input `index` is made of, or -1 if it is no such list. */
+  int64_t (*count)(const millrace_attempt *attempt, uint32_t index);
+
+  /* [worker, and any while pending] The output of one of them, as `input` gives an input: the host's, until the attempt ends; null, as JSON, of one that was skipped.
+     The caller has set `size`. 0, or -1 if there is no such item. */
+  int32_t (*item)(const millrace_attempt *attempt, uint32_t index, uint32_t item, millrace_input *output);
+} millrace_items;
+
+/*
  * The extension MILLRACE_TRACE of the host: what the attempt is part of, for a handler that calls others. See W3C Trace Context.
  */
 #define MILLRACE_TRACE "millrace.trace/1"
@@ -183,8 +200,8 @@ typedef struct millrace_call {
   uint32_t attempt_number; /* from 1 */
   millrace_attempt *attempt;
   const millrace_host *host;
-  const char *task_key;    /* `run/task`: the same for every attempt of the task: the idempotency key */
-  const char *task_id;     /* the definition's id of the task */
+  const char *task_key;    /* `run/task`, of an item `run/task[index]`: the same for every attempt of the task: the idempotency key */
+  const char *task_id;     /* the definition's id of the task; of an item `task[index]` */
   uint64_t deadline;       /* when start-to-close ends, host clock; 0: none */
   uint64_t reserved;
 } millrace_call;

@@ -287,6 +287,7 @@ extension Expression {
       switch roots[node.root] {
       case .parameter(let name): return parameters[name]?.kinds ?? .all
       case .status, .runID, .runStatus, .runWorkflow, .secret: return .string
+      case .index: return .integer
       default: return .all
       }
     case .member, .index: return .all

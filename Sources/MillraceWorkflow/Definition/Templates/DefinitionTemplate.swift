@@ -105,6 +105,8 @@ extension DefinitionDecoder {
     _ value: Located, _ label: String, _ entries: [Located.Entry], index: Int, _ places: inout DefinitionPositions.TaskPositions
   ) -> TaskDefinition {
     var task = TaskDefinition("", handler: "")
+    // Not in the condition of a use either: what stands for several tasks has no items.
+    expressions.hasItems = false
     var use = TemplateUse(task: index, template: "", templatePosition: value.position)
     require(["id"], in: entries, of: label, examples: ["id: NAME"], at: value.position)
     var policy = Policy()

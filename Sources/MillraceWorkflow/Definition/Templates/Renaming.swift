@@ -70,5 +70,23 @@ extension TaskDefinition {
       if let other = try Template.renamed(variables[index].value, rename) { variables[index].value = other }
     }
     if variables != environment { environment = variables }
+    if let items = foreach {
+      let renamed = try items.renamed(rename)
+      if renamed != items { foreach = renamed }
+    }
+  }
+}
+
+extension Foreach {
+  fileprivate func renamed(_ rename: (Expression.Root) -> Expression.Root) throws(ExpressionError) -> Foreach {
+    switch self {
+    case .list(let list): return .list(try list.renamed(rename))
+    case .range(let from, let to, let step):
+      return .range(from: try from.renamed(rename), to: try to.renamed(rename), step: try step.renamed(rename))
+    case .files(let pattern, let directory):
+      let other = try Template.renamed(pattern, rename) ?? pattern
+      guard let directory else { return .files(other) }
+      return .files(other, directory: try Template.renamed(directory, rename) ?? directory)
+    }
   }
 }
