@@ -18,7 +18,8 @@ extension DefinitionDecoder {
     if let policy = VersionPolicy(rawValue: text) {
       if policy != .pinned {
         faults.add(
-          .unused, "'version_policy: \(text)' has no effect on runs in memory, all that this release has: they end with the version they began with",
+          .unused,
+          "'version_policy: \(text)' has no effect on runs in memory, all that this release has: they end with the version they began with",
           fix: "leave it out, or write 'pinned'", at: value.position, severity: .warning)
       }
       return policy
