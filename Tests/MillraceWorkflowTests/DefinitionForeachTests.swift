@@ -57,7 +57,7 @@ import Testing
         "foreach: x${params.p}", "9:14: error: 'foreach' must be one expression and nothing else",
         "write 'foreach: ${tasks.ID.output.files}'"
       ),
-      ("foreach: ${params.q}", "9:16: error: the parameter 'q' is not declared", "did you mean 'p'?"),
+      ("foreach: ${params.q}", "9:16: error: the parameter 'q' is not declared", "declare it: 'parameters: { q: { default: VALUE } }'"),
       ("foreach: ${tasks.each.output}", "9:16: error: task 'each' refers to itself", "name a task that it depends on"),
       ("foreach: ${item}", "9:16: error: 'item' is not there yet: 'foreach' makes the items", "use params.NAME or tasks.ID.output"),
       ("foreach: [\"${index}\"]", "9:18: error: 'index' is not there yet: 'foreach' makes the items", "use params.NAME or tasks.ID.output"),
@@ -106,7 +106,10 @@ import Testing
         "env: { A: \"x${item}\" }", "9:19: error: 'item' is there only in a task with 'foreach'",
         "add 'foreach: ${tasks.ID.output}' to the task, or use params.NAME"
       ),
-      ("foreach: [1]\npriority: ${item}", "10:17: error: a priority is settled when the run starts, by its parameters", "use params.NAME"),
+      (
+        "foreach: [1]\npriority: ${item}", "10:17: error: a priority is settled by parameters, or by the outputs of tasks before it",
+        "use params.NAME or tasks.ID.output"
+      ),
       (
         "foreach: [1]\ninput: \"${itm}\"", "10:15: error: 'itm' is nothing an expression can refer to",
         "did you mean 'item'? (text stands in quotes)"

@@ -15,7 +15,15 @@ extension DefinitionDecoder {
 
   mutating func versionPolicy(_ value: Located) -> VersionPolicy {
     guard let text = text(value, "'version_policy'") else { return .pinned }
-    if let policy = VersionPolicy(rawValue: text) { return policy }
+    if let policy = VersionPolicy(rawValue: text) {
+      if policy != .pinned {
+        faults.add(
+          .unused,
+          "'version_policy: \(text)' has no effect on runs in memory, all that this release has: they end with the version they began with",
+          fix: "leave it out, or write 'pinned'", at: value.position, severity: .warning)
+      }
+      return policy
+    }
     let names = VersionPolicy.allCases.map(\.rawValue)
     let near = nearest.nearest(to: text, among: names)
     faults.add(
