@@ -78,13 +78,10 @@ private let s: UInt64 = 1_000_000_000
       let run = try world.start(workflow.resolve())
       world.drain()
       #expect(held.value.count == atOnce, "weight \(weight)")
+      #expect(world.complete(held.value[0].token, MILLRACE_DONE))
+      world.drain()
+      #expect(held.value.count == atOnce + 1, "one goes, one comes")
       run.cancel()
-      for attempt in held.value {
-        var outcome = unsafe millrace_outcome()
-        unsafe outcome.size = UInt32(MemoryLayout<millrace_outcome>.size)
-        unsafe outcome.status = UInt32(MILLRACE_CANCELLED)
-        #expect(unsafe attempt.host.pointee.complete(attempt.host, attempt.token, &outcome) == 0)
-      }
       held.value = []
       world.drain()
       #expect(run.status == .cancelled)
@@ -110,7 +107,8 @@ private let s: UInt64 = 1_000_000_000
     try DefinitionChecker().check(workflow)
     let run = try world.start(workflow.resolve())
     play(world)
-    #expect(order.value == ["first", "each[0]", "each[1]", "n0", "n1", "n2"])
+    #expect(order.value.prefix(3) == ["first", "each[0]", "each[1]"])
+    #expect(order.value.dropFirst(3).sorted() == ["n0", "n1", "n2"])
     let tasks = run.record(slots: 1, threads: 1).tasks
     #expect(tasks.filter { $0.id.hasPrefix("each") }.map(\.priority) == [.critical, .critical, .critical])
     #expect(tasks.first { $0.id == "bad" }?.attempts.map(\.errorType) == [EngineErrorType.expression])
