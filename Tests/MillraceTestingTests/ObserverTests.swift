@@ -118,6 +118,25 @@ final class Witness: EngineObserver, @unchecked Sendable {
 @Suite struct ObserverTests {
   private static let traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
+  @Test("of items the attempts are told, by their names, and their task ends once; the record has the run's tenant")
+  func items() throws {
+    let witness = Witness()
+    let engine = try TestEngine(tenants: ["team": 2], observer: witness)
+    try engine.mock("work", [.failing(TaskFailure("away", "", retryAfter: .seconds(1))), .payload(.empty)])
+    var workflow = Definition("w")
+    workflow.task("each", handler: "work", foreach: .range(from: 0, to: 2), retry: RetryPolicy(attempts: 2))
+    let run = try engine.run(workflow, tenant: "team")
+    #expect(run.status == .completed && run.record().tenant == "team")
+    #expect(witness.faults == [] && witness.unfinished == 0 && witness.unfinishedRuns == 0)
+    for item in 0..<3 {
+      for line in ["each[\(item)] 1 by work", "each[\(item)] 1 again after 1.0 seconds", "each[\(item)] 2 by work"] {
+        #expect(witness.lines.count { $0 == line } == 1, "\(line)")
+      }
+    }
+    #expect(witness.lines.filter { $0.contains(" is ") } == ["each is COMPLETED", "run is COMPLETED after 1.0 seconds"])
+    #expect(witness.lines.first == "run w of 1")
+  }
+
   @Test("a run is told in its order: attempts, retries, what is skipped, the cleanup, its end")
   func story() throws {
     let witness = Witness()

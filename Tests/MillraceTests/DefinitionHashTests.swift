@@ -35,6 +35,7 @@ import Testing
       ("workflow: w", "workflow: w\nversion_policy: drain"), ("workflow: w", "workflow: w\nresult: b"), ("id: b", "id: c"),
       ("type: integer, ", ""), ("when: \"${tasks.a.output}\", ", ""), ("id: a,", "id: a, env: { A: b },"),
       ("id: a,", "id: a, timeouts: { heartbeat: 1s },"),
+      ("id: a,", "id: a, foreach: [1],"), ("id: a,", "id: a, foreach: { from: 0, to: 1 },"), ("id: a,", "id: a, foreach: { files: x },"),
     ] {
       let text = Self.yaml.replacing(old, with: new)
       #expect(text != Self.yaml)

@@ -105,9 +105,7 @@ extension TaskDefinition {
       priority: policy.priority, retry: policy.retry, timeouts: policy.timeouts, concurrencyKey: policy.key,
       concurrencyLimit: policy.key == nil ? nil : policy.keyLimit, concurrencyWeight: policy.key == nil ? nil : policy.weight,
       rate: policy.rate)
-    var body = Definition(
+    return Definition(
       definition.name, parameters: definition.parameters, defaults: defaults, onFailure: definition.onFailure, tasks: [task])
-    body.arguments = definition.arguments
-    return body
   }
 }

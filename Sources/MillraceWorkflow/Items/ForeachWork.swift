@@ -127,7 +127,7 @@ extension WorkflowRun {
       }
     }
     do {
-      try host.runBlocking(job, priority: compiled.policy(task.node).priority)
+      try host.runBlocking(job, priority: priority(of: task.node))
     } catch {
       task.conclude(.failed(type: EngineErrorType.noRoom, message: "the files are not listed: \(error)", isRetryable: false))
       return nil

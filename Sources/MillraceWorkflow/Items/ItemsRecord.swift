@@ -90,7 +90,7 @@ extension WorkflowRun {
     for item in 0..<items.count { bytes += items.records.output(item).length }
     let task = tasks[parent]
     for item in view.listed() {
-      let attempts = view.attemptRecords(item, since: anchor.started)
+      let attempts = view.attemptRecords(item, since: anchor.beganAt)
       let status = view.status(item)
       sum.listed.append(tasks.count)
       sum.unlistedStatuses[status, default: 0] -= 1

@@ -157,8 +157,8 @@ public final class CompiledWorkflow: Sendable {
   private struct Names {
     /// For a cleanup, the tasks before it.
     var ended: [String: UInt32] = [:]
-    /// For a task's items, the tasks of the workflow, whose names these are; nil: the definition is a workflow of its own.
-    var around: [String: UInt32]?
+    /// For a task's items, the names of the workflow; nil: the definition is a workflow of its own.
+    var around: TaskExpressions.Binder?
   }
 
   private init(
@@ -183,15 +183,14 @@ public final class CompiledWorkflow: Sendable {
     var policyOf: [UInt32] = []
     var expressions: [UInt32: TaskExpressions] = [:]
     var inputSlots = 0
-    let binder = TaskExpressions.Binder(definition, tasks: names.around ?? index, ended: names.ended)
+    let binder = names.around ?? TaskExpressions.Binder(definition, tasks: index, ended: names.ended)
     var bodies: [UInt32: CompiledWorkflow] = [:]
     for (i, whole) in tasks.enumerated() {
       var task = whole
       var taskDefaults = definition.defaults
       if whole.isSpecial, whole.foreach != nil {
         let body = whole.ofItem(definition)
-        bodies[UInt32(i)] = try CompiledWorkflow(
-          body, known, held, order, Names(ended: names.ended, around: names.around ?? index), table)
+        bodies[UInt32(i)] = try CompiledWorkflow(body, known, held, order, Names(around: binder), table)
         task = whole.aroundItems(body.defaults.priority)
         taskDefaults = Policy()
       }
