@@ -19,6 +19,7 @@ public struct PluginSearch: Sendable, Hashable {
   /// Where the running program is.
   public var programDirectory: String?
 
+  /// Without arguments it looks nowhere: `ofProcess` takes the places of this process.
   public init(paths: [String] = [], environment: String? = nil, programDirectory: String? = nil) {
     self.paths = paths
     self.environment = environment

@@ -13,19 +13,25 @@ public struct Definition: Sendable, Hashable {
   /// What `version` may be.
   public static let versions = 1...1_000_000_000
 
+  /// `[A-Za-z0-9._-]{1,128}`. Runs with a limit and no key of their own count together by it.
   public var name: String
+  /// For people, of any length; empty: none.
   public var description: String
   /// Counts up with each change, 1 ... 1,000,000,000; nil: its author does not number it.
   public var version: Int?
   /// What a new version means for runs that go on.
   public var versionPolicy: VersionPolicy
+  /// What a start must or may give, each name once; `${params.NAME}` stands for its value.
   public var parameters: [Parameter]
   /// What the uses of templates were given, in an order in which each needs only those before it; empty but for definitions from files with templates.
   public internal(set) var arguments: [Argument] = []
+  /// What holds for a task whose own policy leaves it open.
   public var defaults: Policy
+  /// Cleanup tasks run whatever it says.
   public var onFailure: OnFailure
   /// Id of the task whose output is the workflow's result; nil: the run has no result of its own.
   public var result: String?
+  /// At least one; with the cleanup tasks at most `maximumTasks`. Their dependencies give the order, not their places.
   public var tasks: [TaskDefinition]
   /// Tasks that run when all others have ended, whatever became of these.
   public var cleanup: [TaskDefinition]
@@ -36,6 +42,7 @@ public struct Definition: Sendable, Hashable {
   /// Makespan that an imported trace recorded, seconds; nil if this is no import.
   public var recordedMakespanSeconds: Double?
 
+  /// Without arguments a workflow without tasks: `task(...)` adds them. Nothing is checked here: `DefinitionChecker.check` does that.
   public init(
     _ name: String, description: String = "", parameters: [Parameter] = [], defaults: Policy = Policy(), onFailure: OnFailure = .failFast,
     result: String? = nil, schedule: Schedule? = nil, tasks: [TaskDefinition] = [], cleanup: [TaskDefinition] = [],
@@ -113,6 +120,7 @@ public struct TaskDefinition: Sendable, Hashable {
   /// Recorded duration of an imported task, seconds: what the critical-path order, the estimate and the bound start from.
   public var recordedSeconds: Double?
 
+  /// The defaults: no dependencies, `null` as input 0, the workflow's policy, no condition, one call of the handler. Nothing is checked here.
   public init(
     _ id: String, handler: String, dependencies: [String] = [], input: JSON = .null, policy: Policy = Policy(), condition: String? = nil,
     environment: [EnvironmentVariable] = [], foreach: Foreach? = nil, parallelism: Int? = nil, recordedSeconds: Double? = nil
@@ -177,11 +185,14 @@ public struct Policy: Sendable, Hashable {
   /// Smallest and largest `concurrencyWeight`.
   public static let weightRange = 1...65_535
 
+  /// nil here and in the defaults: normal.
   public var priority: Priority?
   /// `${...}` which gives the priority's name; instead of `priority`. Over the parameters alone it is settled when a run starts, with outputs and statuses
   /// of tasks that come before when the task is ready.
   public var priorityExpression: String?
+  /// As a whole: what it leaves out is not taken from the defaults. nil here and in the defaults: one attempt.
   public var retry: RetryPolicy?
+  /// Each by itself: one that is nil here is as the defaults say.
   public var timeouts: Timeouts
   /// Tasks with the same key share a limit on how many of them run at once.
   public var concurrencyKey: String?
@@ -192,6 +203,7 @@ public struct Policy: Sendable, Hashable {
   /// How many attempts start in a time.
   public var rate: RateLimit?
 
+  /// Without arguments all is left to the workflow's defaults. Ranges are not checked here: `DefinitionChecker.check` does that.
   public init(
     priority: Priority? = nil, retry: RetryPolicy? = nil, timeouts: Timeouts = Timeouts(), concurrencyKey: String? = nil,
     concurrencyLimit: Int? = nil, priorityExpression: String? = nil, concurrencyWeight: Int? = nil, rate: RateLimit? = nil
@@ -209,7 +221,14 @@ public struct Policy: Sendable, Hashable {
 
 /// Order among ready tasks. Higher first, except that every 64th start of a worker takes the lowest level that has work.
 public enum Priority: UInt8, Sendable, Hashable, CaseIterable, Comparable {
-  case low, normal, high, critical
+  /// After all others, but for every 64th start of a worker.
+  case low
+  /// Of tasks of which nothing says more.
+  case normal
+  /// Before the normal ones.
+  case high
+  /// Before all others.
+  case critical
 
   /// `low`, `normal`, `high` or `critical`; nil for any other word.
   init?(word: String) {
@@ -223,11 +242,16 @@ public enum Priority: UInt8, Sendable, Hashable, CaseIterable, Comparable {
 /// The four timeouts, nanoseconds, 1 ... ten years; nil: none. Schedule-to-start and start-to-close hold for each attempt, schedule-to-close for
 /// all attempts with their waits, heartbeat for the longest gap between heartbeats of an attempt.
 public struct Timeouts: Sendable, Hashable {
+  /// From an attempt's being ready to its start. What is late is TIMED_OUT and not tried again.
   public var scheduleToStart: UInt64?
+  /// From the start of an attempt to its end. An attempt that is late is repeated as `Policy.retry` says.
   public var startToClose: UInt64?
+  /// From a task's being ready to the end of its last attempt. What is late is TIMED_OUT and not tried again.
   public var scheduleToClose: UInt64?
+  /// The first gap begins with the attempt. One whose handler is silent for longer is repeated as `Policy.retry` says.
   public var heartbeat: UInt64?
 
+  /// Without arguments there are none; inside of a `Policy` those of the defaults hold then.
   public init(scheduleToStart: UInt64? = nil, startToClose: UInt64? = nil, scheduleToClose: UInt64? = nil, heartbeat: UInt64? = nil) {
     self.scheduleToStart = scheduleToStart
     self.startToClose = startToClose

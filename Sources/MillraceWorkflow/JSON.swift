@@ -1,18 +1,28 @@
 /// A JSON value. Objects keep the order of their members.
 public enum JSON: Sendable, Hashable {
+  /// A value that is there, and says nothing.
   case null
+  /// `true` or `false`.
   case bool(Bool)
   /// An integer that fits 64 bits.
   case integer(Int64)
+  /// Any other number; one that is not finite is written as `null`. Not equal to the `integer` of the same value.
   case number(Double)
+  /// Without quotes and escapes.
   case string(String)
+  /// In order; elements may be of different kinds.
   case array([JSON])
+  /// In the order in which they were written; each name once.
   case object([Member])
 
+  /// One name of an object, with what stands behind it.
   public struct Member: Sendable, Hashable {
+    /// Any text, also an empty one.
     public var name: String
+    /// `.null` is a value too: a member that is not there has none.
     public var value: JSON
 
+    /// That an object has each name once is up to its maker.
     public init(_ name: String, _ value: JSON) {
       self.name = name
       self.value = value
@@ -35,8 +45,10 @@ extension JSON {
     return elements[index]
   }
 
+  /// The text; nil if this is none. A number is not taken for one.
   public var string: String? { if case .string(let text) = self { text } else { nil } }
 
+  /// nil if this is neither `true` nor `false`; texts and numbers are not taken for one.
   public var bool: Bool? { if case .bool(let flag) = self { flag } else { nil } }
 
   /// The integer; also that of a number without fraction that fits, such as `3.0`.
@@ -57,10 +69,13 @@ extension JSON {
     }
   }
 
+  /// The elements; nil if this is no array.
   public var array: [JSON]? { if case .array(let elements) = self { elements } else { nil } }
 
+  /// The members in order; nil if this is no object. For one of them: `self[name]`.
   public var object: [Member]? { if case .object(let members) = self { members } else { nil } }
 
+  /// Only of `null` itself: an empty text, array or object is not.
   public var isNull: Bool { if case .null = self { true } else { false } }
 }
 

@@ -30,6 +30,7 @@ extension RetryPolicy {
 public struct SeededRandom: RandomNumberGenerator, Sendable {
   private var state: UInt64
 
+  /// Any number, 0 too; the same one gives the same sequence.
   public init(seed: UInt64) { state = seed }
 
   public mutating func next() -> UInt64 {

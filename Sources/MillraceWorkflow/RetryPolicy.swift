@@ -2,9 +2,13 @@
 ///
 /// The wait before retry k (k = 1, 2, ...) is drawn from U(0, min(cap, initial x factor^(k-1))): full jitter.
 public struct RetryPolicy: Sendable, Hashable {
+  /// Smallest and largest `attempts`.
   public static let attemptsRange = 1...1_000_000
+  /// Smallest and largest `factor`; at 1 the longest wait does not grow.
   public static let factorRange = 1.0...1_000.0
+  /// Most error types of `nonRetryable`.
   public static let maximumNonRetryable = 64
+  /// Longest error type of `nonRetryable`, bytes; the shortest has 1.
   public static let maximumErrorTypeBytes = 64
 
   /// Attempts in all, the first included, 1 ... 1,000,000.
@@ -18,6 +22,7 @@ public struct RetryPolicy: Sendable, Hashable {
   /// Error types that are never retried.
   public var nonRetryable: [String]
 
+  /// By default 3 attempts, 1 s, doubled each time, at most 100 s. Ranges are not checked here: `DefinitionChecker.check` does that.
   public init(
     attempts: Int = 3, initial: UInt64 = 1_000_000_000, factor: Double = 2, cap: UInt64 = 100_000_000_000, nonRetryable: [String] = []
   ) {

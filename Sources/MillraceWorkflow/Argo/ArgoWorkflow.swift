@@ -4,15 +4,18 @@
 /// `shell/run` tasks on the machine that runs the engine. A part that cannot be expressed becomes a task that fails and says why, so that no run
 /// leaves it out unnoticed. See docs/definitions.md for the table.
 public enum ArgoWorkflow {
+  /// Of the tasks that `container`, `script` and `resource` templates become.
   public static let handler = "shell/run"
   /// Templates inside each other.
   static let maximumDepth = DefinitionTemplate.maximumDepth
   /// Tasks that come out.
   static let maximumTasks = 100_000
 
+  /// What was made of a file of Argo's.
   public struct Reading: Sendable {
     /// The definition as YAML of ours.
     public var text: String
+    /// `text`, read: a definition that can run, with its templates written out.
     public var definition: Definition
     /// What is not as it was, in the order of the file.
     public var notes: [Fault]

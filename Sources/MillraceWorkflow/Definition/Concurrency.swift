@@ -12,9 +12,12 @@ public struct RunConcurrency: Sendable, Hashable {
 
   /// Runs with the same key count together, of whatever workflow; its expressions are over parameters. nil: the workflow's name.
   public var key: String?
+  /// Runs of the key that may go on at once, 1 ... 1,000,000.
   public var limit: Int
+  /// Of the run that comes: what those before it say does not matter.
   public var whenFull: WhenFull
 
+  /// Without arguments one run of the workflow at a time, the others in line. Ranges are not checked here: `DefinitionChecker.check` does that.
   public init(key: String? = nil, limit: Int = 1, whenFull: WhenFull = .queue) {
     self.key = key
     self.limit = limit
@@ -36,6 +39,7 @@ public struct RateLimit: Sendable, Hashable {
   /// How many may start at once after a pause.
   public var burst: Int
 
+  /// By default `limit` starts a second, with none made up for after a pause. Ranges are not checked here: `DefinitionChecker.check` does that.
   public init(key: String, limit: Int, per: UInt64 = 1_000_000_000, burst: Int = 1) {
     self.key = key
     self.limit = limit

@@ -1,5 +1,6 @@
 /// A task that a definition holds, as a dependency for tasks added later. Made by `Definition.task`, so a definition built by it has no cycles.
 public struct TaskReference: Sendable, Hashable {
+  /// As it was given to `Definition.task`.
   public let id: String
 }
 

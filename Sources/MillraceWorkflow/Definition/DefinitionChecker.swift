@@ -12,6 +12,7 @@ public struct DefinitionChecker: Sendable {
   /// Workflows that are deployed, by name; nil: not known, so not checked.
   public var workflows: [String: Definition]?
 
+  /// Without arguments handlers, their inputs and deployed workflows are taken on trust.
   public init(handlers: Set<String>? = nil, schemas: [String: InputSchema] = [:], workflows: [String: Definition]? = nil) {
     self.handlers = handlers
     self.schemas = schemas

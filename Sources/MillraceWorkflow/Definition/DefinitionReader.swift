@@ -12,6 +12,7 @@ public struct DefinitionReader: Sendable {
   /// Workflows that are deployed, by name; nil: not known, so not checked.
   public var workflows: [String: Definition]?
 
+  /// Without arguments handlers, their inputs and deployed workflows are taken on trust.
   public init(handlers: Set<String>? = nil, schemas: [String: InputSchema] = [:], workflows: [String: Definition]? = nil) {
     self.handlers = handlers
     self.schemas = schemas
@@ -20,7 +21,9 @@ public struct DefinitionReader: Sendable {
 
   /// A definition that can run, with the tasks of its templates in place.
   public struct Reading: Sendable {
+    /// Parameters are not in place yet.
     public var definition: Definition
+    /// In the order of the file; errors are thrown instead.
     public var warnings: [Fault]
     /// The templates of the file and of those that it includes, used or not.
     public var templates: [Template] = []
@@ -28,8 +31,11 @@ public struct DefinitionReader: Sendable {
 
   /// A template for a reader who wants to use it.
   public struct Template: Sendable {
+    /// As `template: NAME` of a task says it.
     public var name: String
+    /// For people; empty: none.
     public var description: String
+    /// What `with` of a use must or may give.
     public var parameters: [Definition.Parameter]
     /// How many tasks a use stands for.
     public var tasks: Int

@@ -1,6 +1,8 @@
 /// Why a text is not a duration, and what to write.
 public struct DurationSyntaxError: Error, Sendable, Hashable, CustomStringConvertible {
+  /// What is wrong, with the text in quotes unless it is empty.
   public let message: String
+  /// What to write instead.
   public let fix: String
 
   public var description: String { "\(message); \(fix)" }

@@ -10,6 +10,7 @@ public struct EnvironmentVariable: Sendable, Hashable {
   /// A text whose expressions may name secrets: `"${secrets.TOKEN}"`.
   public var value: String
 
+  /// Neither is checked here: `DefinitionChecker.check` does that.
   public init(_ name: String, _ value: String) {
     self.name = name
     self.value = value

@@ -1,5 +1,6 @@
 /// One thing that is wrong with a definition: what, where, and what to do.
 public struct Fault: Sendable, Hashable, CustomStringConvertible {
+  /// Whether a definition with the fault is refused.
   public enum Severity: String, Sendable, Hashable, CaseIterable {
     /// The definition cannot run.
     case error
@@ -9,35 +10,69 @@ public struct Fault: Sendable, Hashable, CustomStringConvertible {
 
   /// The kind of fault, for programs; the raw value is stable.
   public enum Code: String, Sendable, Hashable, CaseIterable {
-    case unreadable, syntax, limit, format
+    /// A file that is not there, cannot be read, or may not be included.
+    case unreadable
+    /// Not YAML, not JSON, or not UTF-8.
+    case syntax
+    /// More, larger or deeper than a definition may be.
+    case limit
+    /// Of a format or a version that is not read here.
+    case format
+    /// A key that has no meaning where it stands.
     case unknownKey = "unknown-key"
+    /// The same key, parameter or variable twice.
     case duplicateKey = "duplicate-key"
+    /// A value of another type than its place asks for, such as a text for a list.
     case wrongType = "wrong-type"
+    /// Something that must be there is not: a key, a task, the value of a parameter.
     case missing
+    /// A value of the right type out of its range, or none of the words that are allowed.
     case badValue = "bad-value"
+    /// No name for a task, parameter, variable or signal: other characters, or too long.
     case badId = "bad-id"
+    /// No duration, or zero or too long where that is not allowed.
     case badDuration = "bad-duration"
+    /// An expression that cannot be read, or names what is not there when it is settled.
     case badExpression = "bad-expression"
+    /// A schedule that cannot be read or never fires, or a time zone that is not known.
     case badSchedule = "bad-schedule"
+    /// Two tasks with one id, or one dependency twice.
     case duplicateId = "duplicate-id"
+    /// A dependency, an expression or the result names no task.
     case unknownTask = "unknown-task"
+    /// A task uses a template that neither the file nor those that it includes have.
     case unknownTemplate = "unknown-template"
+    /// No handler is called so; found only where handlers are known.
     case unknownHandler = "unknown-handler"
+    /// A task runs a workflow that is not deployed; found only where deployed ones are known.
     case unknownWorkflow = "unknown-workflow"
+    /// A value for, or a use of, a parameter that is not declared.
     case unknownParameter = "unknown-parameter"
+    /// The value of a parameter is not what its declaration allows.
     case badParameter = "bad-parameter"
+    /// An expression names a task which its own does not depend on, so that it might not have ended.
     case noDependency = "no-dependency"
+    /// A task depends on a cleanup task or refers to one, or a cleanup task depends on a task: cleanup comes after all others.
     case badDependency = "bad-dependency"
+    /// A task depends on itself, or its expression refers to it.
     case selfDependency = "self-dependency"
+    /// Tasks wait for each other in a circle; or templates, files or workflows use each other so.
     case cycle
+    /// A task can never start: it waits for one on a cycle.
     case unreachable
+    /// A part without effect, such as a task that does not contribute to the result. A warning.
     case unused
+    /// Two parts that do not go together: two limits of one key, a heartbeat where no handler could give one.
     case mismatch
+    /// A part of an Argo workflow that a definition cannot say. A warning.
     case notExpressible = "not-expressible"
   }
 
+  /// One error refuses the definition; warnings alone do not.
   public var severity: Severity
+  /// The same fault has the same code in every release; its words may change.
   public var code: Code
+  /// What is wrong, with the names that matter in quotes; control characters are written as `\u{1b}`.
   public var message: String
   /// What to do about it.
   public var fix: String

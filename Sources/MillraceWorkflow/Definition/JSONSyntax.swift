@@ -26,6 +26,7 @@ extension JSON {
     self = try parser.document()
   }
 
+  /// The same for a text: its UTF-8 is parsed.
   public init(parsing text: String) throws(JSONSyntaxError) {
     try self.init(parsing: Array(text.utf8))
   }

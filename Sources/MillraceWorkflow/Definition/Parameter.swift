@@ -6,11 +6,23 @@ extension Definition {
 
     /// JSON types; an `integer` is a number without fraction.
     public enum Kind: String, Sendable, Hashable, CaseIterable {
-      case string, integer, number, boolean, array, object
+      /// A text.
+      case string
+      /// A number without fraction that fits 64 bits; `3.0` is one.
+      case integer
+      /// Any number.
+      case number
+      /// `true` or `false`.
+      case boolean
+      /// With elements of any kind.
+      case array
+      /// With members of any kind.
+      case object
     }
 
     /// `[A-Za-z0-9_-]{1,128}`.
     public var name: String
+    /// For people; stands behind the name where a value is missing or refused. Empty: none.
     public var description: String
     /// nil: the parameter must be given.
     public var fallback: JSON?
@@ -20,8 +32,10 @@ extension Definition {
     public var choices: [JSON]?
     /// Smallest and largest number, for the kinds `integer` and `number`.
     public var minimum: JSON?
+    /// A number of the kinds `integer` and `number`, not below `minimum`; nil: there is no upper bound.
     public var maximum: JSON?
 
+    /// By default it takes any JSON value, and one must be given. Nothing is checked here: `DefinitionChecker.check` does that.
     public init(
       _ name: String, description: String = "", fallback: JSON? = nil, kind: Kind? = nil, choices: [JSON]? = nil, minimum: JSON? = nil,
       maximum: JSON? = nil

@@ -3,7 +3,9 @@
 /// Each task becomes one with the handler `replay/task` and the input `{"seconds": runtimeInSeconds}`. Its dependencies are its parents, checked against
 /// the children that these name. Ids that hold other characters than ours have them replaced by `_`, with `-2`, `-3`, ... where that makes two equal.
 public enum WfFormat {
+  /// The only `schemaVersion` that is read.
   public static let version = "1.5"
+  /// Of every task that comes out; the plugin `replay` has it.
   public static let handler = "replay/task"
 
   /// Reads a trace. Throws `DefinitionError` with every fault. `DefinitionReader` does the same for a file that holds a trace.

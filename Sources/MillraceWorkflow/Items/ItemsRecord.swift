@@ -9,6 +9,7 @@ public struct ItemsRecord: Sendable, Hashable {
   /// Of more items, so many of those that failed, and of the slowest.
   public static let listedOfMany = 100
 
+  /// Length of the list, whatever became of its items.
   public var count: Int
   /// Items of each status.
   public var statuses: [TaskStatus: Int]
@@ -18,10 +19,12 @@ public struct ItemsRecord: Sendable, Hashable {
   public var listed: [Int]
   /// Items of each status, and attempts, that have no records of their own.
   public var unlistedStatuses: [TaskStatus: Int]
+  /// 0 if every item has a record of its own.
   public var unlistedAttempts: Int
   /// Nanoseconds of their last attempts together.
   public var unlistedTime: UInt64
 
+  /// By default no item has a record of its own, nor is any counted as without one.
   public init(
     count: Int, statuses: [TaskStatus: Int], attempts: Int, listed: [Int] = [], unlistedStatuses: [TaskStatus: Int] = [:],
     unlistedAttempts: Int = 0, unlistedTime: UInt64 = 0

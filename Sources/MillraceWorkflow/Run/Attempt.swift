@@ -94,10 +94,15 @@ final class AttemptError: Sendable {
 
 /// Words for the kinds of error that the engine itself finds: `errorType` of the attempt.
 public enum EngineErrorType {
+  /// The task did not start in time after it was ready. Not retried.
   public static let scheduleToStart = "schedule-to-start"
+  /// The attempt did not end in time. Retried as `RetryPolicy` says.
   public static let startToClose = "start-to-close"
+  /// The task did not end in time, all attempts and waits included. Not retried.
   public static let scheduleToClose = "schedule-to-close"
+  /// The handler gave no heartbeat for too long. Retried as `RetryPolicy` says.
   public static let heartbeat = "heartbeat"
+  /// The attempt ended because the run was stopped, or its handler said that it was cancelled and named no other type.
   public static let cancelled = "cancelled"
   /// The handler broke the plugin interface: an unknown status, or a payload that is not its own.
   public static let badOutcome = "bad-outcome"

@@ -3,7 +3,9 @@ public import MillraceCore
 
 /// A handler that tasks can name.
 @safe public struct TaskHandler: Sendable {
+  /// As tasks write it; `wait`, `workflow` or `foreach HANDLER` for work that the run does itself.
   public let name: String
+  /// The core's handler that runs its tasks.
   public let index: HandlerIndex
   let isExclusive: Bool
   /// What the run does itself in place of a handler; nil: there is a handler.
@@ -32,6 +34,7 @@ public import MillraceCore
 
 /// Order of ready tasks within one priority.
 public enum TaskOrder: String, Sendable, Hashable, CaseIterable {
+  /// First ready, first started.
   case fifo
   /// Earliest schedule-to-close first, then those without.
   case deadline
@@ -41,15 +44,23 @@ public enum TaskOrder: String, Sendable, Hashable, CaseIterable {
 
 /// Why a checked definition cannot be compiled.
 public enum CompileError: Error, CustomStringConvertible {
+  /// `handler` is none of those that were given.
   case unknownHandler(task: String, handler: String)
+  /// `dependency` is the id of no task.
   case unknownDependency(task: String, dependency: String)
+  /// `task`: one that can never start, on a cycle or behind it.
   case cycle(task: String)
+  /// The definition has no tasks.
   case empty(workflow: String)
+  /// More than `Plan.maxNodes` tasks; `tasks`: how many there are.
   case tooLarge(tasks: Int)
+  /// All `limit` concurrency keys of the engine are in use, those of handlers with a limit of their own among them.
   case tooManyKeys(limit: Int)
+  /// All `limit` rates of the engine are in use.
   case tooManyRates(limit: Int)
   /// An expression that the checker would have refused.
   case badExpression(task: String, reason: String)
+  /// There is not enough of it; the text says for what.
   case memory(String)
 
   public var description: String {
@@ -72,6 +83,7 @@ public enum CompileError: Error, CustomStringConvertible {
 
 /// A definition with its parameters in place, as flat arrays: what runs are made of, any number of them.
 public final class CompiledWorkflow: Sendable {
+  /// As it was compiled, with the values of its parameters.
   public let definition: Definition
   let plan: Plan
   /// What the first task is in the plan.

@@ -22,6 +22,7 @@ public import MillraceCore
   /// How many rates there were when those that are of no use any more were last let go.
   private var swept = 64
 
+  /// `timers` and `shard`: what attempts wait with until their rates let them start.
   public init(_ scheduler: Scheduler, timers: Timers, shard: Int) {
     self.scheduler = scheduler
     self.timers = RateTimers(scheduler.clock, timers, shard: shard)

@@ -5,6 +5,7 @@ internal import MillraceCore
 public enum SignalError: Error, Sendable, Hashable, CustomStringConvertible {
   /// No task of the workflow waits for a signal of this name.
   case unknown(name: String, nearest: String?, known: [String])
+  /// The run is over: nothing will wait for a signal any more.
   case ended
   /// So many signals are kept, that no task has waited for yet.
   case full(signals: Int)

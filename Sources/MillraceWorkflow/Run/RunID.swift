@@ -2,7 +2,9 @@
 ///
 /// Source: RFC 9562, section 5.7.
 public struct RunID: Sendable, Hashable, CustomStringConvertible {
+  /// Milliseconds since 1970 in 48 bits, the version in 4, 12 random bits.
   public let high: UInt64
+  /// The variant in 2 bits, 62 random bits.
   public let low: UInt64
 
   /// `wall`: nanoseconds since 1970; `random`: 74 bits are taken from it.

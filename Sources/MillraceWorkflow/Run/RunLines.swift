@@ -2,7 +2,9 @@ internal import MillraceCore
 
 /// A run was not taken: too many wait for their turn.
 public struct RunLineFull: Error, Hashable, CustomStringConvertible {
+  /// Of the run that was not taken: `RunConcurrency.key` with its values, or the workflow's name.
   public let key: String
+  /// Runs that may wait, of all keys together.
   public let limit: Int
 
   public var description: String {
@@ -12,12 +14,14 @@ public struct RunLineFull: Error, Hashable, CustomStringConvertible {
 
 /// What a run that has not begun waits for.
 public struct RunWait: Sendable, Hashable, CustomStringConvertible {
+  /// `RunConcurrency.key` with its values, or the workflow's name.
   public let key: String
   /// Id of the run that has held the key for longest; nil: it is about to begin.
   public let holder: String?
   /// Runs that are before it in line.
   public let ahead: Int
 
+  /// `holder` and `ahead` as they are at one moment: both change while the run waits.
   public init(key: String, holder: String?, ahead: Int) {
     self.key = key
     self.holder = holder

@@ -8,11 +8,15 @@ public struct RunMoment: Sendable {
     public var retryAt: UInt64?
     /// Its next attempt is due, but late code of its exclusive handler is still inside.
     public var isBehindLateHandler = false
+    /// With the workflow's defaults in place.
     public var timeouts: Timeouts
     /// Most attempts.
     public var attempts: Int
+    /// With its values; nil: the task has none.
     public var concurrencyKey: String?
+    /// 1 if the definition says nothing; without meaning if there is no key.
     public var concurrencyLimit: Int
+    /// 1 if the definition says nothing; without meaning if there is no key.
     public var concurrencyWeight: Int
     /// The rate that it waits for; nil: it does not.
     public var rate: RateLimit?
@@ -22,10 +26,15 @@ public struct RunMoment: Sendable {
 
   /// A task of any run of the engine that has begun and not ended.
   public struct Holder: Sendable {
+    /// Id of its run, which may be another than the one that is looked at.
     public var run: String
+    /// Id within its run; of an item `TASK[INDEX]`.
     public var task: String
+    /// `plugin/handler`, or the name of a registered function.
     public var handler: String
+    /// The key of which it holds a part, with its values; nil: it has none.
     public var concurrencyKey: String?
+    /// How much of the key's limit it holds.
     public var concurrencyWeight: Int
     /// Nanoseconds before this moment.
     public var age: UInt64

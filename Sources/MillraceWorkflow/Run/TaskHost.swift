@@ -11,6 +11,7 @@ internal import Synchronization
   public typealias Log = @Sendable (UInt32, String) -> Void
 
   // unsafe: allocated in init, freed in deinit; plugins hold it as long as they are loaded.
+  /// What a plugin is given when it is loaded. Valid as long as this object lives.
   public nonisolated(unsafe) let table: UnsafeMutablePointer<millrace_host>
   private let settings: [String: UnsafeMutablePointer<CChar>]
   private let settingNames: [String]
@@ -77,6 +78,7 @@ internal import Synchronization
     var message: UnsafeMutablePointer<CChar>
   }
 
+  /// Plugins see `name`, `version` and `settings`, by full names such as `replay.mode`; all of it is copied. By default what they log is dropped.
   public init(name: String = "millrace", version: String, settings: [String: String] = [:], log: @escaping Log = { _, _ in }) {
     self.log = log
     unsafe names = (strdup(name), strdup(version))

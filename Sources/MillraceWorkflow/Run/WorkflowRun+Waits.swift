@@ -13,6 +13,7 @@ public struct OpenWait: Sendable, Hashable {
 
 /// Why a question was not answered.
 public enum ApprovalError: Error, Sendable, Hashable, CustomStringConvertible {
+  /// No task of the workflow has this id. `nearest`: one that was probably meant; nil: none is like it.
   case unknownTask(id: String, nearest: String?)
   /// The task waits for no approval, ever.
   case noApproval(task: String)
@@ -31,10 +32,14 @@ public enum ApprovalError: Error, Sendable, Hashable, CustomStringConvertible {
 
 /// What somebody answered to an approval.
 public struct Answer: Sendable, Hashable {
+  /// False: the task fails with `EngineErrorType.rejected`, and is not retried.
   public var isApproved: Bool
+  /// Who answered, as the caller says; nil: not told.
   public var by: String?
+  /// Stands in the task's output, or in its error; nil: none.
   public var comment: String?
 
+  /// By default without a name and a comment.
   public init(isApproved: Bool, by: String? = nil, comment: String? = nil) {
     self.isApproved = isApproved
     self.by = by

@@ -8,6 +8,7 @@ package import MillraceCore
 /// # Threads
 /// `progress`, `record`, `cancel`, `output`: any, at any time. Hooks: the core's threads.
 @safe public final class WorkflowRun: @unchecked Sendable {
+  /// Given by whoever made the run; its cleanup has the same.
   public let id: RunID
   /// Told once, on a worker, when the run has ended.
   public typealias Ended = @Sendable (WorkflowRun) -> Void
@@ -216,6 +217,7 @@ package import MillraceCore
     unsafe stopWord.deallocate()
   }
 
+  /// What the run was compiled from, with the values of its parameters.
   public var definition: Definition { compiled.definition }
 
   /// Whether tasks are left to run when all others have ended.
@@ -522,6 +524,7 @@ package import MillraceCore
     unsafe Unmanaged.passUnretained(self).release()
   }
 
+  /// As of this moment. Complexity: O(1). Any thread.
   public var status: WorkflowStatus { monitor.locked { finalStatus ?? (core == nil ? .created : .running) } }
 
   /// When it began, on the clock of the host; 0: it has not.

@@ -7,6 +7,7 @@ public struct CivilDate: Sendable, Hashable, Comparable, CustomStringConvertible
   /// After so many years the calendar repeats, weekdays included.
   static let cycleYears = 400
 
+  /// One of `years` in a day made by `init(year:month:day:)`.
   public let year: Int
   /// 1 ... 12.
   public let month: Int
@@ -69,8 +70,10 @@ public struct UTCTime: Sendable, Hashable, Comparable, CustomStringConvertible {
   /// The years in which schedules are followed: 1970 ... 9999.
   public static let range = UTCTime(seconds: 0)...UTCTime(seconds: 253_402_300_799)
 
+  /// Before 1970 negative; `range` is what schedules are followed in.
   public var seconds: Int64
 
+  /// Takes any number, also one outside of `range`.
   public init(seconds: Int64) { self.seconds = seconds }
 
   /// `2026-03-29`, `2026-03-29T09:00`, `2026-03-29T09:00:30`, `...Z` or `...+02:00`; local times by the clocks of `zone`. nil if it is no moment of `range`.

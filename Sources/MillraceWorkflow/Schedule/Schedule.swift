@@ -6,8 +6,11 @@
 /// has no fires. A cron expression whose minute or hour begins with `*` follows the clock that runs instead, as cron does: each minute that matches
 /// fires, those that come twice both times, those that never come not. An interval (`every: 15m`) takes no notice of local clocks.
 public struct Schedule: Sendable, Hashable {
+  /// Which moments fire, before `start`, `end` and exclusions take some away.
   public enum Rule: Sendable, Hashable {
+    /// Five fields; read by local clocks.
     case cron(CronExpression)
+    /// Times of day on the days that the rule names, by local clocks.
     case calendar(CalendarRule)
     /// Every so many seconds, counted from `start`, or from 1970-01-01T00:00Z.
     case interval(seconds: Int64, days: CalendarRule)
@@ -44,17 +47,21 @@ public struct Schedule: Sendable, Hashable {
   /// Longest jitter, nanoseconds: a day.
   public static let maximumJitter: UInt64 = 86_400_000_000_000
 
+  /// As it was given; exclusions come on top.
   public let rule: Rule
+  /// Whose clocks days and times of day are read by.
   public let zone: Zone
   /// Nothing fires before; inclusive. Also what `every` counts from.
   public let start: UTCTime?
   /// Nothing fires from here on.
   public var end: UTCTime?
+  /// By default one run stands for all that were missed.
   public var missed = Missed.one
   /// Fires missed longer ago than this are passed over, nanoseconds.
   public var catchUp: UInt64 = 86_400_000_000_000
   /// Each run starts late by a share of this, drawn from the fire and the workflow's name, nanoseconds; never beyond the next fire.
   public var jitter: UInt64 = 0
+  /// By default a fire is passed over while the last run goes on.
   public var overlap = Overlap.skip
   /// Parameters of the runs; `${schedule.time}` and `${schedule.date}` in texts are those of the fire.
   public var parameters: [JSON.Member] = []
@@ -62,6 +69,7 @@ public struct Schedule: Sendable, Hashable {
   var exclusions = Exclusions()
   private var pattern: LocalPattern
 
+  /// By default in UTC, without a beginning and an end. One that never fires is found by `DefinitionChecker.check`, not here.
   public init(_ rule: Rule, zone: Zone = .utc, start: UTCTime? = nil, end: UTCTime? = nil) {
     (self.rule, self.zone, self.start, self.end) = (rule, zone, start, end)
     pattern = LocalPattern()
@@ -173,6 +181,7 @@ public struct Schedule: Sendable, Hashable {
 
 /// Days of a calendar schedule, and its times of day. Everything that is given must hold.
 public struct CalendarRule: Sendable, Hashable {
+  /// Largest `everyDays`: ten years of 365 days.
   public static let maximumEveryDays = 3_650
   /// Most times of day.
   public static let maximumTimes = 100

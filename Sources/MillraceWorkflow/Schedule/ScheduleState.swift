@@ -20,6 +20,7 @@ public struct ScheduleState: Sendable, Hashable {
     /// When to look again, nanoseconds since 1970; nil: nothing fires any more.
     public var wake: Int64?
 
+    /// Nothing to do, and no need to look again.
     public init() {}
   }
 

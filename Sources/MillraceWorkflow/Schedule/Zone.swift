@@ -3,8 +3,10 @@
 /// Read from the compiled files (TZif, RFC 9636), not through Foundation: that would add its start-up to every command, and these are 2 KiB. `UTC` needs
 /// no file. A zone is read once and does not change after; a new version of the database is seen by zones that are read later.
 public final class Zone: Sendable, Hashable, CustomStringConvertible {
+  /// Needs no file, and never changes.
   public static let utc = Zone(name: "UTC", starts: [], offsets: [0], rule: nil)
 
+  /// Of the tz database, as `Europe/Berlin`; or `UTC`.
   public let name: String
   /// When the offset changes, seconds since 1970, ascending.
   let starts: [Int64]

@@ -2,11 +2,14 @@ import Glibc
 
 /// Why a schedule, or a part of it, cannot be: what is wrong, and what to write.
 public struct ScheduleError: Error, Sendable, Hashable, CustomStringConvertible {
+  /// What is wrong, with the text in quotes where there is one.
   public let message: String
+  /// What to write instead.
   public let fix: String
   /// Where in the text of a cron expression, in characters from 1; nil: it concerns the whole.
   public let column: Int?
 
+  /// By default it concerns the whole text.
   public init(_ message: String, fix: String, column: Int? = nil) { (self.message, self.fix, self.column) = (message, fix, column) }
 
   public var description: String { "\(message); \(fix)" }
