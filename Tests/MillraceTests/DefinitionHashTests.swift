@@ -1,3 +1,4 @@
+import Foundation
 import Millrace
 import MillraceWorkflow
 import Testing
@@ -42,6 +43,26 @@ import Testing
       // A task that nothing depends on any more may not be named.
       #expect(try hash(old == "[a]" ? text.replacing("${tasks.a.output}", with: "${true}") : text) != first, "\(new)")
     }
+  }
+
+  @Test("what a task waits for counts, and the workflow that it runs")
+  func waitsAndChildren() throws {
+    let text = { (task: String) in "format: 1\nworkflow: w\ntasks: [{ id: a, \(task) }]" }
+    let tasks = [
+      "wait: { signal: go }", "wait: { signal: stop }", "wait: { for: 1s }", "wait: { for: 2s }", "wait: approval", "workflow: x",
+      "workflow: y",
+    ]
+    #expect(try Set(tasks.map { try hash(text($0)) }).count == tasks.count)
+    let child = { (handler: String) throws -> String in
+      let folder = NSTemporaryDirectory() + "millrace-hash-\(handler)-" + UUID().uuidString
+      try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: false)
+      defer { try? FileManager.default.removeItem(atPath: folder) }
+      let inner = "format: 1\nworkflow: c\ntasks: [{ id: a, handler: \(handler) }]"
+      try Data(inner.utf8).write(to: URL(filePath: folder + "/c.yaml"))
+      try Data(text("workflow: c.yaml").utf8).write(to: URL(filePath: folder + "/w.yaml"))
+      return try #require(DefinitionReader().read(path: folder + "/w.yaml").definition.sha256)
+    }
+    #expect(try child("g") != child("h"))
   }
 
   @Test("a template counts as what comes out of it and what it was given")

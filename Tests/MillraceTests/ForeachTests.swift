@@ -122,9 +122,11 @@ import Testing
     let engine = try engine(slots: 3, threads: 2)
     let begun = Gauge()
     let run = Left()
-    try engine.register("some") { (item: Int, context: TaskContext) throws -> Int in
+    // A handler that holds its engine, or a run of it, would keep it for ever.
+    defer { run.value = nil }
+    try engine.register("some") { [weak engine] (item: Int, context: TaskContext) throws -> Int in
       begun.enter()
-      if begun.entries == turn * 40 { if turn % 2 == 0 { run.value?.cancel() } else { engine.shutdown() } }
+      if begun.entries == turn * 40 { if turn % 2 == 0 { run.value?.cancel() } else { engine?.shutdown() } }
       if context.attempt == 1, item % 5 == 0 { throw TaskFailure("flaky", "again") }
       return item
     }

@@ -26,6 +26,14 @@ extension Definition {
   }
 }
 
+extension Definition {
+  fileprivate var canonicalText: String {
+    var text = ""
+    writeCanonicalForm { text += String(decoding: $0, as: UTF8.self) }
+    return text
+  }
+}
+
 extension TaskDefinition {
   fileprivate var canonical: JSON {
     var members: [JSON.Member] = [.init("id", .string(id)), .init("handler", .string(handler))]
@@ -38,6 +46,8 @@ extension TaskDefinition {
     members.append("policy", policy == Policy() ? nil : policy.canonical)
     members.append("foreach", foreach?.canonical)
     members.append("parallelism", parallelism.map { .integer(Int64($0)) })
+    members.append("wait", wait.map { .array([.string($0.kind), .string($0.text)]) })
+    members.append("workflow", child.map { .array([.string($0.name), $0.definition.map { .string($0.canonicalText) } ?? .null]) })
     return .object(members)
   }
 }
