@@ -81,6 +81,8 @@ extension WorkflowRun {
       entry = LoggedAttempt(node: node, number: records.attempts(node) + 1, status: status, start: now, end: now, lane: -1, error: error)
       // Its handler was never called, and nothing failed.
       if status == .cancelled {
+        // Unless it is late: its attempt ends here as well.
+        if let observed { observeEnd(observed, status, since: now, at: now, nil) }
         conclude(node, status, lane: lane, now)
         return Verdict.release.rawValue
       }
