@@ -16,18 +16,13 @@ struct CommandWaitTests {
   @Test("without a terminal each wait is told on standard error, with what would answer it, and a signal ends the run")
   func told() throws {
     let command = try Command()
-    let file = try command.write("asks.yaml", Self.asks)
-    let (process, _, errors) = try command.process(["run", file, "--signal", "release"])
-    try process.run()
+    var run = try CommandSignalTests.Going(command, Self.asks, ["--signal", "release"])
     let line =
       "task ok waits for an approval: Deploy? There is no terminal to ask at: start with --approve ok, or end it with Ctrl-C"
-    while process.isRunning, !(try String(contentsOfFile: errors, encoding: .utf8).contains(line)) { usleep(20_000) }
-    #expect(process.isRunning)
-    process.interrupt()
-    process.waitUntilExit()
-    #expect(process.terminationStatus == 130)
-    let told = try String(contentsOfFile: errors, encoding: .utf8)
-    #expect(told.components(separatedBy: line).count == 2)
+    #expect(try run.see(line), "\(run.lines)")
+    run.send(SIGINT)
+    #expect(try run.end() == 130)
+    #expect(run.lines.count { $0.contains(line) } == 1, "\(run.lines)")
   }
 
   @Test("what no task could take is wrong use, before anything runs")
