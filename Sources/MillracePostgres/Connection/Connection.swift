@@ -56,7 +56,7 @@
         while try isBusy() { try sleep(POLLIN, deadline, isGivenUp) }
         guard let rows = result() else { break }
         switch rows.status {
-        case PGRES_COMMAND_OK, PGRES_TUPLES_OK: last = rows
+        case PGRES_COMMAND_OK, PGRES_TUPLES_OK, PGRES_EMPTY_QUERY: last = rows
         default: failure = failure ?? rows.failure
         }
       }

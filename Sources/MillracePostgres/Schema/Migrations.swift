@@ -161,12 +161,12 @@
                   (array_agg(f.id order by f.n))[1], min(f.time)
                 into found_events, found_first, found_last, found_start, found_end, found_offset, found_spread, found_id, found_time
                 from (
-                  select distinct on (k.n) k.n, e.id, e.version, e.position, e.time
-                  from unnest(e_id[a_first[k]:a_first[k] + a_count[k] - 1]) with ordinality as k(id, n)
+                  select distinct on (d.n) d.n, e.id, e.version, e.position, e.time
+                  from unnest(e_id[a_first[k]:a_first[k] + a_count[k] - 1]) with ordinality as d(id, n)
                   join streams t on t.id = ids[s]
-                  join events e on e.id = k.id and e.stream = t.id
+                  join events e on e.id = d.id and e.stream = t.id
                   where e.position >= t.first_position and e.position <= t.last_position and (a_expected[k] >= -1 or e.position >= searched)
-                  order by k.n, e.position desc
+                  order by d.n, e.position desc
                 ) f;
               if found_events = 0 then continue; end if;
               o_known[k] := found_id;
