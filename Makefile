@@ -2,7 +2,8 @@
 .DEFAULT_GOAL := build
 PLUGINS := bench debian files replay shell
 RELEASE := swift build -c release
-TESTS := swift test --traits Services
+TRAITS := --traits Services,Postgres
+TESTS := swift test $(TRAITS)
 BENCHMARKS := $(notdir $(wildcard Benchmarks/*))
 TRACES := ../shared/data/wfinstances
 
@@ -26,7 +27,7 @@ run: build ## a census of this machine's packages: the first thing to try
 	@"$$($(RELEASE) --show-bin-path)/millrace" run Examples/package-census.yaml --report report
 
 test: deps ## everything: Swift tests, plugins under sanitizers, models, documentation and its programs, style
-	swift build --build-tests --traits Services
+	swift build --build-tests $(TRAITS)
 	$(TESTS) --skip-build
 	Tests/PluginChecks/run
 	Tests/Models/run
@@ -35,8 +36,8 @@ test: deps ## everything: Swift tests, plugins under sanitizers, models, documen
 	@$(MAKE) --no-print-directory lint
 
 docs: deps ## the documentation of the modules as pages, in .build/documentation
-	swift build --traits Services --target MillraceTesting
-	swift build --traits Services --target MillraceServices
+	swift build $(TRAITS) --target MillraceTesting
+	swift build $(TRAITS) --target MillraceServices
 	Tests/Documentation/run .build/documentation
 	@echo "python3 -m http.server -d .build/documentation shows it at http://localhost:8000/documentation/millrace"
 

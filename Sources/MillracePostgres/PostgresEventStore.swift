@@ -32,7 +32,8 @@
       appends = AppendWork(
         session,
         AppendWork.Bounds(
-          queued: configuration.queuedAppends, queuedBytes: configuration.queuedBytes, group: configuration.appendsInGroup, patience: patience))
+          queued: configuration.queuedAppends, queuedBytes: configuration.queuedBytes, group: configuration.appendsInGroup,
+          patience: patience))
       reads = ReadWork(
         session,
         ReadWork.Bounds(
@@ -70,7 +71,9 @@
         code = reader.start()
         if code != 0 { stop() }
       }
-      if code != 0 { throw .unavailable("a thread for a connection does not start (errno \(code)): raise the limit on processes (ulimit -u)") }
+      if code != 0 {
+        throw .unavailable("a thread for a connection does not start (errno \(code)): raise the limit on processes (ulimit -u)")
+      }
     }
 
     /// A store that nobody has closed ends what it has accepted, and gives everything back.
@@ -173,7 +176,8 @@
       run(.snapshot, parameters, completion) { rows in
         guard rows.count > 0 else { return nil }
         return Snapshot(
-          stream: stream, reducer: reducer, reducerVersion: UInt32(clamping: rows.integer(0, 0)), version: UInt64(max(0, rows.integer(0, 1))),
+          stream: stream, reducer: reducer, reducerVersion: UInt32(clamping: rows.integer(0, 0)),
+          version: UInt64(max(0, rows.integer(0, 1))),
           state: rows.bytes(0, 2))
       }
     }

@@ -22,6 +22,7 @@
     let folder: String
     private let keeper = Process()
     private let orders = Pipe()
+    private let answers = Pipe()
     private static let schemas = Atomic<Int>(0)
 
     /// A server that runs. `access`: pg_hba.conf. `settings`: of postgresql.conf.
@@ -54,25 +55,37 @@
       try file.close()
     }
 
-    /// A shell starts the server, and stops it when our end of its input is closed.
+    /// A shell starts and stops the server at our word, and stops it when our end of its input is closed. Not we ourselves: what the server inherits from
+    /// whoever starts it stays open, and `Process` would wait for that.
     private func keep() throws {
       let control = Self.asServer([Self.program("pg_ctl"), "-D", folder + "/data"]).map { "'\($0)'" }.joined(separator: " ")
-      let answers = Pipe()
+      let script = """
+        while read -r order; do
+          case $order in
+          start) \(control) start -w -l \(folder)/data/log </dev/null >/dev/null 2>&1 && echo done || echo failed ;;
+          *) \(control) stop -w -m "$order" </dev/null >/dev/null 2>&1 && echo done || echo failed ;;
+          esac
+        done
+        \(control) stop -m immediate >/dev/null 2>&1
+        """
       keeper.executableURL = URL(fileURLWithPath: "/bin/sh")
-      keeper.arguments = ["-c", "\(control) start -w -l \(folder)/data/log >/dev/null && echo ready; read -r line; \(control) stop -m immediate"]
+      keeper.arguments = ["-c", script]
+      keeper.currentDirectoryURL = URL(fileURLWithPath: "/")
       keeper.standardInput = orders
       keeper.standardOutput = answers
       keeper.standardError = FileHandle.nullDevice
       try keeper.run()
-      guard answers.fileHandleForReading.availableData.starts(with: Data("ready".utf8)) else {
-        throw Failed("the server does not start: see \(folder)/data/log")
-      }
+      try start()
     }
 
-    func stop(_ mode: String = "immediate") throws { try control(["stop", "-w", "-m", mode]) }
-    func start() throws { try control(["start", "-w", "-l", folder + "/data/log"]) }
+    func stop(_ mode: String = "immediate") throws { try order(mode) }
+    func start() throws { try order("start") }
 
-    private func control(_ arguments: [String]) throws { try Self.runAsServer([Self.program("pg_ctl"), "-D", folder + "/data"] + arguments) }
+    private func order(_ order: String) throws {
+      try orders.fileHandleForWriting.write(contentsOf: Data((order + "\n").utf8))
+      let answer = answers.fileHandleForReading.availableData
+      guard answer == Data("done\n".utf8) else { throw Failed("the server does not obey '\(order)': see \(folder)/data/log") }
+    }
 
     /// `host`: where to connect instead of to the server itself.
     func connection(host: String? = nil, user: String = "postgres", database: String = "postgres") -> String {
@@ -114,11 +127,10 @@
       process.arguments = arguments
       process.currentDirectoryURL = URL(fileURLWithPath: "/")
       process.standardInput = FileHandle.nullDevice
-      // A server that pg_ctl starts keeps what it inherits: no pipe there, or its end is never seen.
-      process.standardOutput = arguments.contains("start") ? FileHandle.nullDevice : output
+      process.standardOutput = output
       process.standardError = try FileHandle(forWritingTo: errors)
       try process.run()
-      let text = arguments.contains("start") ? Data() : output.fileHandleForReading.readDataToEndOfFile()
+      let text = output.fileHandleForReading.readDataToEndOfFile()
       process.waitUntilExit()
       guard process.terminationStatus == 0 else {
         throw Failed("\(path) \(arguments.joined(separator: " ")): \(String(decoding: try Data(contentsOf: errors), as: UTF8.self))")

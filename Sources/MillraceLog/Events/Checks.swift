@@ -8,7 +8,9 @@ extension EventStoreError {
     var events = 0
     var bytes = 0
     for append in appends {
-      guard streams.insert(append.stream).inserted else { return .invalid("stream \(append.stream) is named twice in one append: name it once") }
+      guard streams.insert(append.stream).inserted else {
+        return .invalid("stream \(append.stream) is named twice in one append: name it once")
+      }
       if let fault = fault(in: append) { return fault }
       events += append.events.count
       for event in append.events { bytes += event.payload.count }
@@ -17,7 +19,8 @@ extension EventStoreError {
       return .invalid("an append has up to \(EventLimits.eventsInAppend) events, this one \(events): make several of it")
     }
     if bytes > EventLimits.bytesInAppend {
-      return .invalid("an append has up to \(EventLimits.bytesInAppend) payload bytes, this one \(bytes): keep large data elsewhere, by reference")
+      return .invalid(
+        "an append has up to \(EventLimits.bytesInAppend) payload bytes, this one \(bytes): keep large data elsewhere, by reference")
     }
     return nil
   }
@@ -27,10 +30,16 @@ extension EventStoreError {
     if let tenant = append.tenant, let fault = fault(inName: tenant, of: "a tenant") { return fault }
     var ids = Set<EventID>()
     for event in append.events {
-      if !ids.insert(event.id).inserted { return .invalid("two events for stream \(append.stream) have the id \(event.id): each has its own") }
-      if let fault = fault(inName: event.type, of: "an event's type") ?? fault(inName: event.contentType, of: "a content type") { return fault }
+      if !ids.insert(event.id).inserted {
+        return .invalid("two events for stream \(append.stream) have the id \(event.id): each has its own")
+      }
+      if let fault = fault(inName: event.type, of: "an event's type") ?? fault(inName: event.contentType, of: "a content type") {
+        return fault
+      }
       if event.payload.count > EventLimits.payload {
-        return .invalid("a payload has up to \(EventLimits.payload) bytes, that of event \(event.id) \(event.payload.count): keep it elsewhere, by reference")
+        return .invalid(
+          "a payload has up to \(EventLimits.payload) bytes, that of event \(event.id) \(event.payload.count): keep it elsewhere, by reference"
+        )
       }
     }
     return nil

@@ -25,7 +25,7 @@
           return
         case PGRES_POLLING_READING: try sleep(POLLIN, deadline, isGivenUp)
         case PGRES_POLLING_WRITING: try sleep(POLLOUT, deadline, isGivenUp)
-        default: throw .lost(errorText)
+        default: throw .lost(ServerHint.added(toConnecting: errorText))
         }
       }
     }

@@ -72,7 +72,8 @@
       }
     }
 
-    private mutating func array<Values: Collection>(of type: Int32, _ values: Values, _ element: (inout Parameters, Values.Element) -> Void) {
+    private mutating func array<Values: Collection>(of type: Int32, _ values: Values, _ element: (inout Parameters, Values.Element) -> Void)
+    {
       let start = bytes.count
       append(Int32(values.isEmpty ? 0 : 1))
       append(Int32(1))
@@ -86,7 +87,8 @@
     }
 
     private mutating func append(_ value: some FixedWidthInteger) {
-      for shift in stride(from: value.bitWidth - 8, through: 0, by: -8) { bytes.append(UInt8(truncatingIfNeeded: value >> shift)) }
+      // unsafe: the bytes of a number.
+      unsafe withUnsafeBytes(of: value.bigEndian) { unsafe bytes.append(contentsOf: $0) }
     }
   }
 #endif

@@ -24,7 +24,8 @@
       }
       // A dead server or a dead network is noticed in seconds, not hours; what the caller gives goes before.
       let defaults = [
-        "application_name": "millrace", "client_encoding": "UTF8", "keepalives_idle": "10", "keepalives_interval": "5", "keepalives_count": "3",
+        "application_name": "millrace", "client_encoding": "UTF8", "keepalives_idle": "10", "keepalives_interval": "5",
+        "keepalives_count": "3",
       ]
       parameters.merge(defaults) { given, _ in given }
       parameters["client_encoding"] = "UTF8"

@@ -14,14 +14,17 @@
 
     static let append = Statement(
       name: "append",
-      types: "bigint, text, bigint, bigint, text[], text[], int[], int[], bigint[], int[], int[], text[], bigint[], int[], uuid[], text[], int[], text[], "
+      types:
+        "bigint, text, bigint, bigint, text[], text[], int[], int[], bigint[], int[], int[], text[], bigint[], int[], uuid[], text[], int[], text[], "
         + "bytea[], uuid[], uuid[], bytea[]",
       sql: "select * from append(" + (1...22).map { "$\($0)" }.joined(separator: ", ") + ")")
     static let end = Statement(name: "end_position", types: "", sql: "select position from head")
     static let since = Statement(name: "since", types: "bigint", sql: "select position_since($1)")
     static let setLimits = Statement(
-      name: "limit_stream", types: "bigint, text, text, bigint, bigint, bigint, bigint", sql: "select set_limits($1, $2, $3, $4, $5, $6, $7)")
-    static let sweep = Statement(name: "sweep_streams", types: "bigint, bigint, bigint, bigint, bigint", sql: "select sweep($1, $2, $3, $4, $5)")
+      name: "limit_stream", types: "bigint, text, text, bigint, bigint, bigint, bigint",
+      sql: "select set_limits($1, $2, $3, $4, $5, $6, $7)")
+    static let sweep = Statement(
+      name: "sweep_streams", types: "bigint, bigint, bigint, bigint, bigint", sql: "select sweep($1, $2, $3, $4, $5)")
     /// Nothing is written where the stream has not come so far: the answer has the stream's version in each case.
     static let save = Statement(
       name: "save_snapshot", types: "text, text, bigint, bigint, bytea",

@@ -86,7 +86,8 @@
           if rows.integer(row, 0) == 1, pending.losses == 0 || rows.integer(row, 6) != pending.time { receipt.wasKnown = true }
         case 2:
           let actual = rows.integer(row, 1)
-          return .failure(.wrongExpectedVersion(stream: append.stream, expected: append.expected, actual: actual < 0 ? nil : UInt64(actual)))
+          return .failure(
+            .wrongExpectedVersion(stream: append.stream, expected: append.expected, actual: actual < 0 ? nil : UInt64(actual)))
         case 3:
           return .failure(.idsPartlyKnown(stream: append.stream, known: rows.id(row, 5) ?? append.events[0].id))
         default: continue

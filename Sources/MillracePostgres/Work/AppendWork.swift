@@ -117,7 +117,9 @@
         var row = 0
         for append in group {
           let result = AppendCode.result(of: append, rows, from: row)
-          if case .success(let receipt) = result, let last = receipt.streams.map(\.lastPosition).max() { knownEnd = max(knownEnd, last + 1) }
+          if case .success(let receipt) = result, let last = receipt.streams.map(\.lastPosition).max() {
+            knownEnd = max(knownEnd, last + 1)
+          }
           row += append.appends.count
           complete(append, result)
         }

@@ -107,7 +107,8 @@
         if let end = UInt64(payload) { work.heard(end: end) }
       }
       if let oldest = sent.first, Monotonic.now >= oldest.time + settings.silence {
-        throw .lost("\(session.target.place): the connection has been silent for \(settings.silence / 1_000_000_000) s: is the network whole?")
+        throw .lost(
+          "\(session.target.place): the connection has been silent for \(settings.silence / 1_000_000_000) s: is the network whole?")
       }
     }
 
@@ -182,6 +183,8 @@
       } catch {
         failures += 1
         trouble = error.text
+        // What only an operator can change: nobody waits for that.
+        if case .refused(let code, _) = error, code.hasPrefix("MR") { _ = work.expire(.max, why: trouble) }
       }
     }
 

@@ -58,7 +58,8 @@
       if rows.isNull(row, 1) { return nil }
       guard let stream = stream ?? rows.text(row, 13).flatMap({ try? StreamName($0) }) else { return nil }
       return RecordedEvent(
-        position: UInt64(max(0, rows.integer(row, 1))), stream: stream, version: UInt64(max(0, rows.integer(row, 2))), tenant: rows.text(row, 8),
+        position: UInt64(max(0, rows.integer(row, 1))), stream: stream, version: UInt64(max(0, rows.integer(row, 2))),
+        tenant: rows.text(row, 8),
         id: rows.id(row, 4) ?? EventID(high: 0, low: 0), type: rows.text(row, 9) ?? "", typeVersion: UInt16(clamping: rows.integer(row, 7)),
         contentType: rows.text(row, 10) ?? "", payload: rows.bytes(row, 12), correlation: rows.id(row, 5), causation: rows.id(row, 6),
         trace: rows.trace(row, 11), time: rows.integer(row, 3))

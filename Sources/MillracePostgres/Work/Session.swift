@@ -89,7 +89,8 @@
       }
       if requiresSync, rows.text(0, 2) != "on" {
         throw .refused(
-          code: "MR003", text: "the server runs with fsync off, and would lose what it has acknowledged: switch it on, or set `requiresSync` to false")
+          code: "MR003",
+          text: "the server runs with fsync off, and would lose what it has acknowledged: switch it on, or set `requiresSync` to false")
       }
     }
   }
@@ -98,7 +99,10 @@
     /// 1 at least.
     var nanoseconds: UInt64 {
       let (seconds, attoseconds) = components
-      return seconds < 0 ? 1 : max(1, UInt64(clamping: seconds).multipliedReportingOverflow(by: 1_000_000_000).partialValue + UInt64(attoseconds / 1_000_000_000))
+      return seconds < 0
+        ? 1
+        : max(
+          1, UInt64(clamping: seconds).multipliedReportingOverflow(by: 1_000_000_000).partialValue + UInt64(attoseconds / 1_000_000_000))
     }
 
     /// 1 at least.

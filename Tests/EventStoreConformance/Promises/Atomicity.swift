@@ -36,7 +36,8 @@ extension EventStorePromise {
         try await store.append(.of("c"), .noStream, EventDraft.numbered(6...6))
       }
     },
-    EventStorePromise("an append over several streams that is repeated gives all receipts again; known in one stream only, it is refused") { world in
+    EventStorePromise("an append over several streams that is repeated gives all receipts again; known in one stream only, it is refused") {
+      world in
       try await world.withStore { store in
         let appends = [
           StreamAppend(stream: .of("a"), expected: .noStream, events: EventDraft.numbered(1...2)),

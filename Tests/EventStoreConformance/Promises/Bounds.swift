@@ -2,7 +2,8 @@ internal import MillraceLog
 internal import Testing
 
 extension EventStorePromise {
-  private static func append(_ count: Int = 1, type: String = "t", content: String = EventDraft.json, tenant: String? = nil) -> StreamAppend {
+  private static func append(_ count: Int = 1, type: String = "t", content: String = EventDraft.json, tenant: String? = nil) -> StreamAppend
+  {
     let events = (0..<count).map {
       EventDraft(id: EventID(high: 1, low: UInt64($0)), type: type, contentType: content, payload: [])
     }
@@ -22,10 +23,14 @@ extension EventStorePromise {
           ("no stream", []), ("no event", [append(0)]), ("a stream twice", [twice, twice]), ("too many streams", streams),
           ("too many events", [append(EventLimits.eventsInAppend + 1)]),
           ("an id twice", [StreamAppend(stream: .of("a"), events: [.numbered(1), .numbered(1)])]),
-          ("no type", [append(type: "")]), ("a long type", [append(type: tooLong)]), ("a type with a control character", [append(type: "a\0b")]),
+          ("no type", [append(type: "")]), ("a long type", [append(type: tooLong)]),
+          ("a type with a control character", [append(type: "a\0b")]),
           ("no content type", [append(content: "")]), ("a long content type", [append(content: tooLong)]),
           ("no tenant's name", [append(tenant: "")]), ("a long tenant", [append(tenant: tooLong)]),
-          ("too many bytes", [StreamAppend(stream: .of("a"), events: [large, EventDraft(id: EventID(high: 2, low: 3), type: "t", payload: [1])])]),
+          (
+            "too many bytes",
+            [StreamAppend(stream: .of("a"), events: [large, EventDraft(id: EventID(high: 2, low: 3), type: "t", payload: [1])])]
+          ),
         ]
         for (what, appends) in wrong {
           let error = try await storeError { try await store.append(appends) }
@@ -42,7 +47,8 @@ extension EventStorePromise {
       try await world.withStore { store in
         _ = try await store.append([append(EventLimits.eventsInAppend, type: longest, content: longest, tenant: longest)])
         let streams = (0..<EventLimits.streamsInAppend).map {
-          StreamAppend(stream: .of(String(repeating: "s", count: EventLimits.streamName - 3) + "-\($0 + 10)"), events: EventDraft.numbered(1...1))
+          StreamAppend(
+            stream: .of(String(repeating: "s", count: EventLimits.streamName - 3) + "-\($0 + 10)"), events: EventDraft.numbered(1...1))
         }
         #expect(try await store.append(streams).streams.count == EventLimits.streamsInAppend)
         let page = try await store.read(ReadRequest(.all, limit: EventLimits.eventsInPage))
@@ -76,7 +82,8 @@ extension EventStorePromise {
         let wrong = [
           Snapshot(stream: stream, reducer: "", reducerVersion: 1, version: 0, state: []),
           Snapshot(stream: stream, reducer: tooLong, reducerVersion: 1, version: 0, state: []),
-          Snapshot(stream: stream, reducer: "r", reducerVersion: 1, version: 0, state: [UInt8](repeating: 0, count: EventLimits.snapshot + 1)),
+          Snapshot(
+            stream: stream, reducer: "r", reducerVersion: 1, version: 0, state: [UInt8](repeating: 0, count: EventLimits.snapshot + 1)),
         ]
         for snapshot in wrong {
           guard case .invalid = try await storeError({ try await store.save(snapshot) }) else {

@@ -4,7 +4,8 @@ internal import Testing
 extension EventStorePromise {
   /// Events in the stream, what is expected, whether it is appended.
   private static let table: [(events: UInt64, expected: ExpectedVersion, isAppended: Bool)] = [
-    (0, .any, true), (0, .noStream, true), (0, .streamExists, false), (0, .exact(0), false), (0, .exact(7), false), (0, .exact(.max), false),
+    (0, .any, true), (0, .noStream, true), (0, .streamExists, false), (0, .exact(0), false), (0, .exact(7), false),
+    (0, .exact(.max), false),
     (1, .any, true), (1, .noStream, false), (1, .streamExists, true), (1, .exact(0), true), (1, .exact(1), false), (1, .exact(.max), false),
     (3, .any, true), (3, .noStream, false), (3, .streamExists, true), (3, .exact(0), false), (3, .exact(1), false), (3, .exact(2), true),
     (3, .exact(3), false), (3, .exact(.max), false),

@@ -36,7 +36,8 @@ extension EventStorePromise {
     EventStorePromise("a payload of 16 MiB goes in and comes out") { world in
       try await world.withStore { store in
         var numbers = SeededNumbers(16)
-        let payload = (0..<EventLimits.payload / 8).flatMap { _ in withUnsafeBytesOf(numbers.next()) }
+        let block = (0..<4096).map { _ in UInt8.random(in: 0...255, using: &numbers) }
+        let payload = (0..<EventLimits.payload / block.count).flatMap { _ in block }
         try await store.append(.of("large"), [EventDraft(id: EventID(high: 0, low: 1), type: "t", payload: payload)])
         let page = try await store.read(ReadRequest(.all, limit: 1, bytes: 1))
         #expect(page.events.first?.payload == payload)
@@ -77,6 +78,4 @@ extension EventStorePromise {
       }
     },
   ]
-
-  private static func withUnsafeBytesOf(_ number: UInt64) -> [UInt8] { (0..<8).map { UInt8(truncatingIfNeeded: number >> ($0 * 8)) } }
 }

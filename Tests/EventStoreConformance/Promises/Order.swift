@@ -19,11 +19,14 @@ extension EventStorePromise {
           for round in 0..<rounds {
             let first = (appender * rounds + round) * 2
             let tenant: String? = appender % 2 == 0 ? "even" : nil
-            try await store.append(.of("\(appender % 3 == 0 ? "third" : "other")-\(round % 4)"), tenant: tenant, EventDraft.numbered(first...first + 1))
+            try await store.append(
+              .of("\(appender % 3 == 0 ? "third" : "other")-\(round % 4)"), tenant: tenant, EventDraft.numbered(first...first + 1))
           }
         }
       }
-      let scopes: [(ReadRequest.Scope, String?)] = [(.all, nil), (.all, nil), (.category("third"), nil), (.all, "even"), (.stream(.of("other-1")), nil)]
+      let scopes: [(ReadRequest.Scope, String?)] = [
+        (.all, nil), (.all, nil), (.category("third"), nil), (.all, "even"), (.stream(.of("other-1")), nil),
+      ]
       for (scope, tenant) in scopes {
         group.addTask {
           var seen: [RecordedEvent] = []

@@ -59,7 +59,9 @@ extension EventStorePromise {
           try await store.append(.of("a-\(number % 2)"), tenant: tenant, EventDraft.numbered(number...number))
         }
         let ones = (0..<24 as Range<UInt64>).filter { $0 % 3 == 1 }
-        let scopes: [(ReadRequest.Scope, [UInt64])] = [(.all, ones), (.category("a"), ones), (.stream(.of("a-0")), ones.filter { $0 % 2 == 0 })]
+        let scopes: [(ReadRequest.Scope, [UInt64])] = [
+          (.all, ones), (.category("a"), ones), (.stream(.of("a-0")), ones.filter { $0 % 2 == 0 }),
+        ]
         for (scope, numbers) in scopes {
           #expect(try await store.readAll(scope, limit: 3, tenant: "one").numbers == numbers)
           #expect(try await store.readAll(scope, .backward, limit: 3, tenant: "one").numbers == numbers.reversed())
@@ -80,7 +82,9 @@ extension EventStorePromise {
         let events = try await store.readAll(.all)
         #expect(events.map(\.time) == times)
         let end = try await store.end()
-        for time in [Int64.min, 0, 1000, .max] + (0..<100).map({ _ in times[Int.random(in: 0..<times.count, using: &numbers)] + Int64.random(in: -2...2, using: &numbers) }) {
+        for time in [Int64.min, 0, 1000, .max]
+          + (0..<100).map({ _ in times[Int.random(in: 0..<times.count, using: &numbers)] + Int64.random(in: -2...2, using: &numbers) })
+        {
           let wanted = events.first { $0.time >= time }?.position ?? end
           #expect(try await store.position(since: time) == wanted, "\(time)")
         }

@@ -5,7 +5,8 @@ extension EventStorePromise {
   /// A stream of three appends, numbers 1 to 2, 3 to 5 and 6, and the receipts.
   private static func prepare(_ store: any EventStore, _ stream: StreamName) async throws -> [AppendReceipt.Stream] {
     [
-      try await store.append(stream, .noStream, EventDraft.numbered(1...2)), try await store.append(stream, .exact(1), EventDraft.numbered(3...5)),
+      try await store.append(stream, .noStream, EventDraft.numbered(1...2)),
+      try await store.append(stream, .exact(1), EventDraft.numbered(3...5)),
       try await store.append(stream, .any, EventDraft.numbered(6...6)),
     ]
   }
@@ -47,7 +48,8 @@ extension EventStorePromise {
         _ = try await prepare(store, stream)
         let end = try await store.end()
         let wrong: [(expected: ExpectedVersion, numbers: [UInt64])] = [
-          (.any, [5, 90]), (.any, [90, 5]), (.streamExists, [90, 6]), (.any, [2, 1]), (.any, [1, 3]), (.any, [1, 2, 4]), (.noStream, [1, 90]),
+          (.any, [5, 90]), (.any, [90, 5]), (.streamExists, [90, 6]), (.any, [2, 1]), (.any, [1, 3]), (.any, [1, 2, 4]),
+          (.noStream, [1, 90]),
           (.noStream, [2, 1]), (.exact(1), [3, 90]), (.exact(1), [3, 4, 90]), (.exact(1), [4, 3, 5]), (.exact(4), [6, 90]),
         ]
         for (expected, numbers) in wrong {
