@@ -17,6 +17,8 @@
     public var statementTimeout = Duration.seconds(10)
     /// How long a request waits while there is no connection. Connecting is tried again meanwhile, and after it.
     public var patience = Duration.seconds(30)
+    /// The longest pause between two tries to connect: the first is 50 ms, each is twice the one before, and a random half of it is left out.
+    public var longestPause = Duration.seconds(5)
     /// Appends that are accepted and not completed: more are `busy`.
     public var queuedAppends = 16_384
     /// Their payload bytes.

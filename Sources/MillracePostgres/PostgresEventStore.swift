@@ -60,12 +60,12 @@
     private func start() throws(EventStoreError) {
       let silence = 2 * configuration.statementTimeout.nanoseconds + 1_000_000_000
       let end = end
-      let appender = Lane(
-        appends, session, Lane.Settings(statements: Statement.forAppends, listens: false, inFlight: 2, silence: silence), appendsWakeUp
-      ) { end.ended() }
-      let reader = Lane(
-        reads, session, Lane.Settings(statements: Statement.forReads, listens: true, inFlight: 8, silence: silence), readsWakeUp
-      ) { end.ended() }
+      func settings(_ statements: [Statement], listens: Bool, inFlight: Int) -> LaneSettings {
+        LaneSettings(
+          statements: statements, listens: listens, inFlight: inFlight, silence: silence, pause: configuration.longestPause.nanoseconds)
+      }
+      let appender = Lane(appends, session, settings(Statement.forAppends, listens: false, inFlight: 2), appendsWakeUp) { end.ended() }
+      let reader = Lane(reads, session, settings(Statement.forReads, listens: true, inFlight: 8), readsWakeUp) { end.ended() }
       var code = appender.start()
       if code == 0 {
         code = reader.start()

@@ -97,6 +97,7 @@
       var configuration = try PostgresConfiguration(connection(host: host))
       configuration.schema = schema ?? "test_\(Self.schemas.add(1, ordering: .relaxed).newValue)"
       configuration.statementTimeout = .seconds(60)
+      configuration.longestPause = .milliseconds(200)
       return configuration
     }
 

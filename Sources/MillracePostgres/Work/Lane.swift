@@ -26,23 +26,26 @@
     var isDone: Bool { get }
   }
 
+  /// What a lane sends and how long it waits.
+  struct LaneSettings: Sendable {
+    var statements: [Statement]
+    var listens: Bool
+    /// Requests that are sent and not answered, at most.
+    var inFlight: Int
+    /// Nanoseconds after which a connection that does not answer is given up.
+    var silence: UInt64
+    /// Nanoseconds between two tries to connect, at most.
+    var pause: UInt64
+  }
+
   /// A thread and its connection: sends statements one behind the other without waiting for answers, connects again when the connection is lost.
   ///
   /// # Threads
   /// `wake`: any. All else is the thread's own.
   final class Lane<Work: LaneWork>: @unchecked Sendable {
-    struct Settings: Sendable {
-      var statements: [Statement]
-      var listens: Bool
-      /// Requests that are sent and not answered, at most.
-      var inFlight: Int
-      /// Nanoseconds after which a connection that does not answer is given up.
-      var silence: UInt64
-    }
-
     private let work: Work
     private let session: Session
-    private let settings: Settings
+    private let settings: LaneSettings
     private let wakeUp: WakeUp
     private let ended: @Sendable () -> Void
 
@@ -61,7 +64,7 @@
     }
 
     /// `ended`: all is done and given back.
-    init(_ work: Work, _ session: Session, _ settings: Settings, _ wakeUp: WakeUp, ended: @escaping @Sendable () -> Void) {
+    init(_ work: Work, _ session: Session, _ settings: LaneSettings, _ wakeUp: WakeUp, ended: @escaping @Sendable () -> Void) {
       self.work = work
       self.session = session
       self.settings = settings
@@ -163,9 +166,9 @@
 
     private func connect() {
       if failures > 0 {
-        // 50 ms, doubled each time, 5 s at most, and a random half of it less: many that lost the same server do not come back at once.
-        let pause = UInt64(50_000_000) << min(failures - 1, 7)
-        let retry = Monotonic.now + UInt64.random(in: min(pause, 5_000_000_000) / 2...min(pause, 5_000_000_000))
+        // 50 ms, doubled each time, and a random half of it less: many that lost the same server do not come back at once.
+        let pause = min(50_000_000 << UInt64(min(failures - 1, 20)), settings.pause)
+        let retry = Monotonic.now + UInt64.random(in: pause / 2...pause)
         while true {
           let now = Monotonic.now
           let due = work.expire(now, why: trouble)
