@@ -38,7 +38,8 @@
     }
 
     private static let connecting = [
-      ("password", "check user, password and the server's pg_hba.conf"), ("pg_hba.conf", "let the server's pg_hba.conf name this user, database and way"),
+      ("password", "check user, password and the server's pg_hba.conf"),
+      ("pg_hba.conf", "let the server's pg_hba.conf name this user, database and way"),
       ("certificate", "check sslrootcert, and that host is the name in the server's certificate"),
       ("does not exist", "create the database first: `createdb`"), ("too many", "raise the server's max_connections: each store has two"),
     ]

@@ -32,7 +32,7 @@
     var settings: String {
       """
       set search_path to "\(schema)"; set statement_timeout to \(statementTimeout.milliseconds); set idle_in_transaction_session_timeout to 60000;
-      set default_transaction_isolation to 'read committed'; set jit to off; set plan_cache_mode to force_generic_plan; set enable_seqscan to off;
+      set default_transaction_isolation to 'read committed'; set jit to off; set max_parallel_workers_per_gather to 0; set plan_cache_mode to force_generic_plan; set enable_seqscan to off;
       set enable_bitmapscan to off; set enable_hashjoin to off; set enable_mergejoin to off; set tcp_keepalives_idle to 10;
       set tcp_keepalives_interval to 5; set tcp_keepalives_count to 3;
       select set_config('synchronous_commit', 'on', false) where current_setting('synchronous_commit') = 'off';
