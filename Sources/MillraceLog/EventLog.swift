@@ -204,6 +204,9 @@ public final class EventLog: @unchecked Sendable {
     for completion in waits { completion(.failure(.closed)) }
   }
 
+  /// Commits, that is syncs, so far. After `close`, or from a sink.
+  public var commits: UInt64 { writer.commits }
+
   /// Why nothing is written any more; nil while the log works. Read by whoever was told `unavailable` or `outcomeUnknown`.
   var failureText: String { writer.failureText }
 }
