@@ -53,8 +53,9 @@ let rows: [Row] = [
   Row(layer: 0, name: "CCrypto", kind: .system(pkgConfig: "libcrypto", apt: "libssl-dev")),
   Row(layer: 0, name: "CPostgres", kind: .system(pkgConfig: "libpq", apt: "libpq-dev")),
   Row(layer: 0, name: "CMillrace", kind: .c),
-  Row(layer: 1, name: "MillraceCore", kind: .swift, needs: ["CMillrace", "CUV"], tests: []),
-  Row(layer: 2, name: "MillraceLog", kind: .swift, needs: ["MillraceCore", "CMillrace"], tests: ["EventStoreConformance", "MillraceSimulation"]),
+  Row(layer: 1, name: "MillraceCore", kind: .swift, needs: ["CMillrace", "CUV"], tests: ["MillraceLog"]),
+  Row(
+    layer: 2, name: "MillraceLog", kind: .swift, needs: ["MillraceCore", "CMillrace"], tests: ["EventStoreConformance", "MillraceSimulation"]),
   Row(layer: 3, name: "EventStoreConformance", kind: .support, path: "Tests/EventStoreConformance", needs: ["MillraceLog"]),
   Row(layer: 2, name: "MillracePluginKit", kind: .swift, needs: ["CMillrace"]),
   Row(
@@ -75,11 +76,12 @@ let rows: [Row] = [
   Row(
     layer: 5, name: "MillracePostgres", kind: .swift, needs: ["MillraceLog", "MillraceCore"], packages: [postgres],
     tests: ["EventStoreConformance"]),
-  Row(layer: 5, name: "MillraceSimulation", kind: .support, needs: ["MillraceCore", "MillraceWorkflow", "CMillrace"]),
+  Row(layer: 5, name: "MillraceSimulation", kind: .support, needs: ["MillraceCore", "MillraceLog", "MillraceWorkflow", "CMillrace"]),
   Row(
     layer: 6, name: "MillraceTesting", kind: .swift,
     needs: ["Millrace", "MillraceCore", "MillraceSimulation", "MillraceWorkflow"], tests: []),
   Row(layer: 6, name: "EngineBenchmark", kind: .benchmark, path: "Benchmarks/Engine", needs: ["Millrace", "MillraceCore"], tests: []),
+  Row(layer: 6, name: "LogBenchmark", kind: .benchmark, path: "Benchmarks/Log", needs: ["MillraceCore", "MillraceLog", "CMillrace"]),
   Row(
     layer: 6, name: "CoreBenchmark", kind: .benchmark, path: "Benchmarks/Core", needs: ["MillraceCore", "MillracePlugins", "CMillrace"],
     tests: []),
@@ -88,7 +90,9 @@ let rows: [Row] = [
     needs: ["Millrace", "MillracePlugins", "MillraceSimulation", "MillraceWorkflow"]),
   Row(
     layer: 6, name: "MillraceCommand", kind: .command,
-    needs: ["Millrace", "MillraceBench", "MillraceCore", "MillracePlugins", "MillraceWorkflow", "CJemalloc", "CMillrace", "CUV"],
+    needs: [
+      "Millrace", "MillraceBench", "MillraceCore", "MillraceLog", "MillracePlugins", "MillraceWorkflow", "CJemalloc", "CMillrace", "CUV",
+    ],
     packages: [arguments],
     tests: []),
 ]

@@ -5,7 +5,7 @@
   /// An append that waits to be sent, or for its outcome.
   struct PendingAppend: Sendable {
     let appends: [StreamAppend]
-    let completion: StoreCompletion<AppendReceipt>
+    let completion: EventCompletion<AppendReceipt>
     let events: Int
     let bytes: Int
     /// Wall clock, nanoseconds: the time of its events, however often it is sent.

@@ -2,9 +2,6 @@
   internal import MillraceCore
   internal import MillraceLog
 
-  /// As `EventStore.Completion`.
-  typealias StoreCompletion<Value> = @Sendable (Result<Value, EventStoreError>) -> Void
-
   /// Told when both lanes have ended.
   ///
   /// # Threads
@@ -13,12 +10,12 @@
     private let monitor = Monitor()
     private var running = 2
     private var isAsked = false
-    private var completion: StoreCompletion<Void>?
+    private var completion: EventCompletion<Void>?
 
     deinit { monitor.deallocate() }
 
     /// False: somebody else has asked before.
-    func tell(_ completion: @escaping StoreCompletion<Void>) -> Bool {
+    func tell(_ completion: @escaping EventCompletion<Void>) -> Bool {
       monitor.locked {
         if isAsked { return false }
         isAsked = true

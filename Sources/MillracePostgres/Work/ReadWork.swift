@@ -74,7 +74,7 @@
     // MARK: Waits
 
     /// nil: it has been answered.
-    func wait(_ position: UInt64, _ completion: @escaping StoreCompletion<UInt64>) -> UInt64? {
+    func wait(_ position: UInt64, _ completion: @escaping EventCompletion<UInt64>) -> UInt64? {
       var number: UInt64?
       let outcome: Result<UInt64, EventStoreError>? = monitor.locked {
         if isClosed { return .failure(.closed) }
@@ -160,7 +160,7 @@
   struct Waits {
     /// The first position without an event, as far as is known.
     private(set) var end: UInt64 = 0
-    private var waiting: [UInt64: (position: UInt64, completion: StoreCompletion<UInt64>)] = [:]
+    private var waiting: [UInt64: (position: UInt64, completion: EventCompletion<UInt64>)] = [:]
     private var number: UInt64 = 0
     /// No position waited for is lower.
     private var lowest = UInt64.max
@@ -168,22 +168,22 @@
     var count: Int { waiting.count }
 
     /// The end is at `position` or before.
-    mutating func add(_ position: UInt64, _ completion: @escaping StoreCompletion<UInt64>) -> UInt64 {
+    mutating func add(_ position: UInt64, _ completion: @escaping EventCompletion<UInt64>) -> UInt64 {
       number += 1
       waiting[number] = (position, completion)
       lowest = min(lowest, position)
       return number
     }
 
-    mutating func remove(_ number: UInt64) -> StoreCompletion<UInt64>? { waiting.removeValue(forKey: number)?.completion }
+    mutating func remove(_ number: UInt64) -> EventCompletion<UInt64>? { waiting.removeValue(forKey: number)?.completion }
 
-    mutating func takeAll() -> [StoreCompletion<UInt64>] {
+    mutating func takeAll() -> [EventCompletion<UInt64>] {
       defer { waiting = [:] }
       return waiting.sorted { $0.key < $1.key }.map(\.value.completion)
     }
 
     /// Takes out who has waited for positions before `end`. Complexity: O(waits) when there may be one, else O(1).
-    mutating func reach(_ end: UInt64) -> [(StoreCompletion<UInt64>, UInt64)] {
+    mutating func reach(_ end: UInt64) -> [(EventCompletion<UInt64>, UInt64)] {
       self.end = max(self.end, end)
       if lowest >= self.end { return [] }
       let due = waiting.filter { $0.value.position < self.end }.sorted { $0.key < $1.key }
