@@ -113,11 +113,14 @@ struct ModelStore {
       return "has \(page.events.map(\.position)), but should begin \(rest.prefix(count + 1).map(\.position))"
     }
     if count > request.limit { return "has \(count) events" }
+    // The event that exceeds `bytes` may be the last of the page or the first of the next one.
     let bytes = page.events.map(\.payload.count).reduce(0, +)
-    if count > 1, bytes > request.bytes { return "has \(bytes) bytes" }
-    if page.isLast != (count == rest.count) { return "isLast is \(page.isLast), \(rest.count - count) follow" }
-    if !page.isLast {
-      let isFull = count == request.limit || bytes + rest[count].payload.count > request.bytes
+    if count > 1, bytes - page.events[count - 1].payload.count > request.bytes { return "has \(bytes) bytes" }
+    if page.isLast, count < rest.count { return "isLast is true, \(rest.count - count) follow" }
+    // What is looked at for a page may be bounded: where it passes over events, of others or fallen out, it may end early.
+    if !page.isLast, request.tenant == nil, all.allSatisfy({ streams[$0.stream]?.isKept($0) == true }) {
+      if count == rest.count { return "isLast is false, and nothing follows" }
+      let isFull = count == request.limit || bytes >= request.bytes || bytes + rest[count].payload.count > request.bytes
       if count == 0 || !isFull { return "ends early: \(count) events, \(bytes) bytes" }
     }
     if case .stream(let name) = request.scope {

@@ -87,8 +87,8 @@ public struct ContentTypeNumber: Hashable, Sendable {
     case appended
     /// Stream `part` is not as expected. `actual`: the version of its last event.
     case wrongExpectedVersion(part: Int, actual: UInt64?)
-    /// Events of stream `part` are among the last of the log already: `isWhole` all of them, one after the other.
-    case known(part: Int, isWhole: Bool)
+    /// Events of stream `part` are among the last of the log already, number `event` of the append one of them: `isWhole` all of them, one after the other.
+    case known(part: Int, event: Int, isWhole: Bool)
     /// It does not fit into a segment of this log.
     case tooLarge
     case noSpace

@@ -179,14 +179,16 @@ internal import MillraceCore
     let stream = unsafe part.pointee.stream.value
     var first: IDWindow.Place?
     var found = 0
+    var last = 0
     for event in unsafe 0..<part.pointee.count {
       guard let place = unsafe ids.find(stream, part.pointee.events[event].id) else { continue }
+      last = event
       if event == 0 { first = place }
       if let first, place.version == first.version &+ UInt64(event) { found += 1 } else { found = -1 }
       if found < 0 { break }
     }
     if found == 0 { return nil }
-    return unsafe .known(part: index, isWhole: found == part.pointee.count)
+    return unsafe .known(part: index, event: last, isWhole: found == part.pointee.count)
   }
 
   /// Bytes that the request's entries take, and the names that they need at most.

@@ -19,7 +19,8 @@ public struct ReadRequest: Sendable {
   public var scope: Scope
   public var direction: Direction
   public var start: Start
-  /// Events, 1 to `EventLimits.eventsInPage`. A page ends earlier when its payloads exceed `bytes`, after one event at least.
+  /// Events, 1 to `EventLimits.eventsInPage`. A page ends earlier when its payloads reach `bytes`, 1 or more, after one event at least; the event that exceeds
+  /// them is the last of the page or the first of the next one.
   public var limit: Int
   public var bytes: Int
   /// Only events of this tenant.
@@ -44,7 +45,8 @@ public struct EventPage: Sendable, Equatable {
   /// Where the next page starts: a version of the stream, or a position. Forward it is there even at the end: events to come follow from here. nil: there is nothing
   /// more backward.
   public var next: UInt64?
-  /// There was nothing more in this direction when the page was read.
+  /// There was nothing more in this direction when the page was read. False, it may be so nevertheless where events are passed over: of other tenants, or fallen
+  /// out.
   public var isLast: Bool
   /// The version of the stream's last event; nil if it never had one, and for other scopes.
   public var lastVersion: UInt64?
