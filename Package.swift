@@ -55,7 +55,8 @@ let rows: [Row] = [
   Row(layer: 0, name: "CMillrace", kind: .c),
   Row(layer: 1, name: "MillraceCore", kind: .swift, needs: ["CMillrace", "CUV"], tests: ["MillraceLog"]),
   Row(
-    layer: 2, name: "MillraceLog", kind: .swift, needs: ["MillraceCore", "CMillrace"], tests: ["EventStoreConformance", "MillraceSimulation"]),
+    layer: 2, name: "MillraceLog", kind: .swift, needs: ["MillraceCore", "CMillrace"],
+    tests: ["EventStoreConformance", "MillraceSimulation"]),
   Row(layer: 3, name: "EventStoreConformance", kind: .support, path: "Tests/EventStoreConformance", needs: ["MillraceLog"]),
   Row(layer: 2, name: "MillracePluginKit", kind: .swift, needs: ["CMillrace"]),
   Row(
