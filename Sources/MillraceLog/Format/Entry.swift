@@ -20,6 +20,7 @@ internal import CMillrace
 enum Entry {
   static let fixed = 64
   static let traceBytes = 32
+  static let keyBytes = 8
 
   struct Flags: OptionSet {
     let rawValue: UInt16
@@ -41,7 +42,7 @@ enum Entry {
       // Most events have none.
       if rawValue & 0b11_1100 == 0 { return 0 }
       return (contains(.correlation) ? 16 : 0) + (contains(.causation) ? 16 : 0) + (contains(.trace) ? Entry.traceBytes : 0)
-        + (contains(.sealed) ? 8 : 0)
+        + (contains(.sealed) ? Entry.keyBytes : 0)
     }
   }
 

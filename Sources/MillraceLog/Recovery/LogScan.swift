@@ -30,11 +30,12 @@ struct LogScan {
   let storage: any LogStorage
   let numbers: [UInt64]
 
-  /// Throws `none` if there is no segment, `missingSegment` if one is missing in their midst.
-  init(_ storage: any LogStorage) throws(LogError) {
+  /// Throws `none` if there is no segment, `missingSegment` if one is missing in their midst, `incomplete` for a copy that was not finished.
+  init(_ storage: any LogStorage, isUnfinished: Bool = false) throws(LogError) {
     self.storage = storage
     let names: [String]
     do throws(StorageError) { names = try storage.names() } catch { throw .storage(error) }
+    if !isUnfinished, names.contains(LogCopy.mark) { throw .incomplete }
     numbers = names.compactMap(SegmentHeader.number).sorted()
     guard let first = numbers.first else { throw .none }
     for (index, number) in numbers.enumerated() where number != first + UInt64(index) { throw .missingSegment(first + UInt64(index)) }
