@@ -58,14 +58,12 @@ void refuse(const char *words, const char *value) {
   __builtin_unreachable();
 }
 
-int open_report(const char *path, int fallback) {
-  if (!path) return fallback;
-  int fd = (int)syscall(SYS_openat, AT_FDCWD, path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
+int open_report(const char *path) {
+  int fd = path ? (int)syscall(SYS_openat, AT_FDCWD, path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644) : 2;
   if (fd < 0) refuse("cannot open", path);
-  /* Programs close or count low descriptors. */
+  /* Programs count low descriptors, and close standard error at their end. */
   int high = fcntl(fd, F_DUPFD_CLOEXEC, 200);
-  if (high < 0) return fd;
-  syscall(SYS_close, fd);
+  if (path) syscall(SYS_close, fd);
   return high;
 }
 

@@ -65,5 +65,5 @@ bool inside_path(int fd, const char *name, char path[PATH_MAX]);
 
 /* By system calls that no tool wraps. All or abort. */
 void append_all(int fd, const struct iovec *parts, int count);
-int open_report(const char *path, int fallback);
+int open_report(const char *path); /* without a path standard error; -1 when there is none */
 _Noreturn void refuse(const char *words, const char *value); /* wrong use of a tool */

@@ -210,7 +210,8 @@ static ssize_t write_mark(void *cookie, const char *bytes, size_t count) {
 void tool_start(void) {
   const char *file = getenv("MILLRACE_RECORD"), *number = getenv("MILLRACE_RECORD_MARKS");
   if (!file) refuse("MILLRACE_RECORD must be the path of the trace", file);
-  trace = open_report(file, -1);
+  trace = open_report(file);
+  if (trace < 0) refuse("no descriptor for the trace", file);
   struct stat state;
   static char head[] = "millrace-trace\1";
   if (fstat(trace, &state) != 0) refuse("cannot look at the trace", file);
