@@ -1,8 +1,8 @@
 /// What crashes could leave of a directory.
 ///
 /// A crash is at a point from 0 to the number of records of the trace: all records before it have happened. What it leaves, exactly:
-/// - Bytes. A sector of 512 bytes holds what the file held there at some moment from the last sync that covers it to the crash. So a write that is not
-///   covered is absent, whole or torn between sectors, and may be there though an earlier one is not. A sync (`fsync`, `fdatasync`, `sync`,
+/// - Bytes. A sector of 512 bytes holds what the file held there at some moment from the last sync that covers it to the crash. So a write that
+///   is not covered is absent, whole or torn between sectors, and may be there though an earlier one is not. A sync (`fsync`, `fdatasync`, `sync`,
 ///   `syncfs`) covers what had returned before it began, once it has returned; a write through `O_DSYNC` covers itself when it has returned;
 ///   `sync_file_range` covers nothing. A sync that failed loses for ever its right to what it should have covered.
 /// - Size. It is what it was at some such moment; changes of one file's size come in their order, and a write that makes a file longer may do it
@@ -42,7 +42,10 @@ public struct CrashImages: Sendable {
   public var points: ClosedRange<Int> { 0...trace.records.count }
 
   /// - Complexity: O(bytes written before the point). Many images of one point cost only their own size.
-  public func moment(at point: Int) -> CrashMoment { CrashMoment(self, at: point) }
+  public func moment(at point: Int) -> CrashMoment {
+    var settled: [Int: SettledFile] = [:]
+    return CrashMoment(self, at: point, from: &settled)
+  }
 
   /// An image at a point that the seed chooses.
   public func image(seed: UInt64) -> CrashImage {
@@ -50,11 +53,22 @@ public struct CrashImages: Sendable {
     return moment(at: choices.pick(trace.records.count + 1)).image(seed: seed)
   }
 
-  /// `perPoint` images at each point. The seeds of one and the same `seed` are the same.
+  /// Each point, or each `every`-th, in order.
+  /// - Complexity: O(bytes of the trace + points x bytes not yet synced).
+  public func forEachMoment(every: Int = 1, _ body: (CrashMoment) throws -> Void) rethrows {
+    var settled: [Int: SettledFile] = [:]
+    for point in stride(from: points.lowerBound, through: points.upperBound, by: every) {
+      try body(CrashMoment(self, at: point, from: &settled))
+    }
+  }
+
+  /// `perPoint` images at each point. The same seed gives the same images.
   public func forEach(perPoint: Int, seed: UInt64, _ body: (CrashImage) throws -> Void) rethrows {
-    for point in points {
-      let moment = moment(at: point)
-      for number in 0..<UInt64(perPoint) { try body(moment.image(seed: seed &+ number &* 0x9E37_79B9_7F4A_7C15)) }
+    try forEachMoment { moment in
+      for number in 0..<UInt64(perPoint) {
+        // Another seed for each image of all the points.
+        try body(moment.image(seed: seed &+ (UInt64(moment.point) &* UInt64(perPoint) &+ number) &* 0x9E37_79B9_7F4A_7C15))
+      }
     }
   }
 }

@@ -1,3 +1,5 @@
+internal import Foundation
+
 /// A crash at one point of a trace, and all that it could leave.
 public struct CrashMoment {
   /// Which bit is to be flipped besides.
@@ -16,13 +18,15 @@ public struct CrashMoment {
   /// Records at which something began that the crash may have torn.
   private let begins: [Int]
 
-  init(_ images: CrashImages, at point: Int) {
+  init(_ images: CrashImages, at point: Int, from settled: inout [Int: SettledFile]) {
     self.point = point
     history = images.history
     marks = images.trace.marks(before: point)
-    files = history.files.mapValues { FileMoment($0, at: point) }
+    var files: [Int: FileMoment] = [:]
+    for (node, file) in history.files { files[node] = FileMoment(file, at: point, from: &settled[node, default: SettledFile(file)]) }
+    self.files = files
     // In order: a seed picks among them by number.
-    begins = (history.entries.begins(before: point) + history.files.values.flatMap { $0.begins(before: point) }).sorted()
+    begins = (history.entries.begins(before: point) + files.values.flatMap(\.begins)).sorted()
   }
 
   /// The image of a seed: what a crash is like is chosen first (nothing of the unsynced, all, some in order, each write by itself, each unit by
@@ -45,14 +49,20 @@ public struct CrashMoment {
   public func image(seed: UInt64, flipping flip: Flip) -> CrashImage? {
     var choices = SeededChoices(seed: seed)
     var (image, nodes) = image([.everything, .eachWrite][choices.pick(2)], unit: 512, &choices, origin: "seed \(seed)")
-    var candidates: [(path: String, byte: Int)] = []
+    var candidates: [(path: String, bytes: Range<Int>)] = []
     for (path, node) in nodes.sorted(by: { $0.key < $1.key }) {
-      let wanted: FileMoment.Certainty = flip == .durable ? .certain : .open
+      let (certain, open) = files[node]!.certainty(history.files[node]!)
       let size = image.directory.files[path]!.count
-      candidates += files[node]!.certainty().prefix(size).enumerated().filter { $1 == wanted }.map { (path, $0.offset) }
+      candidates += (flip == .durable ? certain : open).intersection(IndexSet(integersIn: 0..<size)).rangeView.map { (path, $0) }
     }
-    guard !candidates.isEmpty else { return nil }
-    let (path, byte) = candidates[choices.pick(candidates.count)]
+    let count = candidates.reduce(0) { $0 + $1.bytes.count }
+    guard count > 0 else { return nil }
+    var left = choices.pick(count)
+    let (path, bytes) = candidates.first { candidate in
+      defer { left -= candidate.bytes.count }
+      return left < candidate.bytes.count
+    }!
+    let byte = bytes.upperBound + left
     let bit = choices.pick(8)
     image.directory.files[path]![byte] ^= 1 << UInt8(bit)
     image.flipped = CrashImage.Bit(path: path, byte: byte, bit: bit)

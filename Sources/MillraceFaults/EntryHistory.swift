@@ -1,6 +1,6 @@
-/// The entries of all directories, as changes of names. After a crash each name is as it was at some moment from the last sync of its directory to the
-/// crash, independently of others; but a rename happens for both names or for none. POSIX promises no more: not that entries come to the disk in
-/// order, nor with the sync of the file that they name. (ext4 with its journal keeps more of it. That is luck.)
+/// The entries of all directories, as changes of names. After a crash each name is as it was at some moment from the last sync of its directory to
+/// the crash, independently of others; but a rename happens for both names or for none. POSIX promises no more: not that entries come to the disk
+/// in order, nor with the sync of the file that they name. (ext4 with its journal keeps more of it. That is luck.)
 struct EntryHistory {
   struct Name: Hashable {
     let directory: Int

@@ -86,11 +86,6 @@ struct FileHistory {
     size = sizeAfter
   }
 
-  /// When what is not yet durable at `point` began.
-  func begins(before point: Int) -> [Int] {
-    changes.prefix { $0.begin < point }.filter { ($0.durableFrom ?? .max) >= point }.map(\.begin)
-  }
-
   /// The last change, a write through O_DSYNC, is durable when it has returned.
   mutating func settleLast() { changes[changes.count - 1].durableFrom = changes[changes.count - 1].end }
 

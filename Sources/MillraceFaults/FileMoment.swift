@@ -1,56 +1,76 @@
+internal import Foundation
+
+/// What of a file cannot be lost: its first changes, all durable. Grows as a crash is looked at later.
+struct SettledFile {
+  /// Of how many changes.
+  fileprivate var count = 0
+  fileprivate var content: [UInt8]
+  fileprivate var size: Int
+
+  init(_ history: FileHistory) {
+    content = history.base
+    size = history.base.count
+  }
+
+  fileprivate mutating func advance(_ history: FileHistory, to point: Int) {
+    while count < history.changes.count {
+      let change = history.changes[count]
+      guard change.begin < point, (change.durableFrom ?? .max) < point else { return }
+      switch change.effect {
+      case .write(let start, let sectors): FileMoment.copy(sectors[...], to: start, of: &content)
+      case .cut(let size): FileMoment.clear(from: size, of: &content)
+      case .size: break
+      }
+      size = change.sizeAfter
+      count += 1
+    }
+  }
+}
+
 /// A file at a crash: what is certain, and what may or may not have come to the disk.
 struct FileMoment {
-  private let settled: [UInt8]
-  private let settledSize: Int
+  private let settled: SettledFile
   /// In their order, from the first that may be missing on.
   private let open: [(change: FileHistory.Change, isDurable: Bool)]
   /// Sizes change in order: those of `open` up to some number hold, from this one on (-1: none need hold).
   private let least: Int
   /// Those of `open` behind `least` that change the size.
   private let later: [Int]
-  private let begun: [(change: FileHistory.Change, isDurable: Bool)]
-  private let baseSize: Int
 
-  init(_ history: FileHistory, at point: Int) {
-    begun = history.changes.filter { $0.begin < point }.map { ($0, ($0.durableFrom ?? .max) < point) }
-    baseSize = history.base.count
-    let first = begun.firstIndex { !$0.isDurable } ?? begun.count
-    var settled = history.base
-    for entry in begun[..<first] {
-      switch entry.change.effect {
-      case .write(let start, let sectors): Self.copy(sectors[...], to: start, of: &settled)
-      case .cut(let size): Self.clear(from: size, of: &settled)
-      case .size: break
-      }
-    }
+  /// - Parameter settled: Of an earlier point, or new.
+  init(_ history: FileHistory, at point: Int, from settled: inout SettledFile) {
+    settled.advance(history, to: point)
+    let first = settled.count
     self.settled = settled
-    settledSize = first == 0 ? history.base.count : begun[first - 1].change.sizeAfter
-    let open = Array(begun[first...])
+    let open = history.changes[first...].prefix { $0.begin < point }.map { (change: $0, isDurable: ($0.durableFrom ?? .max) < point) }
     let least = max(-1, (open.filter(\.isDurable).map(\.change.needs).max() ?? -1) - first)
     self.open = open
     self.least = least
     later = open.indices.filter { $0 > least && open[$0].change.changesSize }
   }
 
-  private static func copy(_ bytes: ArraySlice<UInt8>, to offset: Int, of content: inout [UInt8]) {
+  /// When what may be missing began.
+  var begins: [Int] { open.filter { !$0.isDurable }.map(\.change.begin) }
+
+  fileprivate static func copy(_ bytes: ArraySlice<UInt8>, to offset: Int, of content: inout [UInt8]) {
     let end = offset + bytes.count
     if content.count < end { content += [UInt8](repeating: 0, count: end - content.count) }
     content.replaceSubrange(offset..<end, with: bytes)
   }
 
-  private static func clear(from size: Int, of content: inout [UInt8]) {
+  fileprivate static func clear(from size: Int, of content: inout [UInt8]) {
     if size < content.count { content.removeSubrange(size...) }
   }
 
   private func size(behind number: Int) -> Int {
-    number < 0 ? settledSize : open[number].change.sizeAfter
+    number < 0 ? settled.size : open[number].change.sizeAfter
   }
 
   /// What a crash leaves of the file.
   /// - Complexity: O(size + bytes of the open writes).
   func content(_ mood: Mood, unit: Int, _ choices: inout some Choices) -> [UInt8] {
     let (held, size) = size(mood, &choices)
-    var content = settled
+    var content = settled.content
     // Behind a cut that did not happen, nothing of what came after it can be seen: it lies in new blocks.
     var border = Int.max
     for (number, entry) in open.enumerated() {
@@ -71,9 +91,16 @@ struct FileMoment {
   }
 
   private func write(_ sectors: [UInt8], at start: Int, _ present: [Bool], unit: Int, below border: Int, to content: inout [UInt8]) {
-    for sector in stride(from: start, to: start + sectors.count, by: FileHistory.sector) {
-      guard present[sector / unit - start / unit], sector + FileHistory.sector <= border else { continue }
-      Self.copy(sectors[(sector - start)..<(sector - start + FileHistory.sector)], to: sector, of: &content)
+    let end = min(start + sectors.count, border / FileHistory.sector * FileHistory.sector)
+    var from = start
+    while from < end {
+      // As many units as are alike.
+      let isPresent = present[from / unit - start / unit]
+      var to = from
+      while to < end, present[to / unit - start / unit] == isPresent { to = (to / unit + 1) * unit }
+      to = min(to, end)
+      if isPresent { Self.copy(sectors[(from - start)..<(to - start)], to: from, of: &content) }
+      from = to
     }
   }
 
@@ -124,43 +151,36 @@ struct FileMoment {
     return mood == .eachWrite || mood == .inOrder(torn: change.begin)
   }
 
-  enum Certainty {
-    /// No program wrote it, so nobody can miss it.
-    case untouched
-    /// Each image holds it.
-    case certain
-    /// Some image does not.
-    case open
-  }
-
-  /// For each byte that the program could read when it crashed.
-  func certainty() -> [Certainty] {
-    var bytes = [Certainty](repeating: .certain, count: baseSize)
-    func mark(_ range: Range<Int>, _ certainty: Certainty) {
-      if bytes.count < range.upperBound { bytes += [Certainty](repeating: .untouched, count: range.upperBound - bytes.count) }
-      for index in range { bytes[index] = certainty }
+  /// The bytes that every image holds alike and that were written by the program or found, and those that some image lacks.
+  func certainty(_ history: FileHistory) -> (certain: IndexSet, open: IndexSet) {
+    var certain = IndexSet(integersIn: 0..<history.base.count)
+    var open = IndexSet()
+    func move(_ range: Range<Int>, from source: inout IndexSet, to target: inout IndexSet) {
+      let moved = source.intersection(IndexSet(integersIn: range))
+      source.subtract(moved)
+      target.formUnion(moved)
     }
-    for entry in begun {
+    let settled = history.changes[..<self.settled.count].map { (change: $0, isDurable: true) }
+    for entry in settled + self.open {
+      let range = entry.change.range
       switch entry.change.effect {
       case .size: break
       case .cut(let size):
         if entry.isDurable {
-          if size < bytes.count { bytes.removeSubrange(size...) }
-        } else if size < bytes.count {
-          mark(size..<bytes.count, .open)
+          certain.remove(integersIn: size..<FileHistory.limit)
+          open.remove(integersIn: size..<FileHistory.limit)
+        } else {
+          move(size..<entry.change.sizeBefore, from: &certain, to: &open)
         }
       case .write(let start, let sectors):
-        guard entry.isDurable else {
-          mark(entry.change.range, .open)
-          continue
-        }
-        mark(entry.change.range, .certain)
-        // The sectors go as a whole.
-        for index in start..<min(start + sectors.count, bytes.count) where bytes[index] == .open { bytes[index] = .certain }
+        certain.remove(integersIn: range)
+        open.insert(integersIn: range)
+        // Sectors go as a whole.
+        if entry.isDurable { move(start..<(start + sectors.count), from: &open, to: &certain) }
       }
     }
     let shortest = ([least] + later).map(size(behind:)).min() ?? 0
-    for index in bytes.indices.dropFirst(shortest) where bytes[index] == .certain { bytes[index] = .open }
-    return bytes
+    move(shortest..<FileHistory.limit, from: &certain, to: &open)
+    return (certain, open)
   }
 }

@@ -43,6 +43,8 @@ public struct RecordedTrace: Sendable {
   }
 
   public let records: [Record]
+  /// What it said, and the record with which each line was whole.
+  private let lines: [(record: Int, line: String)]
 
   /// - Complexity: O(bytes).
   public init(_ bytes: [UInt8]) throws(Fault) {
@@ -55,6 +57,23 @@ public struct RecordedTrace: Sendable {
       offset += length
     }
     self.records = records
+    lines = Self.lines(records)
+  }
+
+  private static func lines(_ records: [Record]) -> [(record: Int, line: String)] {
+    var lines: [(record: Int, line: String)] = []
+    var line: [UInt8] = []
+    for (index, record) in records.enumerated() where record.kind == .mark {
+      for byte in record.bytes {
+        if byte == UInt8(ascii: "\n") {
+          lines.append((index, String(decoding: line, as: UTF8.self)))
+          line = []
+        } else {
+          line.append(byte)
+        }
+      }
+    }
+    return lines
   }
 
   private static func record(_ bytes: ArraySlice<UInt8>) -> (Record, length: Int)? {
@@ -84,12 +103,7 @@ public struct RecordedTrace: Sendable {
   }
 
   /// The lines that the program had said before a crash at `point`: what it did not end with a line feed had not been said.
-  public func marks(before point: Int) -> [String] {
-    var said: [UInt8] = []
-    for record in records[..<point] where record.kind == .mark { said += record.bytes }
-    guard let end = said.lastIndex(of: UInt8(ascii: "\n")) else { return [] }
-    return said[..<end].split(separator: UInt8(ascii: "\n")).map { String(decoding: $0, as: UTF8.self) }
-  }
+  public func marks(before point: Int) -> [String] { lines.prefix { $0.record < point }.map(\.line) }
 
   /// Calls by which files changed without a record. No crash image can be made then.
   public var unseen: [String] { records.filter { $0.kind == .unseen }.map(\.name) }

@@ -140,7 +140,8 @@ bool inside_path(int fd, const char *name, char path[PATH_MAX]) {
       found = path_of(at, path);
       size_t end = found ? strlen(path) : 0;
       const char *slash = end > 0 && path[end - 1] == '/' ? "" : "/";
-      found = found && (size_t)snprintf(path + end, PATH_MAX - end, "%s%.*s", slash, (int)(length - cut), name + cut) < PATH_MAX - end && inside(path);
+      size_t room = PATH_MAX - end;
+      found = found && (size_t)snprintf(path + end, room, "%s%.*s", slash, (int)(length - cut), name + cut) < room && inside(path);
       syscall(SYS_close, at);
     }
   }

@@ -4,7 +4,11 @@ import MillraceFaults
 enum VictimLog {
   static let perSegment = 4
 
-  static func record(_ number: Int) -> [UInt8] {
+  private static let records = (0...16).map(makeRecord)
+
+  static func record(_ number: Int) -> [UInt8] { records[number] }
+
+  private static func makeRecord(_ number: Int) -> [UInt8] {
     let length = 16 + 20 + number * 379 % 1400
     let payload = (16..<length).map { UInt8(truncatingIfNeeded: number * 31 + $0 * 7) }
     let sum = payload.reduce(2_166_136_261 as UInt32) { ($0 ^ UInt32($1)) &* 16_777_619 }
