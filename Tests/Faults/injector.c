@@ -226,7 +226,7 @@ static bool fits(const struct fault *f, const call *c, bool creates) {
 }
 
 static void counts(void) {
-  char line[2048];
+  char line[2048] = "";
   int length = 0;
   for (int i = 0; i < fault_count; i++)
     length += snprintf(line + length, sizeof line - (size_t)length, " %s=%llu", faults[i].text, (unsigned long long)atomic_load(&faults[i].count));
@@ -363,6 +363,7 @@ static void parse(const char *text) {
 
 void tool_start(void) {
   const char *text = getenv("MILLRACE_FAULT");
+  if (text && strlen(text) > 1024) refuse("more text than 1,024 bytes", text);
   if (text && *text) parse(text);
   until = getenv("MILLRACE_FAULT_UNTIL");
   report_file = open_report(getenv("MILLRACE_FAULT_REPORT"));

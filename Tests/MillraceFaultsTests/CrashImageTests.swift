@@ -17,7 +17,7 @@ import Testing
   }
 
   /// The first image that breaks a promise.
-  static func complaint(_ images: CrashImages, _ words: [String], perPoint: Int = 40, seed: UInt64 = 1) -> String? {
+  static func complaint(_ images: CrashImages, _ words: [String], perPoint: Int = 25, seed: UInt64 = 1) -> String? {
     var complaint: String?
     images.forEach(perPoint: perPoint, seed: seed) { image in
       guard complaint == nil, let words = VictimLog.complaint(image.directory, image.marks, direct: words.contains("direct")) else {
@@ -89,7 +89,7 @@ import Testing
     let images = try Self.recorded([])
     let scratch = try Scratch()
     var image = images.image(seed: 0)
-    for seed in 0..<60 as Range<UInt64> {
+    for seed in 0..<30 as Range<UInt64> {
       image = images.image(seed: seed)
       let directory = scratch.path + "/image"
       try image.directory.write(to: directory)
@@ -100,7 +100,7 @@ import Testing
       #expect(ending.exit == 0, "\(ending.errors)")
       #expect(ending.lines.first == "recovered \(VictimLog.count(image.directory, direct: false))", "\(image)")
       let again = try CrashImages(try #require(ending.trace), before: image.directory)
-      again.forEach(perPoint: 4, seed: seed) { second in
+      again.forEach(perPoint: 2, seed: seed) { second in
         if let complaint = VictimLog.complaint(second.directory, image.marks + second.marks) {
           Issue.record("\(image), then \(second): \(complaint)")
         }
