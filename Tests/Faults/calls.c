@@ -40,6 +40,8 @@ int main(int argc, char **argv) {
   must(mkdir("one", 0755));
   must(mkdirat(AT_FDCWD, "two", 0755));
   int d = (int)must(open(".", O_RDONLY | O_DIRECTORY));
+  must(open("one/..", O_RDONLY | O_DIRECTORY));
+  must(open("..", O_RDONLY | O_DIRECTORY)); /* not of the directory */
   must(creat("a", 0644));
   must(creat64("b", 0644));
   must(open64("b", O_RDWR | O_CREAT, 0644));

@@ -130,16 +130,18 @@ bool inside_path(int fd, const char *name, char path[PATH_MAX]) {
   while (length > 1 && name[length - 1] == '/') length--;
   size_t cut = length;
   while (cut > 0 && name[cut - 1] != '/') cut--;
+  size_t last = length - cut;
+  if ((last == 1 && name[cut] == '.') || (last == 2 && name[cut] == '.' && name[cut + 1] == '.')) cut = length;
   bool found = false;
   if (length < PATH_MAX) {
-    /* The directory is resolved, the last name is not: it may not exist yet. */
+    /* The directory is resolved, the last name is not, unless it is a directory's: it may not exist yet. */
     memcpy(parent, name, cut);
-    memcpy(parent + cut, ".", 2);
+    strcpy(parent + cut, cut > 0 && cut == length ? "" : ".");
     int at = (int)syscall(SYS_openat, fd, parent, O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
     if (at >= 0) {
       found = path_of(at, path);
       size_t end = found ? strlen(path) : 0;
-      const char *slash = end > 0 && path[end - 1] == '/' ? "" : "/";
+      const char *slash = cut == length || (end > 0 && path[end - 1] == '/') ? "" : "/";
       size_t room = PATH_MAX - end;
       found = found && (size_t)snprintf(path + end, room, "%s%.*s", slash, (int)(length - cut), name + cut) < room && inside(path);
       syscall(SYS_close, at);

@@ -13,7 +13,7 @@ import Testing
     #expect(ending.exit == 0, "\(ending.errors)")
     #expect(
       ending.report.calls == [
-        "open": 12, "read": 13, "write": 10, "sync": 4, "dirsync": 1, "allocate": 8, "rename": 3, "unlink": 7, "link": 4, "mkdir": 3,
+        "open": 13, "read": 13, "write": 10, "sync": 4, "dirsync": 1, "allocate": 8, "rename": 3, "unlink": 7, "link": 4, "mkdir": 3,
       ])
     #expect(ending.report.counts == ["write:1000:EIO": 10] && ending.report.injected.isEmpty)
   }
