@@ -246,6 +246,6 @@ public final class EventLog: @unchecked Sendable {
   /// Commits, that is syncs, so far. After `close`, or from a sink.
   public var commits: UInt64 { writer.commits }
 
-  /// Why nothing is written any more; nil while the log works. Read by whoever was told `unavailable` or `outcomeUnknown`.
-  var failureText: String { writer.failureText }
+  /// Why nothing is written any more. For whoever was told `unavailable` or `outcomeUnknown`.
+  public var failureText: String { writer.failureText }
 }

@@ -132,13 +132,13 @@ private struct Counting: LogScan.Visitor {
     counts.blocks += 1
     try builder.block(header, segment: segment)
   }
-  mutating func entry(_ entry: EntryView, segment: UInt64, offset: Int) throws(LogError) {
+  mutating func entry(_ entry: EntryView, segment: UInt64, offset: Int) throws(LogError) -> Bool {
     if entry.isSystem {
       counts.ownEntries += 1
     } else {
       counts.events += 1
       counts.payloadBytes += entry.payload.count
     }
-    try builder.entry(entry, segment: segment, offset: offset)
+    return try builder.entry(entry, segment: segment, offset: offset)
   }
 }

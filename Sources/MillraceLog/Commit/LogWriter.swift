@@ -251,12 +251,18 @@ internal import MillraceCore
     }
     let header = SegmentHeader(
       log: log, number: segment + 1, firstPosition: position, fileBytes: next.bytes, unit: storage.unit, time: settings.wall())
-    try unsafe next.write(builder.header(header), at: 0)
     let name = SegmentHeader.name(of: header.number)
-    try storage.rename(SegmentSupply.name, to: name)
-    try storage.syncNames()
-    let reading = try storage.open(name, writing: false)
-    try supply.prepare()
+    let reading: any LogFile
+    do throws(StorageError) {
+      try unsafe next.write(builder.header(header), at: 0)
+      try storage.rename(SegmentSupply.name, to: name)
+      try storage.syncNames()
+      reading = try storage.open(name, writing: false)
+      try supply.prepare()
+    } catch {
+      // How far it came is not known: the log is at an end, whatever the reason.
+      throw StorageError(error.call, error.file, code: error.isNoSpace ? 5 : error.code, error.text)
+    }
     index.monitor.locked { index.segments.append(LogIndex.Segment(header: header, file: reading)) }
     file = next
     segment = header.number
