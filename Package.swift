@@ -53,10 +53,11 @@ let rows: [Row] = [
   Row(layer: 0, name: "CCrypto", kind: .system(pkgConfig: "libcrypto", apt: "libssl-dev")),
   Row(layer: 0, name: "CPostgres", kind: .system(pkgConfig: "libpq", apt: "libpq-dev")),
   Row(layer: 0, name: "CMillrace", kind: .c),
+  Row(layer: 1, name: "MillraceFaults", kind: .support, tests: []),
   Row(layer: 1, name: "MillraceCore", kind: .swift, needs: ["CMillrace", "CUV"], tests: ["MillraceLog"]),
   Row(
     layer: 2, name: "MillraceLog", kind: .swift, needs: ["MillraceCore", "CMillrace"],
-    tests: ["EventStoreConformance", "MillraceSimulation"]),
+    tests: ["EventStoreConformance", "MillraceSimulation", "MillraceFaults"]),
   Row(layer: 3, name: "EventStoreConformance", kind: .support, path: "Tests/EventStoreConformance", needs: ["MillraceLog"]),
   Row(layer: 2, name: "MillracePluginKit", kind: .swift, needs: ["CMillrace"]),
   Row(
@@ -95,7 +96,7 @@ let rows: [Row] = [
       "Millrace", "MillraceBench", "MillraceCore", "MillraceLog", "MillracePlugins", "MillraceWorkflow", "CJemalloc", "CMillrace", "CUV",
     ],
     packages: [arguments],
-    tests: []),
+    tests: ["MillraceFaults"]),
 ]
 
 let layers = Dictionary(uniqueKeysWithValues: rows.map { ($0.name, $0.layer) })
@@ -146,7 +147,7 @@ func tests(_ row: Row) -> Target? {
   guard let more = row.tests else { return nil }
   // Programs are tested as processes: linking the command would bring its jemalloc into the bundle of all tests, where ThreadSanitizer cannot
   // bear it.
-  let names: [String] = row.kind.isProgram ? ["Millrace"] : [row.name] + row.needs + more
+  let names: [String] = (row.kind.isProgram ? ["Millrace"] : [row.name] + row.needs) + more
   let dependencies = names.map { Target.Dependency(stringLiteral: $0) } + row.packages + row.doubles
   return .testTarget(name: row.name + "Tests", dependencies: dependencies, swiftSettings: strict)
 }

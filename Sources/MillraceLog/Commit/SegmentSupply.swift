@@ -13,8 +13,16 @@ final class SegmentSupply: @unchecked Sendable {
   private let storage: any LogStorage
   private let bytes: Int
   private let monitor = Monitor()
-  private var ready: (any LogFile)?
-  private var error: StorageError?
+
+  private enum State {
+    /// Whoever took the last one has not given it its own name yet, or nobody has asked.
+    case none
+    /// The thread is to make one, or does.
+    case wanted
+    case ready(any LogFile)
+    case failed(StorageError)
+  }
+  private var state = State.none
   private var isStopped = false
   /// There may be something to do besides, for `chores`.
   private var isWoken = false
@@ -34,11 +42,14 @@ final class SegmentSupply: @unchecked Sendable {
 
   deinit { monitor.deallocate() }
 
-  /// Begins to make the next file, unless there is one. After an error: tries again.
+  /// Begins to make the next file, unless there is one. After an error: tries again. The one that was taken before has its own name now.
   func prepare() throws(StorageError) {
     if !hasThread { return }
     let code: Int32 = monitor.locked {
-      error = nil
+      switch state {
+      case .none, .failed: state = .wanted
+      case .wanted, .ready: break
+      }
       if isRunning {
         monitor.signal(.work)
         return 0
@@ -60,27 +71,29 @@ final class SegmentSupply: @unchecked Sendable {
 
   private func work() {
     while true {
-      let isEmpty: Bool? = monitor.locked {
-        while !isStopped, !isWoken, ready != nil || error != nil { monitor.wait(.work) }
+      let isWanted: Bool? = monitor.locked {
+        while !isStopped, !isWoken, !self.isWanted { monitor.wait(.work) }
         if isStopped { return nil }
         isWoken = false
-        return ready == nil && error == nil
+        return self.isWanted
       }
-      guard let isEmpty else { return }
-      if isEmpty { putReady(make()) }
+      guard let isWanted else { return }
+      if isWanted {
+        let made = make()
+        monitor.locked {
+          state =
+            switch made {
+            case .success(let file): .ready(file)
+            case .failure(let error): .failed(error)
+            }
+          monitor.broadcast(.ended)
+        }
+      }
       chores()
     }
   }
 
-  private func putReady(_ result: Result<any LogFile, StorageError>) {
-    monitor.locked {
-      switch result {
-      case .success(let file): ready = file
-      case .failure(let failure): error = failure
-      }
-      monitor.broadcast(.ended)
-    }
-  }
+  private var isWanted: Bool { if case .wanted = state { true } else { false } }
 
   /// There is something to do for `chores`.
   func wake() {
@@ -107,17 +120,19 @@ final class SegmentSupply: @unchecked Sendable {
     }
   }
 
-  /// The file, called `name` still; waits for it. Throws why it could not be made: then `prepare` tries again.
+  /// The file, called `name` still; waits for it. Give it a name of its own, then call `prepare`. Throws why it could not be made: then `prepare` tries again.
   func take() throws(StorageError) -> any LogFile {
     if !hasThread { return try make().get() }
     return try monitor.locked { () throws(StorageError) in
       while true {
-        if let file = ready {
-          ready = nil
+        switch state {
+        case .none: preconditionFailure("invariant broken: a file is taken that nobody has asked for")
+        case .wanted: monitor.wait(.ended)
+        case .ready(let file):
+          state = .none
           return file
+        case .failed(let error): throw error
         }
-        if let error { throw error }
-        monitor.wait(.ended)
       }
     }
   }

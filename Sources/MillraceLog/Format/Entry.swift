@@ -86,6 +86,13 @@ struct EntryView {
     payloadStart = start
   }
 
+  /// The entry at the beginning of `bytes`, which was found good before.
+  @inline(__always) init(good bytes: Bytes) {
+    let length = Int(bytes.load(0, as: UInt32.self))
+    self.bytes = bytes.slice(0, length)
+    payloadStart = Entry.fixed + Entry.Flags(rawValue: bytes.load(60)).bytes
+  }
+
   @inline(__always) var checksum: UInt32 { bytes.load(4) }
   /// With the zeros behind it.
   @inline(__always) var stride: Int { roundUp(bytes.count, to: 8) }
