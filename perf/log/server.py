@@ -1,0 +1,95 @@
+"""A private PostgreSQL server, as a user who wants its best sets it up, on a Unix socket only."""
+import glob
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+
+# Durable as it is by default: fsync, full_page_writes and synchronous_commit stay on. What is changed keeps checkpoints, background work and new log files
+# out of the measured seconds.
+SETTINGS = {
+    "listen_addresses": "",
+    "max_connections": "100",
+    "shared_buffers": "1GB",
+    "wal_buffers": "64MB",
+    "min_wal_size": "1GB",
+    "max_wal_size": "8GB",
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+    "checkpoint_timeout": "1d",
+    "autovacuum": "off",
+    "jit": "off",
+    "logging_collector": "off",
+}
+READY = 30  # seconds
+
+
+class Missing(Exception):
+    pass
+
+
+def binaries():
+    found = sorted(glob.glob("/usr/lib/postgresql/*/bin/postgres"), key=lambda path: int(path.split("/")[4]))
+    if not found:
+        raise Missing("no PostgreSQL server in /usr/lib/postgresql (Debian: postgresql-15)")
+    return pathlib.Path(found[-1]).parent
+
+
+class Server:
+    """Started in `directory`, which is made. `environment` leads libpq to it."""
+
+    def __init__(self, directory, settings=None):
+        bin = binaries()
+        # The server refuses to be root.
+        self.prefix = ["setpriv", "--reuid", "postgres", "--regid", "postgres", "--init-groups"] if os.geteuid() == 0 else []
+        self.data = pathlib.Path(directory).resolve() / "postgres"
+        # Paths of sockets are short.
+        self.sockets = pathlib.Path(tempfile.mkdtemp(prefix="log-peers-"))
+        self.process = None
+        try:
+            self.data.mkdir(parents=True)
+            if self.prefix:
+                for path in (self.data, self.sockets):
+                    shutil.chown(path, "postgres", "postgres")
+            self.data.chmod(0o700)
+            if subprocess.run([*self.prefix, "test", "-w", self.data], check=False).returncode != 0:
+                raise Missing(f"the user postgres cannot reach {self.data}: choose a DIRECTORY whose parents it may pass")
+            made = subprocess.run([*self.prefix, bin / "initdb", "-D", self.data, "-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8"],
+                                  capture_output=True, text=True, cwd="/")
+            if made.returncode != 0:
+                raise RuntimeError(f"initdb: {made.stderr.strip()[-500:]}")
+            options = [word for name, value in {**SETTINGS, **(settings or {}), "unix_socket_directories": str(self.sockets)}.items() for word in ("-c", f"{name}={value}")]
+            self.log = open(self.sockets / "log", "w+")
+            self.process = subprocess.Popen([*self.prefix, bin / "postgres", "-D", self.data, *options], stdout=self.log, stderr=self.log, cwd="/")
+            self.environment = {"PGHOST": str(self.sockets), "PGUSER": "postgres", "PGPORT": "5432"}
+            deadline = time.monotonic() + READY
+            while subprocess.run([bin / "pg_isready", "-q"], env={**os.environ, **self.environment}).returncode != 0:
+                if self.process.poll() is not None or time.monotonic() > deadline:
+                    self.log.seek(0)
+                    raise RuntimeError(f"PostgreSQL does not start: {self.log.read()[-500:]}")
+                time.sleep(0.02)
+            # As after an hour of work: there are files of the log to write over.
+            self.execute("SELECT count(pg_logical_emit_message(false, 'warm', repeat('x', 1000000))) FROM generate_series(1, 400)", "CHECKPOINT")
+        except BaseException:
+            self.stop()
+            raise
+
+    def execute(self, *statements):
+        commands = [word for statement in statements for word in ("-c", statement)]
+        subprocess.run([binaries() / "psql", "-X", "-q", "-d", "postgres", "-v", "ON_ERROR_STOP=1", *commands],
+                       env={**os.environ, **self.environment}, check=True, stdout=subprocess.DEVNULL)
+
+    def stop(self):
+        if self.process and self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+            self.process.wait(60)
+        shutil.rmtree(self.sockets, ignore_errors=True)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
