@@ -39,16 +39,16 @@ def binaries():
 
 
 class Server:
-    """Started in `directory`, which is made. `environment` leads libpq to it."""
+    """Started in `directory`, which is made. `environment` leads libpq to it. AHEAD_MIB=400 of the log's files are there to be written over."""
 
-    def __init__(self, directory, settings=None):
+    def __init__(self, directory):
         bin = binaries()
         # The server refuses to be root.
         self.prefix = ["setpriv", "--reuid", "postgres", "--regid", "postgres", "--init-groups"] if os.geteuid() == 0 else []
         self.data = pathlib.Path(directory).resolve() / "postgres"
         # Paths of sockets are short.
         self.sockets = pathlib.Path(tempfile.mkdtemp(prefix="log-peers-"))
-        self.process = None
+        self.process, self.log = None, None
         try:
             self.data.mkdir(parents=True)
             if self.prefix:
@@ -57,11 +57,11 @@ class Server:
             self.data.chmod(0o700)
             if subprocess.run([*self.prefix, "test", "-w", self.data], check=False).returncode != 0:
                 raise Missing(f"the user postgres cannot reach {self.data}: choose a DIRECTORY whose parents it may pass")
-            made = subprocess.run([*self.prefix, bin / "initdb", "-D", self.data, "-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8"],
+            made = subprocess.run([*self.prefix, bin / "initdb", "-D", self.data, "-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"],
                                   capture_output=True, text=True, cwd="/")
             if made.returncode != 0:
                 raise RuntimeError(f"initdb: {made.stderr.strip()[-500:]}")
-            options = [word for name, value in {**SETTINGS, **(settings or {}), "unix_socket_directories": str(self.sockets)}.items() for word in ("-c", f"{name}={value}")]
+            options = [word for name, value in {**SETTINGS, "unix_socket_directories": str(self.sockets)}.items() for word in ("-c", f"{name}={value}")]
             self.log = open(self.sockets / "log", "w+")
             self.process = subprocess.Popen([*self.prefix, bin / "postgres", "-D", self.data, *options], stdout=self.log, stderr=self.log, cwd="/")
             self.environment = {"PGHOST": str(self.sockets), "PGUSER": "postgres", "PGPORT": "5432"}
@@ -72,7 +72,7 @@ class Server:
                     raise RuntimeError(f"PostgreSQL does not start: {self.log.read()[-500:]}")
                 time.sleep(0.02)
             # As after an hour of work: there are files of the log to write over.
-            self.execute("SELECT count(pg_logical_emit_message(false, 'warm', repeat('x', 1000000))) FROM generate_series(1, 400)", "CHECKPOINT")
+            self.execute(f"SELECT count(pg_logical_emit_message(false, 'warm', repeat('x', 1048576))) FROM generate_series(1, {os.environ.get('AHEAD_MIB', '400')})", "CHECKPOINT")
         except BaseException:
             self.stop()
             raise
@@ -86,6 +86,8 @@ class Server:
         if self.process and self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
             self.process.wait(60)
+        if self.log:
+            self.log.close()
         shutil.rmtree(self.sockets, ignore_errors=True)
 
     def __enter__(self):

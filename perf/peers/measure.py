@@ -2,6 +2,7 @@
 import os
 import pathlib
 import resource
+import statistics
 import subprocess
 import sys
 import time
@@ -75,6 +76,14 @@ class Runner:
             if row.workers == 2 and self.available("floor"):
                 ping_pong += self.run("floor", "ping-pong", 2, 100_000)
         return figures, ping_pong, max(self.others[before:], default=0)
+
+
+def three(figures):
+    return [min(figures), statistics.median(figures), max(figures)]
+
+
+def short(value):
+    return f"{value:.4g}" if abs(value) < 10_000 else f"{value:,.0f}"
 
 
 def host():

@@ -1,19 +1,21 @@
 /* LMDB: one writer, durable at each commit (no MDB_NOSYNC, no MDB_NOMETASYNC), integer keys appended at the end, the file written ahead.
 
-     append-1   a caller with an event at a time
-     batch-N    a caller that puts N events into a transaction
+     append-1      a caller with an event at a time
+     batch-N       a caller that puts N events into a transaction
+     replay-ahead  a replay with lines fetched by hand, some records ahead of the check
      replay, verify */
 #include <lmdb.h>
 
 #include "../shared/bench.h"
 
-enum { AHEAD = 512 << 20 };
+enum { MOST_BEHIND = 8 };
+static const uint64_t usual_bytes = 512 << 20;
 static const size_t map_bytes = (size_t)16 << 30;
 
 typedef struct {
   MDB_env *environment;
   MDB_dbi events;
-  uint64_t commits;
+  uint64_t commits, behind;
   const unsigned char *source;
   bool whole; /* compare payloads too */
 } Store;
@@ -33,12 +35,12 @@ static MDB_env *open_environment(const char *path) {
 static Store open_store(const Call *call, const char *name) {
   char path[PATH_MAX];
   path_in(path, call->directory, name);
-  Store store = {.source = record_source()};
+  Store store = {.behind = 1, .source = record_source()};
   if (access(path, F_OK) != 0) {
     mdb_env_close(open_environment(path));
     const int file = open(path, O_RDWR | O_CLOEXEC);
     if (file < 0) quit(1, "%s: %s", path, strerror(errno));
-    write_ahead(file, AHEAD);
+    write_ahead(file, ahead_bytes(usual_bytes));
     close(file);
   }
   store.environment = open_environment(path);
@@ -63,24 +65,44 @@ static void append(void *context, uint64_t position, uint64_t count) {
   store->commits++;
 }
 
+/* A value is checked where it lies in the map, as many records behind the cursor as `behind` says: its lines are on their way from memory meanwhile. */
 static uint64_t replay(void *context) {
   Store *store = context;
   MDB_txn *transaction;
   MDB_cursor *cursor;
-  MDB_val key, value;
-  uint64_t position = 0, found;
+  MDB_val key, values[MOST_BEHIND];
+  uint64_t seen = 0, checked = 0, found;
+  int code = MDB_SUCCESS;
   check(mdb_txn_begin(store->environment, NULL, MDB_RDONLY, &transaction), "begin");
   check(mdb_cursor_open(transaction, store->events, &cursor), "cursor");
-  for (int code; (code = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) != MDB_NOTFOUND; position++) {
-    check(code, "next");
-    memcpy(&found, key.mv_data, sizeof found);
-    if (found != position || value.mv_size != RECORD_BYTES ||
-        !(store->whole ? record_is(value.mv_data, store->source, position) : record_holds(value.mv_data, position)))
+  for (bool holds = true; holds;) {
+    if (code == MDB_SUCCESS && (code = mdb_cursor_get(cursor, &key, &values[seen % MOST_BEHIND], MDB_NEXT)) == MDB_SUCCESS) {
+      const MDB_val *value = &values[seen % MOST_BEHIND];
+      memcpy(&found, key.mv_data, sizeof found);
+      if (found != seen || value->mv_size != RECORD_BYTES) break;
+      for (int line = 0; line <= RECORD_BYTES; line += 64) __builtin_prefetch((const char *)value->mv_data + line);
+      if (++seen - checked < store->behind) continue;
+    } else if (code != MDB_NOTFOUND) {
+      check(code, "next");
+    } else if (checked == seen) {
       break;
+    }
+    const void *record = values[checked % MOST_BEHIND].mv_data;
+    holds = store->whole ? record_is(record, store->source, checked) : record_holds(record, checked);
+    checked += holds;
   }
   mdb_cursor_close(cursor);
   mdb_txn_abort(transaction);
-  return position;
+  return checked;
+}
+
+static uint64_t count_entries(const Store *store) {
+  MDB_stat status;
+  MDB_txn *transaction;
+  check(mdb_txn_begin(store->environment, NULL, MDB_RDONLY, &transaction), "begin");
+  check(mdb_stat(transaction, store->events, &status), "stat");
+  mdb_txn_abort(transaction);
+  return status.ms_entries;
 }
 
 int main(int argc, char **argv) {
@@ -93,9 +115,10 @@ int main(int argc, char **argv) {
     append_batches(&figures, &store, append, count, call.seconds);
     /* A commit syncs its pages by a call, and its meta page by a write through O_DSYNC. */
     figures.syncs = syncs_called() - syncs + store.commits - commits;
-  } else if (work_is(&call, "replay")) {
+  } else if (work_is(&call, "replay") || work_is(&call, "replay-ahead")) {
     Store store = open_store(&call, "replay.lmdb");
-    const uint64_t records = replay_count(&call), there = replay(&store);
+    if (work_is(&call, "replay-ahead")) store.behind = MOST_BEHIND;
+    const uint64_t records = replay_count(&call), there = count_entries(&store);
     if (there == 0) append(&store, 0, records);
     else if (there != records) quit(64, "%s holds %llu records", call.directory, (unsigned long long)there);
     replay_all(&figures, &store, replay, records, call.seconds);
