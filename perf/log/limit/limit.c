@@ -208,12 +208,12 @@ int main(int argc, char **argv) {
   } else if (filled || prefilled || work_is(&call, "sync") || (work_is(&call, "append-open") && call.number)) {
     Segment segment = make_segment(&call);
     if (filled) {
-      append_batches(&figures, &segment, append_filled, filled, call.seconds);
+      append_batches(&figures, &segment, append_filled, filled, &call);
     } else if (prefilled) {
       fill(&segment, 0, prefilled);
-      append_batches(&figures, &segment, append_prefilled, prefilled, call.seconds);
+      append_batches(&figures, &segment, append_prefilled, prefilled, &call);
     } else if (work_is(&call, "sync")) {
-      append_batches(&figures, &segment, append_block, 1, call.seconds);
+      append_batches(&figures, &segment, append_block, 1, &call);
     } else {
       append_open(&segment, &figures, call.number, call.seconds);
     }

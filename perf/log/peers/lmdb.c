@@ -112,7 +112,7 @@ int main(int argc, char **argv) {
   if (count) {
     Store store = open_store(&call, "events.lmdb");
     const uint64_t syncs = syncs_called(), commits = store.commits;
-    append_batches(&figures, &store, append, count, call.seconds);
+    append_batches(&figures, &store, append, count, &call);
     /* A commit syncs its pages by a call, and its meta page by a write through O_DSYNC. */
     figures.syncs = syncs_called() - syncs + store.commits - commits;
   } else if (work_is(&call, "replay") || work_is(&call, "replay-ahead")) {

@@ -226,7 +226,7 @@ int main(int argc, char **argv) {
     if (callers) {
       append_by_connections(&figures, callers, call.seconds);
     } else {
-      append_batches(&figures, &store, append_copied, count, call.seconds);
+      append_batches(&figures, &store, append_copied, count, &call);
       PQreset(store.connection);
     }
     figures.syncs = log_syncs(store.connection) - before;

@@ -151,8 +151,7 @@ int main(int argc, char **argv) {
       append_by_threads(store, figures, callers, call.seconds);
     } else {
       append_batches(
-          &figures, &store, [](void *to, uint64_t position, uint64_t many) { static_cast<Store *>(to)->batch(position, many, true); }, count,
-          call.seconds);
+          &figures, &store, [](void *to, uint64_t position, uint64_t many) { static_cast<Store *>(to)->batch(position, many, true); }, count, &call);
     }
     figures.syncs = syncs_called() - before;
     tell(&call, &figures);

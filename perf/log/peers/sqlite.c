@@ -65,7 +65,7 @@ static void append(void *context, uint64_t position, uint64_t count) {
 
 /* As after an hour of work: the log has had its size once and is written over from its beginning. */
 static void warm(Store *store) {
-  append(store, 0, 131072);
+  append(store, 0, ahead_bytes(32 << 20) / RECORD_BYTES);
   execute(store, "PRAGMA wal_checkpoint(RESTART); DELETE FROM events; PRAGMA wal_checkpoint(RESTART)");
 }
 
@@ -99,7 +99,7 @@ int main(int argc, char **argv) {
     Store store = open_store(&call, "events.sqlite");
     warm(&store);
     const uint64_t before = syncs_called();
-    append_batches(&figures, &store, append, count, call.seconds);
+    append_batches(&figures, &store, append, count, &call);
     figures.syncs = syncs_called() - before;
   } else if (work_is(&call, "replay")) {
     Store store = open_store(&call, "replay.sqlite");

@@ -156,11 +156,12 @@ static inline void write_ahead(int file, uint64_t bytes) {
   free(zeros);
 }
 
-/* One caller: `count` events handed over together, acknowledged together, until the time is over. `append` makes them durable. */
+/* One caller: `count` events handed over together, acknowledged together, until the time is over, or the NUMBER of the
+   call is reached. `append` makes them durable. */
 typedef void (*Append)(void *store, uint64_t position, uint64_t count);
 
-static inline void append_batches(Figures *figures, void *store, Append append, uint64_t count, double seconds) {
-  const uint64_t begin = now(), end = begin + (uint64_t)(seconds * 1e9);
+static inline void append_batches(Figures *figures, void *store, Append append, uint64_t count, const Call *call) {
+  const uint64_t begin = now(), end = begin + (uint64_t)(call->seconds * 1e9), most = call->number ? call->number : UINT64_MAX;
   uint64_t at = begin;
   do {
     append(store, figures->records, count);
@@ -168,7 +169,7 @@ static inline void append_batches(Figures *figures, void *store, Append append, 
     latency_add(&figures->latencies, done - at, 1);
     figures->records += count;
     at = done;
-  } while (at < end);
+  } while (at < end && figures->records < most);
   figures->seconds = (double)(at - begin) / 1e9;
 }
 
