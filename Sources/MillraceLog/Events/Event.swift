@@ -1,0 +1,130 @@
+/// 128 bits that name an event, a cause or a conversation: a UUID, or whatever its maker keeps unique.
+public struct EventID: Hashable, Sendable, CustomStringConvertible {
+  public var high: UInt64
+  public var low: UInt64
+
+  public init(high: UInt64, low: UInt64) {
+    self.high = high
+    self.low = low
+  }
+
+  /// 32 hexadecimal digits, with or without the four dashes of a UUID; nil for anything else.
+  public init?(_ text: String) {
+    var digits = 0
+    var high: UInt64 = 0
+    var low: UInt64 = 0
+    let utf8 = text.utf8
+    guard utf8.count == 32 || utf8.count == 36 else { return nil }
+    for (index, byte) in utf8.enumerated() {
+      if utf8.count == 36, [8, 13, 18, 23].contains(index) {
+        if byte != UInt8(ascii: "-") { return nil }
+        continue
+      }
+      guard let digit = Character(UnicodeScalar(byte)).hexDigitValue, byte < 128 else { return nil }
+      if digits < 16 { high = high << 4 | UInt64(digit) } else { low = low << 4 | UInt64(digit) }
+      digits += 1
+    }
+    self.init(high: high, low: low)
+  }
+
+  /// As a UUID is written: lower case, with dashes.
+  public var description: String {
+    let digits = Self.hexadecimal(high) + Self.hexadecimal(low)
+    var text = ""
+    for (index, digit) in digits.enumerated() {
+      if [8, 12, 16, 20].contains(index) { text.append("-") }
+      text.append(digit)
+    }
+    return text
+  }
+
+  private static func hexadecimal(_ word: UInt64) -> String {
+    let digits = String(word, radix: 16)
+    return String(repeating: "0", count: 16 - digits.utf8.count) + digits
+  }
+}
+
+/// Where an event belongs in a distributed trace: the parts of a W3C `traceparent`.
+public struct EventTrace: Hashable, Sendable {
+  public var trace: EventID
+  public var span: UInt64
+  public var flags: UInt8
+
+  public init(trace: EventID, span: UInt64, flags: UInt8) {
+    self.trace = trace
+    self.span = span
+    self.flags = flags
+  }
+}
+
+/// An event that is to be appended.
+public struct EventDraft: Sendable {
+  /// By this an append that is repeated is recognised. Unique within its stream.
+  public var id: EventID
+  /// What has happened, such as `order-placed`: 1 to `EventLimits.name` bytes.
+  public var type: String
+  /// The shape of the payload, for its readers.
+  public var typeVersion: UInt16
+  public var contentType: String
+  public var payload: [UInt8]
+  /// The conversation that it is part of.
+  public var correlation: EventID?
+  /// The event or command that caused it.
+  public var causation: EventID?
+  public var trace: EventTrace?
+
+  public init(
+    id: EventID, type: String, typeVersion: UInt16 = 1, contentType: String = EventDraft.json, payload: [UInt8],
+    correlation: EventID? = nil, causation: EventID? = nil, trace: EventTrace? = nil
+  ) {
+    self.id = id
+    self.type = type
+    self.typeVersion = typeVersion
+    self.contentType = contentType
+    self.payload = payload
+    self.correlation = correlation
+    self.causation = causation
+    self.trace = trace
+  }
+
+  public static let json = "application/json"
+}
+
+/// An event that has happened.
+public struct RecordedEvent: Sendable, Equatable {
+  /// Its place among all events of the store, from 0.
+  public var position: UInt64
+  public var stream: StreamName
+  /// Its place in the stream, from 0, without gaps.
+  public var version: UInt64
+  public var tenant: String?
+  public var id: EventID
+  public var type: String
+  public var typeVersion: UInt16
+  public var contentType: String
+  public var payload: [UInt8]
+  public var correlation: EventID?
+  public var causation: EventID?
+  public var trace: EventTrace?
+  /// Nanoseconds since 1970, UTC, by the clock of who appended it. Not the order: that is `position`.
+  public var time: Int64
+
+  public init(
+    position: UInt64, stream: StreamName, version: UInt64, tenant: String?, id: EventID, type: String, typeVersion: UInt16,
+    contentType: String, payload: [UInt8], correlation: EventID?, causation: EventID?, trace: EventTrace?, time: Int64
+  ) {
+    self.position = position
+    self.stream = stream
+    self.version = version
+    self.tenant = tenant
+    self.id = id
+    self.type = type
+    self.typeVersion = typeVersion
+    self.contentType = contentType
+    self.payload = payload
+    self.correlation = correlation
+    self.causation = causation
+    self.trace = trace
+    self.time = time
+  }
+}
