@@ -82,6 +82,18 @@ class Server:
         subprocess.run([binaries() / "psql", "-X", "-q", "-d", "postgres", "-v", "ON_ERROR_STOP=1", *commands],
                        env={**os.environ, **self.environment}, check=True, stdout=subprocess.DEVNULL)
 
+    def used(self):
+        """Seconds of the processors that the server took so far, with its processes that have ended."""
+        own = self.process.pid
+        children = pathlib.Path(f"/proc/{own}/task/{own}/children").read_text().split()
+        ticks = 0
+        for pid, fields in [(own, slice(11, 15)), *((child, slice(11, 13)) for child in children)]:
+            try:
+                ticks += sum(map(int, pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[fields]))
+            except FileNotFoundError:
+                pass  # ended just now
+        return ticks / os.sysconf("SC_CLK_TCK")
+
     def stop(self):
         if self.process and self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
