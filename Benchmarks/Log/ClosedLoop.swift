@@ -37,7 +37,9 @@ import Synchronization
     unsafe again.removeAll(keepingCapacity: true)
     for at in requests.indices {
       let request = unsafe requests[at]
-      guard unsafe request.pointee.outcome == .appended else { LogBenchmark.fail("an append ended as \(unsafe request.pointee.outcome)", 1) }
+      guard unsafe request.pointee.outcome == .appended else {
+        LogBenchmark.fail("an append ended as \(unsafe request.pointee.outcome)", 1)
+      }
       let index = unsafe slots.index(request)
       if times.count < times.capacity { unsafe times.append(now - slots.starts[index]) }
     }

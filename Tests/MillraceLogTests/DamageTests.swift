@@ -18,7 +18,9 @@ import Testing
   private func made(_ appends: Int = 3) async throws -> (SimulatedDisk, [RecordedEvent]) {
     let disk = SimulatedDisk()
     let log = try EventLog(disk, configuration())
-    for number in 0..<appends { _ = try await log.append("stream-\(number % 2)", .any, [UInt64(number)], payload: Array(repeating: 9, count: 50)) }
+    for number in 0..<appends {
+      _ = try await log.append("stream-\(number % 2)", .any, [UInt64(number)], payload: Array(repeating: 9, count: 50))
+    }
     let events = try log.page(ReadRequest(.all)).events
     log.close()
     return (disk, events)

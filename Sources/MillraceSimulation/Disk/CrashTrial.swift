@@ -97,7 +97,8 @@ package struct CrashTrial {
         nextID += 1
         let bytes = [0, 1, 7, 100, 500, 3000, 9000].randomElement(using: &random)!
         return EventDraft(
-          id: EventID(high: seed, low: nextID), type: "type-\(nextID % 3)", payload: (0..<bytes).map { UInt8(truncatingIfNeeded: UInt64($0) &* nextID) })
+          id: EventID(high: seed, low: nextID), type: "type-\(nextID % 3)",
+          payload: (0..<bytes).map { UInt8(truncatingIfNeeded: UInt64($0) &* nextID) })
       }
       return StreamAppend(stream: try! StreamName("stream-\(stream)"), tenant: nextID % 2 == 0 ? "even" : nil, events: events)
     }

@@ -92,7 +92,9 @@ package final class SimulatedDisk: LogStorage, Sendable {
   package func rename(_ name: String, to other: String) throws(StorageError) {
     try state.withLock { state throws(StorageError) in
       if state.isOff { throw Self.off }
-      guard let number = state.names.removeValue(forKey: name) else { throw StorageError("rename", name, code: 2, "No such file or directory") }
+      guard let number = state.names.removeValue(forKey: name) else {
+        throw StorageError("rename", name, code: 2, "No such file or directory")
+      }
       state.names[other] = number
       state.changes.append(.rename(name, other))
     }
@@ -141,6 +143,16 @@ package final class SimulatedDisk: LogStorage, Sendable {
     survivor.files = state.files.filter { names.values.contains($0.key) }
     survivor.nextFile = state.nextFile
     return SimulatedDisk(survivor)
+  }
+
+  /// A file as it is, on stable storage.
+  package func put(_ name: String, _ bytes: [UInt8]) {
+    state.withLock { state in
+      state.files[state.nextFile] = SimulatedFile.Contents(bytes: bytes)
+      state.names[name] = state.nextFile
+      state.durableNames[name] = state.nextFile
+      state.nextFile += 1
+    }
   }
 
   /// Changes one bit of a file that is there, as a failing disk may.
@@ -202,7 +214,9 @@ extension [UInt8] {
         case .lost, .torn: index < whole
         case .reordered, .flipped: Bool.random(using: &random)
         }
-      if isThere { replaceSubrange(offset + index * sector..<offset + (index + 1) * sector, with: bytes[index * sector..<(index + 1) * sector]) }
+      if isThere {
+        replaceSubrange(offset + index * sector..<offset + (index + 1) * sector, with: bytes[index * sector..<(index + 1) * sector])
+      }
     }
     if fault == .torn, whole < sectors {
       let part = Int.random(in: 0..<sector, using: &random)
