@@ -41,7 +41,7 @@ class Row:
     columns: list
     goals: list = field(default_factory=list)
     in_flight: int = 1
-    number: int | None = None  # the last argument
+    number: int | None = None  # behind the name of the work
     kept: bool = False  # its directory holds what is read, in all rounds
     cold: bool = False  # nothing of it is in memory when a round begins
 

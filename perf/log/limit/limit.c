@@ -3,11 +3,11 @@
      sync          writes of one block, each synced: what a sync takes
      append-N      N records filled and checked, then one write that is durable when it returns, into a segment written ahead
      prefilled-N   the same, of a buffer filled once
-     append-open   NUMBER records a second, each at its time; whatever is due goes into the next write
-     replay        NUMBER records read in pieces of 256 KiB and checked
+     append-open-N N records a second, each at its time; whatever is due goes into the next write
+     replay-N      N records read in pieces of 256 KiB and checked
      verify        what is there: read after the program that wrote it has ended
 
-   LIMIT_MODE=direct|dsync|fdatasync forces how it writes: otherwise the quickest of a probe. */
+   LIMIT_WAY=direct|dsync|fdatasync forces how it writes: otherwise the quickest of a probe. */
 #include <sys/mman.h>
 
 #include "../shared/bench.h"
@@ -18,12 +18,12 @@ static const uint64_t usual_bytes = 256 << 20;
 typedef struct {
   const char *name;
   int flags;
-} Mode;
-static const Mode modes[] = {{"direct", O_DIRECT | O_DSYNC}, {"dsync", O_DSYNC}, {"fdatasync", 0}};
+} Way;
+static const Way ways[] = {{"direct", O_DIRECT | O_DSYNC}, {"dsync", O_DSYNC}, {"fdatasync", 0}};
 
 typedef struct {
   int file;
-  const Mode *mode;
+  const Way *way;
   uint64_t size, offset, syncs;
   unsigned char *buffer;
   const unsigned char *source;
@@ -52,7 +52,7 @@ static void write_durable(Segment *segment, const void *bytes, uint64_t count) {
     if (wrote <= 0) quit(1, "write: %s", strerror(errno));
     done += (uint64_t)wrote;
   }
-  if (segment->mode->flags == 0 && fdatasync(segment->file) != 0) quit(1, "fdatasync: %s", strerror(errno));
+  if (segment->way->flags == 0 && fdatasync(segment->file) != 0) quit(1, "fdatasync: %s", strerror(errno));
   segment->offset += count;
   segment->syncs++;
 }
@@ -64,31 +64,31 @@ static int ascending(const void *a, const void *b) {
 
 /* The quickest of those that the file system takes, tried in turns; an earlier one unless a later one is a tenth quicker. */
 static void open_probed(Segment *segment, const char *path) {
-  enum { MODES = sizeof modes / sizeof *modes };
-  const char *forced = getenv("LIMIT_MODE");
-  static uint64_t times[MODES][PROBES];
-  int files[MODES], best = -1;
-  for (int mode = 0; mode < MODES; mode++) {
-    const bool wanted = !forced || strcmp(forced, modes[mode].name) == 0;
-    files[mode] = wanted ? open(path, O_RDWR | O_CLOEXEC | modes[mode].flags) : -1;
-    if (wanted && files[mode] < 0 && errno != EINVAL) quit(1, "%s: %s", path, strerror(errno));
+  enum { WAYS = sizeof ways / sizeof *ways };
+  const char *forced = getenv("LIMIT_WAY");
+  static uint64_t times[WAYS][PROBES];
+  int files[WAYS], best = -1;
+  for (int way = 0; way < WAYS; way++) {
+    const bool wanted = !forced || strcmp(forced, ways[way].name) == 0;
+    files[way] = wanted ? open(path, O_RDWR | O_CLOEXEC | ways[way].flags) : -1;
+    if (wanted && files[way] < 0 && errno != EINVAL) quit(1, "%s: %s", path, strerror(errno));
   }
   for (int i = 0; i < PROBES; i++)
-    for (int mode = 0; mode < MODES; mode++) {
-      if (files[mode] < 0) continue;
-      segment->file = files[mode], segment->mode = &modes[mode];
+    for (int way = 0; way < WAYS; way++) {
+      if (files[way] < 0) continue;
+      segment->file = files[way], segment->way = &ways[way];
       const uint64_t begin = now();
       write_durable(segment, segment->buffer, BLOCK);
-      times[mode][i] = now() - begin;
+      times[way][i] = now() - begin;
     }
-  for (int mode = 0; mode < MODES; mode++) {
-    if (files[mode] < 0) continue;
-    qsort(times[mode], PROBES, sizeof **times, ascending);
-    if (best < 0 || (double)times[mode][PROBES / 2] < 0.9 * (double)times[best][PROBES / 2]) best = mode;
-    close(files[mode]);
+  for (int way = 0; way < WAYS; way++) {
+    if (files[way] < 0) continue;
+    qsort(times[way], PROBES, sizeof **times, ascending);
+    if (best < 0 || (double)times[way][PROBES / 2] < 0.9 * (double)times[best][PROBES / 2]) best = way;
+    close(files[way]);
   }
-  if (best < 0) quit(64, "LIMIT_MODE=%s: not known, or not to be had here", forced ? forced : "");
-  segment->file = open_segment(path, O_RDWR | modes[best].flags), segment->mode = &modes[best];
+  if (best < 0) quit(64, "LIMIT_WAY=%s: not known, or not to be had here", forced ? forced : "");
+  segment->file = open_segment(path, O_RDWR | ways[best].flags), segment->way = &ways[best];
   segment->offset = segment->syncs = 0;
 }
 
@@ -154,10 +154,10 @@ typedef struct {
   uint64_t count;
 } Reader;
 
-static Reader open_reader(const Call *call) {
+static Reader open_reader(const Call *call, uint64_t count) {
   char path[PATH_MAX];
   path_in(path, call->directory, "replay");
-  Reader reader = {-1, aligned(PIECE), replay_count(call)};
+  Reader reader = {-1, aligned(PIECE), count};
   struct stat status;
   if (stat(path, &status) != 0 || (uint64_t)status.st_size != reader.count * RECORD_BYTES) {
     const int file = open_segment(path, O_WRONLY | O_CREAT | O_TRUNC);
@@ -203,13 +203,14 @@ static uint64_t verify(const Call *call) {
 int main(int argc, char **argv) {
   const Call call = bench_call(argc, argv);
   static Figures figures;
-  const uint64_t filled = work_number(&call, "append"), prefilled = work_number(&call, "prefilled");
+  const uint64_t filled = work_number(&call, "append", MOST_IN_FLIGHT), prefilled = work_number(&call, "prefilled", MOST_IN_FLIGHT);
+  const uint64_t rate = work_number(&call, "append-open", MOST_NUMBER), replayed = work_number(&call, "replay", MOST_NUMBER);
   if (work_is(&call, "verify")) {
     figures.records = verify(&call);
-  } else if (work_is(&call, "replay")) {
-    Reader reader = open_reader(&call);
+  } else if (replayed) {
+    Reader reader = open_reader(&call, replayed);
     replay_all(&figures, &reader, replay, reader.count, call.seconds);
-  } else if (filled || prefilled || work_is(&call, "sync") || (work_is(&call, "append-open") && call.number)) {
+  } else if (filled || prefilled || rate || work_is(&call, "sync")) {
     Segment segment = make_segment(&call);
     if (filled) {
       append_batches(&figures, &segment, append_filled, filled, &call);
@@ -219,10 +220,10 @@ int main(int argc, char **argv) {
     } else if (work_is(&call, "sync")) {
       append_batches(&figures, &segment, append_block, 1, &call);
     } else {
-      append_open(&segment, &figures, call.number, call.seconds);
+      append_open(&segment, &figures, rate, call.seconds);
     }
     figures.syncs = segment.syncs;
-    figures.mode = segment.mode->name;
+    figures.way = segment.way->name;
   } else {
     no_such_work(&call);
   }

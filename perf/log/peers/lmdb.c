@@ -2,8 +2,8 @@
 
      append-1      a caller with an event at a time
      batch-N       a caller that puts N events into a transaction
-     replay-ahead  a replay with lines fetched by hand, some records ahead of the check
-     replay, verify */
+     replay-ahead-N a replay with lines fetched by hand, some records ahead of the check
+     replay-N, verify */
 #include <lmdb.h>
 
 #include "../shared/bench.h"
@@ -108,17 +108,18 @@ static uint64_t count_entries(const Store *store) {
 int main(int argc, char **argv) {
   const Call call = bench_call(argc, argv);
   static Figures figures;
-  const uint64_t count = work_is(&call, "append-1") ? 1 : work_number(&call, "batch");
+  const uint64_t replayed = work_number(&call, "replay", MOST_NUMBER), ahead = work_number(&call, "replay-ahead", MOST_NUMBER);
+  const uint64_t count = work_is(&call, "append-1") ? 1 : work_number(&call, "batch", MOST_IN_FLIGHT);
   if (count) {
     Store store = open_store(&call, "events.lmdb");
     const uint64_t syncs = syncs_called(), commits = store.commits;
     append_batches(&figures, &store, append, count, &call);
     /* A commit syncs its pages by a call, and its meta page by a write through O_DSYNC. */
     figures.syncs = syncs_called() - syncs + store.commits - commits;
-  } else if (work_is(&call, "replay") || work_is(&call, "replay-ahead")) {
+  } else if (replayed || ahead) {
     Store store = open_store(&call, "replay.lmdb");
-    if (work_is(&call, "replay-ahead")) store.behind = MOST_BEHIND;
-    const uint64_t records = replay_count(&call), there = count_entries(&store);
+    if (ahead) store.behind = MOST_BEHIND;
+    const uint64_t records = replayed + ahead, there = count_entries(&store);
     if (there == 0) append(&store, 0, records);
     else if (there != records) quit(64, "%s holds %llu records", call.directory, (unsigned long long)there);
     replay_all(&figures, &store, replay, records, call.seconds);

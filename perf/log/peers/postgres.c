@@ -3,7 +3,7 @@
 
      append-N   N connections, each with an INSERT at a time, prepared, its own transaction; of more than 64, 64 connections with N / 64 of them in a pipeline
      batch-N    a caller that copies N events in a transaction (COPY, binary)
-     replay, verify
+     replay-N, verify
 
    DIRECTORY is where the server keeps its data; the server is found as libpq finds it: PGHOST, PGPORT, PGUSER. */
 #include <endian.h>
@@ -218,7 +218,8 @@ static uint64_t replay(void *context) {
 int main(int argc, char **argv) {
   const Call call = bench_call(argc, argv);
   static Figures figures;
-  const uint64_t callers = work_number(&call, "append"), count = work_number(&call, "batch");
+  const uint64_t callers = work_number(&call, "append", MOST_IN_FLIGHT), count = work_number(&call, "batch", MOST_IN_FLIGHT);
+  const uint64_t replayed = work_number(&call, "replay", MOST_NUMBER);
   Store store = {connected(), "events", record_source(), false};
   if (callers || count) {
     make_table(store.connection, store.table);
@@ -230,16 +231,15 @@ int main(int argc, char **argv) {
       PQreset(store.connection);
     }
     figures.syncs = log_syncs(store.connection) - before;
-  } else if (work_is(&call, "replay")) {
+  } else if (replayed) {
     store.table = "replayed";
-    const uint64_t records = replay_count(&call);
     execute(store.connection, "SET client_min_messages = warning; CREATE TABLE IF NOT EXISTS replayed (position bigint, body bytea)");
-    if (number(store.connection, "SELECT count(*) FROM replayed") != records) {
+    if (number(store.connection, "SELECT count(*) FROM replayed") != replayed) {
       make_table(store.connection, store.table);
-      append_copied(&store, 0, records);
+      append_copied(&store, 0, replayed);
       execute(store.connection, "VACUUM (FREEZE, ANALYZE) replayed");
     }
-    replay_all(&figures, &store, replay, records, call.seconds);
+    replay_all(&figures, &store, replay, replayed, call.seconds);
   } else if (work_is(&call, "verify")) {
     store.whole = true;
     figures.records = replay(&store);

@@ -2,7 +2,7 @@
 //
 //   append-N   N threads, each a caller with an event at a time; of more than 64, 64 threads with N / 64 events in a WriteBatch
 //   batch-N    a caller that puts N events into a WriteBatch
-//   replay, verify
+//   replay-N, verify
 //
 // Its defaults but for a larger memtable and no compression. Recycled logs go only with a recovery that skips damage; pipelined writes gained nothing.
 #include <rocksdb/db.h>
@@ -143,7 +143,8 @@ void append_by_threads(Store &store, Figures &figures, uint64_t callers, double 
 int main(int argc, char **argv) {
   const Call call = bench_call(argc, argv);
   static Figures figures;
-  const uint64_t callers = work_number(&call, "append"), count = work_number(&call, "batch");
+  const uint64_t callers = work_number(&call, "append", MOST_IN_FLIGHT), count = work_number(&call, "batch", MOST_IN_FLIGHT);
+  const uint64_t replayed = work_number(&call, "replay", MOST_NUMBER);
   if (callers || count) {
     Store store(call, "rocksdb");
     const uint64_t before = syncs_called();
@@ -158,11 +159,10 @@ int main(int argc, char **argv) {
     fflush(stdout);
     _exit(0);  // not closed: what is acknowledged is there without it
   }
-  if (work_is(&call, "replay")) {
+  if (replayed) {
     Store store(call, "replay.rocksdb");
-    const uint64_t records = replay_count(&call);
-    if (store.empty()) store.fill(records);
-    replay_all(&figures, &store, [](void *from) { return static_cast<Store *>(from)->replay(false); }, records, call.seconds);
+    if (store.empty()) store.fill(replayed);
+    replay_all(&figures, &store, [](void *from) { return static_cast<Store *>(from)->replay(false); }, replayed, call.seconds);
   } else if (work_is(&call, "verify")) {
     figures.records = Store(call, "rocksdb").replay(true);
   } else {

@@ -2,7 +2,7 @@
 
      append-1   a caller with an event at a time
      batch-N    a caller that puts N events into a transaction
-     replay, verify */
+     replay-N, verify */
 #include <sqlite3.h>
 
 #include "../shared/bench.h"
@@ -94,23 +94,23 @@ static uint64_t count_rows(Store *store) {
 int main(int argc, char **argv) {
   const Call call = bench_call(argc, argv);
   static Figures figures;
-  const uint64_t count = work_is(&call, "append-1") ? 1 : work_number(&call, "batch");
+  const uint64_t replayed = work_number(&call, "replay", MOST_NUMBER);
+  const uint64_t count = work_is(&call, "append-1") ? 1 : work_number(&call, "batch", MOST_IN_FLIGHT);
   if (count) {
     Store store = open_store(&call, "events.sqlite");
     warm(&store);
     const uint64_t before = syncs_called();
     append_batches(&figures, &store, append, count, &call);
     figures.syncs = syncs_called() - before;
-  } else if (work_is(&call, "replay")) {
+  } else if (replayed) {
     Store store = open_store(&call, "replay.sqlite");
-    const uint64_t records = replay_count(&call);
     const uint64_t there = count_rows(&store);
-    if (there != 0 && there != records) quit(64, "%s holds %llu records", call.directory, (unsigned long long)there);
+    if (there != 0 && there != replayed) quit(64, "%s holds %llu records", call.directory, (unsigned long long)there);
     if (there == 0) {
-      append(&store, 0, records);
+      append(&store, 0, replayed);
       execute(&store, "PRAGMA wal_checkpoint(TRUNCATE)");
     }
-    replay_all(&figures, &store, replay, records, call.seconds);
+    replay_all(&figures, &store, replay, replayed, call.seconds);
   } else if (work_is(&call, "verify")) {
     Store store = open_store(&call, "events.sqlite");
     store.whole = true;

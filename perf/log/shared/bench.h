@@ -1,8 +1,8 @@
 /* What the programs of the log's benchmark share: the command line, the clock, latencies, the line that is printed.
 
-     PROGRAM WORK DIRECTORY SECONDS [NUMBER]
+     PROGRAM WORK DIRECTORY SECONDS [MOST]
 
-   One line of JSON on standard output. Exits 64 for wrong use, 69 where the program has no such work, 1 for what failed. */
+   One line of JSON on standard output. MOST ends a run of one caller at so many records, however quick the disk is. Exits 64 for wrong use, 69 where the program has no such work, 1 for what failed. */
 #ifndef LOG_BENCH_H
 #define LOG_BENCH_H
 #include <errno.h>
@@ -66,15 +66,15 @@ static inline uint64_t latency_at(const Latencies *latencies, double p) {
 typedef struct {
   const char *work, *directory;
   double seconds;
-  uint64_t number;
+  uint64_t most;
 } Call;
 
 typedef struct {
-  uint64_t records; /* acknowledged, or read */
+  uint64_t records; /* acknowledged, or read and found good */
   double seconds;
   uint64_t syncs; /* that the program saw, or its system calls */
   Latencies latencies;
-  const char *mode; /* how it wrote, or null */
+  const char *way; /* how it wrote, or null */
 } Figures;
 
 static inline void tell_percentile(const Latencies *latencies, const char *name, double p) {
@@ -84,11 +84,13 @@ static inline void tell_percentile(const Latencies *latencies, const char *name,
 }
 
 static inline void tell(const Call *call, const Figures *figures) {
-  printf("{\"work\": \"%s\", \"records\": %llu, \"seconds\": %.6f, \"syncs\": %llu", call->work, (unsigned long long)figures->records, figures->seconds,
+  const bool reads = strncmp(call->work, "replay", 6) == 0 || strcmp(call->work, "verify") == 0;
+  printf("{\"work\": \"%s\", \"%s\": %llu, \"seconds\": %.6f, \"syncs\": %llu", call->work, reads ? "read" : "acknowledged",
+         (unsigned long long)figures->records, figures->seconds,
          (unsigned long long)figures->syncs);
   tell_percentile(&figures->latencies, "p50_ns", 0.5);
   tell_percentile(&figures->latencies, "p99_ns", 0.99);
-  if (figures->mode) printf(", \"mode\": \"%s\"", figures->mode);
+  if (figures->way) printf(", \"way\": \"%s\"", figures->way);
   printf("}\n");
 }
 
@@ -103,29 +105,29 @@ static inline void refuse_memory(const char *directory) {
 
 static inline Call bench_call(int argc, char **argv) {
   char *end = NULL, *rest = NULL;
-  Call call = {argc > 1 ? argv[1] : "", argc > 2 ? argv[2] : "", argc > 3 ? strtod(argv[3], &end) : 0, 0};
-  if (argc > 4) call.number = strtoull(argv[4], &rest, 10);
+  Call call = {argc > 1 ? argv[1] : "", argc > 2 ? argv[2] : "", argc > 3 ? strtod(argv[3], &end) : 0, UINT64_MAX};
+  if (argc > 4) call.most = strtoull(argv[4], &rest, 10);
   if (argc < 4 || argc > 5 || *end || !(call.seconds >= 0 && call.seconds <= 3600) || (rest && *rest)) {
-    fprintf(stderr, "usage: %s WORK DIRECTORY SECONDS [NUMBER]\n", argv[0]);
+    fprintf(stderr, "usage: %s WORK DIRECTORY SECONDS [MOST]\n", argv[0]);
     exit(64);
   }
   refuse_memory(call.directory);
   return call;
 }
 
-/* The N of `NAME-N`; 0: the work has another name. */
-static inline uint64_t work_number(const Call *call, const char *name) {
+#define MOST_IN_FLIGHT 65536
+#define MOST_NUMBER ((uint64_t)1 << 32)
+
+/* The N of `NAME-N`, 1 to `most`; 0: the work is another one. */
+static inline uint64_t work_number(const Call *call, const char *name, uint64_t most) {
   const size_t length = strlen(name);
   char *end;
   if (strncmp(call->work, name, length) != 0 || call->work[length] != '-') return 0;
   const unsigned long number = strtoul(call->work + length + 1, &end, 10);
-  return *end || number > 65536 ? 0 : number;
+  return *end || number > most ? 0 : number;
 }
 
 static inline bool work_is(const Call *call, const char *name) { return strcmp(call->work, name) == 0; }
-
-/* Records that a replay reads; a million if the caller does not say. */
-static inline uint64_t replay_count(const Call *call) { return call->number ? call->number : 1000000; }
 
 __attribute__((noreturn)) static inline void no_such_work(const Call *call) { quit(69, "there is no %s here", call->work); }
 
@@ -156,12 +158,11 @@ static inline void write_ahead(int file, uint64_t bytes) {
   free(zeros);
 }
 
-/* One caller: `count` events handed over together, acknowledged together, until the time is over, or the NUMBER of the
-   call is reached. `append` makes them durable. */
+/* One caller: `count` events handed over together, acknowledged together, until the time is over, or MOST are reached. `append` makes them durable. */
 typedef void (*Append)(void *store, uint64_t position, uint64_t count);
 
 static inline void append_batches(Figures *figures, void *store, Append append, uint64_t count, const Call *call) {
-  const uint64_t begin = now(), end = begin + (uint64_t)(call->seconds * 1e9), most = call->number ? call->number : UINT64_MAX;
+  const uint64_t begin = now(), end = begin + (uint64_t)(call->seconds * 1e9);
   uint64_t at = begin;
   do {
     append(store, figures->records, count);
@@ -169,7 +170,7 @@ static inline void append_batches(Figures *figures, void *store, Append append, 
     latency_add(&figures->latencies, done - at, 1);
     figures->records += count;
     at = done;
-  } while (at < end && figures->records < most);
+  } while (at < end && figures->records < call->most);
   figures->seconds = (double)(at - begin) / 1e9;
 }
 
