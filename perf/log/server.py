@@ -62,8 +62,9 @@ class Server:
             if made.returncode != 0:
                 raise RuntimeError(f"initdb: {made.stderr.strip()[-500:]}")
             options = [word for name, value in {**SETTINGS, "unix_socket_directories": str(self.sockets)}.items() for word in ("-c", f"{name}={value}")]
+            # It ends with this process, however that ends.
             self.log = open(self.sockets / "log", "w+")
-            self.process = subprocess.Popen([*self.prefix, bin / "postgres", "-D", self.data, *options], stdout=self.log, stderr=self.log, cwd="/")
+            self.process = subprocess.Popen([*(self.prefix or ["setpriv"]), "--pdeathsig", "INT", bin / "postgres", "-D", self.data, *options], stdout=self.log, stderr=self.log, cwd="/")
             self.environment = {"PGHOST": str(self.sockets), "PGUSER": "postgres", "PGPORT": "5432"}
             deadline = time.monotonic() + READY
             while subprocess.run([bin / "pg_isready", "-q"], env={**os.environ, **self.environment}).returncode != 0:
