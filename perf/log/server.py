@@ -42,45 +42,54 @@ class Server:
     """Started in `directory`, which is made. `environment` leads libpq to it. AHEAD_MIB=400 of the log's files are there to be written over."""
 
     def __init__(self, directory):
-        bin = binaries()
+        self.bin = binaries()
         # The server refuses to be root.
-        self.prefix = ["setpriv", "--reuid", "postgres", "--regid", "postgres", "--init-groups"] if os.geteuid() == 0 else []
+        self.user = ["--reuid", "postgres", "--regid", "postgres", "--init-groups"] if os.geteuid() == 0 else []
         self.data = pathlib.Path(directory).resolve() / "postgres"
         # Paths of sockets are short.
         self.sockets = pathlib.Path(tempfile.mkdtemp(prefix="log-peers-"))
+        self.environment = {"PGHOST": str(self.sockets), "PGUSER": "postgres", "PGPORT": "5432"}
         self.process, self.log = None, None
         try:
-            self.data.mkdir(parents=True)
-            if self.prefix:
-                for path in (self.data, self.sockets):
-                    shutil.chown(path, "postgres", "postgres")
-            self.data.chmod(0o700)
-            if subprocess.run([*self.prefix, "test", "-w", self.data], check=False).returncode != 0:
-                raise Missing(f"the user postgres cannot reach {self.data}: choose a DIRECTORY whose parents it may pass")
-            made = subprocess.run([*self.prefix, bin / "initdb", "-D", self.data, "-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"],
-                                  capture_output=True, text=True, cwd="/")
-            if made.returncode != 0:
-                raise RuntimeError(f"initdb: {made.stderr.strip()[-500:]}")
-            options = [word for name, value in {**SETTINGS, "unix_socket_directories": str(self.sockets)}.items() for word in ("-c", f"{name}={value}")]
-            # It ends with this process, however that ends.
-            self.log = open(self.sockets / "log", "w+")
-            self.process = subprocess.Popen([*(self.prefix or ["setpriv"]), "--pdeathsig", "INT", bin / "postgres", "-D", self.data, *options], stdout=self.log, stderr=self.log, cwd="/")
-            self.environment = {"PGHOST": str(self.sockets), "PGUSER": "postgres", "PGPORT": "5432"}
-            deadline = time.monotonic() + READY
-            while subprocess.run([bin / "pg_isready", "-q"], env={**os.environ, **self.environment}).returncode != 0:
-                if self.process.poll() is not None or time.monotonic() > deadline:
-                    self.log.seek(0)
-                    raise RuntimeError(f"PostgreSQL does not start: {self.log.read()[-500:]}")
-                time.sleep(0.02)
+            self.make()
+            self.start()
             # As after an hour of work: there are files of the log to write over.
-            self.execute(f"SELECT count(pg_logical_emit_message(false, 'warm', repeat('x', 1048576))) FROM generate_series(1, {os.environ.get('AHEAD_MIB', '400')})", "CHECKPOINT")
+            ahead = int(os.environ.get("AHEAD_MIB", "400"))
+            self.execute(f"SELECT count(pg_logical_emit_message(false, 'ahead', repeat('x', 1048576))) FROM generate_series(1, {ahead})", "CHECKPOINT")
         except BaseException:
             self.stop()
             raise
 
+    def make(self):
+        self.data.mkdir(parents=True)
+        if self.user:
+            for path in (self.data, self.sockets):
+                shutil.chown(path, "postgres", "postgres")
+        self.data.chmod(0o700)
+        if subprocess.run(["setpriv", *self.user, "test", "-w", self.data], check=False).returncode != 0:
+            raise Missing(f"the user postgres cannot reach {self.data}: choose a DIRECTORY whose parents it may pass")
+        options = ["-A", "trust", "-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"]
+        made = subprocess.run(["setpriv", *self.user, self.bin / "initdb", "-D", self.data, *options], capture_output=True, text=True, cwd="/")
+        if made.returncode != 0:
+            raise RuntimeError(f"initdb: {made.stderr.strip()[-500:]}")
+
+    def start(self):
+        settings = {**SETTINGS, "unix_socket_directories": str(self.sockets)}
+        options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
+        self.log = open(self.sockets / "log", "w+")
+        # It ends with this process, however that ends.
+        command = ["setpriv", *self.user, "--pdeathsig", "INT", self.bin / "postgres", "-D", self.data, *options]
+        self.process = subprocess.Popen(command, stdout=self.log, stderr=self.log, cwd="/")
+        deadline = time.monotonic() + READY
+        while subprocess.run([self.bin / "pg_isready", "-q"], env={**os.environ, **self.environment}).returncode != 0:
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                self.log.seek(0)
+                raise RuntimeError(f"PostgreSQL does not start: {self.log.read()[-500:]}")
+            time.sleep(0.02)
+
     def execute(self, *statements):
         commands = [word for statement in statements for word in ("-c", statement)]
-        subprocess.run([binaries() / "psql", "-X", "-q", "-d", "postgres", "-v", "ON_ERROR_STOP=1", *commands],
+        subprocess.run([self.bin / "psql", "-X", "-q", "-d", "postgres", "-v", "ON_ERROR_STOP=1", *commands],
                        env={**os.environ, **self.environment}, check=True, stdout=subprocess.DEVNULL)
 
     def used(self):
