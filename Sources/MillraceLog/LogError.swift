@@ -10,6 +10,8 @@ public enum LogError: Error, Sendable, Equatable, CustomStringConvertible {
   case unknownEntry(type: UInt16, position: UInt64)
   case storage(StorageError)
   case configuration(String)
+  /// A copy that was never finished.
+  case incomplete
   /// There is no log.
   case none
 
@@ -27,6 +29,7 @@ public enum LogError: Error, Sendable, Equatable, CustomStringConvertible {
       "an entry of type \(type) at position \(position) is not known: use a later version of millrace"
     case .storage(let error): error.description
     case .configuration(let text): text
+    case .incomplete: "this is a copy of a log that was not finished: remove it and copy again"
     case .none: "there is no log here"
     }
   }

@@ -9,6 +9,8 @@
   public var contentType: ContentTypeNumber
   /// nil: without correlation, causation and trace.
   public var context: UnsafePointer<EventContext>?
+  /// Of the payload, if it is sealed.
+  var key: UInt32?
 
   /// unsafe: there are `bytes` bytes at `payload`, and `context` is valid, until the append has ended.
   @unsafe public init(
@@ -149,10 +151,13 @@ public struct ContentTypeNumber: Hashable, Sendable {
 enum OwnEntry: Sendable {
   case limits(StreamLimits, of: StreamNumber)
   case snapshot(Snapshot, of: StreamNumber)
+  /// Nothing is written: the oldest segment, which has this number, is taken out of the index.
+  case retire(UInt64)
 
   var stream: StreamNumber {
     switch self {
     case .limits(_, let stream), .snapshot(_, let stream): stream
+    case .retire: preconditionFailure("invariant broken: a retirement is of no stream")
     }
   }
 }

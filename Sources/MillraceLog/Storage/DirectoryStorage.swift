@@ -116,13 +116,25 @@ public final class DirectoryStorage: LogStorage, @unchecked Sendable {
         "lock", path, code: EWOULDBLOCK, "in use by \(other.isEmpty ? "another process" : other): stop it, or use another directory")
     }
     // Only told to whoever is refused: that it could not be written hinders nobody.
-    let line = owner + "\n"
-    let wrote = unsafe ftruncate(descriptor, 0) != 0 ? -1 : pwrite(descriptor, line, line.utf8.count, 0)
-    guard wrote == line.utf8.count else {
-      defer { close(descriptor) }
-      throw .last("write", Self.lockName)
+    do throws(StorageError) { try Self.put(owner + "\n", descriptor) } catch {
+      close(descriptor)
+      throw error
     }
     lockDescriptor = descriptor
+  }
+
+  /// The one line of the file of the lock.
+  private static func put(_ line: String, _ descriptor: Int32) throws(StorageError) {
+    while ftruncate(descriptor, 0) != 0 {
+      if errno != EINTR { throw .last("ftruncate", lockName) }
+    }
+    var rest = Array(line.utf8)[...]
+    while !rest.isEmpty {
+      // Safe: the bytes outlive the call.
+      let wrote = unsafe rest.withUnsafeBytes { unsafe pwrite(descriptor, $0.baseAddress, $0.count, off_t(line.utf8.count - rest.count)) }
+      if wrote < 0, errno != EINTR { throw .last("write", lockName) }
+      rest = rest.dropFirst(max(0, wrote))
+    }
   }
 
   public func unlock() {
