@@ -28,6 +28,7 @@ extension EventLog {
     /// No threads: whoever appends commits, and makes the segments. For simulations, where one seed must give one history.
     package var hasThreads = true
 
+    /// The defaults, which fit most programs.
     public init() {}
   }
 

@@ -36,8 +36,11 @@ public final class EventLog: @unchecked Sendable {
   public struct Recovery: Sendable, Equatable {
     /// The log's first position that is still there, and the one after its last.
     public var firstPosition: UInt64
+    /// The position of the next event.
     public var nextPosition: UInt64
+    /// Streams that were found.
     public var streams: Int
+    /// Segments' files.
     public var segments: Int
     /// The last stop was a clean one, or there was no log yet.
     public var wasClean: Bool
@@ -117,7 +120,13 @@ public final class EventLog: @unchecked Sendable {
 
   // MARK: Appending
 
-  public enum Refusal: Error, Sendable { case busy, closed }
+  /// Why a request was not taken. The caller has it still.
+  public enum Refusal: Error, Sendable {
+    /// As many are under way as the log takes: again in a moment.
+    case busy
+    /// The log is closed, or about to be.
+    case closed
+  }
 
   /// Hands a request over; its sink is told when it has ended, perhaps before this returns.
   ///
