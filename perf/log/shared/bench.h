@@ -85,7 +85,7 @@ static inline void tell_percentile(const Latencies *latencies, const char *name,
 
 static inline void tell(const Call *call, const Figures *figures) {
   const bool reads = strncmp(call->work, "replay", 6) == 0 || strcmp(call->work, "verify") == 0;
-  printf("{\"work\": \"%s\", \"%s\": %llu, \"seconds\": %.6f, \"syncs\": %llu", call->work, reads ? "read" : "acknowledged",
+  printf("{\"work\": \"%s\", \"%s\": %llu, \"seconds\": %.6f, \"syncs\": %llu", call->work, reads ? "events" : "acknowledged",
          (unsigned long long)figures->records, figures->seconds,
          (unsigned long long)figures->syncs);
   tell_percentile(&figures->latencies, "p50_ns", 0.5);
