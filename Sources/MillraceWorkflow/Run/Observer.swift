@@ -3,9 +3,16 @@
 /// For each run it gives an object that hears of this run, and that one an object for each attempt, so that each may keep what it needs.
 ///
 /// # Order
-/// Of a run: `runBegins`, then everything else, `ended` or `refused` last. Of an attempt: `attemptBegins`, then `around` if its handler is called, `ended`
-/// last, once; `taskEnded` comes after the last attempt of its task, and before anything of the tasks behind it. Different tasks of a run, and
-/// different runs, are told at the same time.
+/// Each of these is told when the one before it has returned, whichever threads tell them:
+/// - Of a run: `runBegins`, then everything else, `ended` or `refused` last.
+/// - Of a task: the attempts by their numbers, each from `attemptBegins` to its `ended`, then `taskEnded`; all that before anything of the
+///   tasks behind it.
+/// - Of an attempt: `attemptBegins`, then `ended`, once, then `retryScheduled` if there is a next one. A timeout that comes while
+///   `attemptBegins` is told ends the attempt, but this is told, and the task goes on, when `attemptBegins` has returned: then the handler
+///   is not called.
+///
+/// `around` comes after `attemptBegins`, if the handler is called; a timeout may tell `ended` before it returns. A next attempt whose wait is
+/// short may begin while `retryScheduled` is told. Different tasks of a run, and different runs, are told at the same time.
 ///
 /// # Threads
 /// `runBegins`: the one that starts the run. The rest: the engine's own, in the middle of what they do. No lock is held, and an observer that is slow harms nothing,
