@@ -7,12 +7,12 @@
 /// - Of a run: `runBegins`, then everything else, `ended` or `refused` last.
 /// - Of a task: the attempts by their numbers, each from `attemptBegins` to its `ended`, then `taskEnded`; all that before anything of the
 ///   tasks behind it.
-/// - Of an attempt: `attemptBegins`, then `ended`, once, then `retryScheduled` if there is a next one. A timeout that comes while
+/// - Of an attempt: `attemptBegins`, then `ended`, once, then `retryScheduled` if a next one follows. A timeout that comes while
 ///   `attemptBegins` is told ends the attempt, but this is told, and the task goes on, when `attemptBegins` has returned: then the handler
 ///   is not called.
 ///
-/// `around` comes after `attemptBegins`, if the handler is called; a timeout may tell `ended` before it returns. A next attempt whose wait is
-/// short may begin while `retryScheduled` is told. Different tasks of a run, and different runs, are told at the same time.
+/// `around` comes after `attemptBegins`, if the handler is called; a timeout may tell `ended` before it returns. Different tasks of a run, and
+/// different runs, are told at the same time.
 ///
 /// # Threads
 /// `runBegins`: the one that starts the run. The rest: the engine's own, in the middle of what they do. No lock is held, and an observer that is slow harms nothing,
@@ -32,7 +32,7 @@ public protocol RunObserver: Sendable {
   ///
   /// - Returns: who hears of it; nil: nobody.
   func attemptBegins(_ attempt: ObservedAttempt) -> (any AttemptObserver)?
-  /// The attempt failed, and the next one begins after `wait`. If that is short, it may have begun.
+  /// The attempt failed, and the next one begins after `wait`, unless the task ends before: the run is stopped, or no timer is to be had.
   func retryScheduled(_ attempt: ObservedAttempt, after wait: Duration)
   /// A task has its end: COMPLETED, FAILED, SKIPPED, CANCELLED or TIMED_OUT. Those that never began are told as well.
   func taskEnded(_ task: String, handler: String, _ status: TaskStatus)

@@ -116,10 +116,10 @@ extension WorkflowRun {
       if closeAt != 0, due >= closeAt {
         entry.error = error.adding("not retried: the wait before attempt \(entry.number + 1) would end after schedule-to-close")
       } else {
+        // Before it can begin.
+        if observation != nil { observeRetry(node, entry.number, after: wait) }
         switch hold(node, until: due, entry) {
-        case .held:
-          if observation != nil { observeRetry(node, entry.number, after: wait) }
-          return true
+        case .held: return true
         case .refused: break
         case .noTimer(let reason): entry.error = error.adding("not retried: no timer for the wait before the next attempt: \(reason)")
         }
