@@ -66,7 +66,7 @@ public enum EngineError: Error, CustomStringConvertible {
 /// The workflow core inside a program: handlers, the threads they run on, and the runs.
 ///
 ///     let engine = try Engine()
-///     try engine.register("greet") { call in .text("hello \(call.input["name"]?.string ?? "you")") }
+///     try engine.register("greet") { call in .text("hello \(try call.input["name"]?.string ?? "you")") }
 ///     var workflow = Definition("greetings")
 ///     workflow.task("hello", handler: "greet", input: ["name": "world"])
 ///     let run = try engine.start(workflow)
