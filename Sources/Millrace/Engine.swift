@@ -437,8 +437,8 @@ public enum EngineError: Error, CustomStringConvertible {
     }
 
     func run() {
-      // Those that wait for their turn first, or they would begin when the others end.
-      let runs = host.activeRuns
+      // Those that wait for their turn first, or they would begin when the others end; children after their parents, whose tasks would fail by it.
+      let runs = host.activeRuns.sorted { $0.depth < $1.depth }
       for run in runs where run.status == .created { run.cancel() }
       for run in runs { run.cancel() }
       for run in host.activeRuns where run.hasCleanup || run.hasChildren { _ = run.wait() }
