@@ -131,7 +131,7 @@ import Testing
     child.cleanup("tidy", handler: "echo")
     var parent = Definition("parent")
     parent.workflow("task", of: child)
-    let handles = try (0..<20).map { _ in try engine.start(parent) }
+    let handles = try (0..<200).map { _ in try engine.start(parent) }
     for handle in handles { while handle.waits.count < 2 { await Task.yield() } }
     engine.shutdown()
     for handle in handles {
