@@ -69,9 +69,8 @@ extension Engine {
   }
 
   private func makeRun(_ workflow: PreparedWorkflow, _ tenant: RunTenant, _ trace: TraceContext?) throws -> WorkflowHandle {
-    let end = RunEnd()
-    let run = try makeRun(workflow.compiled, tenant: tenant, trace: trace, depth: 0) { _ in end.fire() }
-    return WorkflowHandle(run, of: workflow.source, end: end, engine: self)
+    let run = try makeRun(workflow.compiled, tenant: tenant, trace: trace, depth: 0) { _ in }
+    return WorkflowHandle(run, of: workflow.source, engine: self)
   }
 
   /// A run that has not been started.

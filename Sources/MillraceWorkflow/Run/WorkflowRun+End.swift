@@ -26,13 +26,16 @@ extension WorkflowRun {
     mailbox?.close()
     let now = host.scheduler.clock.now
     if isRoot, hadTurn, let observation { observation.observer?.ended(status, after: .nanoseconds(now &- started)) }
-    monitor.locked {
+    let waiters = monitor.locked {
       finalStatus = status
       endTime = now
       monitor.broadcast(.ended)
+      defer { self.waiters = [] }
+      return self.waiters
     }
     tellWatcher()
     ended(self)
+    for action in waiters { action() }
     if hadTurn { host.lines.leave(self) }
   }
 

@@ -8,11 +8,14 @@ final class RunObservation: @unchecked Sendable {
   private(set) var observer: (any RunObserver)?
   private(set) var trace: TraceContext?
 
-  /// nil: there is nobody to tell, and no trace.
-  init?(_ observer: (any EngineObserver)?, _ trace: TraceContext?) {
-    if observer == nil, trace == nil { return nil }
+  private init(_ observer: (any EngineObserver)?, _ trace: TraceContext?) {
     engineObserver = observer
     self.trace = trace
+  }
+
+  /// nil: there is nobody to tell, and no trace. An initialiser that fails would allocate all the same.
+  static func make(_ observer: (any EngineObserver)?, _ trace: TraceContext?) -> RunObservation? {
+    observer == nil && trace == nil ? nil : RunObservation(observer, trace)
   }
 
   func begin(_ run: WorkflowRun) {

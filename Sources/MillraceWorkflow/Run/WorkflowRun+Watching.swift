@@ -35,6 +35,19 @@ extension WorkflowRun {
     }
   }
 
+  /// One lock.
+  package var hasEnded: Bool { monitor.locked { finalStatus != nil } }
+
+  /// Calls `action` once when the run has ended: on the worker that ended it, or at once if it has. It must not block.
+  package func whenEnded(_ action: @escaping @Sendable () -> Void) {
+    let hasEnded = monitor.locked {
+      if finalStatus != nil { return true }
+      waiters.append(action)
+      return false
+    }
+    if hasEnded { action() }
+  }
+
   /// Calls `action` once when the counters of `progress` change next, or the run ends: on the thread that changes them, which it must not block.
   /// A change that `progress`, called after this, does not show is told.
   package func watch(_ action: @escaping @Sendable () -> Void) {

@@ -72,6 +72,8 @@ package import MillraceCore
   var answers: [UInt32: Answer] = [:]
   /// Every attempt that was not both the first and completed.
   var log: [LoggedAttempt] = []
+  /// Who is told of the end, once each.
+  var waiters: [@Sendable () -> Void] = []
   /// Who is told of the next change of the counters, once each.
   var watchers: [@Sendable () -> Void] = []
   var finalStatus: WorkflowStatus?
@@ -85,9 +87,8 @@ package import MillraceCore
   let items: Items?
   var isAbandoned = false
   var endTime: UInt64 = 0
-  private let stopWord: UnsafeMutablePointer<UInt64>
   /// Why nothing new starts: 0 it does, 1 a task failed, 2 cancelled.
-  let stopReason: SharedWord
+  var stopReason: SharedWord { counters.stopReason }
 
   /// Compiles a checked definition whose parameters are in place. `secrets`: the values of those that it names, by name; from here on the host
   /// keeps them out of all that handlers say. Throws `CompileError`.
@@ -106,9 +107,10 @@ package import MillraceCore
     tenant: RunTenant = .standard, trace: TraceContext? = nil, depth: Int = 0, ended: @escaping Ended
   ) throws(CompileError) {
     for secret in secrets.values { host.redactor.add(secret) }
-    let secrets = secrets.mapValues { KeptBytes($0, isSecret: true) }
+    // An empty one would be allocated.
+    let secrets = secrets.isEmpty ? [:] : secrets.mapValues { KeptBytes($0, isSecret: true) }
     try self.init(
-      compiled, nil, nil, compiled.plan, id, wall, seed, host, secrets, tenant, RunObservation(host.observer, trace), depth, ended)
+      compiled, nil, nil, compiled.plan, id, wall, seed, host, secrets, tenant, .make(host.observer, trace), depth, ended)
     guard let tasks = compiled.cleanup else { return }
     cleanup = try WorkflowRun(
       tasks, self, nil, tasks.plan, id, wall, seed &+ UInt64(compiled.definition.tasks.count), host, secrets, tenant, observation, depth,
@@ -148,18 +150,14 @@ package import MillraceCore
     self.observation = observation
     bindsContext = host.bindsContext || host.observer != nil
     startedWall = wall
-    mailbox = origin == nil && items == nil ? Mailbox(compiled.signalNames) : nil
+    mailbox = origin == nil && items == nil ? .make(compiled.signalNames) : nil
     arena = items?.owner.arena ?? Arena(workers: host.workers)
     counters = RunCounters(workers: host.workers)
-    texts = RunTexts(compiled.texts, run: id)
+    texts = RunTexts(tasks: compiled.texts, run: id)
     values = compiled.hasExpressions ? items?.owner.values ?? RunValues(definition, run: id, secrets: secrets) : nil
     // unsafe: freed in deinit; a slot is written by the lane that begins its task, and read by that attempt and those after it.
     unsafe inputs = compiled.inputSlots == 0 ? nil : .allocate(capacity: compiled.inputSlots)
     unsafe inputs?.initialize(repeating: .empty, count: compiled.inputSlots)
-    // unsafe: freed in deinit.
-    unsafe stopWord = .allocate(capacity: 1)
-    unsafe stopWord.initialize(to: 0)
-    unsafe stopReason = SharedWord(stopWord)
     do {
       records = try NodeRecords(count: plan.count)
     } catch {
@@ -172,7 +170,6 @@ package import MillraceCore
     counters.deallocate()
     monitor.deallocate()
     unsafe inputs?.deallocate()
-    unsafe stopWord.deallocate()
   }
 
   /// What the run was compiled from, with the values of its parameters.
