@@ -50,7 +50,7 @@ let rows: [Row] = [
   Row(layer: 0, name: "CCrypto", kind: .system(pkgConfig: "libcrypto", apt: "libssl-dev")),
   Row(layer: 0, name: "CMillrace", kind: .c),
   Row(layer: 1, name: "MillraceCore", kind: .swift, needs: ["CMillrace", "CUV"], tests: []),
-  Row(layer: 2, name: "MillraceLog", kind: .swift, needs: ["MillraceCore", "CMillrace"], tests: ["MillraceSimulation"]),
+  Row(layer: 2, name: "MillraceLog", kind: .swift, needs: ["MillraceCore", "CMillrace"], tests: ["MillraceSimulation", "MillraceTesting"]),
   Row(layer: 2, name: "MillracePluginKit", kind: .swift, needs: ["CMillrace"]),
   Row(
     layer: 3, name: "MillraceWorkflow", kind: .swift, needs: ["MillraceCore", "CMillrace"], packages: [yams], tests: ["MillraceSimulation"]),
@@ -70,7 +70,7 @@ let rows: [Row] = [
   Row(layer: 5, name: "MillraceSimulation", kind: .support, needs: ["MillraceCore", "MillraceWorkflow", "CMillrace"]),
   Row(
     layer: 6, name: "MillraceTesting", kind: .swift,
-    needs: ["Millrace", "MillraceCore", "MillraceSimulation", "MillraceWorkflow"], tests: []),
+    needs: ["Millrace", "MillraceCore", "MillraceLog", "MillraceSimulation", "MillraceWorkflow"], tests: []),
   Row(layer: 6, name: "EngineBenchmark", kind: .benchmark, path: "Benchmarks/Engine", needs: ["Millrace", "MillraceCore"], tests: []),
   Row(
     layer: 6, name: "CoreBenchmark", kind: .benchmark, path: "Benchmarks/Core", needs: ["MillraceCore", "MillracePlugins", "CMillrace"],
