@@ -48,12 +48,8 @@ struct Patience {
     return longest - next().multipliedFullWidth(by: half + 1).high
   }
 
-  /// Source: Steele, Lea and Flood, "Fast Splittable Pseudorandom Number Generators" (2014).
   private mutating func next() -> UInt64 {
-    random &+= 0x9E37_79B9_7F4A_7C15
-    var z = random
-    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-    return z ^ (z >> 31)
+    random &+= 1
+    return StableHash.mix(random &* 0x9E37_79B9_7F4A_7C15)
   }
 }
