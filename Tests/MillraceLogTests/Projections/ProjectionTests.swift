@@ -151,13 +151,14 @@ import Testing
     effects.answer = { _, done in done(.retry("never")) }
     try fill(world, 2..<3)
     world.pass(1_000 * second)
-    #expect(first.status.end == .effect(at: first.status.checkpoint, "6 times: never"))
+    let place = try #require(world.memory.all.last { $0.text == "2" }).position
+    #expect(first.status.end == .effect(at: place, "6 times: never"))
     effects.told = []
     effects.answer = { _, done in done(.failed("no")) }
     let again = try projection(world, effects, owner: 2)
     again.start()
     world.settle()
-    #expect(effects.told == ["2#1"] && again.status.end == .effect(at: again.status.checkpoint, "no"))
+    #expect(effects.told == ["2#1"] && again.status.end == .effect(at: place, "no"))
     effects.answer = { _, done in done(.done) }
     let good = try projection(world, effects, owner: 3)
     try begin(world, good)

@@ -137,6 +137,7 @@ import Testing
       store.fault = { _, _ in nil }
       store.isSlow = false
     }
+    world.pass(60 * second)
     let last = try world.group(source, owner: 9)
     _ = TestConsumer("z", last, credit: 5, answer: behave(world, ledger, isKind: true))
     try world.begin(last)

@@ -223,18 +223,22 @@ extension GroupMachine {
 
   private mutating func takeParked(_ page: EventPage, _ actions: inout [Action]) {
     guard var replay else { return }
-    let end = replay.end ?? page.lastVersion.map { $0 + 1 } ?? 0
-    replay.end = end
-    for event in page.events where event.version < end {
+    replay.end = replay.end ?? page.lastVersion.map { $0 + 1 } ?? 0
+    for event in page.events where event.version < replay.end ?? 0 {
       guard let record = ParkedRecord(event) else {
         return endReplay(.failure(.damaged(version: event.version, "it is not what a group writes there")), &actions)
+      }
+      // It is being parked just now, by an append that was not answered yet: not one of this replay's.
+      if case .parking = entries[record.place]?.place {
+        replay.end = event.version
+        break
       }
       replay.next = event.version + 1
       // If it is outstanding, it is given again anyway.
       if entries[record.place] == nil, record.place < given, !replay.places.contains(record.place) { replay.places.append(record.place) }
     }
     self.replay = replay
-    if replay.places.isEmpty, replay.next >= end || page.events.isEmpty { endReplay(.success(replay.moved), &actions) }
+    if replay.places.isEmpty, replay.next >= replay.end ?? 0 || page.events.isEmpty { endReplay(.success(replay.moved), &actions) }
   }
 
   private mutating func replayWritten(_ count: Int, _ actions: inout [Action]) {
