@@ -87,6 +87,8 @@ static inline int millrace_seal(int fd) {
   return (int)syscall(SYS_fcntl, fd, 1033, 0xf);
 }
 
+static inline int32_t millrace_process_id(void) { return (int32_t)getpid(); }
+
 static inline int32_t millrace_thread_id(void) { return (int32_t)syscall(SYS_gettid); }
 
 #endif

@@ -111,7 +111,7 @@ internal import Synchronization
 }
 
 /// Where a test takes hold of the threads. Costs nothing without the trait.
-enum ModelCheck {
+package enum ModelCheck {
   #if MODEL_CHECK
     /// Called before each operation on a shared word; set before any thread starts.
     nonisolated(unsafe) static var hook: (@convention(c) () -> Void)?
@@ -119,39 +119,41 @@ enum ModelCheck {
     /// Called instead of waiting: the thread cannot go on before another one has done something.
     nonisolated(unsafe) static var waitHook: (@convention(c) () -> Void)?
 
-    @inline(__always) static func step() {
+    @inline(__always) package static func step() {
       if let hook = unsafe hook { hook() }
     }
     /// False: the caller waits by itself.
-    static func wait() -> Bool {
+    package static func wait() -> Bool {
       guard let hook = unsafe waitHook else { return false }
       hook()
       return true
     }
   #else
-    @inline(__always) static func step() {}
-    @inline(__always) static func wait() -> Bool { false }
+    @inline(__always) package static func step() {}
+    @inline(__always) package static func wait() -> Bool { false }
   #endif
 }
 
 extension SharedHalf {
   /// The value before.
-  @inline(__always) func insert(bits: UInt32) -> UInt32 {
+  @inline(__always) package func insert(bits: UInt32) -> UInt32 {
     ModelCheck.step()
     return unsafe cell.pointee.bitwiseOr(bits, ordering: .sequentiallyConsistent).oldValue
   }
   /// True if the word was `expected` and is now `desired`.
-  @inline(__always) func replace(_ expected: UInt32, by desired: UInt32) -> Bool {
+  @inline(__always) package func replace(_ expected: UInt32, by desired: UInt32) -> Bool {
     ModelCheck.step()
     return unsafe cell.pointee.compareExchange(expected: expected, desired: desired, ordering: .sequentiallyConsistent).exchanged
   }
 }
 
 /// One round of a short spin: the processor's hint alone at first, then the rest of the time slice is given away.
-struct Backoff {
+package struct Backoff {
   private var rounds: UInt32 = 0
 
-  mutating func pause() {
+  package init() {}
+
+  package mutating func pause() {
     if ModelCheck.wait() { return }
     rounds &+= 1
     if rounds < 64 { millrace_pause() } else { millrace_yield() }
@@ -159,7 +161,7 @@ struct Backoff {
 }
 
 /// Stops the process if `condition` does not hold: our own mistake, never the caller's. Stays on in release.
-@inline(__always) func invariant(_ condition: Bool, _ what: @autoclosure () -> StaticString) {
+@inline(__always) package func invariant(_ condition: Bool, _ what: @autoclosure () -> StaticString) {
   if !condition { preconditionFailure("invariant broken: \(what())") }
 }
 

@@ -10,7 +10,7 @@
 /// # Threads
 /// Any thread may call; completions come on any thread, sometimes before the call has returned, each exactly once. They must not wait: they hand on.
 public protocol EventStore: AnyObject, Sendable {
-  typealias Completion<Value> = @Sendable (Result<Value, EventStoreError>) -> Void
+  typealias Completion<Value> = EventCompletion<Value>
 
   /// No position is left out: the next event's is the last one's and one.
   var hasDensePositions: Bool { get }
@@ -45,6 +45,9 @@ public protocol EventStore: AnyObject, Sendable {
   /// Refuses what comes from now on with `closed`, ends what was accepted, gives everything back. Once.
   func close(completion: @escaping Completion<Void>)
 }
+
+/// Told once of what has come out.
+public typealias EventCompletion<Value> = @Sendable (Result<Value, EventStoreError>) -> Void
 
 /// A wait that can be given up.
 public protocol EventWait: AnyObject, Sendable {

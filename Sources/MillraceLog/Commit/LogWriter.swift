@@ -1,0 +1,393 @@
+internal import CMillrace
+internal import MillraceCore
+
+/// Turns requests into blocks on stable storage.
+///
+/// # Threads
+/// The holder of the committer's role: one at a time, each sees what the one before has done.
+@safe final class LogWriter {
+  /// An event of the block at hand, for the index.
+  private struct Written {
+    var place: UInt64
+    var stream: UInt32
+  }
+
+  /// What has been written of a stream, durable or not yet.
+  private struct Head {
+    /// The next event's version.
+    var next: UInt64 = 0
+    /// The last segment that holds the stream's name.
+    var namedIn: UInt64 = 0
+  }
+
+  let settings: EventLog.Settings
+  private let storage: any LogStorage
+  private let index: LogIndex
+  private let supply: SegmentSupply
+  let log: LogID
+  private let session: UInt32
+  private var builder: BlockBuilder
+  private var file: any LogFile
+  private var segment: UInt64
+  private var fileBytes: Int
+  private var offset: Int
+  private(set) var position: UInt64
+  private var heads: ContiguousArray<Head>
+  private var tenantsNamedIn: ContiguousArray<UInt64> = []
+  private var typesNamedIn: ContiguousArray<UInt64> = []
+  private var contentTypesNamedIn: ContiguousArray<UInt64> = []
+  private var ids: IDWindow
+  private var written = ContiguousArray<Written>()
+  /// Requests that are answered when the block is written.
+  private(set) var batch = unsafe ContiguousArray<UnsafeMutablePointer<AppendRequest>>()
+  /// Why nothing is written any more.
+  private(set) var failure: StorageError?
+  /// Those of the block at hand.
+  private var ownEntries: [(OwnEntry, LogIndex.Place)] = []
+  private(set) var commits: UInt64 = 0
+  private(set) var bytesWritten: UInt64 = 0
+
+  /// Goes on behind `end`, which the scan has found.
+  init(
+    _ settings: EventLog.Settings, _ storage: any LogStorage, _ index: LogIndex, _ supply: SegmentSupply, _ end: LogScan.End,
+    _ ids: IDWindow
+  ) throws(LogError) {
+    self.settings = settings
+    self.storage = storage
+    self.index = index
+    self.supply = supply
+    self.ids = ids
+    log = end.log
+    session = end.session + 1
+    segment = end.segment
+    offset = end.offset
+    position = end.nextPosition
+    do throws(StorageError) { file = try storage.open(SegmentHeader.name(of: end.segment), writing: true) } catch { throw .storage(error) }
+    do throws(MemoryError) {
+      builder = try BlockBuilder(bytes: settings.largestBlock, unit: storage.unit, seed: Seed(end.log, segment: end.segment))
+    } catch { throw .configuration(error.description) }
+    fileBytes = file.bytes
+    heads = ContiguousArray(index.streams.map { Head(next: $0.end, namedIn: 0) })
+    unsafe batch.reserveCapacity(settings.capacity)
+    written.reserveCapacity(settings.capacity)
+  }
+
+  deinit { builder.free() }
+
+  // MARK: Collecting
+
+  /// Requests of the commit before.
+  private(set) var lastBatch = 0
+  /// The block at hand takes nothing more.
+  private(set) var isFull = false
+  func setFull() { isFull = true }
+
+  /// Ready for the next block.
+  func begin() {
+    isFull = false
+    builder.begin(Seed(log, segment: segment), offset: offset, firstPosition: position, time: settings.wall())
+  }
+
+  /// Takes a request into the block at hand, or finds its answer. False: it has no room in this block, which must be written first.
+  func admit(_ request: UnsafeMutablePointer<AppendRequest>) -> Bool {
+    if failure != nil {
+      unsafe request.pointee.outcome = .unavailable
+    } else if let own = unsafe request.pointee.own {
+      return unsafe admit(request, own)
+    } else if let answer = unsafe refusal(request) {
+      unsafe request.pointee.outcome = answer
+    } else {
+      let bytes = unsafe size(request)
+      guard hasRoom(bytes) else {
+        if !builder.isEmpty { return false }
+        if let answer = makeRoom(bytes) {
+          unsafe request.pointee.outcome = answer
+          unsafe batch.append(request)
+          return true
+        }
+        return unsafe admit(request)
+      }
+      unsafe add(request)
+    }
+    unsafe batch.append(request)
+    return true
+  }
+
+  /// As `admit`, for an entry of the log's own.
+  private func admit(_ request: UnsafeMutablePointer<AppendRequest>, _ own: OwnEntry) -> Bool {
+    let stream = own.stream.value
+    while heads.count <= Int(stream) { heads.append(Head()) }
+    let payload = own.payload
+    let bytes = NameEntry.mostStreamBytes + roundUp(Entry.fixed + payload.count, to: 8)
+    guard hasRoom(bytes) else {
+      if !builder.isEmpty { return false }
+      guard let answer = makeRoom(bytes) else { return unsafe admit(request, own) }
+      unsafe request.pointee.outcome = answer
+      unsafe batch.append(request)
+      return true
+    }
+    name(stream: stream, tenant: 0)
+    let place = LogIndex.Place(segment: segment, offset: offset + builder.used)
+    builder.addSystem(own.type, stream: stream, payload: payload, isOptional: own.isOptional)
+    ownEntries.append((own, place))
+    unsafe request.pointee.outcome = .appended
+    unsafe batch.append(request)
+    return true
+  }
+
+  /// Why the request is not written; nil: it is.
+  private func refusal(_ request: UnsafeMutablePointer<AppendRequest>) -> AppendRequest.Outcome? {
+    guard let answer = unsafe mismatch(request) else { return nil }
+    // Whether it is a repetition is found out by its owner: here is told where those of its parts stand that only this window knows.
+    for index in unsafe 0..<request.pointee.count {
+      let part = unsafe request.pointee.parts + index
+      switch unsafe part.pointee.expected {
+      case .noStream: unsafe part.pointee.firstVersion = 0
+      case .exact(let version): unsafe part.pointee.firstVersion = version &+ 1
+      case .any, .streamExists:
+        let place = unsafe ids.find(part.pointee.stream.value, part.pointee.events[0].id)
+        unsafe part.pointee.firstVersion = place?.version ?? .max
+      }
+    }
+    return answer
+  }
+
+  private func mismatch(_ request: UnsafeMutablePointer<AppendRequest>) -> AppendRequest.Outcome? {
+    for index in unsafe 0..<request.pointee.count {
+      let part = unsafe request.pointee.parts + index
+      let stream = unsafe Int(part.pointee.stream.value)
+      while heads.count <= stream { heads.append(Head()) }
+      let next = heads[stream].next
+      switch unsafe part.pointee.expected {
+      case .any: break
+      case .noStream: if next != 0 { return .wrongExpectedVersion(part: index, actual: next &- 1) } else { continue }
+      case .streamExists: if next == 0 { return .wrongExpectedVersion(part: index, actual: nil) }
+      case .exact(let version):
+        if version &+ 1 != next || version == .max {
+          return .wrongExpectedVersion(part: index, actual: next == 0 ? nil : next &- 1)
+        } else {
+          continue
+        }
+      }
+      if let answer = unsafe known(part, index) { return answer }
+    }
+    return nil
+  }
+
+  /// Looks for the part's ids among the last of the log.
+  @inline(__always) private func known(_ part: UnsafeMutablePointer<RawStreamAppend>, _ index: Int) -> AppendRequest.Outcome? {
+    let stream = unsafe part.pointee.stream.value
+    var first: IDWindow.Place?
+    var found = 0
+    for event in unsafe 0..<part.pointee.count {
+      guard let place = unsafe ids.find(stream, part.pointee.events[event].id) else { continue }
+      if event == 0 { first = place }
+      if let first, place.version == first.version &+ UInt64(event) { found += 1 } else { found = -1 }
+      if found < 0 { break }
+    }
+    if found == 0 { return nil }
+    return unsafe .known(part: index, isWhole: found == part.pointee.count)
+  }
+
+  /// Bytes that the request's entries take, and the names that they need at most.
+  private func size(_ request: UnsafeMutablePointer<AppendRequest>) -> Int {
+    var bytes = 0
+    for index in unsafe 0..<request.pointee.count {
+      let part = unsafe request.pointee.parts[index]
+      if heads[Int(part.stream.value)].namedIn != segment { bytes += NameEntry.mostStreamBytes }
+      if part.tenant != .none, !tenantsNamedIn.has(part.tenant.value, segment) { bytes += NameEntry.mostBytes }
+      for event in 0..<part.count {
+        let event = unsafe part.events[event]
+        bytes &+= BlockBuilder.bytes(event)
+        if !typesNamedIn.has(UInt32(event.type.value), segment) { bytes += NameEntry.mostBytes }
+        if event.contentType != .json, !contentTypesNamedIn.has(UInt32(event.contentType.value), segment) { bytes += NameEntry.mostBytes }
+      }
+    }
+    return bytes
+  }
+
+  @inline(__always) private func hasRoom(_ bytes: Int) -> Bool {
+    let end = roundUp(builder.used &+ bytes, to: builder.unit)
+    return offset &+ end <= fileBytes && (end <= settings.commitBytes || builder.isEmpty && end <= builder.capacity)
+  }
+
+  /// Goes on to the next segment, where that helps. Gives the answer to a request for which it does not.
+  private func makeRoom(_ bytes: Int) -> AppendRequest.Outcome? {
+    guard storage.unit + roundUp(BlockHeader.bytes + bytes + NameEntry.mostStreamBytes, to: storage.unit) <= settings.segmentBytes else {
+      return .tooLarge
+    }
+    do throws(StorageError) {
+      try nextSegment()
+      return nil
+    } catch {
+      if error.isNoSpace { return .noSpace }
+      failure = error
+      return .unavailable
+    }
+  }
+
+  /// Nothing of the block at hand is written yet.
+  private func nextSegment() throws(StorageError) {
+    let next: any LogFile
+    do throws(StorageError) { next = try supply.take() } catch {
+      // The room that was missing may be there by the next time.
+      try supply.prepare()
+      throw error
+    }
+    let header = SegmentHeader(
+      log: log, number: segment + 1, firstPosition: position, fileBytes: next.bytes, unit: storage.unit, time: settings.wall())
+    try unsafe next.write(builder.header(header), at: 0)
+    let name = SegmentHeader.name(of: header.number)
+    try storage.rename(SegmentSupply.name, to: name)
+    try storage.syncNames()
+    let reading = try storage.open(name, writing: false)
+    try supply.prepare()
+    index.monitor.locked { index.segments.append(LogIndex.Segment(header: header, file: reading)) }
+    file = next
+    segment = header.number
+    fileBytes = next.bytes
+    offset = storage.unit
+    begin()
+  }
+
+  private func add(_ request: UnsafeMutablePointer<AppendRequest>) {
+    for index in unsafe 0..<request.pointee.count {
+      let part = unsafe request.pointee.parts + index
+      let stream = unsafe part.pointee.stream.value
+      let tenant = unsafe part.pointee.tenant.value
+      name(stream: stream, tenant: tenant)
+      var version = heads[Int(stream)].next
+      unsafe part.pointee.firstVersion = version
+      unsafe part.pointee.firstPosition = position
+      for number in unsafe 0..<part.pointee.count {
+        let event = unsafe part.pointee.events[number]
+        name(type: event.type, contentType: event.contentType)
+        let at = builder.add(event, stream: stream, version: version, tenant: tenant, flags: number == 0 ? .first : [])
+        written.append(Written(place: LogIndex.Place(segment: segment, offset: at).word, stream: stream))
+        ids.insert(stream, event.id, IDWindow.Place(version: version, position: position))
+        position &+= 1
+        version &+= 1
+      }
+      heads[Int(stream)].next = version
+    }
+    unsafe request.pointee.outcome = .appended
+  }
+
+  // MARK: Names
+
+  /// Writes the names that this segment does not know yet: so each can be read without those before it.
+  @inline(__always) private func name(stream: UInt32, tenant: UInt32) {
+    if heads[Int(stream)].namedIn != segment { nameStream(stream) }
+    if tenant != 0, !tenantsNamedIn.has(tenant, segment) {
+      tenantsNamedIn.set(tenant, segment)
+      write(.tenant, tenant) { index.tenants.names[Int(tenant)] }
+    }
+  }
+
+  @inline(__always) private func name(type: EventTypeNumber, contentType: ContentTypeNumber) {
+    if !typesNamedIn.has(UInt32(type.value), segment) {
+      typesNamedIn.set(UInt32(type.value), segment)
+      write(.type, UInt32(type.value)) { index.types.names[Int(type.value)] }
+    }
+    if contentType != .json, !contentTypesNamedIn.has(UInt32(contentType.value), segment) {
+      contentTypesNamedIn.set(UInt32(contentType.value), segment)
+      write(.contentType, UInt32(contentType.value)) { index.contentTypes.names[Int(contentType.value)] }
+    }
+  }
+
+  private func nameStream(_ stream: UInt32) {
+    heads[Int(stream)].namedIn = segment
+    let next = heads[Int(stream)].next
+    let limits = index.monitor.locked { index.streams[Int(stream)].limits }
+    write(.stream, stream, next) { index.streams[Int(stream)].name.description }
+    if let limits {
+      builder.addSystem(Entry.SystemType.limits, stream: stream, payload: OwnEntry.limits(limits, of: StreamNumber(value: stream)).payload)
+    }
+  }
+
+  private func write(_ kind: Entry.NameKind, _ number: UInt32, _ next: UInt64 = 0, _ name: () -> String) {
+    let name = index.monitor.locked(name)
+    builder.addSystem(Entry.SystemType.name, stream: 0, payload: NameEntry(kind: kind, number: number, next: next, name: name).payload)
+  }
+
+  // MARK: Writing
+
+  var failureText: String { failure?.description ?? "no failure" }
+
+  /// Writes the block, if there is anything in it, and answers the requests that were admitted.
+  func commit() {
+    if !builder.isEmpty { write(flags: 0) }
+    if failure != nil { fail() }
+  }
+
+  private func write(flags: UInt32) {
+    let bytes = unsafe builder.finish(durableUpTo: builder.firstPosition, session: session, flags: flags)
+    do throws(StorageError) {
+      try unsafe file.write(bytes, at: offset)
+    } catch {
+      failure = error
+      return
+    }
+    commits &+= 1
+    bytesWritten &+= UInt64(bytes.count)
+    let block = LogIndex.Block(
+      firstPosition: builder.firstPosition, place: LogIndex.Place(segment: segment, offset: offset).word, time: settings.wall())
+    offset += bytes.count
+    let waits: [EventCompletion<UInt64>] = index.monitor.locked {
+      if builder.events > 0 { index.blocks.append(block) }
+      for event in written { index.add(event.place, stream: event.stream) }
+      for (own, place) in ownEntries { index.set(own, at: place) }
+      index.end = position
+      return index.takeWaits()
+    }
+    written.removeAll(keepingCapacity: true)
+    ownEntries.removeAll()
+    for completion in waits { completion(.success(position)) }
+  }
+
+  /// The block at hand may be on the disk, in part or wholly, or not.
+  private func fail() {
+    for unsaferequest in unsafe batch {
+      if unsafe request.pointee.outcome == .appended { unsafe request.pointee.outcome = .outcomeUnknown }
+    }
+    written.removeAll(keepingCapacity: true)
+  }
+
+  /// Tells the sinks. They may append meanwhile: that goes into the ring.
+  func answer() {
+    unsafe batch.withUnsafeBufferPointer { batch in
+      var start = 0
+      while start < batch.count {
+        let sink = unsafe batch[start].pointee.sink
+        var end = start + 1
+        while end < batch.count, unsafe batch[end].pointee.sink == sink { end += 1 }
+        // Safe: the requests are their owners' again from here on, and a sink outlives the calls for its requests.
+        unsafe sink.pointee.told(sink.pointee.context, UnsafeRawPointer(batch.baseAddress! + start), end - start)
+        start = end
+      }
+    }
+    lastBatch = unsafe batch.count
+    unsafe batch.removeAll(keepingCapacity: true)
+  }
+
+  /// A clean stop: nothing follows in this session.
+  func seal() {
+    guard failure == nil, offset + builder.unit <= fileBytes else { return }
+    begin()
+    write(flags: BlockHeader.seal)
+  }
+}
+
+extension ContiguousArray<UInt64> {
+  /// What `number` names is named in `segment`.
+  @inline(__always) fileprivate func has(_ number: UInt32, _ segment: UInt64) -> Bool { number < count && self[Int(number)] == segment }
+  fileprivate mutating func set(_ number: UInt32, _ segment: UInt64) {
+    while count <= Int(number) { append(0) }
+    self[Int(number)] = segment
+  }
+}
+
+extension StorageError {
+  /// ENOSPC or EDQUOT.
+  public var isNoSpace: Bool { code == 28 || code == 122 }
+}

@@ -1,0 +1,209 @@
+internal import CMillrace
+internal import Glibc
+internal import MillraceCore
+
+/// A log of events on this machine's disk: an event store in which nothing acknowledged is ever lost.
+///
+/// Requests of many threads go through a ring to one committer, which writes all that waits as one block, and answers them when it is on stable storage.
+/// Where nobody commits, the appending thread may do it itself, which saves two wake-ups.
+///
+/// # Threads
+/// Any. One process at a time has a log open for writing; the next one is told which.
+/// # Progress
+/// Appending is wait-free up to the end of the ring, unless the thread commits itself. Reading takes a lock for the places of a page.
+/// # Limits
+/// See `Configuration` and `EventLimits`.
+/// # Source
+/// docs/log.md how it works, docs/log-format.md what stands on the disk.
+public final class EventLog: @unchecked Sendable {
+  let storage: any LogStorage
+  let settings: Settings
+  let index: LogIndex
+  private let supply: SegmentSupply
+  private let writer: LogWriter
+  private let handOver: HandOver
+  private let ending = Monitor()
+  /// 1: nothing is accepted any more. On a line of its own, in `words`.
+  private let words: Region
+  private var thread = pthread_t()
+  /// Set by `close` before the committer's thread is woken for the last time.
+  private var isStopping = false
+  /// What opening has found.
+  public let recovery: Recovery
+
+  /// What opening a log has found.
+  public struct Recovery: Sendable, Equatable {
+    /// The log's first position that is still there, and the one after its last.
+    public var firstPosition: UInt64
+    public var nextPosition: UInt64
+    public var streams: Int
+    public var segments: Int
+    /// The last stop was a clean one, or there was no log yet.
+    public var wasClean: Bool
+    /// Bytes of commits that were begun and never acknowledged; they count as not written.
+    public var unfinishedBytes: Int
+  }
+
+  private var closedWord: SharedWord { unsafe SharedWord(words.base) }
+
+  /// Opens the log in `storage`, and makes one if there is none. Complexity: O(bytes of the log), all of which is checked.
+  public init(_ storage: any LogStorage, _ configuration: Configuration = Configuration()) throws(LogError) {
+    settings = try Settings(configuration, unit: storage.unit)
+    self.storage = storage
+    do throws(StorageError) { try storage.lock(owner: configuration.owner) } catch { throw .storage(error) }
+    do throws(LogError) {
+      let opened = try Opened(storage, settings)
+      index = opened.index
+      recovery = opened.recovery
+      supply = SegmentSupply(storage, bytes: settings.segmentBytes)
+      writer = try LogWriter(settings, storage, index, supply, opened.end, opened.ids)
+      do throws(MemoryError) {
+        words = try Region(bytes: padding)
+        handOver = try HandOver(capacity: settings.capacity)
+      } catch { throw LogError.configuration(error.description) }
+      do throws(StorageError) { try supply.prepare() } catch { throw LogError.storage(error) }
+    } catch {
+      storage.unlock()
+      throw error
+    }
+    // Safe: `close` joins the thread, and keeps this object alive until then.
+    let code = unsafe pthread_create(&thread, nil, Self.body, Unmanaged.passUnretained(self).toOpaque())
+    guard code == 0 else {
+      supply.stop()
+      storage.unlock()
+      throw .storage(.of("pthread_create", "", code))
+    }
+  }
+
+  deinit {
+    precondition(closedWord.loadAcquiring() == 1, "an EventLog was let go without `close`")
+    words.free()
+    ending.deallocate()
+  }
+
+  var isClosed: Bool { closedWord.loadAcquiring() != 0 }
+
+  // MARK: Appending
+
+  public enum Refusal: Error, Sendable { case busy, closed }
+
+  /// Hands a request over; its sink is told when it has ended, perhaps before this returns.
+  ///
+  /// - Parameter mayLead: this thread commits by itself if nobody does, and so waits for the disk.
+  ///
+  /// unsafe: the request stays where it is and as it is until its sink is told.
+  @unsafe public func append(_ request: UnsafeMutablePointer<AppendRequest>, mayLead: Bool = false) throws(Refusal) {
+    var raw = UnsafeMutableRawPointer(request)
+    try unsafe withUnsafePointer(to: &raw) { one throws(Refusal) in
+      try unsafe append(UnsafeBufferPointer(start: one, count: 1), mayLead: mayLead)
+    }
+  }
+
+  /// As above, for several, which keep their order: pointers to `AppendRequest`. All or none are taken.
+  @unsafe public func append(_ requests: UnsafeBufferPointer<UnsafeMutableRawPointer>, mayLead: Bool = false) throws(Refusal) {
+    if requests.isEmpty { return }
+    guard handOver.reserve(requests.count) else { throw .busy }
+    // Order: sequentially consistent after the reservation. Pairs with the exchange in `close`: one of the two sees the other.
+    guard closedWord.loadSequential() == 0 else {
+      release(requests.count)
+      throw .closed
+    }
+    unsafe handOver.publish(requests)
+    if handOver.claim(grant: !mayLead) { lead() }
+  }
+
+  private func lead() {
+    round(isLeader: true)
+    _ = handOver.giveBack(isThread: false)
+  }
+
+  private func release(_ count: Int) {
+    handOver.release(count)
+    // Order: as in `append`.
+    if closedWord.loadSequential() != 0 { ending.locked { ending.broadcast(.ended) } }
+  }
+
+  // MARK: Committing
+
+  private static let body: @convention(c) (UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? = { context in
+    // Safe: `init` hands over the object, which `close` keeps alive until here has ended.
+    unsafe Unmanaged<EventLog>.fromOpaque(context!)._withUnsafeGuaranteedRef { $0.work() }
+    return nil
+  }
+
+  private func work() {
+    while true {
+      guard handOver.awaitGrant(-1) else { continue }
+      if isStopping { return }
+      repeat { round(isLeader: false) } while linger() || handOver.giveBack(isThread: true)
+    }
+  }
+
+  /// Looks a moment longer, since sleeping and waking take longer than that. True: there is something. Not for long: a committer that spins keeps the very
+  /// disk from working that it waits for.
+  private func linger() -> Bool {
+    let begin = millrace_monotonic()
+    while unsafe handOver.peek() == nil {
+      if millrace_monotonic() &- begin > Settings.quiet { return false }
+      millrace_pause()
+    }
+    return true
+  }
+
+  /// One commit: of what waits.
+  private func round(isLeader: Bool) {
+    writer.begin()
+    collect()
+    if unsafe writer.batch.isEmpty { return }
+    let isAlone = unsafe isLeader && writer.batch.count == 1 && writer.lastBatch <= 1
+    if !isAlone { gather() }
+    writer.commit()
+    unsafe release(writer.batch.count)
+    writer.answer()
+  }
+
+  private func collect() {
+    while let request = unsafe handOver.peek() {
+      // Safe: `append` demands that only requests are handed over.
+      guard unsafe writer.admit(request.assumingMemoryBound(to: AppendRequest.self)) else { return writer.setFull() }
+      handOver.take()
+    }
+  }
+
+  /// Waits until nothing has come for a moment: else a group that is appended one by one would be split in two for ever, each half waiting for the other's commit.
+  private func gather() {
+    let begin = millrace_monotonic()
+    var last = begin
+    while !writer.isFull {
+      if unsafe handOver.peek() != nil {
+        collect()
+        last = millrace_monotonic()
+        continue
+      }
+      let now = millrace_monotonic()
+      if now &- last > Settings.quiet || now &- begin > Settings.longestQuiet { return }
+      millrace_pause()
+    }
+  }
+
+  // MARK: Stopping
+
+  /// Refuses what comes from now on, commits what was accepted, writes the mark of a clean stop, and gives the directory free. Waits for that. Not from a sink.
+  public func close() {
+    // Order: sequentially consistent. Pairs with the looks after `reserve` and `release`.
+    guard closedWord.exchange(1) == 0 else { return }
+    ending.locked { while handOver.underWay != 0 { ending.wait(.ended) } }
+    handOver.hold()
+    writer.seal()
+    isStopping = true
+    handOver.handToThread()
+    pthread_join(thread, nil)
+    supply.stop()
+    storage.unlock()
+    let waits = index.monitor.locked { index.takeWaits(all: true) }
+    for completion in waits { completion(.failure(.closed)) }
+  }
+
+  /// Why nothing is written any more; nil while the log works. Read by whoever was told `unavailable` or `outcomeUnknown`.
+  var failureText: String { writer.failureText }
+}

@@ -1,0 +1,202 @@
+internal import MillraceCore
+
+/// Where everything stands: for each stream and category the places of its events, for each commit its block. In memory, made again by the scan when a log is opened.
+///
+/// # Threads
+/// Any: all of it under one monitor, held for a copy of at most a page of places, or for one commit's events.
+/// # Memory
+/// 16 bytes an event, 32 a block, a stream's name and some 150 bytes.
+final class LogIndex: @unchecked Sendable {
+  /// Segment and offset of an entry.
+  struct Place: Equatable {
+    let word: UInt64
+    init(segment: UInt64, offset: Int) { word = segment << 32 | UInt64(offset) }
+    init(word: UInt64) { self.word = word }
+    var segment: UInt64 { word >> 32 }
+    var offset: Int { Int(word & 0xffff_ffff) }
+  }
+
+  struct Stream {
+    let name: StreamName
+    let category: Int
+    /// The version of the first place.
+    var firstVersion: UInt64 = 0
+    var places: [UInt64] = []
+    var limits: StreamLimits?
+    /// One more than the last event's version; also when no place is left.
+    var end: UInt64 { firstVersion + UInt64(places.count) }
+  }
+
+  struct Block {
+    var firstPosition: UInt64
+    var place: UInt64
+    var time: Int64
+  }
+
+  struct Segment {
+    let header: SegmentHeader
+    let file: any LogFile
+  }
+
+  let monitor = Monitor()
+  var streams: [Stream] = []
+  var streamNumbers: [String: UInt32] = [:]
+  var categories: [[UInt64]] = []
+  var categoryNumbers: [String: Int] = [:]
+  /// Number 0 is nobody, and JSON.
+  var tenants = NumberedNames(first: "")
+  var types = NumberedNames(first: "")
+  var contentTypes = NumberedNames(first: EventDraft.json)
+  var blocks: [Block] = []
+  var segments: [Segment] = []
+  /// The first position without a durable event.
+  var end: UInt64 = 0
+  var waits: [LogWait] = []
+  /// The least position that somebody waits for.
+  private var leastWait = UInt64.max
+  var hasLimits = false
+  /// By stream and reducer.
+  var snapshots: [UInt32: [String: SnapshotPlace]] = [:]
+
+  struct SnapshotPlace {
+    var version: UInt64
+    var reducerVersion: UInt32
+    var place: Place
+    func isNewer(than other: SnapshotPlace) -> Bool { (reducerVersion, version) > (other.reducerVersion, other.version) }
+  }
+
+  deinit { monitor.deallocate() }
+
+  /// The stream's number, a new one if it has none.
+  func number(of name: StreamName) -> UInt32 {
+    if let number = streamNumbers[name.description] { return number }
+    let number = UInt32(streams.count)
+    set(name, number: number, firstVersion: 0)
+    return number
+  }
+
+  /// The stream has this number, which is free. Numbers that are left out are nobody's.
+  func set(_ name: StreamName, number: UInt32, firstVersion: UInt64) {
+    streamNumbers[name.description] = number
+    let text = name.category
+    let category = categoryNumbers[text] ?? categories.count
+    if category == categories.count {
+      categoryNumbers[text] = category
+      categories.append([])
+    }
+    let stream = Stream(name: name, category: category, firstVersion: firstVersion)
+    while streams.count < number { streams.append(stream) }
+    if streams.count == number { streams.append(stream) } else { streams[Int(number)] = stream }
+  }
+
+  /// An event is on stable storage. In the order of positions.
+  @inline(__always) func add(_ place: UInt64, stream: UInt32) {
+    streams[Int(stream)].places.append(place)
+    categories[streams[Int(stream)].category].append(place)
+  }
+
+  /// An entry of the log's own is on stable storage.
+  func set(_ own: OwnEntry, at place: Place) {
+    let stream = own.stream.value
+    switch own {
+    case .limits(let limits, _):
+      streams[Int(stream)].limits = limits
+      hasLimits = true
+    case .snapshot(let snapshot, _):
+      let new = SnapshotPlace(version: snapshot.version, reducerVersion: snapshot.reducerVersion, place: place)
+      if let old = snapshots[stream]?[snapshot.reducer], old.isNewer(than: new) { return }
+      snapshots[stream, default: [:]][snapshot.reducer] = new
+    }
+  }
+
+  func add(_ wait: LogWait) {
+    waits.append(wait)
+    leastWait = min(leastWait, wait.position)
+  }
+
+  /// Those whose position is there now, or all.
+  func takeWaits(all: Bool = false) -> [EventCompletion<UInt64>] {
+    guard all || end > leastWait else { return [] }
+    var told: [EventCompletion<UInt64>] = []
+    leastWait = .max
+    waits.removeAll { wait in
+      guard all || end > wait.position else {
+        leastWait = min(leastWait, wait.position)
+        return false
+      }
+      if let completion = wait.take() { told.append(completion) }
+      return true
+    }
+    return told
+  }
+
+  func segment(_ number: UInt64) -> Segment? {
+    guard let first = segments.first?.header.number, number >= first, Int(number - first) < segments.count else { return nil }
+    return segments[Int(number - first)]
+  }
+
+  /// The index of the block that holds `position`, or of the one where it would go on; -1 before the first.
+  func block(at position: UInt64) -> Int {
+    var low = 0
+    var high = blocks.count
+    while low < high {
+      let middle = (low + high) / 2
+      if blocks[middle].firstPosition <= position { low = middle + 1 } else { high = middle }
+    }
+    return low - 1
+  }
+}
+
+/// Names that are written once and then called by number.
+struct NumberedNames {
+  private(set) var names: [String]
+  private var numbers: [String: Int]
+
+  init(first: String) {
+    names = [first]
+    numbers = [first: 0]
+  }
+
+  /// nil: there are `limit` already.
+  mutating func number(of name: String, limit: Int) -> Int? {
+    if let number = numbers[name] { return number }
+    guard names.count < limit else { return nil }
+    numbers[name] = names.count
+    names.append(name)
+    return names.count - 1
+  }
+
+  /// The scan has found it.
+  mutating func set(_ number: Int, _ name: String) {
+    while names.count <= number { names.append("") }
+    names[number] = name
+    numbers[name] = number
+  }
+}
+
+/// Somebody who waits for a position.
+final class LogWait: EventWait, @unchecked Sendable {
+  private let index: LogIndex
+  let position: UInt64
+  private var completion: EventCompletion<UInt64>?
+
+  init(_ index: LogIndex, _ position: UInt64, _ completion: @escaping EventCompletion<UInt64>) {
+    self.index = index
+    self.position = position
+    self.completion = completion
+  }
+
+  /// Whoever gets the completion calls it. Under the index's monitor.
+  func take() -> EventCompletion<UInt64>? {
+    defer { completion = nil }
+    return completion
+  }
+
+  func cancel() {
+    let completion = index.monitor.locked {
+      index.waits.removeAll { $0 === self }
+      return take()
+    }
+    completion?(.failure(.cancelled))
+  }
+}
