@@ -4,7 +4,7 @@ import Testing
 @testable import MillraceLog
 
 @Suite struct GroupRecordTests {
-  private func record(_ random: inout Seed) throws -> GroupRecord {
+  private func record(_ random: inout MillraceSimulation.Seed) throws -> GroupRecord {
     func number(_ limit: UInt64) -> UInt64 { random.next() % limit }
     var settings = GroupSettings()
     settings.messageTimeout = 1 + random.next() / 2
@@ -25,7 +25,7 @@ import Testing
 
   @Test("what a group keeps is read as it was written")
   func roundTrip() throws {
-    var random = Seed(1)
+    var random = MillraceSimulation.Seed(1)
     for _ in 0..<500 {
       let record = try record(&random)
       #expect(try GroupRecord(record.bytes) == record)
@@ -34,7 +34,7 @@ import Testing
 
   @Test("damaged text is refused or is another good record: no bytes trap, and none makes a record that breaks its rules")
   func damage() throws {
-    var random = Seed(2)
+    var random = MillraceSimulation.Seed(2)
     var refused = 0
     for _ in 0..<20_000 {
       var bytes = try record(&random).bytes
