@@ -50,7 +50,8 @@ let rows: [Row] = [
   Row(layer: 0, name: "CCrypto", kind: .system(pkgConfig: "libcrypto", apt: "libssl-dev")),
   Row(layer: 0, name: "CMillrace", kind: .c),
   Row(layer: 1, name: "MillraceCore", kind: .swift, needs: ["CMillrace", "CUV"], tests: []),
-  Row(layer: 2, name: "MillraceLog", kind: .swift, needs: ["MillraceCore", "CMillrace"], tests: ["MillraceSimulation", "MillraceTesting"]),
+  Row(
+    layer: 2, name: "MillraceLog", kind: .swift, needs: ["MillraceCore", "CMillrace"], tests: ["MillraceSimulation", "MillraceTesting"]),
   Row(layer: 2, name: "MillracePluginKit", kind: .swift, needs: ["CMillrace"]),
   Row(
     layer: 3, name: "MillraceWorkflow", kind: .swift, needs: ["MillraceCore", "CMillrace"], packages: [yams], tests: ["MillraceSimulation"]),

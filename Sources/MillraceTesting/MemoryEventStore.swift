@@ -1,8 +1,8 @@
 internal import MillraceCore
 public import MillraceLog
 
-/// An event store in memory, for tests of code that uses one. It keeps the whole contract of `EventStore`, but for what its name says: nothing is on stable
-/// storage, and all is gone with the object. Completions come before the call returns.
+/// An event store in memory, for tests of code that uses one. It keeps the whole contract of `EventStore`, but for what its name says:
+/// nothing is on stable storage, and all is gone with the object. Completions come before the call returns.
 ///
 ///     let store = MemoryEventStore()
 ///     store.append([StreamAppend(stream: order, events: [placed])]) { _ in }
@@ -81,7 +81,9 @@ public final class MemoryEventStore: EventStore, @unchecked Sendable {
       for event in append.events { bytes += try check(event) }
       count += append.events.count
     }
-    if count > EventLimits.eventsInAppend { throw .invalid("an append has \(EventLimits.eventsInAppend) events at most, this one \(count)") }
+    if count > EventLimits.eventsInAppend {
+      throw .invalid("an append has \(EventLimits.eventsInAppend) events at most, this one \(count)")
+    }
     if bytes > EventLimits.bytesInAppend { throw .invalid("an append has \(EventLimits.bytesInAppend) bytes at most, this one \(bytes)") }
   }
 
@@ -301,7 +303,8 @@ public final class MemoryEventStore: EventStore, @unchecked Sendable {
           if isClosed { throw .closed }
           try check(name: snapshot.reducer, "reducer")
           if snapshot.state.count > EventLimits.snapshot {
-            throw .invalid("a snapshot has \(EventLimits.snapshot) bytes at most, that of stream \(snapshot.stream) \(snapshot.state.count)")
+            throw .invalid(
+              "a snapshot has \(EventLimits.snapshot) bytes at most, that of stream \(snapshot.stream) \(snapshot.state.count)")
           }
           let last = lastVersion(.stream(snapshot.stream))
           guard let last, snapshot.version <= last else {

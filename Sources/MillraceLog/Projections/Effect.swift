@@ -18,8 +18,8 @@ public struct EffectCall<State: Sendable>: Sendable {
   public var causation: EventID { event.id }
   public var trace: EventTrace? { event.trace }
 
-  /// An event that this one causes, with its correlation, causation and trace. Its id is always the same for the same projection, event and `number`, so that an
-  /// append that is repeated is recognised.
+  /// An event that this one causes, with its correlation, causation and trace. Its id is always the same for the same projection, event and
+  /// `number`, so that an append that is repeated is recognised.
   public func draft(
     _ type: String, number: UInt64 = 0, typeVersion: UInt16 = 1, contentType: String = EventDraft.json, payload: [UInt8]
   ) -> EventDraft {
@@ -27,7 +27,8 @@ public struct EffectCall<State: Sendable>: Sendable {
     let id = EventID(
       high: StableHash.mix(event.id.high ^ maker), low: StableHash.mix(event.id.low ^ StableHash.mix(maker ^ StableHash.mix(number))))
     return EventDraft(
-      id: id, type: type, typeVersion: typeVersion, contentType: contentType, payload: payload, correlation: correlation, causation: causation,
+      id: id, type: type, typeVersion: typeVersion, contentType: contentType, payload: payload, correlation: correlation,
+      causation: causation,
       trace: trace)
   }
 }

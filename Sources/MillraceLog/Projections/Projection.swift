@@ -2,9 +2,9 @@ internal import MillraceCore
 
 /// Follows events, folds them into a state, and asks for effects: at least once for each event, in order, one at a time.
 ///
-/// Its checkpoint lies in the stream `$projection-NAME` of the store, its state in a snapshot beside it. When the snapshot cannot be used, or a rebuild is wished,
-/// all events are folded from the start, without effects up to the checkpoint that the projection had reached. One instance runs at a time: a second one takes
-/// over, and the first learns it with its next checkpoint.
+/// Its checkpoint lies in the stream `$projection-NAME` of the store, its state in a snapshot beside it. When the snapshot cannot be used,
+/// or a rebuild is wished, all events are folded from the start, without effects up to the checkpoint that the projection had reached. One
+/// instance runs at a time: a second one takes over, and the first learns it with its next checkpoint.
 ///
 /// Execution is at least once; the effect at most once for each `EffectCall.key`, if whoever does it keeps to that.
 ///
@@ -103,8 +103,8 @@ public final class Projection<R: Reducer>: @unchecked Sendable {
     seat.post { [self] in completion(state, status) }
   }
 
-  /// Ends the projection: no effect is begun from here on; one that is under way is asked for again at the next start. When this has completed, what is done is
-  /// kept, if the store took it.
+  /// Ends the projection: no effect is begun from here on; one that is under way is asked for again at the next start. When this has
+  /// completed, what is done is kept, if the store took it.
   public func stop(_ completion: @escaping @Sendable () -> Void = {}) {
     seat.post { [self] in
       if machine.status.end != nil { return completion() }

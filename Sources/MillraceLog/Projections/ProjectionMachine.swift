@@ -34,9 +34,9 @@ struct ProjectionRecord: Equatable {
 /// A projection as a value: which events are folded, with effects or without, and what is kept when.
 ///
 /// # What is kept where
-/// The checkpoint of the effects lies in the projection's stream, appended with the exact version that this instance knows: a second instance is found out. The
-/// state lies in a snapshot beside it, which may be lost: then events are folded from an older snapshot or from the start, their effects muted up to the
-/// checkpoint. So a lost snapshot costs time, and never an effect.
+/// The checkpoint of the effects lies in the projection's stream, appended with the exact version that this instance knows: a second
+/// instance is found out. The state lies in a snapshot beside it, which may be lost: then events are folded from an older snapshot or from
+/// the start, their effects muted up to the checkpoint. So a lost snapshot costs time, and never an effect.
 struct ProjectionMachine {
   enum Answer {
     case page(Result<EventPage, EventStoreError>)

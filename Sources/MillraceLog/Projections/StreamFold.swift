@@ -14,8 +14,8 @@ public struct SnapshotPolicy: Sendable, Hashable {
 
 /// Makes the states of streams: from the latest snapshot and the events after it, or from all events where there is no good one.
 ///
-/// A snapshot is made when making the state was too expensive, after the state was given: if that fails, nothing else does. It is a cache: one that is lost,
-/// damaged or of another reducer's version means that all events are folded.
+/// A snapshot is made when making the state was too expensive, after the state was given: if that fails, nothing else does. It is a cache:
+/// one that is lost, damaged or of another reducer's version means that all events are folded.
 ///
 /// # Threads
 /// Any thread calls. Completions come on a thread of the host, one at a time; so does the reducer's code.

@@ -2,8 +2,8 @@
 ///
 /// At most one thing is asked of the store at a time, and at most one page is held: it is read while the consumer has the one before it.
 ///
-/// Nothing is missed between history and live: the end of the store is asked for *before* the page that turns out to be the last is read. That page holds
-/// all that was committed before that end, so it is enough to wait for an event at it or after it.
+/// Nothing is missed between history and live: the end of the store is asked for *before* the page that turns out to be the last is read.
+/// That page holds all that was committed before that end, so it is enough to wait for an event at it or after it.
 struct CatchUpMachine {
   enum Answer {
     case end(Result<UInt64, EventStoreError>)

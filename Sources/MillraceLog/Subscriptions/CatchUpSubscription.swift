@@ -2,8 +2,8 @@ internal import MillraceCore
 
 /// Follows a stream, a category or all streams from a checkpoint: first what has happened, then what happens. The consumer keeps the checkpoint.
 ///
-/// Events come in order, each once. The consumer asks for each page (`next`) and gets it when there is something to give; one more page at most is read ahead
-/// meanwhile. A store that is busy or cannot be reached is asked again; whatever else it says ends the subscription.
+/// Events come in order, each once. The consumer asks for each page (`next`) and gets it when there is something to give; one more page at
+/// most is read ahead meanwhile. A store that is busy or cannot be reached is asked again; whatever else it says ends the subscription.
 ///
 ///     func follow() {
 ///       subscription.next { result in

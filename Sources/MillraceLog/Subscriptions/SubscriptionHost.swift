@@ -4,7 +4,9 @@ public import MillraceCore
 public struct SubscriptionHostFull: Error, Equatable, CustomStringConvertible {
   public let capacity: Int
 
-  public var description: String { "all \(capacity) seats of the subscription host are taken: end some subscriptions, or give it more seats" }
+  public var description: String {
+    "all \(capacity) seats of the subscription host are taken: end some subscriptions, or give it more seats"
+  }
 }
 
 /// Where subscriptions, groups, folds and projections live: it gives them time and the threads that their code, and the program's, runs on.

@@ -91,7 +91,9 @@ import Testing
     #expect(effects.states.last == joined(0..<28))
   }
 
-  @Test("a lost snapshot, a new version of the reducer and a wished rebuild fold all from the start, and ask for no effect again", arguments: ["lost", "version", "wish"])
+  @Test(
+    "a lost snapshot, a new version of the reducer and a wished rebuild fold all from the start, and ask for no effect again",
+    arguments: ["lost", "version", "wish"])
   func rebuild(why: String) throws {
     let world = try SubscriptionWorld()
     let effects = Effects()
@@ -135,7 +137,8 @@ import Testing
     #expect(reads.all[0] < 9, "it did not begin from the start")
   }
 
-  @Test("an effect that is to be tried again is, after longer and longer waits, while nothing after it is folded; then it fails the projection")
+  @Test(
+    "an effect that is to be tried again is, after longer and longer waits, while nothing after it is folded; then it fails the projection")
   func retries() throws {
     let world = try SubscriptionWorld()
     let effects = Effects()
@@ -265,7 +268,9 @@ import Testing
     #expect(try state(world, next) == joined(0..<12) && effects.told.count == 12)
   }
 
-  @Test("whatever the schedule, the faults and the crashes: each event has its effect, and each state is that of a fold from the start", arguments: 0..<120)
+  @Test(
+    "whatever the schedule, the faults and the crashes: each event has its effect, and each state is that of a fold from the start",
+    arguments: 0..<120)
   func schedules(seed: Int) throws {
     let world = try SubscriptionWorld(seed: UInt64(seed))
     let effects = Effects()

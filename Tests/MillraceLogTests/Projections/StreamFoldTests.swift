@@ -98,7 +98,9 @@ struct Joined: Reducer {
     #expect(saved.all == [10, 11])
   }
 
-  @Test("one that is damaged, at whatever bit, of another version, or cannot be read, means that all is folded", arguments: ["bit", "version", "store"])
+  @Test(
+    "one that is damaged, at whatever bit, of another version, or cannot be read, means that all is folded",
+    arguments: ["bit", "version", "store"])
   func unusable(how: String) throws {
     let world = try SubscriptionWorld()
     let store = world.process()
@@ -224,7 +226,9 @@ private final class SetBackStore: EventStore, @unchecked Sendable {
   func read(_ request: ReadRequest, completion: @escaping Completion<EventPage>) { inner.read(request, completion: completion) }
   func end(completion: @escaping Completion<UInt64>) { inner.end(completion: completion) }
   func position(since time: Int64, completion: @escaping Completion<UInt64>) { inner.position(since: time, completion: completion) }
-  func await(_ position: UInt64, completion: @escaping Completion<UInt64>) -> any EventWait { inner.await(position, completion: completion) }
+  func await(_ position: UInt64, completion: @escaping Completion<UInt64>) -> any EventWait {
+    inner.await(position, completion: completion)
+  }
   func setLimits(_ limits: StreamLimits, of stream: StreamName, completion: @escaping Completion<Void>) {
     inner.setLimits(limits, of: stream, completion: completion)
   }

@@ -6,7 +6,8 @@ import Testing
 @Suite struct CatchUpMachineTests {
   private func event(_ place: UInt64) throws -> RecordedEvent {
     RecordedEvent(
-      position: place, stream: try StreamName("s-1"), version: place, tenant: nil, id: EventID(high: 0, low: place), type: "t", typeVersion: 1,
+      position: place, stream: try StreamName("s-1"), version: place, tenant: nil, id: EventID(high: 0, low: place), type: "t",
+      typeVersion: 1,
       contentType: "c", payload: [], correlation: nil, causation: nil, trace: nil, time: 0)
   }
 

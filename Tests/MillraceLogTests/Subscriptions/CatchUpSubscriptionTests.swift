@@ -1,8 +1,9 @@
 import MillraceCore
-@testable import MillraceLog
 import MillraceSimulation
 import MillraceTesting
 import Testing
+
+@testable import MillraceLog
 
 @Suite struct CatchUpSubscriptionTests {
   private func subscription(
@@ -169,7 +170,8 @@ import Testing
     var machine = CatchUpMachine(SubscriptionSource(.all), from: 0, limit: 10, bytes: 1 << 20, backoff: StoreBackoff(), seed: 0)
     let events = places.map { place in
       RecordedEvent(
-        position: place, stream: try! StreamName("s"), version: place, tenant: nil, id: EventID(high: 0, low: place), type: "t", typeVersion: 1,
+        position: place, stream: try! StreamName("s"), version: place, tenant: nil, id: EventID(high: 0, low: place), type: "t",
+        typeVersion: 1,
         contentType: "c", payload: [], correlation: nil, causation: nil, trace: nil, time: 0)
     }
     _ = machine.apply(.demand, now: 0)
@@ -217,7 +219,8 @@ import Testing
     }
   }
 
-  @Test("each event comes once and in order, whatever the schedule, the pages, the faults and the pauses of the consumer", arguments: 0..<150)
+  @Test(
+    "each event comes once and in order, whatever the schedule, the pages, the faults and the pauses of the consumer", arguments: 0..<150)
   func schedules(seed: Int) throws {
     let world = try SubscriptionWorld(seed: UInt64(seed))
     let store = world.process()

@@ -95,7 +95,9 @@ final class FaultyStore: EventStore, @unchecked Sendable {
     pass(.limits, completion) { inner.setLimits(limits, of: stream, completion: $0) }
   }
 
-  func save(_ snapshot: Snapshot, completion: @escaping Completion<Void>) { pass(.save, completion) { inner.save(snapshot, completion: $0) } }
+  func save(_ snapshot: Snapshot, completion: @escaping Completion<Void>) {
+    pass(.save, completion) { inner.save(snapshot, completion: $0) }
+  }
 
   func snapshot(of stream: StreamName, reducer: String, completion: @escaping Completion<Snapshot?>) {
     pass(.snapshot, completion) { inner.snapshot(of: stream, reducer: reducer, completion: $0) }

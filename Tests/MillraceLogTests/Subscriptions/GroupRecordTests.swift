@@ -54,7 +54,9 @@ import Testing
       } catch { refused += 1 }
     }
     #expect(refused > 10_000)
-    for text in ["", "[", "{\"a\"", "[[[[[[[[[[1]]]]]]]]]]", "\"\\u0", "18446744073709551616", "{\"a\":1,\"a\":2}", "1 2", "\"\\ud800\"", "-1"] {
+    for text in [
+      "", "[", "{\"a\"", "[[[[[[[[[[1]]]]]]]]]]", "\"\\u0", "18446744073709551616", "{\"a\":1,\"a\":2}", "1 2", "\"\\ud800\"", "-1",
+    ] {
       #expect(KeptJSON(Array(text.utf8)) == nil, "\(text)")
     }
     #expect(KeptJSON(Array(" { \"a\" : [ 1 , \"\\u0041\\/\" ] } ".utf8)) == .object(["a": .list([.number(1), .text("A/")])]))

@@ -49,7 +49,8 @@ final class TestConsumer: @unchecked Sendable {
 
 extension SubscriptionWorld {
   func group(
-    _ source: SubscriptionSource = SubscriptionSource(.all), store: FaultyStore? = nil, owner: UInt64 = 1, backoff: StoreBackoff = StoreBackoff(),
+    _ source: SubscriptionSource = SubscriptionSource(.all), store: FaultyStore? = nil, owner: UInt64 = 1,
+    backoff: StoreBackoff = StoreBackoff(),
     _ change: (inout GroupSettings) -> Void = { _ in }
   ) throws -> PersistentGroup {
     var settings = GroupSettings()

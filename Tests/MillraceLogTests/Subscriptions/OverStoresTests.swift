@@ -126,7 +126,9 @@ import Testing
     }
   }
 
-  @Test("a projection that is stopped and started causes one event for each event, as its ids are the same each time", arguments: StoreKind.allCases)
+  @Test(
+    "a projection that is stopped and started causes one event for each event, as its ids are the same each time",
+    arguments: StoreKind.allCases)
   func projection(kind: StoreKind) async throws {
     try await kind.with { store in
       let host = try SubscriptionHost(threads: 2)
@@ -155,7 +157,8 @@ import Testing
       await stop(last.stop)
       let page = try await store.read(ReadRequest(.stream(caused), limit: 4_096))
       let states = page.events.compactMap { Int(String(decoding: $0.payload, as: UTF8.self)) }
-      #expect(states == Array(1...max(states.count, 80)) && page.events.allSatisfy { $0.causation != nil && $0.correlation == $0.causation })
+      #expect(
+        states == Array(1...max(states.count, 80)) && page.events.allSatisfy { $0.causation != nil && $0.correlation == $0.causation })
       host.stop()
     }
   }

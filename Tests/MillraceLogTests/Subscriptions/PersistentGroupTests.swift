@@ -350,6 +350,19 @@ import Testing
     #expect(a.messages.count == 2 && b.messages.count == 3)
   }
 
+  @Test("there are so many consumers at most: one more is told so at once")
+  func consumerLimit() throws {
+    let world = try SubscriptionWorld()
+    let group = try world.group()
+    let consumers = (0...PersistentGroup.consumerLimit).map { TestConsumer("\($0)", group) }
+    try world.begin(group)
+    #expect(consumers.dropLast().allSatisfy { $0.end == nil } && group.status.consumers == PersistentGroup.consumerLimit)
+    guard case .invalid = consumers.last?.end else {
+      Issue.record("one more than the limit")
+      return
+    }
+  }
+
   @Test("a consumer can stop the group: its message goes back, all are told, and the next owner gives it again")
   func stoppedByConsumer() throws {
     let world = try SubscriptionWorld()
@@ -414,7 +427,9 @@ import Testing
   func invalid() throws {
     let world = try SubscriptionWorld()
     for name in ["", "a b", "ä", String(repeating: "x", count: 129)] {
-      #expect(throws: GroupEnd.self) { try PersistentGroup(GroupDefinition(name, SubscriptionSource(.all)), store: world.memory, host: world.host) }
+      #expect(throws: GroupEnd.self) {
+        try PersistentGroup(GroupDefinition(name, SubscriptionSource(.all)), store: world.memory, host: world.host)
+      }
     }
     let changes: [(inout GroupSettings) -> Void] = [
       { $0.messageTimeout = 0 }, { $0.maxRetries = -1 }, { $0.liveBuffer = 0 }, { $0.historyBuffer = 0 }, { $0.readBatch = 5_000 },
@@ -437,7 +452,9 @@ import Testing
     let world = try SubscriptionWorld()
     try fill(world, 20)
     let store = world.process()
-    store.fault = { operation, number in operation == .append && number < 3 ? .fail(.busy) : operation == .read && number % 2 == 0 ? .fail(.unavailable("gone")) : nil }
+    store.fault = { operation, number in
+      operation == .append && number < 3 ? .fail(.busy) : operation == .read && number % 2 == 0 ? .fail(.unavailable("gone")) : nil
+    }
     let group = try world.group(store: store)
     let a = TestConsumer("a", group, credit: 1) { $0.acknowledge($1) }
     group.start { _ in }

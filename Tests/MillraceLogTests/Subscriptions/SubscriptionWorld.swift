@@ -38,7 +38,8 @@ final class SubscriptionWorld: @unchecked Sendable {
 
   /// Appends an event as another program does, at once.
   @discardableResult func append(
-    _ stream: String, _ text: String = "x", type: String = "thing", tenant: String? = nil, correlation: EventID? = nil, trace: EventTrace? = nil
+    _ stream: String, _ text: String = "x", type: String = "thing", tenant: String? = nil, correlation: EventID? = nil,
+    trace: EventTrace? = nil
   ) throws -> EventID {
     ids += 1
     let id = EventID(high: 0xe, low: ids)

@@ -168,7 +168,9 @@ extension GroupMachine {
     if let fault = settings.fault { return actions.append(.answer(request, .failure(.invalid(fault)))) }
     guard case .running = phase else { return actions.append(.answer(request, .failure(.notRunning(stopReason)))) }
     // A newer wish takes the place of one that is not under way yet.
-    if let older = settingsToWrite { actions.append(.answer(older.request, .failure(.invalid("other settings came before these were written")))) }
+    if let older = settingsToWrite {
+      actions.append(.answer(older.request, .failure(.invalid("other settings came before these were written"))))
+    }
     settingsToWrite = (settings, request)
     isChanged = true
   }

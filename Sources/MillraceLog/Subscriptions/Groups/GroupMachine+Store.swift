@@ -127,7 +127,9 @@ extension GroupMachine {
     write.record = next
     let state = EventDraft(id: EventID(high: owner.high, low: owner.low &+ number), type: GroupRecord.type, payload: next.bytes)
     let append = StreamAppend(stream: stream, expected: version.map { .exact($0) } ?? .noStream, events: [state])
-    let parked = write.parked.enumerated().compactMap { draft($1, EventID(high: ~owner.high, low: owner.low &+ number << 16 &+ UInt64($0))) }
+    let parked = write.parked.enumerated().compactMap {
+      draft($1, EventID(high: ~owner.high, low: owner.low &+ number << 16 &+ UInt64($0)))
+    }
     write.appends = parked.isEmpty ? [append] : [append, StreamAppend(stream: parkedStream, events: parked)]
     settled = 0
     isChanged = false

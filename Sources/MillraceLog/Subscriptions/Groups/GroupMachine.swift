@@ -1,9 +1,9 @@
 /// A persistent group as a value: which message goes to which consumer, what is written when, and what is asked of the store next.
 ///
 /// # What is written, and when
-/// Each event of the group's stream is all of its state (`GroupRecord`), appended with the exact version that this instance knows. So an instance that another
-/// has taken the group from learns it with its next append, and changes nothing. A message is parked by one append to two streams, this state among them:
-/// after a crash it is either parked or still outstanding.
+/// Each event of the group's stream is all of its state (`GroupRecord`), appended with the exact version that this instance knows. So an
+/// instance that another has taken the group from learns it with its next append, and changes nothing. A message is parked by one append to
+/// two streams, this state among them: after a crash it is either parked or still outstanding.
 ///
 /// At most one append is under way; what comes meanwhile goes with the next one. Reading of messages again, of parked messages, and looking after the
 /// ownership each have a lane of their own, with one question at a time.
@@ -177,7 +177,12 @@ struct GroupMachine {
       lanes[lane.rawValue].question = nil
       take(lane, answer, now, &actions)
     case .source(let result): take(result, now, &actions)
-    case .connect(let id, let name, let credit): consumers.add(id, name: name, credit: credit)
+    case .connect(let id, let name, let credit):
+      if consumers.all.count < PersistentGroup.consumerLimit {
+        consumers.add(id, name: name, credit: credit)
+      } else {
+        actions.append(.tell(id, .ended(.invalid("a group has \(PersistentGroup.consumerLimit) consumers at most"))))
+      }
     case .disconnect(let id): disconnect(id, now)
     case .acknowledge(let message, let id): if settle(message, by: id) { counts.settled += 1 }
     case .refuse(let message, let id, let refusal): refuse(message, by: id, refusal, now)

@@ -41,7 +41,8 @@ struct GroupRecord: Equatable {
     guard let members = KeptJSON(bytes)?.object else { throw KeptFault("it is no JSON object") }
     guard members["format"]?.number == Self.format else { throw KeptFault("its format is not \(Self.format)") }
     guard let epoch = members["epoch"]?.number, let next = members["next"]?.number, let parkedFrom = members["parkedFrom"]?.number,
-      let source = members["source"]?.object.flatMap(SubscriptionSource.init(kept:)), let settings = members["settings"]?.object.flatMap(Self.settings),
+      let source = members["source"]?.object.flatMap(SubscriptionSource.init(kept:)),
+      let settings = members["settings"]?.object.flatMap(Self.settings),
       let outstanding = members["outstanding"]?.list
     else { throw KeptFault("a member is missing or of the wrong kind") }
     self.epoch = epoch
@@ -71,7 +72,8 @@ struct GroupRecord: Equatable {
   private static func settings(_ members: [String: KeptJSON]) -> GroupSettings? {
     func count(_ name: String) -> Int? { members[name]?.number.flatMap { Int(exactly: $0) } }
     guard let timeout = members["messageTimeout"]?.number, let after = members["checkpointAfter"]?.number,
-      let retries = count("maxRetries"), let live = count("liveBuffer"), let history = count("historyBuffer"), let batch = count("readBatch"),
+      let retries = count("maxRetries"), let live = count("liveBuffer"), let history = count("historyBuffer"),
+      let batch = count("readBatch"),
       let least = count("minCheckpoint"), let most = count("maxCheckpoint"), least <= most,
       let strategy = members["strategy"]?.text.flatMap(GroupStrategy.init)
     else { return nil }

@@ -4,8 +4,8 @@ public enum GroupStrategy: String, Sendable, Hashable, CaseIterable {
   case roundRobin = "round-robin"
   /// One until it has no room, then the next.
   case dispatchToSingle = "dispatch-to-single"
-  /// Always the same one for a stream, as long as it stays: by a hash of the stream's name. When consumers come or go, as few streams as possible move.
-  /// No guarantee: a stream that moves may be at two consumers for a while.
+  /// Always the same one for a stream, as long as it stays: by a hash of the stream's name. When consumers come or go, as few streams as
+  /// possible move. No guarantee: a stream that moves may be at two consumers for a while.
   case pinned
 }
 
@@ -65,13 +65,15 @@ public struct GroupDefinition: Sendable, Hashable {
 
   /// What is wrong with a name; nil: nothing.
   static func fault(name: String, of kind: String) -> String? {
-    let isNamed = 1...128 ~= name.utf8.count && name.utf8.allSatisfy { byte in
-      switch byte {
-      case UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "0")...UInt8(ascii: "9"): true
-      case UInt8(ascii: "."), UInt8(ascii: "_"), UInt8(ascii: "-"): true
-      default: false
+    let isNamed =
+      1...128 ~= name.utf8.count
+      && name.utf8.allSatisfy { byte in
+        switch byte {
+        case UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "0")...UInt8(ascii: "9"): true
+        case UInt8(ascii: "."), UInt8(ascii: "_"), UInt8(ascii: "-"): true
+        default: false
+        }
       }
-    }
     return isNamed ? nil : "the name of a \(kind) has 1 to 128 letters, digits, '.', '_' or '-': not '\(name.prefix(128))'"
   }
 }

@@ -1,15 +1,19 @@
 internal import MillraceCore
 
-/// Competing consumers of a stream, a category or all streams: each message is given to one of them, at least once, again until it is acknowledged, and put aside
-/// when it was given too often. Order is best effort.
+/// Competing consumers of a stream, a category or all streams: each message is given to one of them, at least once, again until it is
+/// acknowledged, and put aside when it was given too often. Order is best effort.
 ///
-/// The group's state lies in the stream `$group-NAME` of the store, and survives restarts; parked messages are named in `$parked-NAME`. Whoever starts a group owns
-/// it, and takes it from an older owner: that one's next append is refused, and it ends with `lostOwnership`. Until it learns that, both give messages.
+/// The group's state lies in the stream `$group-NAME` of the store, and survives restarts; parked messages are named in `$parked-NAME`.
+/// Whoever starts a group owns it, and takes it from an older owner: that one's next append is refused, and it ends with `lostOwnership`.
+/// Until it learns that, both give messages.
 ///
 /// # Threads
 /// Any thread calls. Completions and notices come on a thread of the host, one at a time.
 public final class PersistentGroup: @unchecked Sendable {
   public typealias Completion = @Sendable (Result<Int, GroupRequestError>) -> Void
+
+  /// Consumers at once.
+  public static let consumerLimit = 1_024
 
   public let definition: GroupDefinition
   private let store: any EventStore
@@ -68,7 +72,7 @@ public final class PersistentGroup: @unchecked Sendable {
     }
   }
 
-  /// A consumer comes.
+  /// A consumer comes; if there are `consumerLimit` already, its first notice is `ended`.
   ///
   /// - Parameters:
   ///   - name: decides which streams it gets when messages are pinned. Need not be unique.
@@ -84,19 +88,22 @@ public final class PersistentGroup: @unchecked Sendable {
     return GroupConsumer(self, id: id)
   }
 
-  /// Changes the settings: written first, then all consumers begin anew (`GroupNotice.reconnected`).
+  /// Changes the settings: written first, then all consumers begin anew (`GroupNotice.reconnected`). `readBatch` counts for the source from the next
+  /// start on.
   public func update(_ settings: GroupSettings, _ completion: @escaping @Sendable (Result<Void, GroupRequestError>) -> Void) {
-    request({ completion($0.map { _ in }) }) { .update(settings, request: $0) }
+    request(told: { completion($0.map { _ in }) }, { .update(settings, request: $0) })
   }
 
-  /// Gives parked messages to consumers again, the oldest first, as if they were new. Completes with how many when they are no longer parked: they are outstanding
-  /// messages of the group then. `limit`: not more than so many.
+  /// Gives parked messages to consumers again, the oldest first, as if they were new. Completes with how many when they are no longer
+  /// parked: they are outstanding messages of the group then. `limit`: not more than so many.
   public func replayParked(limit: Int = .max, _ completion: @escaping Completion) {
-    request(completion) { .replay(limit: limit, request: $0) }
+    request(told: completion, { .replay(limit: limit, request: $0) })
   }
 
   /// Parked messages, the oldest first. `version`: of the first one. `limit`: 1 to `EventLimits.eventsInPage`.
-  public func parked(from version: UInt64 = 0, limit: Int = 100, _ completion: @escaping @Sendable (Result<[ParkedMessage], GroupRequestError>) -> Void) {
+  public func parked(
+    from version: UInt64 = 0, limit: Int = 100, _ completion: @escaping @Sendable (Result<[ParkedMessage], GroupRequestError>) -> Void
+  ) {
     seat.post { [self] in
       // Only what was read tells from where on messages are parked.
       guard machine.version != nil else { return completion(.failure(.notRunning(machine.status.end))) }
@@ -120,8 +127,8 @@ public final class PersistentGroup: @unchecked Sendable {
     } catch { return .failure(.store(error)) }
   }
 
-  /// Ends the group: nothing is given any more from here on, what is done is written, and what consumers still have is given again by the next owner. When this has
-  /// completed, nobody is told of anything any more.
+  /// Ends the group: nothing is given any more from here on, what is done is written, and what consumers still have is given again by the
+  /// next owner. When this has completed, nobody is told of anything any more.
   public func stop(_ completion: @escaping @Sendable () -> Void = {}) {
     seat.post { [self] in
       if machine.status.end != nil { return completion() }
@@ -156,7 +163,7 @@ public final class PersistentGroup: @unchecked Sendable {
     }
   }
 
-  private func request(_ completion: @escaping Completion, _ input: @escaping @Sendable (UInt64) -> GroupMachine.Input) {
+  private func request(told completion: @escaping Completion, _ input: @escaping @Sendable (UInt64) -> GroupMachine.Input) {
     let id = number()
     seat.post { [self] in
       requests[id] = completion
