@@ -49,7 +49,7 @@ let rows: [Row] = [
   Row(layer: 0, name: "CJemalloc", kind: .system(pkgConfig: "jemalloc", apt: "libjemalloc-dev")),
   Row(layer: 0, name: "CCrypto", kind: .system(pkgConfig: "libcrypto", apt: "libssl-dev")),
   Row(layer: 0, name: "CMillrace", kind: .c),
-  Row(layer: 1, name: "MillraceCore", kind: .swift, needs: ["CMillrace", "CUV"], tests: []),
+  Row(layer: 1, name: "MillraceCore", kind: .swift, needs: ["CMillrace", "CUV"], tests: ["MillraceLog"]),
   Row(
     layer: 2, name: "MillraceLog", kind: .swift, needs: ["MillraceCore", "CMillrace"], tests: ["MillraceSimulation", "MillraceTesting"]),
   Row(layer: 2, name: "MillracePluginKit", kind: .swift, needs: ["CMillrace"]),
@@ -68,11 +68,12 @@ let rows: [Row] = [
   Row(
     layer: 5, name: "MillraceServices", kind: .swift, needs: ["Millrace", "MillraceCore"], packages: services, tests: ["MillraceTesting"],
     doubles: serviceDoubles),
-  Row(layer: 5, name: "MillraceSimulation", kind: .support, needs: ["MillraceCore", "MillraceWorkflow", "CMillrace"]),
+  Row(layer: 5, name: "MillraceSimulation", kind: .support, needs: ["MillraceCore", "MillraceLog", "MillraceWorkflow", "CMillrace"]),
   Row(
     layer: 6, name: "MillraceTesting", kind: .swift,
     needs: ["Millrace", "MillraceCore", "MillraceLog", "MillraceSimulation", "MillraceWorkflow"], tests: []),
   Row(layer: 6, name: "EngineBenchmark", kind: .benchmark, path: "Benchmarks/Engine", needs: ["Millrace", "MillraceCore"], tests: []),
+  Row(layer: 6, name: "LogBenchmark", kind: .benchmark, path: "Benchmarks/Log", needs: ["MillraceCore", "MillraceLog", "CMillrace"]),
   Row(
     layer: 6, name: "CoreBenchmark", kind: .benchmark, path: "Benchmarks/Core", needs: ["MillraceCore", "MillracePlugins", "CMillrace"],
     tests: []),
@@ -81,7 +82,9 @@ let rows: [Row] = [
     needs: ["Millrace", "MillracePlugins", "MillraceSimulation", "MillraceWorkflow"]),
   Row(
     layer: 6, name: "MillraceCommand", kind: .command,
-    needs: ["Millrace", "MillraceBench", "MillraceCore", "MillracePlugins", "MillraceWorkflow", "CJemalloc", "CMillrace", "CUV"],
+    needs: [
+      "Millrace", "MillraceBench", "MillraceCore", "MillraceLog", "MillracePlugins", "MillraceWorkflow", "CJemalloc", "CMillrace", "CUV",
+    ],
     packages: [arguments],
     tests: []),
 ]

@@ -14,6 +14,8 @@ struct RootCommand: ParsableCommand {
         millrace workflow check Examples/package-census.yaml
         millrace workflow graph Examples/package-census.yaml
         millrace plugin list
+        millrace stream read data order-17
+        millrace log verify data
         millrace bench run scheduler
         millrace doctor
 
@@ -23,7 +25,10 @@ struct RootCommand: ParsableCommand {
       65 bad definition or data, 69 a needed part is missing, 75 try again, 130 interrupted.
       """,
     version: Engine.version,
-    subcommands: [RunGroup.self, WorkflowCommand.self, PluginCommand.self, BenchCommand.self, DoctorCommand.self])
+    subcommands: [
+      RunGroup.self, WorkflowCommand.self, PluginCommand.self, StreamCommand.self, LogCommand.self, BenchCommand.self,
+      DoctorCommand.self,
+    ])
 
   /// Wrong use is told by the parser, with exit code 64; refusals of our own by us.
   static func main() {

@@ -20,6 +20,9 @@ extension EventLog {
     /// Who has the log open, for whoever is refused.
     public var owner = "process \(ProcessFacts.id) (\(ProcessFacts.name))"
 
+    /// No threads: whoever appends commits, and makes the segments. For simulations, where one seed must give one history.
+    package var hasThreads = true
+
     public init() {}
   }
 
@@ -37,6 +40,7 @@ extension EventLog {
     let commitBytes: Int
     let largestBlock: Int
     let idWindow: Int
+    let hasThreads: Bool
     let wall: @Sendable () -> Int64
     let random: @Sendable () -> UInt64
 
@@ -68,6 +72,7 @@ extension EventLog {
         * 1024
       largestBlock = max(commitBytes, min(roundUp(append, to: unit), max(segment, first) - unit))
       idWindow = ids
+      hasThreads = configuration.hasThreads
       wall = configuration.wallClock
       random = configuration.random
     }

@@ -65,9 +65,10 @@ extension [StreamAppend] {
     let sink = UnsafeMutablePointer<AppendSink>.allocate(capacity: 1)
     unsafe sink.initialize(
       to: AppendSink(context: nil) { _, requests, count in
-        for unsaferequest in unsafe AppendSink.requests(requests, count) {
+        let requests = unsafe AppendSink.requests(requests, count)
+        for index in 0..<count {
           // Safe: retained by `retainedRequest`.
-          unsafe Unmanaged<PendingAppend>.fromOpaque(request.pointee.context!).takeRetainedValue().ended()
+          unsafe Unmanaged<PendingAppend>.fromOpaque(requests[index].pointee.context!).takeRetainedValue().ended()
         }
       })
     return unsafe UnsafePointer(sink)

@@ -35,11 +35,7 @@ extension EventLog: EventStore {
   /// As the contract's, on the caller's thread.
   public func page(_ request: ReadRequest) throws(EventStoreError) -> EventPage {
     if isClosed { throw .closed }
-    guard 1...EventLimits.eventsInPage ~= request.limit else {
-      throw .invalid("a page has 1 to \(EventLimits.eventsInPage) events, not \(request.limit)")
-    }
-    if let tenant = request.tenant { try Self.check(tenant, "a tenant") }
-    var reader = try PageReader(self, request)
+    var reader = try PageReader(index, settings.wall, request)
     defer { reader.free() }
     return try reader.page()
   }

@@ -55,7 +55,7 @@ public final class EventLog: @unchecked Sendable {
       let opened = try Opened(storage, settings)
       index = opened.index
       recovery = opened.recovery
-      supply = SegmentSupply(storage, bytes: settings.segmentBytes)
+      supply = SegmentSupply(storage, bytes: settings.segmentBytes, hasThread: settings.hasThreads)
       writer = try LogWriter(settings, storage, index, supply, opened.end, opened.ids)
       do throws(MemoryError) {
         words = try Region(bytes: padding)
@@ -66,6 +66,7 @@ public final class EventLog: @unchecked Sendable {
       storage.unlock()
       throw error
     }
+    guard settings.hasThreads else { return }
     // Safe: `close` joins the thread, and keeps this object alive until then.
     let code = unsafe pthread_create(&thread, nil, Self.body, Unmanaged.passUnretained(self).toOpaque())
     guard code == 0 else {
@@ -109,12 +110,11 @@ public final class EventLog: @unchecked Sendable {
       throw .closed
     }
     unsafe handOver.publish(requests)
-    if handOver.claim(grant: !mayLead) { lead() }
+    if handOver.claim(grant: !mayLead && settings.hasThreads) { lead() }
   }
 
   private func lead() {
-    round(isLeader: true)
-    _ = handOver.giveBack(isThread: false)
+    repeat { round(isLeader: true) } while handOver.giveBack(isThread: !settings.hasThreads)
   }
 
   private func release(_ count: Int) {
@@ -196,13 +196,18 @@ public final class EventLog: @unchecked Sendable {
     handOver.hold()
     writer.seal()
     isStopping = true
-    handOver.handToThread()
-    pthread_join(thread, nil)
+    if settings.hasThreads {
+      handOver.handToThread()
+      pthread_join(thread, nil)
+    }
     supply.stop()
     storage.unlock()
     let waits = index.monitor.locked { index.takeWaits(all: true) }
     for completion in waits { completion(.failure(.closed)) }
   }
+
+  /// Commits, that is syncs, so far. After `close`, or from a sink.
+  public var commits: UInt64 { writer.commits }
 
   /// Why nothing is written any more; nil while the log works. Read by whoever was told `unavailable` or `outcomeUnknown`.
   var failureText: String { writer.failureText }

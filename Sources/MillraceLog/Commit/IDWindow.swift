@@ -20,8 +20,11 @@ struct IDWindow {
     var place = Place(version: 0, position: 0)
   }
 
+  /// Events that it holds at most.
   let size: Int
-  private let mask: UInt32
+  /// Events that it has room for now: it doubles until `size`.
+  private var room: Int
+  private var mask: UInt32
   private let salt: UInt64
   private var known: [Known]
   /// Of each chain the last one inserted.
@@ -36,9 +39,27 @@ struct IDWindow {
     precondition(size.nonzeroBitCount == 1 && size < 1 << 31, "a power of two below 2^31")
     self.size = size
     self.salt = salt
-    mask = UInt32(size - 1)
-    known = Array(repeating: Known(), count: size)
-    chains = Array(repeating: 0, count: size)
+    room = min(size, 256)
+    mask = UInt32(room - 1)
+    known = Array(repeating: Known(), count: room)
+    chains = Array(repeating: 0, count: room)
+  }
+
+  /// Twice the room. Complexity: O(events held).
+  private mutating func grow() {
+    let old = known
+    let oldMask = mask
+    let first = inserted &- UInt32(room) &+ 1
+    room *= 2
+    mask = UInt32(room - 1)
+    known = Array(repeating: Known(), count: room)
+    chains = Array(repeating: 0, count: room)
+    for number in first...inserted {
+      let event = old[Int(number & oldMask)]
+      let chain = chain(event.stream, event.id)
+      known[Int(number & mask)] = Known(id: event.id, stream: event.stream, previous: chains[chain], place: event.place)
+      chains[chain] = number
+    }
   }
 
   @inline(__always) private func chain(_ stream: UInt32, _ id: EventID) -> Int {
@@ -50,17 +71,18 @@ struct IDWindow {
   /// Where the event with this id stands in this stream, if it is one of the last `size` of the log.
   func find(_ stream: UInt32, _ id: EventID) -> Place? {
     var number = chains[chain(stream, id)]
-    while number != 0, inserted &- number < UInt32(size) {
+    while number != 0, inserted &- number < UInt32(room) {
       let event = known[Int(number & mask)]
       if event.id == id, event.stream == stream { return event.place }
       // Older than this one, or from before an overflow, which looks so.
-      guard number &- event.previous < UInt32(size) else { return nil }
+      guard number &- event.previous < UInt32(room) else { return nil }
       number = event.previous
     }
     return nil
   }
 
   mutating func insert(_ stream: UInt32, _ id: EventID, _ place: Place) {
+    if room < size, inserted == UInt32(room) { grow() }
     inserted &+= 1
     if inserted == 0 { inserted = 1 }
     let chain = chain(stream, id)

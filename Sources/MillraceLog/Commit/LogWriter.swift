@@ -347,8 +347,8 @@ internal import MillraceCore
 
   /// The block at hand may be on the disk, in part or wholly, or not.
   private func fail() {
-    for unsaferequest in unsafe batch {
-      if unsafe request.pointee.outcome == .appended { unsafe request.pointee.outcome = .outcomeUnknown }
+    for index in unsafe batch.indices where unsafe batch[index].pointee.outcome == .appended {
+      unsafe batch[index].pointee.outcome = .outcomeUnknown
     }
     written.removeAll(keepingCapacity: true)
   }

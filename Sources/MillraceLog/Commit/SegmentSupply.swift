@@ -18,28 +18,31 @@ final class SegmentSupply: @unchecked Sendable {
   private var isStopped = false
   /// Somebody is at work on the file called `name`.
   private var isMaking = false
-  private var hasThread = false
+  private var isRunning = false
+  private let hasThread: Bool
   private var thread = pthread_t()
 
-  /// The thread starts with the first `prepare`.
-  init(_ storage: any LogStorage, bytes: Int) {
+  /// The thread starts with the first `prepare`. Without one, `take` makes the file.
+  init(_ storage: any LogStorage, bytes: Int, hasThread: Bool) {
     self.storage = storage
     self.bytes = bytes
+    self.hasThread = hasThread
   }
 
   deinit { monitor.deallocate() }
 
   /// Begins to make the next file, unless there is one. After an error: tries again.
   func prepare() throws(StorageError) {
+    if !hasThread { return }
     let code: Int32 = monitor.locked {
       error = nil
-      if hasThread {
+      if isRunning {
         monitor.signal(.work)
         return 0
       }
       // Safe: `stop` joins the thread before this object goes.
       let code = unsafe pthread_create(&thread, nil, Self.body, Unmanaged.passUnretained(self).toOpaque())
-      hasThread = code == 0
+      isRunning = code == 0
       return code
     }
     if code != 0 { throw .of("pthread_create", "", code) }
@@ -87,7 +90,8 @@ final class SegmentSupply: @unchecked Sendable {
 
   /// The file, called `name` still; waits for it. Throws why it could not be made: then `prepare` tries again.
   func take() throws(StorageError) -> any LogFile {
-    try monitor.locked { () throws(StorageError) in
+    if !hasThread { return try make().get() }
+    return try monitor.locked { () throws(StorageError) in
       while true {
         if let file = ready {
           ready = nil
@@ -127,9 +131,9 @@ final class SegmentSupply: @unchecked Sendable {
     let isRunning = monitor.locked {
       isStopped = true
       monitor.broadcast(.work)
-      return hasThread
+      return self.isRunning
     }
     if isRunning { pthread_join(thread, nil) }
-    hasThread = false
+    self.isRunning = false
   }
 }

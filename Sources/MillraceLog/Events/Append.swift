@@ -13,6 +13,18 @@ public enum ExpectedVersion: Hashable, Sendable {
   case exact(UInt64)
 }
 
+extension ExpectedVersion {
+  /// As errors tell it.
+  var words: String {
+    switch self {
+    case .any: "anything"
+    case .noStream: "no events"
+    case .streamExists: "at least one event"
+    case .exact(let version): "version \(version)"
+    }
+  }
+}
+
 /// Events for one stream.
 public struct StreamAppend: Sendable {
   public var stream: StreamName

@@ -26,7 +26,7 @@ extension EventStoreError: CustomStringConvertible {
   public var description: String {
     switch self {
     case .wrongExpectedVersion(let stream, let expected, let actual):
-      "stream \(stream) \(actual.map { "ends with version \($0)" } ?? "has no events"), not as expected (\(expected)): read it again, then decide"
+      "stream \(stream) \(actual.map { "ends with version \($0)" } ?? "has no events"), not as expected (\(expected.words)): read it again, then decide"
     case .idsPartlyKnown(let stream, let known):
       "stream \(stream) has event \(known) already, but not the whole append: give new events new ids, or repeat the append as it was"
     case .invalid(let text): text

@@ -55,7 +55,12 @@ enum Entry {
     static let snapshot: UInt16 = 3
   }
 
-  enum NameKind: UInt8 { case stream = 1, tenant, type, contentType }
+  enum NameKind: UInt8 {
+    case stream = 1
+    case tenant = 2
+    case type = 3
+    case contentType = 4
+  }
 
   @inline(__always) static func checksum(_ bytes: Bytes, length: Int, at offset: Int, _ seed: Seed) -> UInt32 {
     bytes.slice(8, length - 8).checksum(seed.at(offset))

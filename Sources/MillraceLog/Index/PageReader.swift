@@ -2,8 +2,8 @@ internal import MillraceCore
 
 /// Reads one page: copies the places of some entries under the index's lock, then reads these entries without it, until the page is full.
 @safe struct PageReader {
-  private let log: EventLog
   private let index: LogIndex
+  private let wall: @Sendable () -> Int64
   private let request: ReadRequest
   private var reader: EntryReader
   private var isForward: Bool { request.direction == .forward }
@@ -12,12 +12,16 @@ internal import MillraceCore
   private var events: [RecordedEvent] = []
   private var bytes = 0
 
-  init(_ log: EventLog, _ request: ReadRequest) throws(EventStoreError) {
-    self.log = log
-    index = log.index
+  /// Throws `invalid` for a request that breaks a rule.
+  init(_ index: LogIndex, _ wall: @escaping @Sendable () -> Int64, _ request: ReadRequest) throws(EventStoreError) {
+    guard 1...EventLimits.eventsInPage ~= request.limit else {
+      throw .invalid("a page has 1 to \(EventLimits.eventsInPage) events, not \(request.limit)")
+    }
+    if let tenant = request.tenant { try EventLog.check(tenant, "a tenant") }
+    self.index = index
+    self.wall = wall
     self.request = request
     reader = try EntryReader(isForward: request.direction == .forward)
-    let index = log.index
     end = index.monitor.locked { index.end }
   }
 
@@ -37,7 +41,7 @@ internal import MillraceCore
   // MARK: A stream
 
   private mutating func stream(_ name: StreamName) throws(EventStoreError) -> EventPage {
-    let now = log.settings.wall()
+    let now = wall()
     let found: (places: [UInt64], first: UInt64, readable: Range<UInt64>, limits: StreamLimits?)? = index.monitor.locked {
       guard let number = index.streamNumbers[name.description] else { return nil }
       let stream = index.streams[Int(number)]
@@ -212,7 +216,7 @@ internal import MillraceCore
       return (limits, index.streams[Int(entry.stream)].readable)
     }
     if let limits, !limits.1.contains(entry.version) { return }
-    try take(entry, limits: limits?.0, now: limits == nil ? 0 : log.settings.wall())
+    try take(entry, limits: limits?.0, now: limits == nil ? 0 : wall())
   }
 
   private mutating func take(_ entry: EntryView, limits: StreamLimits?, now: Int64) throws(EventStoreError) {

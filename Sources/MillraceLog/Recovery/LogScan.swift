@@ -41,10 +41,35 @@ struct LogScan {
   }
 
   func walk(_ visitor: inout some Visitor) throws(LogError) -> End {
+    var end: End?
+    try walk(&visitor, &end)
+    guard let end else { preconditionFailure("invariant broken: a walk without an end") }
+    return end
+  }
+
+  /// Goes on behind `end`, or begins if that is nil. `end` says how far it has come, also when it throws.
+  func walk(_ visitor: inout some Visitor, _ end: inout End?) throws(LogError) {
     var piece = try Piece()
     defer { piece.free() }
+    let headers = try headers(from: end?.segment ?? numbers[0], &piece)
+    for (index, header) in headers.enumerated() {
+      let next = index + 1 < headers.count ? headers[index + 1] : nil
+      var here =
+        end
+        ?? End(
+          log: header.log, segment: header.number, offset: header.unit, nextPosition: header.firstPosition, session: 0, isSealed: false,
+          tail: 0)
+      let isBegun = end.map { $0.segment == header.number } ?? false
+      defer { end = here }
+      try walk(header, next, isBegun: isBegun, &here, &piece, &visitor)
+    }
+  }
+
+  /// The headers of the segments from a number on, which follow each other.
+  private func headers(from first: UInt64, _ piece: inout Piece) throws(LogError) -> [SegmentHeader] {
+    guard numbers.contains(first) else { throw .missingSegment(first) }
     var headers: [SegmentHeader] = []
-    for number in numbers {
+    for number in numbers where number >= first {
       let (header, _) = try open(number, &piece)
       if let previous = headers.last {
         guard header.log == previous.log else {
@@ -57,14 +82,7 @@ struct LogScan {
       }
       headers.append(header)
     }
-    var end = End(
-      log: headers[0].log, segment: numbers[0], offset: headers[0].unit, nextPosition: headers[0].firstPosition, session: 0,
-      isSealed: false, tail: 0)
-    for (index, header) in headers.enumerated() {
-      let next = index + 1 < headers.count ? headers[index + 1] : nil
-      try walk(header, next, &end, &piece, &visitor)
-    }
-    return end
+    return headers
   }
 
   private func open(_ number: UInt64, _ piece: inout Piece) throws(LogError) -> (SegmentHeader, any LogFile) {
@@ -87,18 +105,20 @@ struct LogScan {
   }
 
   private func walk(
-    _ header: SegmentHeader, _ next: SegmentHeader?, _ end: inout End, _ piece: inout Piece, _ visitor: inout some Visitor
+    _ header: SegmentHeader, _ next: SegmentHeader?, isBegun: Bool, _ end: inout End, _ piece: inout Piece, _ visitor: inout some Visitor
   ) throws(LogError) {
     let (_, file) = try open(header.number, &piece)
     let seed = Seed(header.log, segment: header.number)
-    guard header.firstPosition == end.nextPosition else {
-      throw .damaged(
-        position: end.nextPosition, segment: header.number, offset: 0, "the segment begins with position \(header.firstPosition)")
+    if !isBegun {
+      guard header.firstPosition == end.nextPosition else {
+        throw .damaged(
+          position: end.nextPosition, segment: header.number, offset: 0, "the segment begins with position \(header.firstPosition)")
+      }
+      end.segment = header.number
+      end.offset = header.unit
+      end.isSealed = false
+      try visitor.segment(header)
     }
-    end.segment = header.number
-    end.offset = header.unit
-    end.isSealed = false
-    try visitor.segment(header)
     while let (block, bytes) = try block(file, header, seed, end, &piece) {
       try visitor.block(block, segment: header.number)
       var at = BlockHeader.bytes

@@ -225,6 +225,7 @@ import Testing
     let world = try SubscriptionWorld(seed: UInt64(seed))
     let store = world.process()
     store.isSlow = seed % 3 != 0
+    store.actsLate = { _ in world.number(below: 2) == 0 }
     store.fault = { operation, _ in
       guard operation != .append else { return nil }
       switch world.number(below: 12) {

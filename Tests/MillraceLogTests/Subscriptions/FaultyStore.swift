@@ -25,6 +25,8 @@ final class FaultyStore: EventStore, @unchecked Sendable {
   var fault: (Operation, Int) -> Fault? = { _, _ in nil }
   /// Answers wait for `release`.
   var isSlow = false
+  /// So do the calls themselves, of these operations: what they find is what is there when they are released.
+  var actsLate: (Operation) -> Bool = { _ in false }
   /// The process of whoever uses this is dead: nothing is done any more, and nothing answered.
   var isDead = false
   private(set) var counts: [Operation: Int] = [:]
@@ -40,13 +42,18 @@ final class FaultyStore: EventStore, @unchecked Sendable {
   func release(_ index: Int) { answers.remove(at: index)() }
 
   private func pass<Value>(
-    _ operation: Operation, _ completion: @escaping Completion<Value>, _ call: (@escaping Completion<Value>) -> Void
+    _ operation: Operation, _ completion: @escaping Completion<Value>, _ call: @escaping (@escaping Completion<Value>) -> Void
   ) {
     if isDead { return }
     let number = count(operation)
     counts[operation] = number + 1
     let fault = fault(operation, number)
     if isDead { return }
+    guard isSlow, operation != .await, actsLate(operation) else { return act(fault, completion, call) }
+    answers.append { if !self.isDead { self.act(fault, completion, call) } }
+  }
+
+  private func act<Value>(_ fault: Fault?, _ completion: @escaping Completion<Value>, _ call: (@escaping Completion<Value>) -> Void) {
     switch fault {
     case .fail(let error): answer(completion, .failure(error))
     case .loseAnswer: call { _ in }
@@ -68,39 +75,40 @@ final class FaultyStore: EventStore, @unchecked Sendable {
   var hasDensePositions: Bool { inner.hasDensePositions }
 
   func append(_ appends: [StreamAppend], completion: @escaping Completion<AppendReceipt>) {
-    pass(.append, completion) { inner.append(appends, completion: $0) }
+    pass(.append, completion) { [inner] in inner.append(appends, completion: $0) }
   }
 
   func read(_ request: ReadRequest, completion: @escaping Completion<EventPage>) {
-    pass(.read, completion) { inner.read(request, completion: $0) }
+    pass(.read, completion) { [inner] in inner.read(request, completion: $0) }
   }
 
-  func end(completion: @escaping Completion<UInt64>) { pass(.end, completion) { inner.end(completion: $0) } }
+  func end(completion: @escaping Completion<UInt64>) { pass(.end, completion) { [inner] in inner.end(completion: $0) } }
 
   func position(since time: Int64, completion: @escaping Completion<UInt64>) {
-    pass(.position, completion) { inner.position(since: time, completion: $0) }
+    pass(.position, completion) { [inner] in inner.position(since: time, completion: $0) }
   }
 
-  private final class NoWait: EventWait {
-    func cancel() {}
+  private final class InnerWait: EventWait, @unchecked Sendable {
+    var inner: (any EventWait)?
+    func cancel() { inner?.cancel() }
   }
 
   func await(_ position: UInt64, completion: @escaping Completion<UInt64>) -> any EventWait {
-    var wait: any EventWait = NoWait()
-    pass(.await, completion) { wait = inner.await(position, completion: $0) }
+    let wait = InnerWait()
+    pass(.await, completion) { [inner] in wait.inner = inner.await(position, completion: $0) }
     return wait
   }
 
   func setLimits(_ limits: StreamLimits, of stream: StreamName, completion: @escaping Completion<Void>) {
-    pass(.limits, completion) { inner.setLimits(limits, of: stream, completion: $0) }
+    pass(.limits, completion) { [inner] in inner.setLimits(limits, of: stream, completion: $0) }
   }
 
   func save(_ snapshot: Snapshot, completion: @escaping Completion<Void>) {
-    pass(.save, completion) { inner.save(snapshot, completion: $0) }
+    pass(.save, completion) { [inner] in inner.save(snapshot, completion: $0) }
   }
 
   func snapshot(of stream: StreamName, reducer: String, completion: @escaping Completion<Snapshot?>) {
-    pass(.snapshot, completion) { inner.snapshot(of: stream, reducer: reducer, completion: $0) }
+    pass(.snapshot, completion) { [inner] in inner.snapshot(of: stream, reducer: reducer, completion: $0) }
   }
 
   func close(completion: @escaping Completion<Void>) { inner.close(completion: completion) }

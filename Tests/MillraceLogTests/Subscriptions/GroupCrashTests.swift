@@ -101,6 +101,7 @@ import Testing
     for owner in 1...4 {
       let store = world.process()
       store.isSlow = true
+      store.actsLate = { _ in world.number(below: 2) == 0 }
       store.fault = { operation, _ in
         switch (world.number(below: 25), operation) {
         case (0, _): .fail(.busy)

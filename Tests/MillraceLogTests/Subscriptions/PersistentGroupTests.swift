@@ -97,6 +97,21 @@ import Testing
     #expect(a.told.count == 2 && group.status.settled == 1 && group.status.delivered == 0)
   }
 
+  @Test("a message that was given again has its time anew: the time of its first giving ends nothing")
+  func timeoutAnew() throws {
+    let world = try SubscriptionWorld()
+    try fill(world, 1)
+    let group = try world.group { $0.messageTimeout = 5 * second }
+    let a = TestConsumer("a", group)
+    try world.begin(group)
+    world.pass(3 * second)
+    a.refuse(a.messages[0], .retry())
+    world.pass(5 * second - 1)
+    #expect(a.told == ["0#1", "0#2"])
+    world.pass(1)
+    #expect(a.told == ["0#1", "0#2", "0#3"])
+  }
+
   @Test("what consumers say: retry at once or later, park, skip; each is counted, and a consumer cannot answer for another")
   func refusals() throws {
     let world = try SubscriptionWorld()
@@ -295,6 +310,54 @@ import Testing
       // If both began one after the other, the first learns it later.
       world.pass(10 * second)
       #expect(try world.record().epoch == UInt64(results.all.count { $0 == "owns" }))
+    }
+  }
+
+  @Test("an owner that looks after its group while it writes does not take its own write for another's")
+  func looking() throws {
+    let world = try SubscriptionWorld()
+    try fill(world, 40)
+    let store = world.process()
+    let group = try world.group(store: store) { $0.maxCheckpoint = 10 }
+    let a = TestConsumer("a", group, credit: 40)
+    try world.begin(group)
+    // The look is on its way when the acknowledgements come, and sees what they have had written.
+    let reads = store.counts[.read] ?? 0
+    store.isSlow = true
+    store.actsLate = { _ in true }
+    world.clock.move(by: 2 * second)
+    world.host.runUntilIdle()
+    #expect(store.counts[.read] == reads + 1 && store.waiting == 1)
+    store.isSlow = false
+    let append = store.counts[.append] ?? 0
+    a.acknowledgeAll()
+    world.host.runUntilIdle()
+    #expect(store.counts[.append] ?? 0 > append)
+    world.settle()
+    world.pass(10 * second)
+    #expect(group.status.isRunning && group.status.settled == 40)
+  }
+
+  @Test("a write whose outcome is not known is repeated as it was: it stands there once, and what it was for is answered once")
+  func outcomeUnknown() throws {
+    for isDone in [false, true] {
+      let world = try SubscriptionWorld()
+      let store = world.process()
+      let group = try world.group(store: store)
+      try world.begin(group)
+      store.fault = { operation, number in
+        guard operation == .append, number < 4 else { return nil }
+        return isDone ? .doneBut(.outcomeUnknown("cut off")) : .fail(.outcomeUnknown("cut off"))
+      }
+      var settings = GroupSettings()
+      settings.maxRetries = 3
+      let told = Told<Bool>()
+      group.update(settings) { told.tell((try? $0.get()) != nil) }
+      world.pass(60 * second)
+      #expect(told.all == [true] && group.status.settings == settings && store.counts[.append] == 5)
+      #expect(world.memory.all.count == 2)
+      world.stop(group)
+      #expect(group.status.end == .stopped)
     }
   }
 

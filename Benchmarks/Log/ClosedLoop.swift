@@ -1,0 +1,131 @@
+import CMillrace
+import Glibc
+import MillraceCore
+import MillraceLog
+import Synchronization
+
+/// A fixed number of appends under way: what has ended begins anew.
+@safe final class ClosedLoop: @unchecked Sendable {
+  private let log: EventLog
+  private let count: Int
+  private var slots: Slots!
+  private let acknowledged = Atomic<UInt64>(0)
+  private let stopping = Atomic<Bool>(false)
+  private let ended = Atomic<Int>(0)
+  private var byThread = false
+  /// What the thread may append again.
+  private let returned: BoundedReturns
+  private var again: ContiguousArray<UnsafeMutableRawPointer> = unsafe []
+  private var times: [UInt64] = []
+
+  init(_ log: EventLog, _ count: Int) {
+    self.log = log
+    self.count = count
+    returned = BoundedReturns(count)
+    unsafe again.reserveCapacity(count)
+    times.reserveCapacity(1 << 20)
+    slots = unsafe Slots(log, count, Unmanaged.passUnretained(self).toOpaque()) { context, requests, count in
+      // Safe: the loop outlives its log's work.
+      unsafe Unmanaged<ClosedLoop>.fromOpaque(context!)._withUnsafeGuaranteedRef { loop in
+        unsafe loop.told(AppendSink.requests(requests, count))
+      }
+    }
+  }
+
+  private func told(_ requests: UnsafeBufferPointer<UnsafeMutablePointer<AppendRequest>>) {
+    let now = millrace_monotonic()
+    unsafe again.removeAll(keepingCapacity: true)
+    for at in requests.indices {
+      let request = unsafe requests[at]
+      guard unsafe request.pointee.outcome == .appended else {
+        LogBenchmark.fail("an append ended as \(unsafe request.pointee.outcome)", 1)
+      }
+      let index = unsafe slots.index(request)
+      if times.count < times.capacity { unsafe times.append(now - slots.starts[index]) }
+    }
+    acknowledged.add(UInt64(requests.count), ordering: .relaxed)
+    if stopping.load(ordering: .relaxed) {
+      ended.add(requests.count, ordering: .sequentiallyConsistent)
+      return
+    }
+    if count == 1 { return }
+    if byThread {
+      for at in requests.indices { unsafe returned.put(slots.index(requests[at])) }
+      return
+    }
+    for at in requests.indices {
+      let request = unsafe requests[at]
+      let index = unsafe slots.index(request)
+      slots.fill(index)
+      unsafe slots.starts[index] = now
+      unsafe again.append(UnsafeMutableRawPointer(request))
+    }
+    unsafe again.withUnsafeBufferPointer { all in unsafe submit(all) }
+  }
+
+  private func submit(_ all: UnsafeBufferPointer<UnsafeMutableRawPointer>, mayLead: Bool = false) {
+    do { try unsafe log.append(all, mayLead: mayLead) } catch { LogBenchmark.fail("\(error)", 1) }
+  }
+
+  private func submit(_ index: Int, mayLead: Bool) {
+    slots.fill(index)
+    unsafe slots.starts[index] = millrace_monotonic()
+    do { try unsafe log.append(slots.request(index), mayLead: mayLead) } catch { LogBenchmark.fail("\(error)", 1) }
+  }
+
+  func run(seconds: Double, byThread: Bool) -> String {
+    self.byThread = byThread
+    let begin = millrace_monotonic()
+    let end = begin + UInt64(seconds * 1e9)
+    if count == 1 {
+      // One at a time, committed by this thread.
+      while millrace_monotonic() < end { submit(0, mayLead: true) }
+    } else {
+      for index in 0..<count { submit(index, mayLead: false) }
+      while millrace_monotonic() < end {
+        if byThread {
+          while let index = returned.take() { submit(index, mayLead: false) }
+        } else {
+          usleep(10_000)
+        }
+      }
+    }
+    let total = acknowledged.load(ordering: .relaxed)
+    let elapsed = Double(millrace_monotonic() - begin) / 1e9
+    stopping.store(true, ordering: .sequentiallyConsistent)
+    log.close()
+    let sorted = times.sorted()
+    func quantile(_ part: Double) -> UInt64 { sorted.isEmpty ? 0 : sorted[min(sorted.count - 1, Int(Double(sorted.count) * part))] }
+    return ",\"acknowledged\":\(total),\"seconds\":\(elapsed),\"per_second\":\(Int(Double(total) / elapsed)),\"syncs\":\(log.commits),"
+      + "\"p50_ns\":\(quantile(0.5)),\"p99_ns\":\(quantile(0.99))"
+  }
+}
+
+/// Numbers that one thread gives back and another takes: at most `count` at a time.
+@safe final class BoundedReturns: @unchecked Sendable {
+  private let ring: UnsafeMutablePointer<Int>
+  private let mask: Int
+  private let tail = Atomic<Int>(0)
+  private let head = Atomic<Int>(0)
+
+  init(_ count: Int) {
+    var size = 1
+    while size < count { size *= 2 }
+    mask = size - 1
+    unsafe ring = .allocate(capacity: size)
+  }
+
+  func put(_ value: Int) {
+    let at = tail.load(ordering: .relaxed)
+    unsafe ring[at & mask] = value
+    // Order: releasing. Pairs with the load in `take`.
+    tail.store(at + 1, ordering: .releasing)
+  }
+
+  func take() -> Int? {
+    let at = head.load(ordering: .relaxed)
+    guard at < tail.load(ordering: .acquiring) else { return nil }
+    defer { head.store(at + 1, ordering: .relaxed) }
+    return unsafe ring[at & mask]
+  }
+}

@@ -1,0 +1,48 @@
+import CMillrace
+import Glibc
+import MillraceLog
+
+/// Appends of one event of 256 bytes each, in memory that stays: as an engine keeps its running jobs.
+@safe final class Slots: @unchecked Sendable {
+  static let payload = 256
+
+  let count: Int
+  private let requests: UnsafeMutablePointer<AppendRequest>
+  private let parts: UnsafeMutablePointer<RawStreamAppend>
+  private let events: UnsafeMutablePointer<RawEvent>
+  private let payloads: UnsafeMutableRawPointer
+  /// When each was appended, or should have been.
+  let starts: UnsafeMutablePointer<UInt64>
+  private let type: EventTypeNumber
+  let sink: UnsafeMutablePointer<AppendSink>
+
+  init(_ log: EventLog, _ count: Int, _ context: UnsafeMutableRawPointer?, _ told: @escaping AppendSink.Told) {
+    self.count = count
+    type = try! log.number(ofType: "measured")
+    unsafe sink = .allocate(capacity: 1)
+    unsafe sink.initialize(to: AppendSink(context: context, told: told))
+    unsafe requests = .allocate(capacity: count)
+    unsafe parts = .allocate(capacity: count)
+    unsafe events = .allocate(capacity: count)
+    unsafe starts = .allocate(capacity: count)
+    unsafe payloads = .allocate(byteCount: count * Self.payload, alignment: 64)
+    for index in 0..<count {
+      let stream = log.number(of: try! StreamName("bench-\(index)"))
+      unsafe (events + index).initialize(
+        to: RawEvent(
+          id: EventID(high: UInt64(index), low: 0), type: type, payload: payloads + index * Self.payload, bytes: Self.payload))
+      unsafe (parts + index).initialize(to: RawStreamAppend(stream: stream, events: events + index, count: 1))
+      unsafe (requests + index).initialize(to: AppendRequest(parts + index, sink: UnsafePointer(sink)))
+      unsafe starts[index] = 0
+    }
+  }
+
+  @inline(__always) func request(_ index: Int) -> UnsafeMutablePointer<AppendRequest> { unsafe requests + index }
+  @inline(__always) func index(_ request: UnsafeMutablePointer<AppendRequest>) -> Int { unsafe request - requests }
+
+  /// Fills the payload anew, and gives the event an id of its own.
+  @inline(__always) func fill(_ index: Int) {
+    unsafe events[index].id.low &+= 1
+    unsafe _ = memset(payloads + index &* Self.payload, Int32(truncatingIfNeeded: events[index].id.low & 0x7f), Self.payload)
+  }
+}
