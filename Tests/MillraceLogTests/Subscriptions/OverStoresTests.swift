@@ -66,7 +66,6 @@ import Testing
       let definition = GroupDefinition("g", SubscriptionSource(.all), settings: settings)
       for owner in 1...3 {
         let group = try PersistentGroup(definition, store: store, host: host)
-        try await Calls.of { completion in group.start { completion($0.mapError { .invalid("\($0)") }) } }
         let seen = Reports<UInt64>()
         for name in ["a", "b"] {
           let link = Reports<GroupConsumer>()
@@ -79,6 +78,8 @@ import Testing
           }
           link.tell(consumer)
         }
+        // Not before: messages that come without a consumer's link would wait for their timeout.
+        try await Calls.of { completion in group.start { completion($0.mapError { .invalid("\($0)") }) } }
         try await write(store, writers: 2, each: 100 * owner)
         await seen.wait(for: owner == 3 ? 100 : 30)
         if owner == 3 { await reaches(store, group, definition, done) }
