@@ -49,9 +49,11 @@ let rows: [Row] = [
   Row(layer: 0, name: "CJemalloc", kind: .system(pkgConfig: "jemalloc", apt: "libjemalloc-dev")),
   Row(layer: 0, name: "CCrypto", kind: .system(pkgConfig: "libcrypto", apt: "libssl-dev")),
   Row(layer: 0, name: "CMillrace", kind: .c),
+  Row(layer: 1, name: "MillraceFaults", kind: .support, tests: []),
   Row(layer: 1, name: "MillraceCore", kind: .swift, needs: ["CMillrace", "CUV"], tests: ["MillraceLog"]),
   Row(
-    layer: 2, name: "MillraceLog", kind: .swift, needs: ["MillraceCore", "CMillrace"], tests: ["MillraceSimulation", "MillraceTesting"]),
+    layer: 2, name: "MillraceLog", kind: .swift, needs: ["MillraceCore", "CMillrace"],
+    tests: ["MillraceFaults", "MillraceSimulation", "MillraceTesting"]),
   Row(layer: 2, name: "MillracePluginKit", kind: .swift, needs: ["CMillrace"]),
   Row(
     layer: 3, name: "MillraceWorkflow", kind: .swift, needs: ["MillraceCore", "CMillrace"], packages: [yams], tests: ["MillraceSimulation"]),
@@ -86,7 +88,7 @@ let rows: [Row] = [
       "Millrace", "MillraceBench", "MillraceCore", "MillraceLog", "MillracePlugins", "MillraceWorkflow", "CJemalloc", "CMillrace", "CUV",
     ],
     packages: [arguments],
-    tests: []),
+    tests: ["MillraceFaults"]),
 ]
 
 let layers = Dictionary(uniqueKeysWithValues: rows.map { ($0.name, $0.layer) })
@@ -137,7 +139,7 @@ func tests(_ row: Row) -> Target? {
   guard let more = row.tests else { return nil }
   // Programs are tested as processes: linking the command would bring its jemalloc into the bundle of all tests, where ThreadSanitizer cannot
   // bear it.
-  let names: [String] = row.kind.isProgram ? ["Millrace"] : [row.name] + row.needs + more
+  let names: [String] = (row.kind.isProgram ? ["Millrace"] : [row.name] + row.needs) + more
   let dependencies = names.map { Target.Dependency(stringLiteral: $0) } + row.packages + row.doubles
   return .testTarget(name: row.name + "Tests", dependencies: dependencies, swiftSettings: strict)
 }

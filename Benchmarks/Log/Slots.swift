@@ -16,7 +16,7 @@ import MillraceLog
   private let type: EventTypeNumber
   let sink: UnsafeMutablePointer<AppendSink>
 
-  init(_ log: EventLog, _ count: Int, _ context: UnsafeMutableRawPointer?, _ told: @escaping AppendSink.Told) {
+  init(_ log: EventLog, _ count: Int, name: String = "bench", _ context: UnsafeMutableRawPointer?, _ told: @escaping AppendSink.Told) {
     self.count = count
     type = try! log.number(ofType: "measured")
     unsafe sink = .allocate(capacity: 1)
@@ -27,7 +27,7 @@ import MillraceLog
     unsafe starts = .allocate(capacity: count)
     unsafe payloads = .allocate(byteCount: count * Self.payload, alignment: 64)
     for index in 0..<count {
-      let stream = log.number(of: try! StreamName("bench-\(index)"))
+      let stream = log.number(of: try! StreamName("\(name)-\(index)"))
       unsafe (events + index).initialize(
         to: RawEvent(
           id: EventID(high: UInt64(index), low: 0), type: type, payload: payloads + index * Self.payload, bytes: Self.payload))

@@ -13,10 +13,11 @@ struct LogCommand: ParsableCommand {
         millrace log stat data
         millrace log tail data --follow
         millrace log dump data --from 1000 --limit 20
+        millrace log copy data backup
 
       A log may be looked at while another process writes it.
       """,
-    subcommands: [LogVerifyCommand.self, LogStatCommand.self, LogDumpCommand.self, LogTailCommand.self])
+    subcommands: [LogVerifyCommand.self, LogStatCommand.self, LogDumpCommand.self, LogTailCommand.self, LogCopyCommand.self])
 }
 
 /// The directory of a log, opened for reading.
@@ -43,7 +44,7 @@ extension Refusal {
       case .storage(let error): error.code == ENOENT || error.code == ENOTDIR ? .missing : .tryAgain
       case .none: .missing
       case .configuration: .wrongUse
-      case .damaged, .missingSegment, .unknownFormat, .unknownEntry: .badData
+      case .damaged, .missingSegment, .unknownFormat, .unknownEntry, .incomplete: .badData
       }
     self.init(exit, "\(directory): \(error)")
   }
@@ -178,5 +179,36 @@ struct LogTailCommand: ParsableCommand {
     let start = max(reader.segments[0].firstPosition, reader.nextPosition - min(last, reader.nextPosition))
     let next = try lines.print(reader, ReadRequest(.all, from: .at(start)), limit: .max)
     if follow { try lines.follow(reader, .all, from: next, directory: options.directory) }
+  }
+}
+
+struct LogCopyCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "copy", abstract: "Copies a log: a backup, or back from one.",
+    discussion: """
+      Examples:
+        millrace log copy data backup
+        millrace log copy backup data
+
+      A log may be copied while another process writes it: the copy is as the log was when the command began. It is checked before the command ends; one that was
+      not finished is never opened.
+      """)
+
+  @OptionGroup var options: LogOptions
+  @Argument(help: "A directory that is empty or not there.", completion: .directory)
+  var target: String
+
+  func run() throws {
+    let reader = try options.reader()
+    let storage: DirectoryStorage
+    do throws(StorageError) { storage = try DirectoryStorage(target, way: .sync) } catch { throw Refusal(.storage(error), target) }
+    let total: LogReader.Counts
+    do throws(LogError) { total = try LogCopy.copy(reader, to: storage) } catch { throw Refusal(error, target) }
+    let values: [JSON.Member] = [
+      .init("events", .integer(Int64(total.events))), .init("segments", .integer(Int64(reader.segments.count))),
+      .init("nextPosition", .integer(Int64(reader.nextPosition))),
+    ]
+    if options.format == .json { return try Output.result(.object(values)) }
+    try Output.result(ResultTables.text(.object(values), width: Output.width))
   }
 }

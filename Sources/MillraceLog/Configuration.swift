@@ -17,12 +17,18 @@ extension EventLog {
     public var wallClock: @Sendable () -> Int64 = { millrace_wall() }
     /// A number that nobody else has: the id of a new log. Four words of a generator.
     public var random: @Sendable () -> UInt64 = { UInt64.random(in: .min ... .max) }
+    /// What is kept; all, unless this says otherwise.
+    public var retention = Retention()
+    /// Seals the payloads of events that are appended as `StreamAppend`, and opens those of events that are read. nil: they are stored as they are, and one that
+    /// is sealed cannot be read. A `RawEvent` is stored as it is.
+    public var seal: (any PayloadSeal)?
     /// Who has the log open, for whoever is refused.
     public var owner = "process \(ProcessFacts.id) (\(ProcessFacts.name))"
 
     /// No threads: whoever appends commits, and makes the segments. For simulations, where one seed must give one history.
     package var hasThreads = true
 
+    /// The defaults, which fit most programs.
     public init() {}
   }
 
@@ -41,6 +47,7 @@ extension EventLog {
     let largestBlock: Int
     let idWindow: Int
     let hasThreads: Bool
+    let seal: (any PayloadSeal)?
     let wall: @Sendable () -> Int64
     let random: @Sendable () -> UInt64
 
@@ -73,6 +80,7 @@ extension EventLog {
       largestBlock = max(commitBytes, min(roundUp(append, to: unit), max(segment, first) - unit))
       idWindow = ids
       hasThreads = configuration.hasThreads
+      seal = configuration.seal
       wall = configuration.wallClock
       random = configuration.random
     }

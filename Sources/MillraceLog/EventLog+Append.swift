@@ -14,6 +14,26 @@ extension EventLog {
     submit(PendingAppend(self, .limits(limits, of: number(of: stream))) { result in completion(result.map { _ in }) })
   }
 
+  /// The appends with their payloads sealed, and the keys of all events; none without a seal.
+  fileprivate func sealed(_ appends: [StreamAppend]) throws(EventStoreError) -> ([StreamAppend], [UInt32]) {
+    guard let seal = settings.seal else { return (appends, []) }
+    var appends = appends
+    var keys: [UInt32] = []
+    for part in appends.indices {
+      for index in appends[part].events.indices {
+        let event = appends[part].events[index]
+        let (key, bytes) = try seal.seal(event.payload, stream: appends[part].stream, id: event.id)
+        guard bytes.count <= EventLimits.payload else {
+          throw .invalid(
+            "event \(event.id) has \(bytes.count) bytes when sealed, more than \(EventLimits.payload): make its payload smaller")
+        }
+        appends[part].events[index].payload = bytes
+        keys.append(key)
+      }
+    }
+    return (appends, keys)
+  }
+
   func submit(_ pending: PendingAppend) {
     do throws(Refusal) {
       // Safe: the sink lets go of what is retained here.
@@ -76,6 +96,8 @@ extension [StreamAppend] {
 
   init(_ log: EventLog, _ appends: [StreamAppend], _ completion: @escaping EventCompletion<AppendReceipt>) throws(EventStoreError) {
     self.log = log
+    // Ids and numbers of events do not change, so that all else may look at the sealed ones.
+    let (appends, keys) = try log.sealed(appends)
     self.appends = appends
     self.completion = completion
     var events = 0
@@ -97,7 +119,7 @@ extension [StreamAppend] {
     unsafe request.initialize(
       to: AppendRequest((memory + parts).assumingMemoryBound(to: RawStreamAppend.self), count: appends.count, sink: Self.sink))
     unsafe try fill(
-      (memory + eventsAt).assumingMemoryBound(to: RawEvent.self), (memory + contextsAt).assumingMemoryBound(to: EventContext.self),
+      keys, (memory + eventsAt).assumingMemoryBound(to: RawEvent.self), (memory + contextsAt).assumingMemoryBound(to: EventContext.self),
       memory + payloads)
   }
 
@@ -115,8 +137,10 @@ extension [StreamAppend] {
   deinit { unsafe memory.deallocate() }
 
   private func fill(
-    _ events: UnsafeMutablePointer<RawEvent>, _ contexts: UnsafeMutablePointer<EventContext>, _ payloads: UnsafeMutableRawPointer
+    _ keys: [UInt32], _ events: UnsafeMutablePointer<RawEvent>, _ contexts: UnsafeMutablePointer<EventContext>,
+    _ payloads: UnsafeMutableRawPointer
   ) throws(EventStoreError) {
+    var number = 0
     var event = unsafe events
     var context = unsafe contexts
     var payload = unsafe payloads
@@ -136,6 +160,8 @@ extension [StreamAppend] {
           to: RawEvent(
             id: draft.id, type: try log.number(ofType: draft.type), typeVersion: draft.typeVersion,
             contentType: try log.number(ofContentType: draft.contentType), payload: payload, bytes: draft.payload.count, context: own))
+        if !keys.isEmpty { unsafe event.pointee.key = keys[number] }
+        number += 1
         unsafe event += 1
         unsafe payload += draft.payload.count
       }

@@ -35,7 +35,7 @@ extension EventLog: EventStore {
   /// As the contract's, on the caller's thread.
   public func page(_ request: ReadRequest) throws(EventStoreError) -> EventPage {
     if isClosed { throw .closed }
-    var reader = try PageReader(index, settings.wall, request)
+    var reader = try PageReader(index, settings.wall, settings.seal, request)
     defer { reader.free() }
     return try reader.page()
   }

@@ -20,6 +20,7 @@ public final class EventLog: @unchecked Sendable {
   let settings: Settings
   let index: LogIndex
   private let supply: SegmentSupply
+  private let retirement: Retirement
   private let writer: LogWriter
   private let handOver: HandOver
   private let ending = Monitor()
@@ -35,8 +36,11 @@ public final class EventLog: @unchecked Sendable {
   public struct Recovery: Sendable, Equatable {
     /// The log's first position that is still there, and the one after its last.
     public var firstPosition: UInt64
+    /// The position of the next event.
     public var nextPosition: UInt64
+    /// Streams that were found.
     public var streams: Int
+    /// Segments' files.
     public var segments: Int
     /// The last stop was a clean one, or there was no log yet.
     public var wasClean: Bool
@@ -55,7 +59,10 @@ public final class EventLog: @unchecked Sendable {
       let opened = try Opened(storage, settings)
       index = opened.index
       recovery = opened.recovery
-      supply = SegmentSupply(storage, bytes: settings.segmentBytes, hasThread: settings.hasThreads)
+      retirement = Retirement(storage, index, configuration.retention, settings.wall)
+      let owner = Owner()
+      self.owner = owner
+      supply = SegmentSupply(storage, bytes: settings.segmentBytes, hasThread: settings.hasThreads) { owner.log?.retire() }
       writer = try LogWriter(settings, storage, index, supply, opened.end, opened.ids)
       do throws(MemoryError) {
         words = try Region(bytes: padding)
@@ -66,6 +73,7 @@ public final class EventLog: @unchecked Sendable {
       storage.unlock()
       throw error
     }
+    owner.log = self
     guard settings.hasThreads else { return }
     // Safe: `close` joins the thread, and keeps this object alive until then.
     let code = unsafe pthread_create(&thread, nil, Self.body, Unmanaged.passUnretained(self).toOpaque())
@@ -84,9 +92,41 @@ public final class EventLog: @unchecked Sendable {
 
   var isClosed: Bool { closedWord.loadAcquiring() != 0 }
 
+  /// For the supply's thread, which starts before there is a log. It is joined by `close`, before the log goes.
+  private final class Owner: @unchecked Sendable {
+    private let monitor = Monitor()
+    private weak var it: EventLog?
+    var log: EventLog? {
+      get { monitor.locked { it } }
+      set { monitor.locked { it = newValue } }
+    }
+    deinit { monitor.deallocate() }
+  }
+  private let owner: Owner
+
+  /// Why a segment that should be gone is still there; nil: none should.
+  public var retentionProblem: String? { retirement.problem }
+
+  /// On the supply's thread.
+  private func retire() {
+    retirement.work(
+      { number, done in
+        submit(
+          PendingAppend(self, .retire(number)) { result in
+            if case .success = result { done(true) } else { done(false) }
+          })
+      }, { [weak supply] in supply?.wake() })
+  }
+
   // MARK: Appending
 
-  public enum Refusal: Error, Sendable { case busy, closed }
+  /// Why a request was not taken. The caller has it still.
+  public enum Refusal: Error, Sendable {
+    /// As many are under way as the log takes: again in a moment.
+    case busy
+    /// The log is closed, or about to be.
+    case closed
+  }
 
   /// Hands a request over; its sink is told when it has ended, perhaps before this returns.
   ///
@@ -114,7 +154,13 @@ public final class EventLog: @unchecked Sendable {
   }
 
   private func lead() {
+    let segments = writer.segments
     repeat { round(isLeader: true) } while handOver.giveBack(isThread: !settings.hasThreads)
+    if !settings.hasThreads, writer.segments != segments {
+      // Once to choose, once to give the file back.
+      retire()
+      retire()
+    }
   }
 
   private func release(_ count: Int) {
@@ -209,6 +255,6 @@ public final class EventLog: @unchecked Sendable {
   /// Commits, that is syncs, so far. After `close`, or from a sink.
   public var commits: UInt64 { writer.commits }
 
-  /// Why nothing is written any more; nil while the log works. Read by whoever was told `unavailable` or `outcomeUnknown`.
-  var failureText: String { writer.failureText }
+  /// Why nothing is written any more. For whoever was told `unavailable` or `outcomeUnknown`.
+  public var failureText: String { writer.failureText }
 }

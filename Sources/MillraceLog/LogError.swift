@@ -8,8 +8,12 @@ public enum LogError: Error, Sendable, Equatable, CustomStringConvertible {
   case unknownFormat(segment: UInt64, UInt32)
   /// An entry that a reader must know, and this one does not.
   case unknownEntry(type: UInt16, position: UInt64)
+  /// The storage refused.
   case storage(StorageError)
+  /// A setting that cannot be: which, and what it may be.
   case configuration(String)
+  /// A copy that was never finished.
+  case incomplete
   /// There is no log.
   case none
 
@@ -27,6 +31,7 @@ public enum LogError: Error, Sendable, Equatable, CustomStringConvertible {
       "an entry of type \(type) at position \(position) is not known: use a later version of millrace"
     case .storage(let error): error.description
     case .configuration(let text): text
+    case .incomplete: "this is a copy of a log that was not finished: remove it and copy again"
     case .none: "there is no log here"
     }
   }

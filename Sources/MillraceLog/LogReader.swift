@@ -7,23 +7,34 @@ internal import Glibc
 /// One at a time.
 public final class LogReader {
   private let storage: any LogStorage
+  private let isUnfinished: Bool
+  /// Opens payloads that are sealed; without it they cannot be read.
+  public var seal: (any PayloadSeal)?
   private var builder: IndexBuilder
   private var end: LogScan.End?
   private var counts = Counts()
 
   /// What a log holds.
   public struct Counts: Sendable, Equatable {
+    /// Commits.
     public var blocks = 0
+    /// Events.
     public var events = 0
+    /// Entries of the log's own: names, limits, snapshots.
     public var ownEntries = 0
+    /// Of all events.
     public var payloadBytes = 0
   }
 
   /// One file of the log.
   public struct Segment: Sendable, Equatable {
+    /// From 1.
     public var number: UInt64
+    /// Its name in the directory.
     public var file: String
+    /// Bytes of the file.
     public var fileBytes: Int
+    /// The position of the first event that may stand in it.
     public var firstPosition: UInt64
     /// One more than its last position.
     public var endPosition: UInt64
@@ -32,9 +43,17 @@ public final class LogReader {
   }
 
   /// Reads and checks all of it. Complexity: O(bytes).
-  public init(_ storage: any LogStorage) throws(LogError) {
+  public convenience init(_ storage: any LogStorage) throws(LogError) { try self.init(storage, isUnfinished: false) }
+
+  /// - Parameter isUnfinished: a copy that is marked as not finished is read all the same.
+  init(_ storage: any LogStorage, isUnfinished: Bool) throws(LogError) {
     self.storage = storage
+    self.isUnfinished = isUnfinished
     builder = IndexBuilder(storage, IDWindow(size: 1, salt: 0))
+    // A segment that the writer has retired meanwhile is gone, not damaged.
+    builder.index.isThere = { number in
+      do throws(StorageError) { return try storage.names().contains(SegmentHeader.name(of: number)) } catch { return false }
+    }
     try refresh()
   }
 
@@ -49,7 +68,7 @@ public final class LogReader {
           counts = visitor.counts
           builder.index.end = end?.nextPosition ?? 0
         }
-        return try LogScan(storage).walk(&visitor, &end)
+        return try LogScan(storage, isUnfinished: isUnfinished).walk(&visitor, &end)
       } catch {
         // A writer may have written between two reads of one piece: then the next look finds it whole.
         attempts += 1
@@ -62,20 +81,42 @@ public final class LogReader {
 
   /// As the contract's. Limits of streams are kept, by the machine's clock.
   public func page(_ request: ReadRequest) throws(EventStoreError) -> EventPage {
-    var reader = try PageReader(builder.index, { millrace_wall() }, request)
+    var reader = try PageReader(builder.index, { millrace_wall() }, seal, request)
     defer { reader.free() }
     return try reader.page()
   }
 
   /// The first position that is not read.
   public var nextPosition: UInt64 { builder.index.end }
+  /// What was read so far.
   public var total: Counts { counts }
   /// The last stop was a clean one.
   public var isSealed: Bool { end?.isSealed ?? false }
   /// Bytes behind the last commit that a commit had begun: of a writer at work, or one that was killed.
   public var unfinishedBytes: Int { end?.tail ?? 0 }
+  var unit: Int { builder.index.segments[0].header.unit }
+
+  /// The bytes of a segment that were read.
+  struct Part {
+    let name: String
+    let file: any LogFile
+    let bytes: Int
+    let unit: Int
+  }
+
+  var parts: [Part] {
+    builder.index.segments.map { segment in
+      let isLast = segment.header.number == end?.segment
+      return Part(
+        name: SegmentHeader.name(of: segment.header.number), file: segment.file, bytes: isLast ? end!.offset : segment.header.fileBytes,
+        unit: segment.header.unit)
+    }
+  }
+
+  /// The log's id.
   public var log: LogID { end?.log ?? LogID(high: 0, low: 0) }
 
+  /// From the oldest on.
   public var segments: [Segment] {
     let all = builder.index.segments
     return all.enumerated().map { index, segment in
@@ -102,13 +143,13 @@ private struct Counting: LogScan.Visitor {
     counts.blocks += 1
     try builder.block(header, segment: segment)
   }
-  mutating func entry(_ entry: EntryView, segment: UInt64, offset: Int) throws(LogError) {
+  mutating func entry(_ entry: EntryView, segment: UInt64, offset: Int) throws(LogError) -> Bool {
     if entry.isSystem {
       counts.ownEntries += 1
     } else {
       counts.events += 1
       counts.payloadBytes += entry.payload.count
     }
-    try builder.entry(entry, segment: segment, offset: offset)
+    return try builder.entry(entry, segment: segment, offset: offset)
   }
 }

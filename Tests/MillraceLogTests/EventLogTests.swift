@@ -96,4 +96,32 @@ final class Folder: Sendable {
     log.close()
     try open().close()
   }
+
+  /// Not secret: shows only where the hook is called.
+  private final class Turned: PayloadSeal {
+    func seal(_ payload: [UInt8], stream: StreamName, id: EventID) throws(EventStoreError) -> (key: UInt32, bytes: [UInt8]) {
+      (7, payload.map { ~$0 } + [UInt8(truncatingIfNeeded: id.low)])
+    }
+    func open(_ bytes: [UInt8], key: UInt32, stream: StreamName, id: EventID) throws(EventStoreError) -> [UInt8] {
+      guard key == 7, bytes.last == UInt8(truncatingIfNeeded: id.low) else { throw .invalid("not what was sealed for event \(id)") }
+      return bytes.dropLast().map { ~$0 }
+    }
+  }
+
+  @Test("payloads are sealed on the disk and opened for readers who have the seal; others are told the key")
+  func seals() async throws {
+    let seal = Turned()
+    let log = try open { $0.seal = seal }
+    let payload = Array("nobody else reads this".utf8)
+    _ = try await log.append("s", .any, [1, 2], payload: payload)
+    #expect(try log.page(ReadRequest(.all)).events.map(\.payload) == [payload, payload])
+    log.close()
+    let bytes = try Data(contentsOf: URL(fileURLWithPath: folder.path + "/00000000000000000001.log"))
+    #expect(bytes.range(of: Data(payload)) == nil)
+    #expect(bytes.range(of: Data(payload.map { ~$0 })) != nil)
+    let reader = try LogReader(DirectoryStorage(folder.path, create: false, way: .sync))
+    #expect { try reader.page(ReadRequest(.all)) } throws: { "\($0)".contains("sealed with key 7") }
+    reader.seal = seal
+    #expect(try reader.page(ReadRequest(.all)).events.map(\.payload) == [payload, payload])
+  }
 }

@@ -55,6 +55,11 @@ internal import MillraceCore
     var length = Entry.fixed
     if let context = unsafe event.context { unsafe length += put(context.pointee, &flags) }
     let at = used
+    if let key = event.key {
+      flags.insert(.sealed)
+      memory.store(UInt64(key), at: at &+ length)
+      length += Entry.keyBytes
+    }
     // Safe: `event` promises so many bytes at its payload.
     if event.bytes > 0 { unsafe memory.put(event.payload!, Int(event.bytes), at: at &+ length) }
     length &+= Int(event.bytes)
@@ -129,7 +134,7 @@ internal import MillraceCore
 
   /// Bytes of an event's entry, with the zeros behind it.
   @inline(__always) static func bytes(_ event: RawEvent) -> Int {
-    var bytes = Entry.fixed &+ Int(event.bytes)
+    var bytes = Entry.fixed &+ Int(event.bytes) &+ (event.key == nil ? 0 : Entry.keyBytes)
     if let context = unsafe event.context {
       unsafe bytes +=
         (context.pointee.correlation != nil ? 16 : 0) + (context.pointee.causation != nil ? 16 : 0)

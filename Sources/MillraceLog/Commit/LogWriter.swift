@@ -45,6 +45,8 @@ internal import MillraceCore
   /// Those of the block at hand.
   private var ownEntries: [(OwnEntry, LogIndex.Place)] = []
   private(set) var commits: UInt64 = 0
+  /// Segments that were begun since it was opened.
+  private(set) var segments = 0
   private(set) var bytesWritten: UInt64 = 0
 
   /// Goes on behind `end`, which the scan has found.
@@ -115,6 +117,12 @@ internal import MillraceCore
 
   /// As `admit`, for an entry of the log's own.
   private func admit(_ request: UnsafeMutablePointer<AppendRequest>, _ own: OwnEntry) -> Bool {
+    if case .retire(let number) = own {
+      retire(number)
+      unsafe request.pointee.outcome = .appended
+      unsafe batch.append(request)
+      return true
+    }
     let stream = own.stream.value
     while heads.count <= Int(stream) { heads.append(Head()) }
     let payload = own.payload
@@ -133,6 +141,13 @@ internal import MillraceCore
     unsafe request.pointee.outcome = .appended
     unsafe batch.append(request)
     return true
+  }
+
+  /// Streams of which nothing is left begin anew. One with events in the block at hand has these.
+  private func retire(_ number: UInt64) {
+    let pending = Set(written.map(\.stream))
+    let forgotten = index.monitor.locked { index.drop(number, keeping: pending) }
+    for stream in forgotten { heads[Int(stream)] = Head() }
   }
 
   /// Why the request is not written; nil: it is.
@@ -236,17 +251,24 @@ internal import MillraceCore
     }
     let header = SegmentHeader(
       log: log, number: segment + 1, firstPosition: position, fileBytes: next.bytes, unit: storage.unit, time: settings.wall())
-    try unsafe next.write(builder.header(header), at: 0)
     let name = SegmentHeader.name(of: header.number)
-    try storage.rename(SegmentSupply.name, to: name)
-    try storage.syncNames()
-    let reading = try storage.open(name, writing: false)
-    try supply.prepare()
+    let reading: any LogFile
+    do throws(StorageError) {
+      try unsafe next.write(builder.header(header), at: 0)
+      try storage.rename(SegmentSupply.name, to: name)
+      try storage.syncNames()
+      reading = try storage.open(name, writing: false)
+      try supply.prepare()
+    } catch {
+      // How far it came is not known: the log is at an end, whatever the reason.
+      throw StorageError(error.call, error.file, code: error.isNoSpace ? 5 : error.code, error.text)
+    }
     index.monitor.locked { index.segments.append(LogIndex.Segment(header: header, file: reading)) }
     file = next
     segment = header.number
     fileBytes = next.bytes
     offset = storage.unit
+    segments += 1
     begin()
   }
 

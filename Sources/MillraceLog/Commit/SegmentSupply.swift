@@ -5,7 +5,7 @@ internal import MillraceCore
 /// Keeps the next segment's file ready, so that a commit need not make one: its room is taken and written by a thread of its own.
 ///
 /// # Threads
-/// `take` and `prepare` by the committer, `recycle` by whoever retires segments, `stop` by the log's owner.
+/// `take`, `prepare` and `wake` by the committer, `stop` by the log's owner.
 final class SegmentSupply: @unchecked Sendable {
   /// The file that is ready. One that a killed process left is used as it is: its bytes never pass for this log's.
   static let name = "next"
@@ -13,29 +13,43 @@ final class SegmentSupply: @unchecked Sendable {
   private let storage: any LogStorage
   private let bytes: Int
   private let monitor = Monitor()
-  private var ready: (any LogFile)?
-  private var error: StorageError?
+
+  private enum State {
+    /// Whoever took the last one has not given it its own name yet, or nobody has asked.
+    case none
+    /// The thread is to make one, or does.
+    case wanted
+    case ready(any LogFile)
+    case failed(StorageError)
+  }
+  private var state = State.none
   private var isStopped = false
-  /// Somebody is at work on the file called `name`.
-  private var isMaking = false
+  /// There may be something to do besides, for `chores`.
+  private var isWoken = false
+  /// Done by the thread before it makes a file, and when woken.
+  private let chores: () -> Void
   private var isRunning = false
   private let hasThread: Bool
   private var thread = pthread_t()
 
   /// The thread starts with the first `prepare`. Without one, `take` makes the file.
-  init(_ storage: any LogStorage, bytes: Int, hasThread: Bool) {
+  init(_ storage: any LogStorage, bytes: Int, hasThread: Bool, chores: @escaping () -> Void) {
     self.storage = storage
     self.bytes = bytes
     self.hasThread = hasThread
+    self.chores = chores
   }
 
   deinit { monitor.deallocate() }
 
-  /// Begins to make the next file, unless there is one. After an error: tries again.
+  /// Begins to make the next file, unless there is one. After an error: tries again. The one that was taken before has its own name now.
   func prepare() throws(StorageError) {
     if !hasThread { return }
     let code: Int32 = monitor.locked {
-      error = nil
+      switch state {
+      case .none, .failed: state = .wanted
+      case .wanted, .ready: break
+      }
       if isRunning {
         monitor.signal(.work)
         return 0
@@ -57,26 +71,44 @@ final class SegmentSupply: @unchecked Sendable {
 
   private func work() {
     while true {
-      let goOn = monitor.locked {
-        while !isStopped, ready != nil || error != nil || isMaking { monitor.wait(.work) }
-        isMaking = !isStopped
-        return isMaking
+      let isWanted: Bool? = monitor.locked {
+        while !isStopped, !isWoken, !self.isWanted { monitor.wait(.work) }
+        if isStopped { return nil }
+        isWoken = false
+        return self.isWanted
       }
-      guard goOn else { return }
-      let result = make()
-      monitor.locked {
-        isMaking = false
-        switch result {
-        case .success(let file): ready = file
-        case .failure(let failure): error = failure
+      guard let isWanted else { return }
+      if isWanted {
+        let made = make()
+        monitor.locked {
+          state =
+            switch made {
+            case .success(let file): .ready(file)
+            case .failure(let error): .failed(error)
+            }
+          monitor.broadcast(.ended)
         }
-        monitor.broadcast(.ended)
       }
+      chores()
+    }
+  }
+
+  private var isWanted: Bool { if case .wanted = state { true } else { false } }
+
+  /// There is something to do for `chores`.
+  func wake() {
+    monitor.locked {
+      isWoken = true
+      monitor.signal(.work)
     }
   }
 
   private func make() -> Result<any LogFile, StorageError> {
     do throws(StorageError) {
+      // A retired segment becomes the next one. What a killed process left is used, too.
+      if try !storage.names().contains(Self.name), try storage.names().contains(Retirement.spare) {
+        try storage.rename(Retirement.spare, to: Self.name)
+      }
       if try storage.names().contains(Self.name) {
         let file = try storage.open(Self.name, writing: true)
         if file.bytes == bytes { return .success(file) }
@@ -88,43 +120,21 @@ final class SegmentSupply: @unchecked Sendable {
     }
   }
 
-  /// The file, called `name` still; waits for it. Throws why it could not be made: then `prepare` tries again.
+  /// The file, called `name` still; waits for it. Give it a name of its own, then call `prepare`. Throws why it could not be made: then `prepare` tries again.
   func take() throws(StorageError) -> any LogFile {
     if !hasThread { return try make().get() }
     return try monitor.locked { () throws(StorageError) in
       while true {
-        if let file = ready {
-          ready = nil
+        switch state {
+        case .none: preconditionFailure("invariant broken: a file is taken that nobody has asked for")
+        case .wanted: monitor.wait(.ended)
+        case .ready(let file):
+          state = .none
           return file
+        case .failed(let error): throw error
         }
-        if let error { throw error }
-        monitor.wait(.ended)
       }
     }
-  }
-
-  /// Makes a segment's file, which nobody needs any more, the next one. False: there is one, the caller removes it.
-  func recycle(_ name: String) throws(StorageError) -> Bool {
-    let isWanted = monitor.locked {
-      if ready != nil || isMaking || isStopped { return false }
-      isMaking = true
-      return true
-    }
-    guard isWanted else { return false }
-    var file: (any LogFile)?
-    defer {
-      monitor.locked {
-        isMaking = false
-        ready = file
-        monitor.broadcast(.work)
-        monitor.broadcast(.ended)
-      }
-    }
-    let old = try storage.open(name, writing: true)
-    guard old.bytes == bytes else { return false }
-    try storage.rename(name, to: Self.name)
-    file = old
-    return true
   }
 
   func stop() {

@@ -20,6 +20,7 @@ internal import CMillrace
 enum Entry {
   static let fixed = 64
   static let traceBytes = 32
+  static let keyBytes = 8
 
   struct Flags: OptionSet {
     let rawValue: UInt16
@@ -41,7 +42,7 @@ enum Entry {
       // Most events have none.
       if rawValue & 0b11_1100 == 0 { return 0 }
       return (contains(.correlation) ? 16 : 0) + (contains(.causation) ? 16 : 0) + (contains(.trace) ? Entry.traceBytes : 0)
-        + (contains(.sealed) ? 8 : 0)
+        + (contains(.sealed) ? Entry.keyBytes : 0)
     }
   }
 
@@ -83,6 +84,13 @@ struct EntryView {
     guard start <= length else { return nil }
     self.bytes = bytes.slice(0, length)
     payloadStart = start
+  }
+
+  /// The entry at the beginning of `bytes`, which was found good before.
+  @inline(__always) init(good bytes: Bytes) {
+    let length = Int(bytes.load(0, as: UInt32.self))
+    self.bytes = bytes.slice(0, length)
+    payloadStart = Entry.fixed + Entry.Flags(rawValue: bytes.load(60)).bytes
   }
 
   @inline(__always) var checksum: UInt32 { bytes.load(4) }

@@ -48,6 +48,7 @@ extension OwnEntry {
     switch self {
     case .limits: Entry.SystemType.limits
     case .snapshot: Entry.SystemType.snapshot
+    case .retire: preconditionFailure("invariant broken: a retirement is no entry")
     }
   }
 
@@ -60,6 +61,7 @@ extension OwnEntry {
     case .snapshot(let snapshot, _):
       littleEndian(snapshot.version) + littleEndian(snapshot.reducerVersion) + littleEndian(UInt16(snapshot.reducer.utf8.count)) + [0, 0]
         + Array(snapshot.reducer.utf8) + snapshot.state
+    case .retire: preconditionFailure("invariant broken: a retirement is no entry")
     }
   }
 

@@ -61,7 +61,7 @@ internal import MillraceCore
       let block = index.blocks.last { $0.place <= place.word }
       return block?.firstPosition ?? 0
     }
-    guard let position else { return .gone }
+    guard let position, index.isThere?(place.segment) ?? true else { return .gone }
     throw .damaged(position: position, "\(SegmentHeader.name(of: place.segment)), byte \(offset) is not what was written")
   }
 

@@ -55,6 +55,8 @@ final class LogIndex: @unchecked Sendable {
   /// The least position that somebody waits for.
   private var leastWait = UInt64.max
   var hasLimits = false
+  /// Asked when an entry is not what was written: false means that its segment is gone. nil: all that the index knows are there.
+  var isThere: (@Sendable (UInt64) -> Bool)?
   /// By stream and reducer.
   var snapshots: [UInt32: [String: SnapshotPlace]] = [:]
 
@@ -97,15 +99,16 @@ final class LogIndex: @unchecked Sendable {
 
   /// An entry of the log's own is on stable storage.
   func set(_ own: OwnEntry, at place: Place) {
-    let stream = own.stream.value
     switch own {
-    case .limits(let limits, _):
-      streams[Int(stream)].limits = limits
+    case .limits(let limits, let stream):
+      streams[Int(stream.value)].limits = limits
       hasLimits = true
-    case .snapshot(let snapshot, _):
+    case .snapshot(let snapshot, let number):
+      let stream = number.value
       let new = SnapshotPlace(version: snapshot.version, reducerVersion: snapshot.reducerVersion, place: place)
       if let old = snapshots[stream]?[snapshot.reducer], old.isNewer(than: new) { return }
       snapshots[stream, default: [:]][snapshot.reducer] = new
+    case .retire: break
     }
   }
 

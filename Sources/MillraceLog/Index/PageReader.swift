@@ -4,6 +4,7 @@ internal import MillraceCore
 @safe struct PageReader {
   private let index: LogIndex
   private let wall: @Sendable () -> Int64
+  private let seal: (any PayloadSeal)?
   private let request: ReadRequest
   private var reader: EntryReader
   private var isForward: Bool { request.direction == .forward }
@@ -13,13 +14,16 @@ internal import MillraceCore
   private var bytes = 0
 
   /// Throws `invalid` for a request that breaks a rule.
-  init(_ index: LogIndex, _ wall: @escaping @Sendable () -> Int64, _ request: ReadRequest) throws(EventStoreError) {
+  init(
+    _ index: LogIndex, _ wall: @escaping @Sendable () -> Int64, _ seal: (any PayloadSeal)?, _ request: ReadRequest
+  ) throws(EventStoreError) {
     guard 1...EventLimits.eventsInPage ~= request.limit else {
       throw .invalid("a page has 1 to \(EventLimits.eventsInPage) events, not \(request.limit)")
     }
     if let tenant = request.tenant { try EventLog.check(tenant, "a tenant") }
     self.index = index
     self.wall = wall
+    self.seal = seal
     self.request = request
     reader = try EntryReader(isForward: request.direction == .forward)
     end = index.monitor.locked { index.end }
@@ -231,9 +235,19 @@ internal import MillraceCore
         contentType: index.contentTypes.names[Int(entry.contentType)],
         payload: Array(payload.raw), correlation: entry.correlation, causation: entry.causation, trace: entry.trace, time: entry.time)
     }
-    guard let event else { return }
+    guard var event else { return }
+    if let key = entry.key { event.payload = try open(event, key) }
     events.append(event)
     bytes += event.payload.count
+  }
+}
+
+extension PageReader {
+  private func open(_ event: RecordedEvent, _ key: UInt32) throws(EventStoreError) -> [UInt8] {
+    guard let seal else {
+      throw .invalid("the event at position \(event.position) is sealed with key \(key): give the log the seal that it was written with")
+    }
+    return try seal.open(event.payload, key: key, stream: event.stream, id: event.id)
   }
 }
 

@@ -24,17 +24,19 @@ struct LogScan {
   @safe protocol Visitor {
     mutating func segment(_ header: SegmentHeader) throws(LogError)
     mutating func block(_ header: BlockHeader, segment: UInt64) throws(LogError)
-    mutating func entry(_ entry: EntryView, segment: UInt64, offset: Int) throws(LogError)
+    /// False: enough.
+    mutating func entry(_ entry: EntryView, segment: UInt64, offset: Int) throws(LogError) -> Bool
   }
 
   let storage: any LogStorage
   let numbers: [UInt64]
 
-  /// Throws `none` if there is no segment, `missingSegment` if one is missing in their midst.
-  init(_ storage: any LogStorage) throws(LogError) {
+  /// Throws `none` if there is no segment, `missingSegment` if one is missing in their midst, `incomplete` for a copy that was not finished.
+  init(_ storage: any LogStorage, isUnfinished: Bool = false) throws(LogError) {
     self.storage = storage
     let names: [String]
     do throws(StorageError) { names = try storage.names() } catch { throw .storage(error) }
+    if !isUnfinished, names.contains(LogCopy.mark) { throw .incomplete }
     numbers = names.compactMap(SegmentHeader.number).sorted()
     guard let first = numbers.first else { throw .none }
     for (index, number) in numbers.enumerated() where number != first + UInt64(index) { throw .missingSegment(first + UInt64(index)) }
@@ -48,7 +50,8 @@ struct LogScan {
   }
 
   /// Goes on behind `end`, or begins if that is nil. `end` says how far it has come, also when it throws.
-  func walk(_ visitor: inout some Visitor, _ end: inout End?) throws(LogError) {
+  /// - Parameter limit: a position that is on stable storage: nothing behind it is looked at.
+  func walk(_ visitor: inout some Visitor, _ end: inout End?, limit: UInt64 = .max) throws(LogError) {
     var piece = try Piece()
     defer { piece.free() }
     let headers = try headers(from: end?.segment ?? numbers[0], &piece)
@@ -61,7 +64,7 @@ struct LogScan {
           tail: 0)
       let isBegun = end.map { $0.segment == header.number } ?? false
       defer { end = here }
-      try walk(header, next, isBegun: isBegun, &here, &piece, &visitor)
+      guard try walk(header, next, isBegun: isBegun, &here, &piece, &visitor, limit) else { return }
     }
   }
 
@@ -104,9 +107,11 @@ struct LogScan {
     } catch { throw LogError(error) }
   }
 
+  /// False: enough.
   private func walk(
-    _ header: SegmentHeader, _ next: SegmentHeader?, isBegun: Bool, _ end: inout End, _ piece: inout Piece, _ visitor: inout some Visitor
-  ) throws(LogError) {
+    _ header: SegmentHeader, _ next: SegmentHeader?, isBegun: Bool, _ end: inout End, _ piece: inout Piece, _ visitor: inout some Visitor,
+    _ limit: UInt64
+  ) throws(LogError) -> Bool {
     let (_, file) = try open(header.number, &piece)
     let seed = Seed(header.log, segment: header.number)
     if !isBegun {
@@ -119,14 +124,12 @@ struct LogScan {
       end.isSealed = false
       try visitor.segment(header)
     }
-    while let (block, bytes) = try block(file, header, seed, end, &piece) {
+    while end.nextPosition < limit, let (block, bytes) = try block(file, header, seed, end, &piece) {
       try visitor.block(block, segment: header.number)
       var at = BlockHeader.bytes
       while at < block.used {
-        guard let entry = EntryView(bytes.slice(at, block.used - at), at: block.offset + at, seed) else {
-          preconditionFailure("invariant broken: an entry was good and is not any more")
-        }
-        try visitor.entry(entry, segment: header.number, offset: block.offset + at)
+        let entry = EntryView(good: bytes.slice(at, block.used - at))
+        guard try visitor.entry(entry, segment: header.number, offset: block.offset + at) else { return false }
         at += entry.stride
       }
       end.offset += roundUp(block.used, to: header.unit)
@@ -134,15 +137,17 @@ struct LogScan {
       end.session = block.session
       end.isSealed = block.flags & BlockHeader.seal != 0
     }
+    if end.nextPosition >= limit { return false }
     if let next {
       guard next.firstPosition == end.nextPosition else {
         throw .damaged(
           position: end.nextPosition, segment: header.number, offset: end.offset,
           "the next segment begins with position \(next.firstPosition)")
       }
-      return
+      return true
     }
     end.tail = try tail(file, header, seed, end, &piece)
+    return true
   }
 
   /// The block at `end.offset`, all of it checked; nil if there is none.

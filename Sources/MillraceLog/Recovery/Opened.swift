@@ -71,14 +71,18 @@ struct IndexBuilder: LogScan.Visitor {
         firstPosition: header.firstPosition, place: LogIndex.Place(segment: segment, offset: header.offset).word, time: header.time))
   }
 
-  mutating func entry(_ entry: EntryView, segment: UInt64, offset: Int) throws(LogError) {
-    if entry.isSystem { return try system(entry, segment, offset) }
+  mutating func entry(_ entry: EntryView, segment: UInt64, offset: Int) throws(LogError) -> Bool {
+    if entry.isSystem {
+      try system(entry, segment, offset)
+      return true
+    }
     guard entry.flags.isSubset(of: .known) else { throw .unknownEntry(type: entry.type, position: entry.position) }
     guard entry.stream < index.streams.count, index.streams[Int(entry.stream)].end == entry.version else {
       throw .damaged(position: entry.position, segment: segment, offset: offset, "version \(entry.version) does not follow in its stream")
     }
     index.add(LogIndex.Place(segment: segment, offset: offset).word, stream: entry.stream)
     ids.insert(entry.stream, entry.id, IDWindow.Place(version: entry.version, position: entry.position))
+    return true
   }
 
   private mutating func system(_ entry: EntryView, _ segment: UInt64, _ offset: Int) throws(LogError) {

@@ -3,6 +3,7 @@ internal import Glibc
 
 /// A directory of a file system.
 public final class DirectoryStorage: LogStorage, @unchecked Sendable {
+  /// The directory.
   public let path: String
   public let unit: Int
   /// How writes reach the disk.
@@ -93,6 +94,7 @@ public final class DirectoryStorage: LogStorage, @unchecked Sendable {
     if unsafe renameat(folder, name, folder, other) != 0 { throw .last("rename", name) }
   }
 
+  /// Removes a file.
   public func remove(_ name: String) throws(StorageError) {
     if unsafe unlinkat(folder, name, 0) != 0 { throw .last("unlink", name) }
   }
@@ -116,15 +118,28 @@ public final class DirectoryStorage: LogStorage, @unchecked Sendable {
         "lock", path, code: EWOULDBLOCK, "in use by \(other.isEmpty ? "another process" : other): stop it, or use another directory")
     }
     // Only told to whoever is refused: that it could not be written hinders nobody.
-    let line = owner + "\n"
-    let wrote = unsafe ftruncate(descriptor, 0) != 0 ? -1 : pwrite(descriptor, line, line.utf8.count, 0)
-    guard wrote == line.utf8.count else {
-      defer { close(descriptor) }
-      throw .last("write", Self.lockName)
+    do throws(StorageError) { try Self.put(owner + "\n", descriptor) } catch {
+      close(descriptor)
+      throw error
     }
     lockDescriptor = descriptor
   }
 
+  /// The one line of the file of the lock.
+  private static func put(_ line: String, _ descriptor: Int32) throws(StorageError) {
+    while ftruncate(descriptor, 0) != 0 {
+      if errno != EINTR { throw .last("ftruncate", lockName) }
+    }
+    var rest = Array(line.utf8)[...]
+    while !rest.isEmpty {
+      // Safe: the bytes outlive the call.
+      let wrote = unsafe rest.withUnsafeBytes { unsafe pwrite(descriptor, $0.baseAddress, $0.count, off_t(line.utf8.count - rest.count)) }
+      if wrote < 0, errno != EINTR { throw .last("write", lockName) }
+      rest = rest.dropFirst(max(0, wrote))
+    }
+  }
+
+  /// Gives the lock back.
   public func unlock() {
     if lockDescriptor >= 0 { close(lockDescriptor) }
     lockDescriptor = -1

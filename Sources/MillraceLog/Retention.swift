@@ -1,0 +1,149 @@
+internal import MillraceCore
+
+/// What a log keeps: whole segments go, the oldest first, when one of the bounds is passed. Looked at whenever a new segment begins. The segment that is written stays.
+public struct Retention: Sendable {
+  /// Bytes of all segments' files; nil: no bound.
+  public var bytes: Int?
+  /// Nanoseconds since the last event of a segment; nil: no bound.
+  public var age: UInt64?
+  /// Called with each segment before it goes, on a thread of the log's own; it stays until this returns. If it throws, the segment stays and is tried again with the
+  /// next one; `EventLog.retentionProblem` says why. After a crash it may be called again for the same segment.
+  public var archive: (@Sendable (RetiredSegment) throws -> Void)?
+
+  /// Without bounds all is kept.
+  public init(bytes: Int? = nil, age: UInt64? = nil, archive: (@Sendable (RetiredSegment) throws -> Void)? = nil) {
+    self.bytes = bytes
+    self.age = age
+    self.archive = archive
+  }
+}
+
+/// A segment that is to go. Its file is a log's by itself, if the name is kept.
+public struct RetiredSegment: Sendable {
+  /// Its file's name.
+  public let name: String
+  /// Its first position.
+  public let firstPosition: UInt64
+  /// One more than its last position.
+  public let endPosition: UInt64
+  /// Its file, for reading.
+  public let file: any LogFile
+}
+
+/// Carries out a log's retention.
+///
+/// # Threads
+/// `work` by the thread of the segments' supply (or, without threads, by whoever appends). A segment is taken out of the index by the committer, in the order of appends.
+final class Retirement: @unchecked Sendable {
+  /// A retired file that waits to become the next segment.
+  static let spare = "spare"
+
+  private let storage: any LogStorage
+  private let index: LogIndex
+  private let retention: Retention
+  private let wall: @Sendable () -> Int64
+  private let monitor = Monitor()
+  /// Taken out of the index; their files are to go.
+  private var gone: [UInt64] = []
+  /// One at a time is on its way through the committer.
+  private var underWay = false
+  private var text: String?
+
+  init(_ storage: any LogStorage, _ index: LogIndex, _ retention: Retention, _ wall: @escaping @Sendable () -> Int64) {
+    self.storage = storage
+    self.index = index
+    self.retention = retention
+    self.wall = wall
+  }
+
+  deinit { monitor.deallocate() }
+
+  /// Why a segment that should go is still there.
+  var problem: String? { monitor.locked { text } }
+
+  /// Gives the files of what is gone back, then finds what is to go, and asks for it by `retire`.
+  func work(_ retire: (UInt64, @escaping @Sendable (Bool) -> Void) -> Void, _ wake: @escaping @Sendable () -> Void) {
+    if retention.bytes == nil, retention.age == nil { return }
+    var problem: String?
+    do throws(StorageError) { try removeGone() } catch { problem = error.description }
+    if let segment = next() {
+      do {
+        try retention.archive?(segment.retired)
+        let number = segment.number
+        monitor.locked { underWay = true }
+        retire(number) { [weak self] isGone in
+          guard let self else { return }
+          monitor.locked {
+            underWay = false
+            if isGone { gone.append(number) }
+          }
+          // Refused, as when too much is under way: again with the next segment.
+          if isGone { wake() }
+        }
+      } catch { problem = "\(segment.retired.name) is kept, since it cannot be archived: \(error)" }
+    }
+    monitor.locked { text = problem }
+  }
+
+  private func removeGone() throws(StorageError) {
+    let numbers = monitor.locked {
+      defer { gone = [] }
+      return gone
+    }
+    if numbers.isEmpty { return }
+    for number in numbers {
+      let name = SegmentHeader.name(of: number)
+      let names = try storage.names()
+      if names.contains(Self.spare) { try storage.remove(name) } else { try storage.rename(name, to: Self.spare) }
+    }
+    try storage.syncNames()
+  }
+
+  /// The oldest segment, if it is to go.
+  private func next() -> (number: UInt64, retired: RetiredSegment)? {
+    if monitor.locked({ underWay || !gone.isEmpty }) { return nil }
+    let now = wall()
+    return index.monitor.locked {
+      guard index.segments.count > 1 else { return nil }
+      let bytes = index.segments.reduce(0) { $0 + $1.header.fileBytes }
+      let begun = index.segments[1].header.time
+      let isOld = retention.age.map { now > begun && UInt64(now - begun) > $0 } ?? false
+      guard isOld || retention.bytes.map({ bytes > $0 }) ?? false else { return nil }
+      let header = index.segments[0].header
+      return (
+        header.number,
+        RetiredSegment(
+          name: SegmentHeader.name(of: header.number), firstPosition: header.firstPosition,
+          endPosition: index.segments[1].header.firstPosition,
+          file: index.segments[0].file)
+      )
+    }
+  }
+}
+
+extension LogIndex {
+  /// The oldest segment is gone, with all that stood in it. Gives the streams of which nothing is left, but for `kept`: they are as if they had never been.
+  func drop(_ number: UInt64, keeping kept: Set<UInt32>) -> [UInt32] {
+    guard let first = segments.first, first.header.number == number, segments.count > 1 else { return [] }
+    segments.removeFirst()
+    let least = Place(segment: segments[0].header.number, offset: 0).word
+    blocks.removeFirst(blocks.prefix { $0.place < least }.count)
+    for category in categories.indices { categories[category].removeFirst(categories[category].prefix { $0 < least }.count) }
+    var forgotten: [UInt32] = []
+    for stream in streams.indices where streams[stream].end > 0 {
+      let count = streams[stream].places.prefix { $0 < least }.count
+      streams[stream].places.removeFirst(count)
+      streams[stream].firstVersion += UInt64(count)
+      if streams[stream].places.isEmpty, !kept.contains(UInt32(stream)) {
+        streams[stream].firstVersion = 0
+        streams[stream].limits = nil
+        forgotten.append(UInt32(stream))
+      }
+    }
+    for (stream, places) in snapshots {
+      let left = places.filter { $0.value.place.word >= least }
+      snapshots[stream] = left.isEmpty ? nil : left
+    }
+    return forgotten
+  }
+}

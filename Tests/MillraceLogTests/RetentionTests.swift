@@ -1,0 +1,117 @@
+import MillraceLog
+import MillraceSimulation
+import Synchronization
+import Testing
+
+@Suite struct RetentionTests {
+  private func configuration(_ retention: Retention = Retention()) -> EventLog.Configuration {
+    var configuration = EventLog.Configuration()
+    configuration.segmentBytes = 64 << 10
+    configuration.firstSegmentBytes = 64 << 10
+    configuration.commitBytes = 16 << 10
+    configuration.hasThreads = false
+    configuration.retention = retention
+    return configuration
+  }
+
+  private func segments(_ disk: SimulatedDisk) throws -> [String] { try disk.names().filter { $0.hasSuffix(".log") }.sorted() }
+
+  @Test("the oldest segments go when the log is larger than it may be; what is left is read, and the numbers go on")
+  func bytes() async throws {
+    let disk = SimulatedDisk()
+    let archived = Mutex<[RetiredSegment]>([])
+    let retention = Retention(bytes: 256 << 10) { segment in archived.withLock { $0.append(segment) } }
+    var log = try EventLog(disk, configuration(retention))
+    _ = try await log.append("gone", .noStream, [1_000_000])
+    for number in 0..<300 { _ = try await log.append("s-\(number % 2)", .any, [UInt64(number)], payload: Array(repeating: 1, count: 3000)) }
+    #expect(log.retentionProblem == nil)
+    #expect(try segments(disk).count <= 5)
+    #expect(disk.steps > 300)
+    for _ in 0..<2 {
+      let first = try log.page(ReadRequest(.all, limit: 1)).events[0].position
+      #expect(first > 200)
+      #expect(try log.page(ReadRequest(.all, limit: 4096, bytes: 1 << 30)).events.map(\.position) == Array(first..<301))
+      let stream = try log.page(ReadRequest(.stream(StreamName("s-1")), limit: 4096, bytes: 1 << 30))
+      #expect(stream.lastVersion == 149)
+      #expect(stream.events.last?.version == 149)
+      #expect(stream.events.first!.version > 90)
+      let category = try log.page(ReadRequest(.category("s"), limit: 4096, bytes: 1 << 30))
+      #expect(category.events.count == Int(301 - first))
+      log.close()
+      log = try EventLog(disk, configuration(retention))
+    }
+    // Nothing is left of it: it begins anew.
+    #expect(try log.page(ReadRequest(.stream(StreamName("gone")))).lastVersion == nil)
+    #expect(try await log.append("gone", .noStream, [1_000_001]).streams[0].firstVersion == 0)
+    log.close()
+    let names = archived.withLock { $0.map(\.name) }
+    #expect(names == (1...names.count).map { "0000000000000000000\($0).log" } || names.count > 9)
+    #expect(names.count > 10)
+  }
+
+  @Test("segments go by age, and stay while they cannot be archived")
+  func age() async throws {
+    let disk = SimulatedDisk()
+    let now = Mutex<Int64>(1_000_000_000_000)
+    struct NoRoom: Error {}
+    let refuses = Mutex(true)
+    var configuration = configuration(
+      Retention(age: 10_000_000_000) { _ in if refuses.withLock({ $0 }) { throw NoRoom() } })
+    configuration.wallClock = { now.withLock { $0 } }
+    let log = try EventLog(disk, configuration)
+    func fill(_ first: Int) async throws {
+      for number in first..<first + 40 { _ = try await log.append("s", .any, [UInt64(number)], payload: Array(repeating: 1, count: 3000)) }
+    }
+    try await fill(0)
+    let before = try segments(disk).count
+    #expect(before >= 3)
+    now.withLock { $0 += 60_000_000_000 }
+    try await fill(100)
+    #expect(log.retentionProblem?.contains("cannot be archived: NoRoom()") == true)
+    #expect(try segments(disk).first == "00000000000000000001.log")
+    refuses.withLock { $0 = false }
+    for round in 2..<8 { try await fill(round * 100) }
+    #expect(log.retentionProblem == nil)
+    // The one that was written when the time came holds younger events as well.
+    #expect(try segments(disk).first == "0000000000000000000\(before).log")
+    log.close()
+  }
+
+  @Test("a copy of a log that is written holds what was committed when it began, and one that was not finished is refused")
+  func copies() async throws {
+    let disk = SimulatedDisk()
+    let log = try EventLog(disk, configuration())
+    for number in 0..<50 { _ = try await log.append("s", .any, [UInt64(number)], payload: Array(repeating: 1, count: 3000)) }
+    let reader = try LogReader(disk)
+    _ = try await log.append("s", .any, [77])
+    let target = SimulatedDisk()
+    #expect(try LogCopy.copy(reader, to: target).events == 50)
+    let restored = try EventLog(target, configuration())
+    #expect(try restored.page(ReadRequest(.all, limit: 4096)).events.map(\.id.low) == (0..<50).map { UInt64($0) })
+    #expect(try await restored.append("s", .exact(49), [78]).streams[0].firstPosition == 50)
+    restored.close()
+    log.close()
+    // Switched off at each step of the copy.
+    let whole = try LogReader(disk)
+    var steps = 0
+    var refused = 0
+    while true {
+      let target = SimulatedDisk(offAfter: steps)
+      do {
+        _ = try LogCopy.copy(whole, to: target)
+        #expect(steps > 10)
+        break
+      } catch {
+        var random = Seed(UInt64(steps))
+        for fault in SimulatedDisk.Fault.allCases {
+          do throws(LogError) {
+            // Only the last step may have taken place.
+            #expect(try LogReader(target.afterCrash(fault, &random)).nextPosition == whole.nextPosition, "step \(steps)")
+          } catch { refused += 1 }
+        }
+      }
+      steps += 1
+    }
+    #expect(refused >= (steps - 1) * 4)
+  }
+}
