@@ -2,6 +2,7 @@
 ///
 /// It is asked for at least once for each event; done at most once if whoever does it keeps to `key`.
 public struct EffectCall<State: Sendable>: Sendable {
+  /// What has happened.
   public var event: RecordedEvent
   /// With the event folded in.
   public var state: State
@@ -16,6 +17,7 @@ public struct EffectCall<State: Sendable>: Sendable {
   public var correlation: EventID { event.correlation ?? event.id }
   /// The cause of what is caused.
   public var causation: EventID { event.id }
+  /// Of the event: what is caused belongs to the same trace.
   public var trace: EventTrace? { event.trace }
 
   /// An event that this one causes, with its correlation, causation and trace. Its id is always the same for the same projection, event and
@@ -35,6 +37,7 @@ public struct EffectCall<State: Sendable>: Sendable {
 
 /// What became of an effect.
 public enum EffectOutcome: Sendable, Equatable {
+  /// It is done: the next event is folded.
   case done
   /// It is asked for again after a while: why.
   case retry(String)
@@ -46,6 +49,7 @@ public enum EffectOutcome: Sendable, Equatable {
 public enum FirstEffects: Sendable, Hashable {
   /// None: only for events that are appended from now on.
   case ofNewEvents
+  /// All: the projection asks for the effects of everything that ever happened.
   case ofAllEvents
 }
 
@@ -56,16 +60,21 @@ public struct ProjectionPolicy: Sendable, Hashable {
   /// Nanoseconds after a first event.
   public var time: UInt64 = 2_000_000_000
 
+  /// The defaults: 1,000 events, 2 s.
   public init() {}
 }
 
 /// Why a projection has ended, or could not begin.
 public enum ProjectionEnd: Error, Sendable, Equatable, CustomStringConvertible {
+  /// By `Projection.stop`.
   case stopped
   /// Another instance of it was started.
   case lostOwnership
+  /// A projection of this name exists, and follows this source.
   case hasOtherSource(SubscriptionSource)
+  /// The request breaks a rule: which one.
   case invalid(String)
+  /// What the projection has kept cannot be read: the version in its stream, and what is wrong.
   case damagedState(version: UInt64, String)
   /// Its snapshot is of a version of its stream that does not exist.
   case snapshotAhead(version: UInt64, actual: UInt64)
@@ -73,7 +82,9 @@ public enum ProjectionEnd: Error, Sendable, Equatable, CustomStringConvertible {
   case reducer(at: UInt64, String)
   /// An effect has failed, or was tried often enough.
   case effect(at: UInt64, String)
+  /// Why its events came to an end.
   case source(SubscriptionEnd)
+  /// The store's reason when the checkpoint was read or written.
   case store(EventStoreError)
 
   public var description: String {
@@ -94,6 +105,7 @@ public enum ProjectionEnd: Error, Sendable, Equatable, CustomStringConvertible {
 
 /// How far a projection is.
 public struct ProjectionStatus: Sendable, Equatable {
+  /// It has started, and not ended.
   public var isRunning = false
   /// All before it is folded, and its effects are done.
   public var checkpoint: UInt64 = 0
@@ -109,5 +121,6 @@ public struct ProjectionStatus: Sendable, Equatable {
   public var snapshotError: String?
   /// Why the effect that is under way is asked for again.
   public var effectError: String?
+  /// Why it has ended; nil: it has not.
   public var end: ProjectionEnd?
 }

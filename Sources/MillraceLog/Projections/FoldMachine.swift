@@ -1,5 +1,6 @@
 /// Why a stream's state could not be made.
 public enum FoldError: Error, Sendable, Equatable, CustomStringConvertible {
+  /// The store's reason when events were read.
   case store(EventStoreError)
   /// The snapshot is of a version that the stream has not reached: the store is an older one than the snapshot's.
   case snapshotAhead(version: UInt64, actual: UInt64?)
@@ -23,9 +24,11 @@ public enum FoldError: Error, Sendable, Equatable, CustomStringConvertible {
 public enum SnapshotUse: Sendable, Equatable {
   /// The fold has begun after this version.
   case used(version: UInt64)
+  /// There was none.
   case none
   /// It is of this version of the reducer.
   case otherReducer(UInt32)
+  /// It is not what was written.
   case damaged
   /// The store has not given it.
   case unreadable(EventStoreError)
@@ -33,6 +36,7 @@ public enum SnapshotUse: Sendable, Equatable {
 
 /// A stream's state.
 public struct Folded<State: Sendable>: Sendable {
+  /// All events folded.
   public var state: State
   /// Of the last event in it; nil: the stream never had one.
   public var version: UInt64?
@@ -40,6 +44,7 @@ public struct Folded<State: Sendable>: Sendable {
   public var events: Int
   /// Nanoseconds that reading and folding them took.
   public var time: UInt64
+  /// What the fold has begun with.
   public var snapshot: SnapshotUse
 }
 

@@ -20,17 +20,22 @@ public final class Projection<R: Reducer>: @unchecked Sendable {
     public var first = FirstEffects.ofNewEvents
     /// Folds all events anew, whatever snapshot there is.
     public var rebuilds = false
+    /// When the checkpoint and the state are kept.
     public var policy = ProjectionPolicy()
     /// For the store, and for effects that are to be asked for again.
     public var backoff = StoreBackoff()
     /// Events of a page.
     public var limit = 512
 
+    /// The defaults.
     public init() {}
   }
 
+  /// Names its stream, `$projection-NAME`.
   public let name: String
+  /// Makes the state.
   public let reducer: R
+  /// Which events it follows.
   public let source: SubscriptionSource
   private let store: any EventStore
   private let seat: Seat

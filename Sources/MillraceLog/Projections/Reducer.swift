@@ -1,5 +1,6 @@
 /// What makes a state of events, one after the other. A pure function: the same events give the same state.
 public protocol Reducer: Sendable {
+  /// What the events come to.
   associatedtype State: Sendable
 
   /// Names its snapshots: 1 to `EventLimits.name` bytes.
@@ -11,6 +12,7 @@ public protocol Reducer: Sendable {
 
   /// Throws if the event cannot be understood: the fold fails, with the event's version.
   func fold(_ state: inout State, _ event: RecordedEvent) throws
+  /// At most `EventLimits.snapshot` - 16 bytes. Throws if the state cannot be written: there is no snapshot then.
   func encode(_ state: State) throws -> [UInt8]
   /// Of what `encode` of the same version has made. Throws if it is something else: the snapshot is not used then.
   func decode(_ bytes: [UInt8]) throws -> State

@@ -1,9 +1,11 @@
 /// When the state of a stream is worth a snapshot: when more events than that, or more nanoseconds, were needed to make it.
 public struct SnapshotPolicy: Sendable, Hashable {
+  /// More than so many are worth a snapshot.
   public var events: Int
   /// Nanoseconds of reading and folding.
   public var time: UInt64
 
+  /// `time`: nanoseconds.
   public init(events: Int = 500, time: UInt64 = 50_000_000) {
     self.events = events
     self.time = time
@@ -20,11 +22,14 @@ public struct SnapshotPolicy: Sendable, Hashable {
 /// # Threads
 /// Any thread calls. Completions come on a thread of the host, one at a time; so does the reducer's code.
 public final class StreamFold<R: Reducer>: @unchecked Sendable {
+  /// Told once of the state, or why it could not be made.
   public typealias Completion = @Sendable (Result<Folded<R.State>, FoldError>) -> Void
   /// Told what became of a snapshot: the version that it holds, or why it was not kept.
   public typealias Saved = @Sendable (StreamName, Result<UInt64, any Error>) -> Void
 
+  /// Makes the states.
   public let reducer: R
+  /// When a state is worth a snapshot.
   public let policy: SnapshotPolicy
   private let store: any EventStore
   private let seat: Seat

@@ -16,8 +16,10 @@ internal import MillraceCore
 /// # Threads
 /// Any thread calls. Completions come on a thread of the host, one at a time.
 public final class CatchUpSubscription: @unchecked Sendable {
+  /// Told once of what comes next, or why nothing does.
   public typealias Completion = @Sendable (Result<SubscriptionDelivery, SubscriptionEnd>) -> Void
 
+  /// Which events it gives.
   public let source: SubscriptionSource
   private let store: any EventStore
   private let seat: Seat

@@ -8,6 +8,7 @@ public struct StoreBackoff: Sendable, Hashable {
   /// Times one after the other that the store may refuse before it is given up; nil: any number.
   public var attempts: Int?
 
+  /// `initial`, `cap`: nanoseconds.
   public init(initial: UInt64 = 50_000_000, cap: UInt64 = 10_000_000_000, attempts: Int? = nil) {
     self.initial = initial
     self.cap = cap

@@ -10,6 +10,7 @@ public enum SubscriptionDelivery: Sendable, Equatable {
 
 /// Why a subscription has ended.
 public enum SubscriptionEnd: Error, Sendable, Equatable, CustomStringConvertible {
+  /// By its consumer.
   case stopped
   /// The store's reason: no temporary one, or given up (`StoreBackoff.attempts`).
   case store(EventStoreError)
@@ -27,10 +28,12 @@ public enum SubscriptionEnd: Error, Sendable, Equatable, CustomStringConvertible
 
 /// Which events a subscription gives.
 public struct SubscriptionSource: Sendable, Hashable {
+  /// A stream, a category or all streams.
   public var scope: ReadRequest.Scope
   /// Only events of this tenant.
   public var tenant: String?
 
+  /// `tenant`: nil for the events of all.
   public init(_ scope: ReadRequest.Scope, tenant: String? = nil) {
     self.scope = scope
     self.tenant = tenant
@@ -66,5 +69,6 @@ public struct SubscriptionStatus: Sendable, Equatable {
   public var lag: UInt64?
   /// Why the store is asked again just now.
   public var lastError: EventStoreError?
+  /// Why it has ended; nil: it has not.
   public var end: SubscriptionEnd?
 }

@@ -2,6 +2,7 @@ public import MillraceCore
 
 /// As many subscriptions, groups, folds and projections live on the host as there are seats. End some, or make the host with more.
 public struct SubscriptionHostFull: Error, Equatable, CustomStringConvertible {
+  /// Seats that there are.
   public let capacity: Int
 
   public var description: String {
@@ -27,7 +28,9 @@ public final class SubscriptionHost: @unchecked Sendable {
   /// The most seats.
   public static let capacityLimit = 65_536
 
+  /// What its alarms go by.
   public let clock: Clock
+  /// Seats that there are.
   public let capacity: Int
   fileprivate let monitor = Monitor()
   private var seats: [Seat?]

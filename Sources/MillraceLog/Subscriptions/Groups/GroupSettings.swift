@@ -27,8 +27,10 @@ public struct GroupSettings: Sendable, Hashable {
   public var minCheckpoint = 10
   /// So many settled messages are worth a checkpoint at once.
   public var maxCheckpoint = 1_000
+  /// Which consumer gets the next message.
   public var strategy = GroupStrategy.roundRobin
 
+  /// The defaults.
   public init() {}
 
   /// What is wrong with them, and what to do; nil: nothing.
@@ -48,12 +50,14 @@ public struct GroupSettings: Sendable, Hashable {
 public struct GroupDefinition: Sendable, Hashable {
   /// 1 to 128 bytes of `[A-Za-z0-9._-]`.
   public var name: String
+  /// Which events its messages are.
   public var source: SubscriptionSource
   /// For a group that is made now: the first version or position.
   public var start: UInt64
   /// For a group that is made now. One that exists keeps its own: `PersistentGroup.update` changes them.
   public var settings: GroupSettings
 
+  /// `start`, `settings`: for a group that is made now.
   public init(_ name: String, _ source: SubscriptionSource, from start: UInt64 = 0, settings: GroupSettings = GroupSettings()) {
     self.name = name
     self.source = source
@@ -80,6 +84,7 @@ public struct GroupDefinition: Sendable, Hashable {
 
 /// Why a group has ended, or could not begin.
 public enum GroupEnd: Error, Sendable, Equatable, CustomStringConvertible {
+  /// By `PersistentGroup.stop`.
   case stopped
   /// A consumer has said so: `GroupRefusal.stop`.
   case stoppedByConsumer(String)
@@ -87,9 +92,11 @@ public enum GroupEnd: Error, Sendable, Equatable, CustomStringConvertible {
   case lostOwnership
   /// The group exists, with another source.
   case hasOtherSource(SubscriptionSource)
+  /// The request breaks a rule: which one.
   case invalid(String)
   /// What the group has stored cannot be read: the version in its stream, and what is wrong.
   case damagedState(version: UInt64, String)
+  /// Why its events came to an end.
   case source(SubscriptionEnd)
   /// The store's reason when the group's state was read or written, or messages were read again.
   case store(EventStoreError)
@@ -122,6 +129,7 @@ public enum GroupRefusal: Sendable, Equatable {
 
 /// A message at a consumer.
 public struct GroupMessage: Sendable, Equatable {
+  /// What the message is about.
   public var event: RecordedEvent
   /// How often it was given, this time included, as far as the group has it stored: from 1.
   public var attempt: Int
@@ -145,22 +153,29 @@ public enum GroupNotice: Sendable, Equatable {
 public struct ParkedMessage: Sendable, Equatable {
   /// Its version in the group's stream of parked messages.
   public var version: UInt64
+  /// The event's stream.
   public var stream: StreamName
   /// The event's version in its stream, and its position.
   public var eventVersion: UInt64
+  /// The event's place among all.
   public var position: UInt64
+  /// The event's id.
   public var id: EventID
+  /// How often it was given.
   public var attempts: Int
+  /// Why it was parked.
   public var reason: String
 }
 
 /// Why a request to a group was not done.
 public enum GroupRequestError: Error, Sendable, Equatable, CustomStringConvertible {
+  /// The request breaks a rule: which one.
   case invalid(String)
   /// Parked messages are being replayed.
   case isReplaying
   /// The stream of parked messages cannot be read at this version: what is wrong.
   case damaged(version: UInt64, String)
+  /// The store's reason.
   case store(EventStoreError)
   /// The group has not started, or has ended: why.
   case notRunning(GroupEnd?)
@@ -178,6 +193,7 @@ public enum GroupRequestError: Error, Sendable, Equatable, CustomStringConvertib
 
 /// How far a group is.
 public struct GroupStatus: Sendable, Equatable {
+  /// It has started, and not ended.
   public var isRunning = false
   /// All before it was given at least once, or is kept one by one.
   public var checkpoint: UInt64 = 0
@@ -185,18 +201,22 @@ public struct GroupStatus: Sendable, Equatable {
   public var storedCheckpoint: UInt64 = 0
   /// Events are given as they happen.
   public var isLive = false
+  /// As they are stored.
   public var settings = GroupSettings()
+  /// Those that are connected.
   public var consumers = 0
   /// Messages at consumers.
   public var delivered = 0
   /// Messages that wait for a consumer, for their time, or to be read again.
   public var held = 0
-  /// Messages that were parked, acknowledged or skipped since the start.
+  /// Messages that were parked since the start.
   public var parked = 0
+  /// Messages that were acknowledged or skipped since the start.
   public var settled = 0
   /// Acknowledgements and refusals that came when the message was no longer the consumer's.
   public var late = 0
   /// Messages that could not be read again: their streams' limits have let go of them.
   public var gone = 0
+  /// Why it has ended; nil: it has not.
   public var end: GroupEnd?
 }

@@ -10,11 +10,13 @@ internal import MillraceCore
 /// # Threads
 /// Any thread calls. Completions and notices come on a thread of the host, one at a time.
 public final class PersistentGroup: @unchecked Sendable {
+  /// Told once how many messages it was, or why nothing was done.
   public typealias Completion = @Sendable (Result<Int, GroupRequestError>) -> Void
 
   /// Consumers at once.
   public static let consumerLimit = 1_024
 
+  /// As it was given: the settings in force are those of `status`.
   public let definition: GroupDefinition
   private let store: any EventStore
   private let seat: Seat
