@@ -49,7 +49,7 @@ public final class LogReader {
   init(_ storage: any LogStorage, isUnfinished: Bool) throws(LogError) {
     self.storage = storage
     self.isUnfinished = isUnfinished
-    builder = IndexBuilder(storage, IDWindow(size: 1, salt: 0))
+    builder = IndexBuilder(storage, nil)
     // A segment that the writer has retired meanwhile is gone, not damaged.
     builder.index.isThere = { number in
       do throws(StorageError) { return try storage.names().contains(SegmentHeader.name(of: number)) } catch { return false }
