@@ -58,7 +58,12 @@ public final class Projection<R: Reducer>: @unchecked Sendable {
 
   /// - Parameters:
   ///   - name: names its stream: 1 to 128 bytes of `[A-Za-z0-9._-]`.
+  ///   - reducer: makes the state.
+  ///   - source: which events it follows.
+  ///   - store: stays open until the projection has ended.
+  ///   - host: gives it time and threads.
   ///   - owner: names this instance, and no other one ever.
+  ///   - options: how it is started, and works.
   ///   - effect: nil if it has none.
   ///   - ended: told once why the projection has ended.
   /// - Throws: `ProjectionEnd.invalid`, `SubscriptionHostFull`.

@@ -39,6 +39,7 @@ public final class CatchUpSubscription: @unchecked Sendable {
   ///   - host: gives it time and threads.
   ///   - limit: events of a page, 1 to `EventLimits.eventsInPage`.
   ///   - bytes: payload bytes of a page; one event is given in any case.
+  ///   - backoff: how a store is asked again that is busy.
   /// - Throws: `SubscriptionHostFull`.
   public init(
     _ source: SubscriptionSource, from checkpoint: UInt64 = 0, store: any EventStore, host: SubscriptionHost, limit: Int = 512,

@@ -36,7 +36,11 @@ public final class PersistentGroup: @unchecked Sendable {
   private var wake: UInt64?
 
   /// - Parameters:
+  ///   - definition: what the group is; of one that exists, its name and source.
+  ///   - store: stays open until the group has ended.
+  ///   - host: gives it time and threads.
   ///   - owner: names this instance, and no other one ever.
+  ///   - backoff: how a store is asked again that is busy.
   ///   - ended: told once why the group has ended, after all consumers.
   /// - Throws: `GroupEnd.invalid` if the definition is not as it may be, `SubscriptionHostFull`.
   public init(
