@@ -6,10 +6,10 @@ TESTS := swift test --traits Services
 BENCHMARKS := $(notdir $(wildcard Benchmarks/*))
 TRACES := ../shared/data/wfinstances
 
-.PHONY: help deps build run test docs bench peers lint clean build-deps outside
+.PHONY: help deps build run test docs bench peers bench-log lint clean build-deps outside
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
 
 deps: ## install the Debian packages that are missing, those of the tests too
 	@.ci/deps
@@ -32,6 +32,7 @@ test: deps ## everything: Swift tests, plugins under sanitizers, models, documen
 	Tests/Models/run
 	Tests/Documentation/run
 	Tests/Outside/run
+	Tests/LogPeers/run
 	@$(MAKE) --no-print-directory lint
 
 docs: deps ## the documentation of the modules as pages, in .build/documentation
@@ -52,6 +53,12 @@ peers: ## the core beside oneTBB, rayon, tokio, Go and others; ROUNDS=5, WORK=ch
 	$(RELEASE) --product CoreBenchmark
 	@perf/peers/build
 	@perf/peers/run $(ARGUMENTS)
+
+bench-log: ## the durable log beside its limit, RocksDB, PostgreSQL, SQLite and LMDB; ROUNDS=5, SECONDS=2, WORK=append-64,replay, DIRECTORY=on/a/disk
+	@.ci/deps log-peers
+	@if [ -d Benchmarks/Log ]; then $(RELEASE) --product LogBenchmark; fi
+	@perf/log/build
+	@perf/log/run $(ARGUMENTS)
 
 lint: ## style of all Swift files
 	swift format lint --strict -r Sources Tests Benchmarks Examples plugins Package.swift
