@@ -57,7 +57,7 @@ let rows: [Row] = [
   Row(layer: 1, name: "MillraceCore", kind: .swift, needs: ["CMillrace", "CUV"], tests: ["MillraceLog"]),
   Row(
     layer: 2, name: "MillraceLog", kind: .swift, needs: ["MillraceCore", "CMillrace"],
-    tests: ["EventStoreConformance", "MillraceSimulation", "MillraceFaults"]),
+    tests: ["EventStoreConformance", "MillraceFaults", "MillraceSimulation", "MillraceTesting"]),
   Row(layer: 3, name: "EventStoreConformance", kind: .support, path: "Tests/EventStoreConformance", needs: ["MillraceLog"]),
   Row(layer: 2, name: "MillracePluginKit", kind: .swift, needs: ["CMillrace"]),
   Row(
@@ -81,7 +81,7 @@ let rows: [Row] = [
   Row(layer: 5, name: "MillraceSimulation", kind: .support, needs: ["MillraceCore", "MillraceLog", "MillraceWorkflow", "CMillrace"]),
   Row(
     layer: 6, name: "MillraceTesting", kind: .swift,
-    needs: ["Millrace", "MillraceCore", "MillraceSimulation", "MillraceWorkflow"], tests: []),
+    needs: ["Millrace", "MillraceCore", "MillraceLog", "MillraceSimulation", "MillraceWorkflow"], tests: []),
   Row(layer: 6, name: "EngineBenchmark", kind: .benchmark, path: "Benchmarks/Engine", needs: ["Millrace", "MillraceCore"], tests: []),
   Row(layer: 6, name: "LogBenchmark", kind: .benchmark, path: "Benchmarks/Log", needs: ["MillraceCore", "MillraceLog", "CMillrace"]),
   Row(
