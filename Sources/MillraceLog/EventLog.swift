@@ -223,5 +223,5 @@ public final class EventLog: @unchecked Sendable {
   public var commits: UInt64 { writer.commits }
 
   /// Why nothing is written any more. For whoever was told `unavailable` or `outcomeUnknown`.
-  public var failureText: String { writer.failureText }
+  public var failureText: String { index.monitor.locked { index.failure }?.description ?? "no failure" }
 }

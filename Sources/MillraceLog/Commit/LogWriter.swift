@@ -38,7 +38,9 @@ internal import MillraceCore
   /// Requests that are answered when the block is written.
   private var batch = unsafe ContiguousArray<UnsafeMutablePointer<AppendRequest>>()
   /// Why nothing is written any more.
-  private(set) var failure: StorageError?
+  private var failure: StorageError? {
+    didSet { index.monitor.locked { index.failure = failure } }
+  }
   /// Those of the block at hand.
   private var ownEntries: [(OwnEntry, LogIndex.Place)] = []
   private(set) var commits: UInt64 = 0
@@ -373,8 +375,6 @@ internal import MillraceCore
   }
 
   // MARK: Writing
-
-  var failureText: String { failure?.description ?? "no failure" }
 
   /// Writes the block, if there is anything in it, and answers the requests that were admitted.
   private mutating func commit() {

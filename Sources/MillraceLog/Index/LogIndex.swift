@@ -55,6 +55,8 @@ final class LogIndex: @unchecked Sendable {
   /// The least position that somebody waits for.
   private var leastWait = UInt64.max
   var hasLimits = false
+  /// Why nothing is written any more.
+  var failure: StorageError?
   /// Asked when an entry is not what was written: false means that its segment is gone. nil: all that the index knows are there.
   var isThere: (@Sendable (UInt64) -> Bool)?
   /// By stream and reducer.
