@@ -18,7 +18,9 @@ nonisolated func crashes(_ words: [String]) -> Int32 {
       print("\(violation)")
       return 1
     }
-    print("\(fault): \(crew.images) images, \(crew.acknowledged) events acknowledged, 0 lost; \((seconds * 10).rounded() / 10) s of processor time")
+    print(
+      "\(fault): \(crew.images) images, \(crew.acknowledged) events acknowledged, 0 lost; \((seconds * 10).rounded() / 10) s of processor time"
+    )
   }
   return 0
 }

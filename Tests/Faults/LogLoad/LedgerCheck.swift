@@ -54,7 +54,9 @@ extension Ledger {
     log.snapshot(of: stream, reducer: "load") { answer.result = $0 }
     switch answer.result {
     case .success(let found?)?:
-      if found != LoadAppend.snapshot(of: stream, version: found.version) || found.version >= end { return "the snapshot of \(stream) is another" }
+      if found != LoadAppend.snapshot(of: stream, version: found.version) || found.version >= end {
+        return "the snapshot of \(stream) is another"
+      }
       if let told = snapshots[stream.description], check.isWhole, found.version < told { return "the snapshot of \(stream) is an old one" }
       return nil
     case .success(nil)?:
@@ -112,7 +114,9 @@ struct LedgerCheck {
     let (stream, draft, isFirst) = rest.removeLast()
     guard event.id == draft.id else { return "at \(event.position) is \(event.id), not \(draft.id): an append is not whole" }
     guard unsafe event.withPayload({ unsafe $0.elementsEqual(draft.payload) }) else { return "event \(draft.id) is altered" }
-    guard numbers.updateValue(event.stream, forKey: stream).map({ $0 == event.stream }) ?? true else { return "event \(draft.id) is of another stream" }
+    guard numbers.updateValue(event.stream, forKey: stream).map({ $0 == event.stream }) ?? true else {
+      return "event \(draft.id) is of another stream"
+    }
     if let end = ends[stream] {
       guard event.version == end else { return "version \(event.version) of \(stream) comes after \(end)" }
     } else {
