@@ -91,6 +91,14 @@ final class LogIndex: @unchecked Sendable {
     if streams.count == number { streams.append(stream) } else { streams[Int(number)] = stream }
   }
 
+  /// Nothing is left of the stream, or what is left is to go: as if it had never been.
+  func forget(_ stream: UInt32) {
+    streams[Int(stream)].places = []
+    streams[Int(stream)].firstVersion = 0
+    streams[Int(stream)].limits = nil
+    snapshots[stream] = nil
+  }
+
   /// An event is on stable storage. In the order of positions.
   @inline(__always) func add(_ place: UInt64, stream: UInt32) {
     streams[Int(stream)].places.append(place)

@@ -118,7 +118,11 @@ struct LedgerCheck {
       return "event \(draft.id) is of another stream"
     }
     if let end = ends[stream] {
-      guard event.version == end else { return "version \(event.version) of \(stream) comes after \(end)" }
+      // A stream of which retention has left nothing begins anew; its last segment may still be here.
+      guard event.version == end || !isWhole && event.version == 0 else {
+        return "version \(event.version) of \(stream) comes after \(end)"
+      }
+      if event.version == 0 { firsts[stream] = 0 }
     } else {
       if isWhole, event.version != 0 { return "\(stream) begins with \(event.version)" }
       firsts[stream] = event.version
