@@ -22,9 +22,10 @@ import Testing
     #expect(ending.exit == 0, "\(ending.errors)")
     let images = try CrashImages(try #require(ending.trace))
     var count = 0
-    images.forEach(perPoint: Victim.isFull ? 100 : 2, seed: 7) { image in
+    try images.forEach(perPoint: Victim.isFull ? 100 : 2, seed: 7) { image in
       count += 1
-      #expect(victim.complaint(about: image, isWhole: life.isWhole) == nil, "\(image)")
+      let complaint = victim.complaint(about: image, isWhole: life.isWhole)
+      try #require(complaint == nil, "\(image)")
     }
     #expect(count > 150)
   }
