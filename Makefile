@@ -2,14 +2,15 @@
 .DEFAULT_GOAL := build
 PLUGINS := bench debian files replay shell
 RELEASE := swift build -c release
-TESTS := swift test --traits Services
+TRAITS := --traits Services,Postgres
+TESTS := swift test $(TRAITS)
 BENCHMARKS := $(notdir $(wildcard Benchmarks/*))
 TRACES := ../shared/data/wfinstances
 
-.PHONY: help deps build run test docs bench peers lint clean build-deps outside
+.PHONY: help deps build run test docs bench peers bench-log lint clean build-deps outside
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
 
 deps: ## install the Debian packages that are missing, those of the tests too
 	@.ci/deps
@@ -26,17 +27,18 @@ run: build ## a census of this machine's packages: the first thing to try
 	@"$$($(RELEASE) --show-bin-path)/millrace" run Examples/package-census.yaml --report report
 
 test: deps ## everything: Swift tests, plugins under sanitizers, models, documentation and its programs, style
-	swift build --build-tests --traits Services
+	swift build --build-tests $(TRAITS)
 	$(TESTS) --skip-build
 	Tests/PluginChecks/run
 	Tests/Models/run
 	Tests/Documentation/run
 	Tests/Outside/run
+	Tests/LogPeers/run
 	@$(MAKE) --no-print-directory lint
 
 docs: deps ## the documentation of the modules as pages, in .build/documentation
-	swift build --traits Services --target MillraceTesting
-	swift build --traits Services --target MillraceServices
+	swift build $(TRAITS) --target MillraceTesting
+	swift build $(TRAITS) --target MillraceServices
 	Tests/Documentation/run .build/documentation
 	@echo "python3 -m http.server -d .build/documentation shows it at http://localhost:8000/documentation/millrace"
 
@@ -52,6 +54,12 @@ peers: ## the core beside oneTBB, rayon, tokio, Go and others; ROUNDS=5, WORK=ch
 	$(RELEASE) --product CoreBenchmark
 	@perf/peers/build
 	@perf/peers/run $(ARGUMENTS)
+
+bench-log: ## the durable log beside its limit, RocksDB, PostgreSQL, SQLite and LMDB; ROUNDS=5, SECONDS=2, WORK=append-64,replay, DIRECTORY=on/a/disk
+	@.ci/deps log-peers
+	@if [ -d Benchmarks/Log ]; then $(RELEASE) --product LogBenchmark; fi
+	@perf/log/build
+	@perf/log/run $(ARGUMENTS)
 
 lint: ## style of all Swift files
 	swift format lint --strict -r Sources Tests Benchmarks Examples plugins Package.swift

@@ -40,6 +40,9 @@ let serviceDoubles: [Target.Dependency] = [
   ("ServiceLifecycleTestKit", "swift-service-lifecycle"),
 ].map(ofServices)
 
+/// Behind a trait too: what needs libpq is compiled only where that is asked for, and installed.
+let postgres = Target.Dependency.target(name: "CPostgres", condition: .when(traits: ["Postgres"]))
+
 func ofServices(_ product: String, of package: String) -> Target.Dependency {
   .product(name: product, package: package, condition: .when(traits: ["Services"]))
 }
@@ -48,10 +51,14 @@ let rows: [Row] = [
   Row(layer: 0, name: "CUV", kind: .system(pkgConfig: "libuv", apt: "libuv1-dev")),
   Row(layer: 0, name: "CJemalloc", kind: .system(pkgConfig: "jemalloc", apt: "libjemalloc-dev")),
   Row(layer: 0, name: "CCrypto", kind: .system(pkgConfig: "libcrypto", apt: "libssl-dev")),
+  Row(layer: 0, name: "CPostgres", kind: .system(pkgConfig: "libpq", apt: "libpq-dev")),
   Row(layer: 0, name: "CMillrace", kind: .c),
   Row(layer: 1, name: "MillraceFaults", kind: .support, tests: []),
   Row(layer: 1, name: "MillraceCore", kind: .swift, needs: ["CMillrace", "CUV"], tests: ["MillraceLog"]),
-  Row(layer: 2, name: "MillraceLog", kind: .swift, needs: ["MillraceCore", "CMillrace"], tests: ["LogLoad", "MillraceSimulation", "MillraceFaults"]),
+  Row(
+    layer: 2, name: "MillraceLog", kind: .swift, needs: ["MillraceCore", "CMillrace"],
+    tests: ["EventStoreConformance", "LogLoad", "MillraceFaults", "MillraceSimulation", "MillraceTesting"]),
+  Row(layer: 3, name: "EventStoreConformance", kind: .support, path: "Tests/EventStoreConformance", needs: ["MillraceLog"]),
   Row(layer: 3, name: "LogLoad", kind: .support, path: "Tests/Faults/LogLoad", needs: ["MillraceLog"]),
   Row(layer: 4, name: "LogVictim", kind: .benchmark, path: "Tests/Faults/LogVictim", needs: ["LogLoad", "MillraceLog"]),
   Row(layer: 2, name: "MillracePluginKit", kind: .swift, needs: ["CMillrace"]),
@@ -70,10 +77,13 @@ let rows: [Row] = [
   Row(
     layer: 5, name: "MillraceServices", kind: .swift, needs: ["Millrace", "MillraceCore"], packages: services, tests: ["MillraceTesting"],
     doubles: serviceDoubles),
+  Row(
+    layer: 5, name: "MillracePostgres", kind: .swift, needs: ["MillraceLog", "MillraceCore"], packages: [postgres],
+    tests: ["EventStoreConformance"]),
   Row(layer: 5, name: "MillraceSimulation", kind: .support, needs: ["MillraceCore", "MillraceLog", "MillraceWorkflow", "CMillrace"]),
   Row(
     layer: 6, name: "MillraceTesting", kind: .swift,
-    needs: ["Millrace", "MillraceCore", "MillraceSimulation", "MillraceWorkflow"], tests: []),
+    needs: ["Millrace", "MillraceCore", "MillraceLog", "MillraceSimulation", "MillraceWorkflow"], tests: []),
   Row(layer: 6, name: "EngineBenchmark", kind: .benchmark, path: "Benchmarks/Engine", needs: ["Millrace", "MillraceCore"], tests: []),
   Row(layer: 6, name: "LogCrashes", kind: .benchmark, path: "Tests/Faults/LogCrashes", needs: ["MillraceSimulation"]),
   Row(layer: 6, name: "LogBenchmark", kind: .benchmark, path: "Benchmarks/Log", needs: ["MillraceCore", "MillraceLog", "CMillrace"]),
@@ -150,6 +160,7 @@ let package = Package(
   products: rows.flatMap(products),
   traits: [
     .trait(name: "Services", description: "MillraceServices, and the packages that it needs: swift-log, swift-metrics and others."),
+    .trait(name: "Postgres", description: "MillracePostgres: event streams in PostgreSQL. Needs libpq."),
     .trait(name: "ModelCheck", description: "Replaces the atomics by a model checker's: tests only."),
   ],
   dependencies: [

@@ -4,12 +4,15 @@ import MillraceCore
 
 /// What a program pays for a workflow of one task, awaited, beside a bare Swift task; and what an asynchronous handler costs beside a synchronous one.
 ///
-///     EngineBenchmark [COUNT]   COUNT round trips of each kind in each of five rounds, by turns; the default is small
+///     EngineBenchmark [COUNT]      COUNT round trips of each kind in each of five rounds, by turns; the default is small
+///     EngineBenchmark runs COUNT   COUNT awaited runs of a prepared workflow and nothing else: for who counts allocations or instructions
 @main struct EngineBenchmark {
   static func main() async throws {
     let arguments = CommandLine.arguments
-    guard arguments.count <= 2, let count = arguments.count == 2 ? Int(arguments[1]) : 500, (1...10_000_000).contains(count) else {
-      print("usage: EngineBenchmark [COUNT]   a number from 1 to 10,000,000")
+    let isCounted = arguments.count == 3 && arguments[1] == "runs"
+    guard isCounted || arguments.count <= 2, let count = arguments.count == 1 ? 500 : Int(arguments.last!), (1...10_000_000).contains(count)
+    else {
+      print("usage: EngineBenchmark [runs] [COUNT]   a number from 1 to 10,000,000")
       exit(64)
     }
     let engine = try Engine()
@@ -21,10 +24,22 @@ import MillraceCore
       await Task.yield()
       return .empty
     }
-    try await roundTrips(engine, count)
-    try await handlers(engine, count)
+    if isCounted {
+      try await runs(engine, count)
+    } else {
+      try await roundTrips(engine, count)
+      try await handlers(engine, count)
+    }
     engine.shutdown()
   }
+
+  /// Not on the main actor, whose thread each run would leave and come back to.
+  private static func runs(_ engine: Engine, _ count: Int) async throws {
+    let prepared = try engine.prepare(one("bytes"))
+    for _ in 0..<count { _ = try await engine.run(prepared) }
+  }
+
+  private static func one(_ handler: String) -> Definition { Definition("one", tasks: [TaskDefinition("task", handler: handler)]) }
 
   // MARK: Round trips
 
@@ -35,9 +50,9 @@ import MillraceCore
   }
 
   private static func roundTrips(_ engine: Engine, _ count: Int) async throws {
-    let workflow = Definition("one", tasks: [TaskDefinition("task", handler: "bytes")])
+    let workflow = one("bytes")
     let prepared = try engine.prepare(workflow)
-    let asynchronous = try engine.prepare(Definition("one", tasks: [TaskDefinition("task", handler: "async")]))
+    let asynchronous = try engine.prepare(one("async"))
     let trips = [
       Trip(name: "Task.detached") { await Task.detached {}.value },
       Trip(name: "Engine.run") { _ = try await engine.run(workflow) },

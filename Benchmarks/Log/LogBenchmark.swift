@@ -8,7 +8,9 @@ import MillraceLog
   static func main() {
     let arguments = CommandLine.arguments
     guard arguments.count == 4, let work = Work(arguments[1]), let seconds = Double(arguments[3]), seconds > 0 else {
-      fail("usage: LogBenchmark append-N | append-N-thread | append-open-RATE | replay-EVENTS  DIRECTORY SECONDS", 64)
+      fail(
+        "usage: LogBenchmark append-N | append-N-thread | append-open-RATE | replay-EVENTS | snapshot-TAIL | recover-MIB  DIRECTORY SECONDS",
+        64)
     }
     do {
       print(try work.run(in: arguments[2], seconds: seconds))
@@ -32,6 +34,12 @@ enum Work {
   case open(Double)
   /// Reads so many events back.
   case replay(Int)
+  /// Rebuilds a stream of 10,000 events from a snapshot and so many events behind it, and from all of them.
+  case snapshot(Int)
+  /// Opens a log of so many MiB whose writer was killed.
+  case recover(Int)
+  /// Fills a log with so many MiB, says so, and waits to be killed.
+  case fill(Int)
 
   init?(_ name: String) {
     let parts = name.split(separator: "-")
@@ -46,15 +54,23 @@ enum Work {
     case "replay":
       guard let count = Int(parts[1]), count > 0 else { return nil }
       self = .replay(count)
+    case "snapshot":
+      guard let tail = Int(parts[1]), 1...9_999 ~= tail else { return nil }
+      self = .snapshot(tail)
+    case "recover", "fill":
+      guard let size = Int(parts[1]), 1...16_384 ~= size else { return nil }
+      self = parts[0] == "fill" ? .fill(size) : .recover(size)
     default: return nil
     }
   }
 
   func run(in directory: String, seconds: Double) throws -> String {
-    let path = "\(directory)/log-\(millrace_process_id())"
+    if case .recover(let size) = self { return try Recovering(directory, size).run() }
+    let isFilling = if case .fill = self { true } else { false }
+    let path = isFilling ? directory : "\(directory)/log-\(millrace_process_id())"
     let storage = try DirectoryStorage(path)
     guard !storage.isMemory else { throw StorageError("open", path, code: 0, "the directory lives in memory: measure on a disk") }
-    defer { remove(path) }
+    defer { if !isFilling { Self.remove(path) } }
     let log = try EventLog(storage)
     defer { log.close() }
     let head = "{\"program\":\"millrace\",\"work\":\"\(name)\",\"way\":\"\(storage.way.rawValue)\""
@@ -65,6 +81,14 @@ enum Work {
       return head + OpenLoop(log, rate: rate).run(seconds: seconds) + "}"
     case .replay(let count):
       return try head + Replay(log, count).run(seconds: seconds) + "}"
+    case .snapshot(let tail):
+      return try head + Rebuilding(log, tail: tail).run(seconds: seconds) + "}"
+    case .fill(let size):
+      try Filling(log).fill(size << 20 / Filling.bytesOfEvent)
+      let line = "filled\n"
+      _ = unsafe write(1, line, line.utf8.count)
+      while true { pause() }
+    case .recover: preconditionFailure("handled above")
     }
   }
 
@@ -73,10 +97,13 @@ enum Work {
     case .append(let count, let byThread): "append-\(count)" + (byThread ? "-thread" : "")
     case .open: "append-open"
     case .replay: "replay"
+    case .snapshot(let tail): "snapshot-\(tail)"
+    case .recover: "recover"
+    case .fill: "fill"
     }
   }
 
-  private func remove(_ path: String) {
+  static func remove(_ path: String) {
     guard let storage = try? DirectoryStorage(path, create: false, way: .sync), let names = try? storage.names() else { return }
     for name in names { try? storage.remove(name) }
     unsafe _ = rmdir(path)

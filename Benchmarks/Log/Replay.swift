@@ -35,6 +35,9 @@ struct Replay {
 
 /// Puts events into a log, as fast as it takes them.
 @safe final class Filling: @unchecked Sendable {
+  /// On the disk: payload and header.
+  static let bytesOfEvent = Slots.event
+
   private let log: EventLog
   private let slots: Slots
   private let gate: Gate

@@ -2,15 +2,18 @@ import CMillrace
 import Glibc
 import MillraceLog
 
-/// Appends of one event of 256 bytes each, in memory that stays: as an engine keeps its running jobs.
+/// Appends of one event each, in memory that stays: as an engine keeps its running jobs. An event is 256 bytes on the disk, as a record of the peers is: 64 of header, 32 of
+/// correlation and causation, 160 of payload.
 @safe final class Slots: @unchecked Sendable {
-  static let payload = 256
+  static let payload = 160
+  static let event = 256
 
   let count: Int
   private let requests: UnsafeMutablePointer<AppendRequest>
   private let parts: UnsafeMutablePointer<RawStreamAppend>
   private let events: UnsafeMutablePointer<RawEvent>
   private let payloads: UnsafeMutableRawPointer
+  private let context: UnsafeMutablePointer<EventContext>
   /// When each was appended, or should have been.
   let starts: UnsafeMutablePointer<UInt64>
   private let type: EventTypeNumber
@@ -25,12 +28,15 @@ import MillraceLog
     unsafe parts = .allocate(capacity: count)
     unsafe events = .allocate(capacity: count)
     unsafe starts = .allocate(capacity: count)
+    unsafe self.context = .allocate(capacity: 1)
+    unsafe self.context.initialize(to: EventContext(correlation: EventID(high: 1, low: 1), causation: EventID(high: 2, low: 2)))
     unsafe payloads = .allocate(byteCount: count * Self.payload, alignment: 64)
     for index in 0..<count {
       let stream = log.number(of: try! StreamName("\(name)-\(index)"))
       unsafe (events + index).initialize(
         to: RawEvent(
-          id: EventID(high: UInt64(index), low: 0), type: type, payload: payloads + index * Self.payload, bytes: Self.payload))
+          id: EventID(high: UInt64(index), low: 0), type: type, payload: payloads + index * Self.payload, bytes: Self.payload,
+          context: self.context))
       unsafe (parts + index).initialize(to: RawStreamAppend(stream: stream, events: events + index, count: 1))
       unsafe (requests + index).initialize(to: AppendRequest(parts + index, sink: UnsafePointer(sink)))
       unsafe starts[index] = 0

@@ -94,10 +94,14 @@ extension RetryableError {
   public var key: String { unsafe String(cString: call.pointee.task_key) }
   /// True once the attempt should stop. One load; may be asked often.
   public var isCancelled: Bool { unsafe call.pointee.host.pointee.cancelled(call.pointee.attempt) != 0 }
-  /// Input 0: the definition's `input`, which the engine has written as JSON; `null` if there is none.
+  /// Input 0: the definition's `input`, with the values of its expressions in place; `null` if there is none. Throws `TaskFailure` of type `bad-input`,
+  /// which is not retried, if an output that an expression put there makes it no JSON: a name twice in an object, or too deep for `JSON.maximumDepth`.
   public var input: JSON {
-    // The engine wrote these bytes itself, from a value: they are JSON.
-    (try? JSON(parsing: inputBytes(0))) ?? .null
+    get throws(TaskFailure) {
+      do { return try JSON(parsing: inputBytes(0)) } catch {
+        throw TaskFailure("bad-input", "input: \(JSON.describe(error))", isRetryable: false)
+      }
+    }
   }
   /// Outputs of the dependencies, in the order of the definition.
   public var inputs: [Payload] { (1..<inputCount).map { Payload(inputBytes($0), contentType($0)) } }

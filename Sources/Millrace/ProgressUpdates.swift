@@ -6,10 +6,9 @@ public import MillraceWorkflow
 public struct ProgressUpdates: AsyncSequence, Sendable {
   public typealias Element = Progress
   let run: WorkflowRun
-  let end: RunEnd
   let interval: Duration
 
-  public func makeAsyncIterator() -> Iterator { Iterator(run: run, end: end, interval: interval) }
+  public func makeAsyncIterator() -> Iterator { Iterator(run: run, interval: interval) }
 
   /// Waits for each value. One reader at a time.
   public struct Iterator: AsyncIteratorProtocol {
@@ -20,10 +19,10 @@ public struct ProgressUpdates: AsyncSequence, Sendable {
     private var due = ContinuousClock.now
     private var isOver = false
 
-    init(run: WorkflowRun, end: RunEnd, interval: Duration) {
+    init(run: WorkflowRun, interval: Duration) {
       self.run = run
       self.interval = interval
-      end.onFire { [wake] in wake.raise(.ended) }
+      run.whenEnded { [wake] in wake.raise(.ended) }
     }
 
     /// nil: the run has ended, and its last progress been given; or the Swift task that waits was cancelled.

@@ -5,14 +5,12 @@ public import MillraceWorkflow
 /// A run that was started: watch it, wait for it, cancel it, read what it made. Any thread.
 public final class WorkflowHandle: Sendable {
   let run: WorkflowRun
-  private let end: RunEnd
   private let engine: Engine
   private let source: DefinitionSource
 
-  init(_ run: WorkflowRun, of source: DefinitionSource, end: RunEnd, engine: Engine) {
+  init(_ run: WorkflowRun, of source: DefinitionSource, engine: Engine) {
     self.run = run
     self.source = source
-    self.end = end
     self.engine = engine
   }
 
@@ -48,7 +46,7 @@ public final class WorkflowHandle: Sendable {
   /// Asks the run to stop: nothing new starts, waits end, handlers are asked to stop. Any number of times.
   public func cancel() { run.cancel() }
 
-  var hasEnded: Bool { end.hasFired }
+  var hasEnded: Bool { run.hasEnded }
 
   /// Blocks the calling thread until the run has ended. Not from a handler, whose worker the run may need, nor from a Swift task: use `finished`.
   public func wait() -> WorkflowStatus { run.wait() ?? run.status }
@@ -63,21 +61,21 @@ public final class WorkflowHandle: Sendable {
 
   /// The status of the run when it has ended. Cancelling the Swift task that waits does not end the wait: `cancel` the run.
   public func finished() async -> WorkflowStatus {
-    await withCheckedContinuation { continuation in end.onFire { continuation.resume() } }
+    if !run.hasEnded { await withCheckedContinuation { continuation in run.whenEnded { continuation.resume() } } }
     return run.status
   }
 
   /// Calls `action` once when the run has ended: on the worker that ended it, or at once if it has. It must not block. For callers to whom the way
   /// through a Swift task, a microsecond or more, is too long.
   public func whenFinished(_ action: @escaping @Sendable (WorkflowStatus) -> Void) {
-    end.onFire { [run] in action(run.status) }
+    run.whenEnded { [run] in action(run.status) }
   }
 
   /// Progress as it changes: at most one value in 100 ms, the last one when the run has ended. A slow reader misses values, never the last.
   public var updates: ProgressUpdates { updates(every: .milliseconds(100)) }
 
   /// As `updates`, at most one value in `interval`.
-  public func updates(every interval: Duration) -> ProgressUpdates { ProgressUpdates(run: run, end: end, interval: interval) }
+  public func updates(every interval: Duration) -> ProgressUpdates { ProgressUpdates(run: run, interval: interval) }
 
   /// The output of a completed task, copied; nil: no such task, or it is not completed.
   public func output(of task: String) -> [UInt8]? { unsafe run.output(of: task).map { unsafe Array($0.bytes) } }
@@ -98,33 +96,5 @@ extension RunRecord {
         tasks[task].attempts[attempt].lane = lane == threads ? AttemptRecord.callerLane : lane - 1
       }
     }
-  }
-}
-
-/// The moment when a run ends: runs what was asked for then, once, or at once if it has passed.
-final class RunEnd: @unchecked Sendable {
-  private let monitor = Monitor()
-  private var fired = false
-  private var waiting: [@Sendable () -> Void] = []
-
-  deinit { monitor.deallocate() }
-
-  var hasFired: Bool { monitor.locked { fired } }
-
-  func onFire(_ action: @escaping @Sendable () -> Void) {
-    let now = monitor.locked {
-      if !fired { waiting.append(action) }
-      return fired
-    }
-    if now { action() }
-  }
-
-  func fire() {
-    let actions = monitor.locked {
-      fired = true
-      defer { waiting = [] }
-      return waiting
-    }
-    for action in actions { action() }
   }
 }

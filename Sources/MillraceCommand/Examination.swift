@@ -71,8 +71,8 @@ struct Examination {
     for header in headers where unsafe access(header.path, R_OK) != 0 {
       add(header.package, false, "building millrace", "apt-get install \(header.package), or make deps")
     }
-    if (try? Zone.named("Europe/London")) == nil {
-      add("tzdata", false, "schedules with a time zone", "apt-get install tzdata; schedules in UTC need nothing")
+    do { _ = try Zone.named("Europe/London") } catch {
+      add("tzdata", false, "schedules with a time zone", "apt-get install tzdata; schedules in UTC need nothing (\(error.message))")
     }
     if unsafe access("/var/lib/dpkg/status", R_OK) != 0 {
       add("/var/lib/dpkg/status", false, "Examples/package-census.yaml", "give another machine's: --param status=FILE")

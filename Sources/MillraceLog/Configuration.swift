@@ -28,6 +28,7 @@ extension EventLog {
     /// No threads: whoever appends commits, and makes the segments. For simulations, where one seed must give one history.
     package var hasThreads = true
 
+    /// The defaults, which fit most programs.
     public init() {}
   }
 
@@ -66,8 +67,8 @@ extension EventLog {
       try check(configuration.commitBytes >= 4 * unit, "commitBytes is at least \(4 * unit), not \(configuration.commitBytes)")
       let ids = configuration.idWindow
       try check(
-        ids.nonzeroBitCount == 1 && EventLimits.idWindow..<1 << 31 ~= ids,
-        "idWindow is a power of two, at least \(EventLimits.idWindow), below 2^31, not \(ids)")
+        ids.nonzeroBitCount == 1 && EventLimits.idWindow...1 << 30 ~= ids,
+        "idWindow is a power of two, at least \(EventLimits.idWindow), 2^30 at most, not \(ids)")
       segmentBytes = segment
       firstSegmentBytes = first
       self.capacity = capacity

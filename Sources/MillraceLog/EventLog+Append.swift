@@ -198,7 +198,8 @@ extension [StreamAppend] {
     case .wrongExpectedVersion(let part, let actual):
       return repetition(
         or: .wrongExpectedVersion(stream: appends[part].stream, expected: appends[part].expected, actual: actual))
-    case .known(let part, _): return repetition(or: .idsPartlyKnown(stream: appends[part].stream, known: appends[part].events[0].id))
+    case .known(let part, let event, _):
+      return repetition(or: .idsPartlyKnown(stream: appends[part].stream, known: appends[part].events[event].id))
     case .tooLarge:
       return .failure(.invalid("the append does not fit into a segment of \(log.settings.segmentBytes) bytes: append in parts"))
     case .noSpace: return .failure(.noSpace("the next segment of \(log.settings.segmentBytes) bytes cannot be made: give the disk room"))

@@ -4,14 +4,23 @@ internal import MillraceCore
 @safe public struct EventView {
   let entry: EntryView
 
+  /// Its place among all events.
   public var position: UInt64 { entry.position }
+  /// Its place in its stream.
   public var version: UInt64 { entry.version }
+  /// Its stream.
   public var stream: StreamNumber { StreamNumber(value: entry.stream) }
+  /// Whom it belongs to.
   public var tenant: TenantNumber { TenantNumber(value: entry.tenant) }
+  /// What has happened.
   public var type: EventTypeNumber { EventTypeNumber(value: entry.type) }
+  /// The shape of the payload.
   public var typeVersion: UInt16 { entry.typeVersion }
+  /// Its id.
   public var id: EventID { entry.id }
+  /// Nanoseconds since 1970, UTC.
   public var time: Int64 { entry.time }
+  /// What it is part of.
   public var context: EventContext { EventContext(correlation: entry.correlation, causation: entry.causation, trace: entry.trace) }
   /// Bytes of the payload, as stored.
   public var payloadBytes: Int { entry.payload.count }

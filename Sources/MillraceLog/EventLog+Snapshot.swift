@@ -16,6 +16,7 @@ extension EventLog {
 
   public func snapshot(of stream: StreamName, reducer: String, completion: @escaping Completion<Snapshot?>) {
     if isClosed { return completion(.failure(.closed)) }
+    if let fault = EventStoreError.fault(inReducer: reducer) { return completion(.failure(fault)) }
     do throws(EventStoreError) { completion(.success(try snapshot(stream, reducer))) } catch { completion(.failure(error)) }
   }
 

@@ -21,7 +21,8 @@ public final class EventLog: @unchecked Sendable {
   let index: LogIndex
   private let supply: SegmentSupply
   private let retirement: Retirement
-  private let writer: LogWriter
+  /// Belongs to the holder of the committer's role.
+  private var writer: LogWriter
   private let handOver: HandOver
   private let ending = Monitor()
   /// 1: nothing is accepted any more. On a line of its own, in `words`.
@@ -36,8 +37,11 @@ public final class EventLog: @unchecked Sendable {
   public struct Recovery: Sendable, Equatable {
     /// The log's first position that is still there, and the one after its last.
     public var firstPosition: UInt64
+    /// The position of the next event.
     public var nextPosition: UInt64
+    /// Streams that were found.
     public var streams: Int
+    /// Segments' files.
     public var segments: Int
     /// The last stop was a clean one, or there was no log yet.
     public var wasClean: Bool
@@ -117,7 +121,13 @@ public final class EventLog: @unchecked Sendable {
 
   // MARK: Appending
 
-  public enum Refusal: Error, Sendable { case busy, closed }
+  /// Why a request was not taken. The caller has it still.
+  public enum Refusal: Error, Sendable {
+    /// As many are under way as the log takes: again in a moment.
+    case busy
+    /// The log is closed, or about to be.
+    case closed
+  }
 
   /// Hands a request over; its sink is told when it has ended, perhaps before this returns.
   ///
@@ -187,41 +197,7 @@ public final class EventLog: @unchecked Sendable {
     return true
   }
 
-  /// One commit: of what waits.
-  private func round(isLeader: Bool) {
-    writer.begin()
-    collect()
-    if unsafe writer.batch.isEmpty { return }
-    let isAlone = unsafe isLeader && writer.batch.count == 1 && writer.lastBatch <= 1
-    if !isAlone { gather() }
-    writer.commit()
-    unsafe release(writer.batch.count)
-    writer.answer()
-  }
-
-  private func collect() {
-    while let request = unsafe handOver.peek() {
-      // Safe: `append` demands that only requests are handed over.
-      guard unsafe writer.admit(request.assumingMemoryBound(to: AppendRequest.self)) else { return writer.setFull() }
-      handOver.take()
-    }
-  }
-
-  /// Waits until nothing has come for a moment: else a group that is appended one by one would be split in two for ever, each half waiting for the other's commit.
-  private func gather() {
-    let begin = millrace_monotonic()
-    var last = begin
-    while !writer.isFull {
-      if unsafe handOver.peek() != nil {
-        collect()
-        last = millrace_monotonic()
-        continue
-      }
-      let now = millrace_monotonic()
-      if now &- last > Settings.quiet || now &- begin > Settings.longestQuiet { return }
-      millrace_pause()
-    }
-  }
+  private func round(isLeader: Bool) { writer.round(handOver, isLeader: isLeader) { release($0) } }
 
   // MARK: Stopping
 
@@ -243,7 +219,7 @@ public final class EventLog: @unchecked Sendable {
     for completion in waits { completion(.failure(.closed)) }
   }
 
-  /// Commits, that is syncs, so far. After `close`, or from a sink.
+  /// Commits, that is syncs, so far. After `close`.
   public var commits: UInt64 { writer.commits }
 
   /// Why nothing is written any more. For whoever was told `unavailable` or `outcomeUnknown`.

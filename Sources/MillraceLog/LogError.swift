@@ -8,7 +8,9 @@ public enum LogError: Error, Sendable, Equatable, CustomStringConvertible {
   case unknownFormat(segment: UInt64, UInt32)
   /// An entry that a reader must know, and this one does not.
   case unknownEntry(type: UInt16, position: UInt64)
+  /// The storage refused.
   case storage(StorageError)
+  /// A setting that cannot be: which, and what it may be.
   case configuration(String)
   /// A copy that was never finished.
   case incomplete

@@ -16,17 +16,25 @@ public final class LogReader {
 
   /// What a log holds.
   public struct Counts: Sendable, Equatable {
+    /// Commits.
     public var blocks = 0
+    /// Events.
     public var events = 0
+    /// Entries of the log's own: names, limits, snapshots.
     public var ownEntries = 0
+    /// Of all events.
     public var payloadBytes = 0
   }
 
   /// One file of the log.
   public struct Segment: Sendable, Equatable {
+    /// From 1.
     public var number: UInt64
+    /// Its name in the directory.
     public var file: String
+    /// Bytes of the file.
     public var fileBytes: Int
+    /// The position of the first event that may stand in it.
     public var firstPosition: UInt64
     /// One more than its last position.
     public var endPosition: UInt64
@@ -41,7 +49,7 @@ public final class LogReader {
   init(_ storage: any LogStorage, isUnfinished: Bool) throws(LogError) {
     self.storage = storage
     self.isUnfinished = isUnfinished
-    builder = IndexBuilder(storage, IDWindow(size: 1, salt: 0))
+    builder = IndexBuilder(storage, nil)
     // A segment that the writer has retired meanwhile is gone, not damaged.
     builder.index.isThere = { number in
       do throws(StorageError) { return try storage.names().contains(SegmentHeader.name(of: number)) } catch { return false }
@@ -80,6 +88,7 @@ public final class LogReader {
 
   /// The first position that is not read.
   public var nextPosition: UInt64 { builder.index.end }
+  /// What was read so far.
   public var total: Counts { counts }
   /// The last stop was a clean one.
   public var isSealed: Bool { end?.isSealed ?? false }
@@ -104,8 +113,10 @@ public final class LogReader {
     }
   }
 
+  /// The log's id.
   public var log: LogID { end?.log ?? LogID(high: 0, low: 0) }
 
+  /// From the oldest on.
   public var segments: [Segment] {
     let all = builder.index.segments
     return all.enumerated().map { index, segment in

@@ -10,6 +10,7 @@ public struct Retention: Sendable {
   /// next one; `EventLog.retentionProblem` says why. After a crash it may be called again for the same segment.
   public var archive: (@Sendable (RetiredSegment) throws -> Void)?
 
+  /// Without bounds all is kept.
   public init(bytes: Int? = nil, age: UInt64? = nil, archive: (@Sendable (RetiredSegment) throws -> Void)? = nil) {
     self.bytes = bytes
     self.age = age
@@ -19,10 +20,13 @@ public struct Retention: Sendable {
 
 /// A segment that is to go. Its file is a log's by itself, if the name is kept.
 public struct RetiredSegment: Sendable {
+  /// Its file's name.
   public let name: String
+  /// Its first position.
   public let firstPosition: UInt64
   /// One more than its last position.
   public let endPosition: UInt64
+  /// Its file, for reading.
   public let file: any LogFile
 }
 

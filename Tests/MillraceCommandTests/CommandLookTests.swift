@@ -103,6 +103,21 @@ struct CommandLookTests {
     for word in ["Jemalloc", "granted", "Membarrier", "Plugins", "Missing"] { #expect(text.output.contains(word)) }
   }
 
+  @Test("doctor says why time zones cannot be had", arguments: [(nil, "is not in"), ("no zone", "cannot be read as a time zone")])
+  func doctorWithoutZones(file: String?, reason: String) throws {
+    let command = try Command()
+    try FileManager.default.createDirectory(atPath: command.file("zones/Europe"), withIntermediateDirectories: true)
+    if let file { _ = try command.write("zones/Europe/London", file) }
+    let (process, output, _) = try command.process(["doctor", "-o", "json"])
+    process.environment?["TZDIR"] = command.file("zones")
+    try process.run()
+    process.waitUntilExit()
+    #expect(process.terminationStatus == 0)
+    let missing = try JSON(parsing: Array(Data(contentsOf: URL(filePath: output))))["missing"]?.array ?? []
+    let zones = try #require(missing.first { $0["part"] == "tzdata" })
+    #expect(zones["get"]?.string?.contains(reason) == true, "\(zones)")
+  }
+
   @Test("doctor ends with 69 where no plugin is found, and says how to get them")
   func doctorWithoutPlugins() throws {
     let command = try Command()

@@ -67,6 +67,9 @@ final class Witness: EngineObserver, @unchecked Sendable {
     }
 
     func retryScheduled(_ attempt: ObservedAttempt, after wait: Duration) {
+      monitor.locked {
+        if isOver || running[attempt.task] != nil || ended.contains(attempt.task) { witness.complain("\(attempt.task) again, too late") }
+      }
       witness.write("\(attempt.task) \(attempt.number) again after \(wait)")
     }
 

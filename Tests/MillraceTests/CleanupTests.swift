@@ -11,10 +11,10 @@ import Testing
     let ended = Gauge()
     try engine.register("work") { call in
       defer { ended.enter() }
-      if call.taskID == "t7", call.input == true { throw TaskFailure("broken", "as asked", isRetryable: false) }
+      if call.taskID == "t7", try call.input == true { throw TaskFailure("broken", "as asked", isRetryable: false) }
       return .json(1)
     }
-    try engine.register("check") { call in .json(call.input) }
+    try engine.register("check") { call in .json(try call.input) }
     var workflow = Definition("w", parameters: [.init("fails", kind: .boolean)])
     let first = workflow.task("first", handler: "work", input: false)
     for i in 0..<20 { workflow.task("t\(i)", handler: "work", dependencies: [first], input: "${params.fails}") }

@@ -98,7 +98,7 @@ import Testing
   func record() throws {
     let engine = try Engine()
     defer { engine.shutdown() }
-    try engine.register("h") { call in .json(call.input) }
+    try engine.register("h") { call in .json(try call.input) }
     var definition = Definition("w", parameters: [.init("n", fallback: 1)], version: 7, versionPolicy: .drain)
     definition.task("a", handler: "h", input: ["n": "${params.n}"])
     for value in [1, 2] as [JSON] {
@@ -116,7 +116,7 @@ import Testing
     let engine = try Engine()
     defer { engine.shutdown() }
     let schema = try InputSchema(["type": "object", "required": ["to"], "properties": ["to": ["type": "string"]]])
-    try engine.register("mail", inputSchema: schema) { (call: borrowing TaskCall) in .json(call.input) }
+    try engine.register("mail", inputSchema: schema) { (call: borrowing TaskCall) in .json(try call.input) }
     var definition = Definition("w")
     definition.task("a", handler: "mail", input: ["to": 3])
     let error = #expect(throws: DefinitionError.self) { try engine.start(definition) }

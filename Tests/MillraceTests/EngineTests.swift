@@ -32,7 +32,7 @@ import Testing
   @Test("a prepared workflow starts any number of runs, each with a record of its own, and keeps its parameters")
   func prepared() throws {
     let engine = try Self.engine()
-    try engine.register("say") { call in .text(call.input["word"]?.string ?? "nothing") }
+    try engine.register("say") { call in .text(try call.input["word"]?.string ?? "nothing") }
     var workflow = Definition("saying")
     workflow.parameters = [Definition.Parameter("word", fallback: "hello")]
     workflow.task("a", handler: "say", input: ["word": "${params.word}"])

@@ -62,7 +62,7 @@ import Testing
     let engine = try engine(slots: 6, threads: 3)
     let inside = Gauge()
     try engine.register("heavy") { call in
-      let weight = Int(call.input.integer!)
+      let weight = try Int(call.input.integer!)
       for _ in 0..<weight { inside.enter() }
       for _ in 0..<weight { inside.leave() }
       return .empty

@@ -115,11 +115,11 @@ struct RunLineTests {
     let engine = try engine(slots: 4, threads: 2)
     let gauges = (0..<3).map { _ in Gauge() }
     try engine.register("enter") { call in
-      gauges[Int(call.input.string!)!].enter()
+      gauges[Int(try call.input.string!)!].enter()
       return .empty
     }
     try engine.register("leave") { call in
-      gauges[Int(call.input.string!)!].leave()
+      gauges[Int(try call.input.string!)!].leave()
       return .empty
     }
     let choices: [RunConcurrency.WhenFull] = [.queue, .queue, .cancelOlder, .cancelNewer]

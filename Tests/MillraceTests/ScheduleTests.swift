@@ -71,7 +71,7 @@ struct ScheduleTests {
     try engine.register("work", blocking: true) { call in
       if let door, !door.pass() { throw TaskFailure("shut", "the door stayed shut") }
       if call.isCancelled { throw CancellationError() }
-      return .json(call.input)
+      return .json(try call.input)
     }
     return engine
   }
@@ -102,7 +102,7 @@ struct ScheduleTests {
     // A clock that runs, a moment before a fire.
     let (begin, base) = (millrace_monotonic(), UTCTime("2026-01-01T11:00")!.seconds * 1_000_000_000 - 20_000_000)
     let engine = try engine { $0.wallClock = { base + Int64(millrace_monotonic() - begin) } }
-    try engine.register("work") { call in .json(call.input) }
+    try engine.register("work") { call in .json(try call.input) }
     let scheduled = try engine.schedule(try Self.hourly(), state: ScheduleState(handled: UTCTime("2026-01-01T10:00")!)) { diary.write($0) }
     #expect(diary.started(1) == ["01-01T11:00"])
     #expect(scheduled.nextFire == UTCTime("2026-01-01T12:00"))

@@ -52,6 +52,28 @@ import Testing
     engine.shutdown()
   }
 
+  @Test(
+    "an input that an output makes no JSON fails the task as bad-input, for handlers of bytes as for typed ones",
+    arguments: [#"{"a":1,"a":2}"#, String(repeating: "[", count: 60) + String(repeating: "]", count: 60)])
+  func noJSON(output: String) async throws {
+    let engine = try engine()
+    try engine.register("make") { _ in Payload(Array(output.utf8), .json) }
+    try engine.register("bytes") { call in .json(try call.input) }
+    try engine.register("typed") { (input: JSON, _) in input }
+    for handler in ["bytes", "typed"] {
+      var workflow = Definition("w")
+      let made = workflow.task("made", handler: "make")
+      let nested = (0..<20).reduce("${tasks.made.output}" as JSON) { inner, _ in ["in": inner] }
+      workflow.task("t", handler: handler, dependencies: [made], input: nested, retry: RetryPolicy(attempts: 3))
+      let run = try engine.start(workflow)
+      #expect(await run.finished() == .failed)
+      let attempts = run.record().tasks[1].attempts
+      #expect(attempts.map(\.errorType) == ["bad-input"], "\(handler) \(attempts)")
+      #expect(attempts[0].message.hasPrefix("input: "))
+    }
+    engine.shutdown()
+  }
+
   @Test("an input that does not fit fails the task as bad-input, names the place, and is not retried")
   func badInput() async throws {
     let engine = try engine()

@@ -2,6 +2,7 @@
 import os
 import pathlib
 import resource
+import statistics
 import subprocess
 import sys
 import time
@@ -23,6 +24,21 @@ def busy():
     return (user + nice + system + interrupt + soft + steal) / TICK
 
 
+def children_used():
+    """Seconds of the processors that ended children took."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def shared(run, own=children_used):
+    """What `run` returns, and the share of all processors that others had meanwhile: all but what `own` counts."""
+    begin, worked, used = time.monotonic(), busy(), own()
+    result = run()
+    seconds, mine = time.monotonic() - begin, own() - used
+    # The kernel counts in ticks: two of them, for each processor, are no disturbance.
+    return result, max(0.0, busy() - worked - mine - 2 * os.cpu_count() / TICK) / (seconds * os.cpu_count())
+
+
 class Runner:
     def __init__(self, ours):
         self.ours = ours
@@ -42,19 +58,12 @@ class Runner:
         path = self.ours if name == "ours" else BUILT / program
         count = max(1, int(count * SHARE.get(name, 1)))
         for attempt in range(TRIES):
-            begin, worked = time.monotonic(), busy()
-            own = resource.getrusage(resource.RUSAGE_CHILDREN)
-            ended = subprocess.run(
-                [path, other or work, str(workers), str(count)], capture_output=True, text=True, timeout=TIMEOUT, env={**os.environ, **extra})
-            used = resource.getrusage(resource.RUSAGE_CHILDREN)
+            ended, others = shared(lambda: subprocess.run(
+                [path, other or work, str(workers), str(count)], capture_output=True, text=True, timeout=TIMEOUT, env={**os.environ, **extra}))
             if ended.returncode == 69:
                 return None
             if ended.returncode != 0:
                 raise RuntimeError(f"{name} {work} {workers} {count} ended with {ended.returncode}: {ended.stderr.strip()[-500:]}")
-            seconds = time.monotonic() - begin
-            mine = used.ru_utime + used.ru_stime - own.ru_utime - own.ru_stime
-            # The kernel counts in ticks: two of them, for each processor, are no disturbance.
-            others = max(0.0, busy() - worked - mine - 2 * os.cpu_count() / TICK) / (seconds * os.cpu_count())
             if others <= DISTURBED or attempt == TRIES - 1:
                 self.others.append(others)
                 return [float(figure) for figure in ended.stdout.split()]
@@ -75,6 +84,14 @@ class Runner:
             if row.workers == 2 and self.available("floor"):
                 ping_pong += self.run("floor", "ping-pong", 2, 100_000)
         return figures, ping_pong, max(self.others[before:], default=0)
+
+
+def three(figures):
+    return [min(figures), statistics.median(figures), max(figures)]
+
+
+def short(value):
+    return f"{value:.4g}" if abs(value) < 10_000 else f"{value:,.0f}"
 
 
 def host():

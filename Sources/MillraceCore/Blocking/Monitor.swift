@@ -19,9 +19,11 @@ package struct Monitor: @unchecked Sendable {
   private let conditions: UnsafeMutablePointer<pthread_cond_t>
 
   package init() {
-    // Safe: allocated and initialised here, released in `deallocate`.
-    unsafe mutex = .allocate(capacity: 1)
-    unsafe conditions = .allocate(capacity: 2)
+    // Safe: allocated in one piece and initialised here, released in `deallocate`. The conditions' alignment divides the mutex' size.
+    let size = unsafe MemoryLayout<pthread_mutex_t>.stride
+    let memory = UnsafeMutableRawPointer.allocate(byteCount: size + 2 * MemoryLayout<pthread_cond_t>.stride, alignment: 16)
+    unsafe mutex = memory.bindMemory(to: pthread_mutex_t.self, capacity: 1)
+    unsafe conditions = (memory + size).bindMemory(to: pthread_cond_t.self, capacity: 2)
     var attributes = pthread_condattr_t()
     var code = unsafe pthread_mutex_init(mutex, nil)
     unsafe code |= pthread_condattr_init(&attributes)
@@ -36,8 +38,7 @@ package struct Monitor: @unchecked Sendable {
   package func deallocate() {
     for index in 0..<2 { unsafe _ = pthread_cond_destroy(conditions + index) }
     unsafe _ = pthread_mutex_destroy(mutex)
-    unsafe conditions.deallocate()
-    unsafe mutex.deallocate()
+    unsafe UnsafeMutableRawPointer(mutex).deallocate()
   }
 
   /// Runs `body` alone.

@@ -1,11 +1,16 @@
 /// An event that is handed to a log where it lies. All that is pointed to stays as it is until the append has ended.
 @safe public struct RawEvent {
+  /// By this an append that is repeated is recognised.
   public var id: EventID
+  /// Where the payload lies; nil if it has no bytes.
   public var payload: UnsafeRawPointer?
   /// Of the payload.
   public var bytes: UInt32
+  /// What has happened.
   public var type: EventTypeNumber
+  /// The shape of the payload, for its readers.
   public var typeVersion: UInt16
+  /// What kind of bytes the payload is.
   public var contentType: ContentTypeNumber
   /// nil: without correlation, causation and trace.
   public var context: UnsafePointer<EventContext>?
@@ -31,10 +36,14 @@
 
 /// What an event is part of.
 public struct EventContext: Sendable {
+  /// The conversation that the event is part of.
   public var correlation: EventID?
+  /// The event or command that caused it.
   public var causation: EventID?
+  /// Where it belongs in a distributed trace.
   public var trace: EventTrace?
 
+  /// Each may be left out.
   public init(correlation: EventID? = nil, causation: EventID? = nil, trace: EventTrace? = nil) {
     self.correlation = correlation
     self.causation = causation
@@ -47,6 +56,7 @@ public struct StreamNumber: Hashable, Sendable { let value: UInt32 }
 /// As `StreamNumber`, of a tenant; `none` is nobody.
 public struct TenantNumber: Hashable, Sendable {
   let value: UInt32
+  /// Nobody.
   public static let none = TenantNumber(value: 0)
 }
 /// As `StreamNumber`, of a type of events.
@@ -54,18 +64,25 @@ public struct EventTypeNumber: Hashable, Sendable { let value: UInt16 }
 /// As `StreamNumber`, of a content type.
 public struct ContentTypeNumber: Hashable, Sendable {
   let value: UInt16
+  /// `application/json`.
   public static let json = ContentTypeNumber(value: 0)
 }
 
 /// Events for one stream, in an append.
 @safe public struct RawStreamAppend {
+  /// Where the events go.
   public var stream: StreamNumber
+  /// Whom they belong to.
   public var tenant: TenantNumber
+  /// What must be true of the stream.
   public var expected: ExpectedVersion
+  /// The events, in their order.
   public var events: UnsafePointer<RawEvent>
+  /// How many there are, 1 to `EventLimits.eventsInAppend`.
   public var count: Int
   /// Where its first event stands, once appended. After a refusal: the version where it would stand if this is a repetition, .max for nowhere.
   public internal(set) var firstVersion: UInt64 = 0
+  /// The position of its first event, once appended.
   public internal(set) var firstPosition: UInt64 = 0
 
   /// unsafe: `events` are `count` events, 1 at least, until the append has ended.
@@ -83,16 +100,19 @@ public struct ContentTypeNumber: Hashable, Sendable {
 
 /// One append: to a stream, or atomically to several. In memory of whoever appends, who leaves it alone until its sink is told.
 @safe public struct AppendRequest {
+  /// What has become of it.
   public enum Outcome: Sendable, Equatable {
+    /// Nothing yet.
     case underWay
     /// On stable storage.
     case appended
     /// Stream `part` is not as expected. `actual`: the version of its last event.
     case wrongExpectedVersion(part: Int, actual: UInt64?)
-    /// Events of stream `part` are among the last of the log already: `isWhole` all of them, one after the other.
-    case known(part: Int, isWhole: Bool)
+    /// Events of stream `part` are among the last of the log already, number `event` of the append one of them: `isWhole` all of them, one after the other.
+    case known(part: Int, event: Int, isWhole: Bool)
     /// It does not fit into a segment of this log.
     case tooLarge
+    /// The next segment cannot be made: the disk is full. Nothing was written.
     case noSpace
     /// The log does not work any more. Nothing was written.
     case unavailable
@@ -102,11 +122,13 @@ public struct ContentTypeNumber: Hashable, Sendable {
 
   /// Each stream once.
   public var parts: UnsafeMutablePointer<RawStreamAppend>
+  /// How many parts there are, 1 to `EventLimits.streamsInAppend`.
   public var count: Int
   /// Lives until it was called for this request.
   public var sink: UnsafePointer<AppendSink>
   /// For the sink.
   public var context: UnsafeMutableRawPointer?
+  /// Final when the sink is told.
   public internal(set) var outcome = Outcome.underWay
   /// Not nil: no events are appended, but this; `parts` are not looked at.
   var own: OwnEntry?

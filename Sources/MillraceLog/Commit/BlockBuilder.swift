@@ -7,7 +7,7 @@ internal import MillraceCore
 /// # Threads
 /// One at a time.
 @safe struct BlockBuilder {
-  private let region: Region
+  private let region: OwnedRegion
   private let memory: Bytes
   let unit: Int
   /// Of the segment that the block goes to.
@@ -23,16 +23,14 @@ internal import MillraceCore
   /// - Parameter bytes: the largest block, a multiple of the unit. Memory is taken as it is used.
   init(bytes: Int, unit: Int, seed: Seed) throws(MemoryError) {
     // One unit more, so that there is an aligned beginning.
-    region = try Region(bytes: max(bytes + unit, 64 << 10))
-    let start = unsafe UnsafeMutableRawPointer(bitPattern: roundUp(Int(bitPattern: region.base), to: unit))!
+    region = try OwnedRegion(bytes: max(bytes + unit, 64 << 10))
+    let start = unsafe UnsafeMutableRawPointer(bitPattern: roundUp(Int(bitPattern: region.region.base), to: unit))!
     // Safe: the region has a unit more than that.
     unsafe memory = Bytes(base: start, count: bytes)
     self.unit = unit
     self.seed = seed
     offset = unit
   }
-
-  func free() { region.free() }
 
   var capacity: Int { memory.count }
   var isEmpty: Bool { entries == 0 }
@@ -161,4 +159,11 @@ internal import MillraceCore
     header.write(to: memory.slice(0, SegmentHeader.bytes))
     return unsafe memory.slice(0, unit).raw
   }
+}
+
+/// Memory that goes with its last owner.
+private final class OwnedRegion {
+  let region: Region
+  init(bytes: Int) throws(MemoryError) { region = try Region(bytes: bytes) }
+  deinit { region.free() }
 }

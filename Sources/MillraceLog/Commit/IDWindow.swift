@@ -1,92 +1,131 @@
+internal import CMillrace
+internal import MillraceCore
+
 /// The ids of the last events, and where they stand: by this an append that is repeated is recognised.
+///
+/// The last `size` events lie in a ring. A table of lines of eight words finds them: each word is a tag, 32 bits of the id's hash, and the event's number. So looking for an id
+/// that is not there, as nearly all are, touches one line of memory. A line that was full sends its later words to the next one, and says so for good. What falls out
+/// of the ring needs no work: its number tells its age.
 ///
 /// # Threads
 /// One at a time.
 /// # Complexity
-/// `find` and `insert` O(1) expected. 48 bytes an event.
-/// # Source
-/// Chains of sequence numbers that end by age, so that what falls out needs no work: as in zlib's search for matches.
-struct IDWindow {
+/// `find` and `insert` O(1) expected. 64 bytes an event, taken from the system as they are used.
+@safe final class IDWindow {
   struct Place: Equatable {
     var version: UInt64
     var position: UInt64
   }
 
   private struct Known {
-    var id = EventID(high: 0, low: 0)
-    var stream: UInt32 = 0
-    /// The one before in the same chain, 0 none: as counted by `inserted`.
-    var previous: UInt32 = 0
-    var place = Place(version: 0, position: 0)
+    var id: EventID
+    var place: Place
+    var stream: UInt32
   }
+
+  private static let words = 8
 
   /// Events that it holds at most.
   let size: Int
-  /// Events that it has room for now: it doubles until `size`.
-  private var room: Int
-  private var mask: UInt32
   private let salt: UInt64
-  private var known: [Known]
-  /// Of each chain the last one inserted.
-  private var chains: [UInt32]
-  /// The number of the last one, from 1; 32 bits wide, so that chains of before an overflow look older than they are.
-  private var inserted: UInt32 = 0
+  private let region: Region
+  /// `size` events, by number modulo `size`.
+  private let ring: UnsafeMutablePointer<Known>
+  /// `lines` lines of eight words. A word: tag in the upper half, number in the lower; 0 free.
+  private let table: UnsafeMutablePointer<UInt64>
+  private let lines: Int
+  /// Of each line whether it was ever full.
+  private let overflown: UnsafeMutablePointer<UInt8>
+  /// The number of the last one, from 1.
+  private var inserted: UInt32
 
   /// - Parameters:
-  ///   - size: events, a power of two, below 2^31.
-  ///   - salt: so that nobody can choose ids that fall into one chain.
-  init(size: Int, salt: UInt64) {
-    precondition(size.nonzeroBitCount == 1 && size < 1 << 31, "a power of two below 2^31")
+  ///   - size: events, a power of two, 8 to 2^30.
+  ///   - salt: so that nobody can choose ids that meet in one line.
+  ///   - inserted: how many there were before; for tests.
+  init(size: Int, salt: UInt64, inserted: UInt32 = 0) throws(MemoryError) {
+    precondition(size.nonzeroBitCount == 1 && 8...1 << 30 ~= size, "a power of two from 8 to 2^30")
     self.size = size
     self.salt = salt
-    room = min(size, 256)
-    mask = UInt32(room - 1)
-    known = Array(repeating: Known(), count: room)
-    chains = Array(repeating: 0, count: room)
+    self.inserted = inserted
+    // Two words for each event: lines of eight are seldom full then.
+    lines = size * 2 / Self.words
+    let tableBytes = lines * Self.words * 8
+    let ringBytes = size * MemoryLayout<Known>.stride
+    region = try Region(bytes: tableBytes + ringBytes + lines)
+    // Safe: the region is that long, zeroed, and aligned to a line.
+    unsafe table = region.base.assumingMemoryBound(to: UInt64.self)
+    unsafe ring = (region.base + tableBytes).assumingMemoryBound(to: Known.self)
+    unsafe overflown = (region.base + tableBytes + ringBytes).assumingMemoryBound(to: UInt8.self)
   }
 
-  /// Twice the room. Complexity: O(events held).
-  private mutating func grow() {
-    let old = known
-    let oldMask = mask
-    let first = inserted &- UInt32(room) &+ 1
-    room *= 2
-    mask = UInt32(room - 1)
-    known = Array(repeating: Known(), count: room)
-    chains = Array(repeating: 0, count: room)
-    for number in first...inserted {
-      let event = old[Int(number & oldMask)]
-      let chain = chain(event.stream, event.id)
-      known[Int(number & mask)] = Known(id: event.id, stream: event.stream, previous: chains[chain], place: event.place)
-      chains[chain] = number
-    }
-  }
+  deinit { region.free() }
 
-  @inline(__always) private func chain(_ stream: UInt32, _ id: EventID) -> Int {
+  @inline(__always) private func hash(_ stream: UInt32, _ id: EventID) -> UInt64 {
     var hash = (id.low ^ salt) &* 0x9e37_79b9_7f4a_7c15
-    hash = (hash ^ hash >> 32 ^ id.high ^ UInt64(stream) << 32) &* 0xd6e8_feb8_6659_fd93
-    return Int(UInt32(truncatingIfNeeded: hash >> 32) & mask)
+    hash = (hash ^ hash >> 32 ^ id.high) &* 0xd6e8_feb8_6659_fd93
+    hash = (hash ^ hash >> 32 ^ UInt64(stream)) &* 0x9e37_79b9_7f4a_7c15
+    return hash ^ hash >> 29
+  }
+
+  @inline(__always) private func isHeld(_ word: UInt64) -> Bool {
+    word != 0 && inserted &- UInt32(truncatingIfNeeded: word) < UInt32(size)
+  }
+
+  @inline(__always) private func place(_ number: UInt32) -> UnsafeMutablePointer<Known> {
+    // Safe: the ring has so many places.
+    unsafe ring + Int(number & UInt32(size - 1))
   }
 
   /// Where the event with this id stands in this stream, if it is one of the last `size` of the log.
   func find(_ stream: UInt32, _ id: EventID) -> Place? {
-    var number = chains[chain(stream, id)]
-    while number != 0, inserted &- number < UInt32(room) {
-      let event = known[Int(number & mask)]
-      if event.id == id, event.stream == stream { return event.place }
-      // Older than this one, or from before an overflow, which looks so.
-      guard number &- event.previous < UInt32(room) else { return nil }
-      number = event.previous
+    let hash = hash(stream, id)
+    var line = Int(hash & UInt64(lines - 1))
+    while true {
+      for word in 0..<Self.words {
+        // Safe: there are so many lines of so many words.
+        let entry = unsafe table[line &* Self.words &+ word]
+        if entry >> 32 == hash >> 32, isHeld(entry) {
+          let event = unsafe place(UInt32(truncatingIfNeeded: entry)).pointee
+          if event.id == id, event.stream == stream { return event.place }
+        }
+      }
+      if unsafe overflown[line] == 0 { return nil }
+      line = (line &+ 1) & (lines &- 1)
     }
-    return nil
   }
 
-  mutating func insert(_ stream: UInt32, _ id: EventID, _ place: Place) {
-    if room < size, inserted == UInt32(room) { grow() }
+  func insert(_ stream: UInt32, _ id: EventID, _ place: Place) {
+    if inserted == .max { renumber() }
     inserted &+= 1
-    if inserted == 0 { inserted = 1 }
-    let chain = chain(stream, id)
-    known[Int(inserted & mask)] = Known(id: id, stream: stream, previous: chains[chain], place: place)
-    chains[chain] = inserted
+    unsafe self.place(inserted).pointee = Known(id: id, place: place, stream: stream)
+    enter(hash(stream, id), inserted)
+  }
+
+  @inline(__always) private func enter(_ hash: UInt64, _ number: UInt32) {
+    var line = Int(hash & UInt64(lines - 1))
+    while true {
+      for word in 0..<Self.words {
+        let at = line &* Self.words &+ word
+        // Safe: as in `find`.
+        if !isHeld(unsafe table[at]) {
+          unsafe table[at] = hash & ~0xffff_ffff | UInt64(number)
+          return
+        }
+      }
+      unsafe overflown[line] = 1
+      line = (line &+ 1) & (lines &- 1)
+    }
+  }
+
+  /// Before the numbers overflow: those that are held get small ones, at the same places of the ring. Complexity: O(size), once in 2^32 events.
+  private func renumber() {
+    unsafe table.update(repeating: 0, count: lines * Self.words)
+    unsafe overflown.update(repeating: 0, count: lines)
+    inserted = UInt32(size) + (inserted & UInt32(size - 1))
+    for number in inserted &- UInt32(size) &+ 1...inserted {
+      let event = unsafe place(number).pointee
+      enter(hash(event.stream, event.id), number)
+    }
   }
 }

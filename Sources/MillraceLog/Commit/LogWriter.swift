@@ -5,13 +5,9 @@ internal import MillraceCore
 ///
 /// # Threads
 /// The holder of the committer's role: one at a time, each sees what the one before has done.
-@safe final class LogWriter {
-  /// An event of the block at hand, for the index.
-  private struct Written {
-    var place: UInt64
-    var stream: UInt32
-  }
-
+///
+/// A value, so that one check for exclusive access serves a whole commit.
+@safe struct LogWriter {
   /// What has been written of a stream, durable or not yet.
   private struct Head {
     /// The next event's version.
@@ -31,15 +27,16 @@ internal import MillraceCore
   private var segment: UInt64
   private var fileBytes: Int
   private var offset: Int
-  private(set) var position: UInt64
+  private var position: UInt64
   private var heads: ContiguousArray<Head>
   private var tenantsNamedIn: ContiguousArray<UInt64> = []
   private var typesNamedIn: ContiguousArray<UInt64> = []
   private var contentTypesNamedIn: ContiguousArray<UInt64> = []
-  private var ids: IDWindow
-  private var written = ContiguousArray<Written>()
+  private let ids: IDWindow
+  /// Events of the block at hand, for the index.
+  private var written = ContiguousArray<LogIndex.Written>()
   /// Requests that are answered when the block is written.
-  private(set) var batch = unsafe ContiguousArray<UnsafeMutablePointer<AppendRequest>>()
+  private var batch = unsafe ContiguousArray<UnsafeMutablePointer<AppendRequest>>()
   /// Why nothing is written any more.
   private(set) var failure: StorageError?
   /// Those of the block at hand.
@@ -79,24 +76,65 @@ internal import MillraceCore
     if let failure { throw .storage(failure) }
   }
 
-  deinit { builder.free() }
+  // MARK: One commit
+
+  /// Commits what waits in the ring, and answers it. `release` gives room in the ring back.
+  ///
+  /// - Parameter isLeader: it is an appending thread that commits.
+  mutating func round(_ handOver: HandOver, isLeader: Bool, release: (Int) -> Void) {
+    begin()
+    collect(handOver)
+    if unsafe batch.isEmpty { return }
+    let isAlone = unsafe isLeader && batch.count == 1 && lastBatch <= 1
+    if !isAlone { gather(handOver) }
+    commit()
+    unsafe release(batch.count)
+    answer()
+  }
+
+  private mutating func collect(_ handOver: HandOver) {
+    while let request = unsafe handOver.peek() {
+      // Safe: `EventLog.append` demands that only requests are handed over.
+      guard unsafe admit(request.assumingMemoryBound(to: AppendRequest.self)) else {
+        isFull = true
+        return
+      }
+      handOver.take()
+    }
+  }
+
+  /// Waits until nothing has come for a moment: else a group that is appended one by one would be split in two for ever, each half waiting for the other's
+  /// commit.
+  private mutating func gather(_ handOver: HandOver) {
+    let begin = millrace_monotonic()
+    var last = begin
+    while !isFull {
+      if unsafe handOver.peek() != nil {
+        collect(handOver)
+        last = millrace_monotonic()
+        continue
+      }
+      let now = millrace_monotonic()
+      if now &- last > EventLog.Settings.quiet || now &- begin > EventLog.Settings.longestQuiet { return }
+      millrace_pause()
+    }
+  }
 
   // MARK: Collecting
 
   /// Requests of the commit before.
-  private(set) var lastBatch = 0
+  private var lastBatch = 0
   /// The block at hand takes nothing more.
-  private(set) var isFull = false
-  func setFull() { isFull = true }
+  private var isFull = false
 
   /// Ready for the next block.
-  func begin() {
+  private mutating func begin() {
     isFull = false
     builder.begin(Seed(log, segment: segment), offset: offset, firstPosition: position, time: settings.wall())
   }
 
   /// Takes a request into the block at hand, or finds its answer. False: it has no room in this block, which must be written first.
-  func admit(_ request: UnsafeMutablePointer<AppendRequest>) -> Bool {
+  private mutating func admit(_ request: UnsafeMutablePointer<AppendRequest>) -> Bool {
     if failure != nil {
       unsafe request.pointee.outcome = .unavailable
     } else if let own = unsafe request.pointee.own {
@@ -121,7 +159,7 @@ internal import MillraceCore
   }
 
   /// As `admit`, for an entry of the log's own.
-  private func admit(_ request: UnsafeMutablePointer<AppendRequest>, _ own: OwnEntry) -> Bool {
+  private mutating func admit(_ request: UnsafeMutablePointer<AppendRequest>, _ own: OwnEntry) -> Bool {
     if case .retire(let number) = own {
       retire(number)
       unsafe request.pointee.outcome = .appended
@@ -149,14 +187,14 @@ internal import MillraceCore
   }
 
   /// Streams of which nothing is left begin anew. One with events in the block at hand has these.
-  private func retire(_ number: UInt64) {
+  private mutating func retire(_ number: UInt64) {
     let pending = Set(written.map(\.stream))
     let forgotten = index.monitor.locked { index.drop(number, keeping: pending) }
     for stream in forgotten { heads[Int(stream)] = Head() }
   }
 
   /// Why the request is not written; nil: it is.
-  private func refusal(_ request: UnsafeMutablePointer<AppendRequest>) -> AppendRequest.Outcome? {
+  private mutating func refusal(_ request: UnsafeMutablePointer<AppendRequest>) -> AppendRequest.Outcome? {
     guard let answer = unsafe mismatch(request) else { return nil }
     // Whether it is a repetition is found out by its owner: here is told where those of its parts stand that only this window knows.
     for index in unsafe 0..<request.pointee.count {
@@ -172,7 +210,7 @@ internal import MillraceCore
     return answer
   }
 
-  private func mismatch(_ request: UnsafeMutablePointer<AppendRequest>) -> AppendRequest.Outcome? {
+  private mutating func mismatch(_ request: UnsafeMutablePointer<AppendRequest>) -> AppendRequest.Outcome? {
     for index in unsafe 0..<request.pointee.count {
       let part = unsafe request.pointee.parts + index
       let stream = unsafe Int(part.pointee.stream.value)
@@ -195,18 +233,20 @@ internal import MillraceCore
   }
 
   /// Looks for the part's ids among the last of the log.
-  @inline(__always) private func known(_ part: UnsafeMutablePointer<RawStreamAppend>, _ index: Int) -> AppendRequest.Outcome? {
+  @inline(__always) private mutating func known(_ part: UnsafeMutablePointer<RawStreamAppend>, _ index: Int) -> AppendRequest.Outcome? {
     let stream = unsafe part.pointee.stream.value
     var first: IDWindow.Place?
     var found = 0
+    var last = 0
     for event in unsafe 0..<part.pointee.count {
       guard let place = unsafe ids.find(stream, part.pointee.events[event].id) else { continue }
+      last = event
       if event == 0 { first = place }
       if let first, place.version == first.version &+ UInt64(event) { found += 1 } else { found = -1 }
       if found < 0 { break }
     }
     if found == 0 { return nil }
-    return unsafe .known(part: index, isWhole: found == part.pointee.count)
+    return unsafe .known(part: index, event: last, isWhole: found == part.pointee.count)
   }
 
   /// Bytes that the request's entries take, and the names that they need at most.
@@ -232,7 +272,7 @@ internal import MillraceCore
   }
 
   /// Goes on to the next segment, where that helps. Gives the answer to a request for which it does not.
-  private func makeRoom(_ bytes: Int) -> AppendRequest.Outcome? {
+  private mutating func makeRoom(_ bytes: Int) -> AppendRequest.Outcome? {
     guard storage.unit + roundUp(BlockHeader.bytes + bytes + NameEntry.mostStreamBytes, to: storage.unit) <= settings.segmentBytes else {
       return .tooLarge
     }
@@ -247,7 +287,7 @@ internal import MillraceCore
   }
 
   /// Nothing of the block at hand is written yet.
-  private func nextSegment() throws(StorageError) {
+  private mutating func nextSegment() throws(StorageError) {
     let next: any LogFile
     do throws(StorageError) { next = try supply.take() } catch {
       // The room that was missing may be there by the next time.
@@ -277,7 +317,7 @@ internal import MillraceCore
     begin()
   }
 
-  private func add(_ request: UnsafeMutablePointer<AppendRequest>) {
+  private mutating func add(_ request: UnsafeMutablePointer<AppendRequest>) {
     for index in unsafe 0..<request.pointee.count {
       let part = unsafe request.pointee.parts + index
       let stream = unsafe part.pointee.stream.value
@@ -290,7 +330,7 @@ internal import MillraceCore
         let event = unsafe part.pointee.events[number]
         name(type: event.type, contentType: event.contentType)
         let at = builder.add(event, stream: stream, version: version, tenant: tenant, flags: number == 0 ? .first : [])
-        written.append(Written(place: LogIndex.Place(segment: segment, offset: at).word, stream: stream))
+        written.append(LogIndex.Written(place: LogIndex.Place(segment: segment, offset: at).word, stream: stream))
         ids.insert(stream, event.id, IDWindow.Place(version: version, position: position))
         position &+= 1
         version &+= 1
@@ -303,37 +343,37 @@ internal import MillraceCore
   // MARK: Names
 
   /// Writes the names that this segment does not know yet: so each can be read without those before it.
-  @inline(__always) private func name(stream: UInt32, tenant: UInt32) {
+  @inline(__always) private mutating func name(stream: UInt32, tenant: UInt32) {
     if heads[Int(stream)].namedIn != segment { nameStream(stream) }
     if tenant != 0, !tenantsNamedIn.has(tenant, segment) {
       tenantsNamedIn.set(tenant, segment)
-      write(.tenant, tenant) { index.tenants.names[Int(tenant)] }
+      write(.tenant, tenant) { $0.tenants.names[Int(tenant)] }
     }
   }
 
-  @inline(__always) private func name(type: EventTypeNumber, contentType: ContentTypeNumber) {
+  @inline(__always) private mutating func name(type: EventTypeNumber, contentType: ContentTypeNumber) {
     if !typesNamedIn.has(UInt32(type.value), segment) {
       typesNamedIn.set(UInt32(type.value), segment)
-      write(.type, UInt32(type.value)) { index.types.names[Int(type.value)] }
+      write(.type, UInt32(type.value)) { $0.types.names[Int(type.value)] }
     }
     if contentType != .json, !contentTypesNamedIn.has(UInt32(contentType.value), segment) {
       contentTypesNamedIn.set(UInt32(contentType.value), segment)
-      write(.contentType, UInt32(contentType.value)) { index.contentTypes.names[Int(contentType.value)] }
+      write(.contentType, UInt32(contentType.value)) { $0.contentTypes.names[Int(contentType.value)] }
     }
   }
 
-  private func nameStream(_ stream: UInt32) {
+  private mutating func nameStream(_ stream: UInt32) {
     heads[Int(stream)].namedIn = segment
     let next = heads[Int(stream)].next
     let limits = index.monitor.locked { index.streams[Int(stream)].limits }
-    write(.stream, stream, next) { index.streams[Int(stream)].name.description }
+    write(.stream, stream, next) { $0.streams[Int(stream)].name.description }
     if let limits {
       builder.addSystem(Entry.SystemType.limits, stream: stream, payload: OwnEntry.limits(limits, of: StreamNumber(value: stream)).payload)
     }
   }
 
-  private func write(_ kind: Entry.NameKind, _ number: UInt32, _ next: UInt64 = 0, _ name: () -> String) {
-    let name = index.monitor.locked(name)
+  private mutating func write(_ kind: Entry.NameKind, _ number: UInt32, _ next: UInt64 = 0, _ name: (LogIndex) -> String) {
+    let name = index.monitor.locked { name(index) }
     builder.addSystem(Entry.SystemType.name, stream: 0, payload: NameEntry(kind: kind, number: number, next: next, name: name).payload)
   }
 
@@ -342,12 +382,12 @@ internal import MillraceCore
   var failureText: String { failure?.description ?? "no failure" }
 
   /// Writes the block, if there is anything in it, and answers the requests that were admitted.
-  func commit() {
+  private mutating func commit() {
     if !builder.isEmpty { write(flags: 0) }
     if failure != nil { fail() }
   }
 
-  private func write(flags: UInt32) {
+  private mutating func write(flags: UInt32) {
     let bytes = unsafe builder.finish(durableUpTo: builder.firstPosition, session: session, flags: flags)
     do throws(StorageError) {
       try unsafe file.write(bytes, at: offset)
@@ -362,7 +402,7 @@ internal import MillraceCore
     offset += bytes.count
     let waits: [EventCompletion<UInt64>] = index.monitor.locked {
       if builder.events > 0 { index.blocks.append(block) }
-      for event in written { index.add(event.place, stream: event.stream) }
+      index.add(written)
       for (own, place) in ownEntries { index.set(own, at: place) }
       index.end = position
       return index.takeWaits()
@@ -373,7 +413,7 @@ internal import MillraceCore
   }
 
   /// The block at hand may be on the disk, in part or wholly, or not.
-  private func fail() {
+  private mutating func fail() {
     for index in unsafe batch.indices where unsafe batch[index].pointee.outcome == .appended {
       unsafe batch[index].pointee.outcome = .outcomeUnknown
     }
@@ -381,7 +421,7 @@ internal import MillraceCore
   }
 
   /// Tells the sinks. They may append meanwhile: that goes into the ring.
-  func answer() {
+  private mutating func answer() {
     unsafe batch.withUnsafeBufferPointer { batch in
       var start = 0
       while start < batch.count {
@@ -398,7 +438,7 @@ internal import MillraceCore
   }
 
   /// A clean stop: nothing follows in this session.
-  func seal() {
+  mutating func seal() {
     guard failure == nil, offset + builder.unit <= fileBytes else { return }
     begin()
     write(flags: BlockHeader.seal)

@@ -27,13 +27,16 @@ extension ExpectedVersion {
 
 /// Events for one stream.
 public struct StreamAppend: Sendable {
+  /// Where the events go.
   public var stream: StreamName
+  /// What must be true of the stream.
   public var expected: ExpectedVersion
   /// The tenant whom the events belong to: 1 to `EventLimits.name` bytes.
   public var tenant: String?
   /// One or more, with different ids.
   public var events: [EventDraft]
 
+  /// Checked when it is appended.
   public init(stream: StreamName, expected: ExpectedVersion = .any, tenant: String? = nil, events: [EventDraft]) {
     self.stream = stream
     self.expected = expected
@@ -44,12 +47,18 @@ public struct StreamAppend: Sendable {
 
 /// Where events were appended.
 public struct AppendReceipt: Sendable, Equatable {
+  /// Where the events of one stream stand.
   public struct Stream: Sendable, Equatable {
+    /// The version of the first.
     public var firstVersion: UInt64
+    /// The version of the last.
     public var lastVersion: UInt64
+    /// The position of the first.
     public var firstPosition: UInt64
+    /// The position of the last.
     public var lastPosition: UInt64
 
+    /// For stores.
     public init(firstVersion: UInt64, lastVersion: UInt64, firstPosition: UInt64, lastPosition: UInt64) {
       self.firstVersion = firstVersion
       self.lastVersion = lastVersion
@@ -63,6 +72,7 @@ public struct AppendReceipt: Sendable, Equatable {
   /// The append was a repetition: nothing was written now.
   public var wasKnown: Bool
 
+  /// For stores.
   public init(streams: [Stream], wasKnown: Bool) {
     self.streams = streams
     self.wasKnown = wasKnown
@@ -78,6 +88,7 @@ public struct StreamLimits: Sendable, Equatable {
   /// Events of this version and later.
   public var firstVersion: UInt64
 
+  /// What is left out has no bound.
   public init(count: UInt64? = nil, age: UInt64? = nil, firstVersion: UInt64 = 0) {
     self.count = count
     self.age = age

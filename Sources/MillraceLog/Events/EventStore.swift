@@ -10,6 +10,7 @@
 /// # Threads
 /// Any thread may call; completions come on any thread, sometimes before the call has returned, each exactly once. They must not wait: they hand on.
 public protocol EventStore: AnyObject, Sendable {
+  /// Told once of what has come out.
   typealias Completion<Value> = EventCompletion<Value>
 
   /// No position is left out: the next event's is the last one's and one.
@@ -63,7 +64,9 @@ public enum EventLimits {
   public static let name = 128
   /// Bytes of an event's payload.
   public static let payload = 16 << 20
+  /// Streams of one append.
   public static let streamsInAppend = 64
+  /// Events of one append, over all its streams.
   public static let eventsInAppend = 4096
   /// Payload bytes of one append.
   public static let bytesInAppend = 16 << 20

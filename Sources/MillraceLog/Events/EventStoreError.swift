@@ -18,7 +18,9 @@ public enum EventStoreError: Error, Sendable, Equatable {
   case outcomeUnknown(String)
   /// The store does not work any more, or its server cannot be reached. Nothing was appended.
   case unavailable(String)
+  /// A wait was given up.
   case cancelled
+  /// The store is closed, or about to be.
   case closed
 }
 

@@ -14,5 +14,6 @@ public struct StreamName: Hashable, Sendable, CustomStringConvertible {
     description = text
   }
 
+  /// What stands before the first `-`, or all of it.
   public var category: String { description.firstIndex(of: "-").map { String(description[..<$0]) } ?? description }
 }

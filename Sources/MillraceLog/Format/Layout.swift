@@ -6,9 +6,12 @@ internal import MillraceCore
 
 /// A number of 128 bits that tells one log from every other: seed of all checksums.
 public struct LogID: Hashable, Sendable {
+  /// The first 64 bits.
   public var high: UInt64
+  /// The last 64 bits.
   public var low: UInt64
 
+  /// From two words.
   public init(high: UInt64, low: UInt64) {
     self.high = high
     self.low = low

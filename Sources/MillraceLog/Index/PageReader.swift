@@ -17,10 +17,7 @@ internal import MillraceCore
   init(
     _ index: LogIndex, _ wall: @escaping @Sendable () -> Int64, _ seal: (any PayloadSeal)?, _ request: ReadRequest
   ) throws(EventStoreError) {
-    guard 1...EventLimits.eventsInPage ~= request.limit else {
-      throw .invalid("a page has 1 to \(EventLimits.eventsInPage) events, not \(request.limit)")
-    }
-    if let tenant = request.tenant { try EventLog.check(tenant, "a tenant") }
+    if let fault = EventStoreError.fault(in: request) { throw fault }
     self.index = index
     self.wall = wall
     self.seal = seal

@@ -16,12 +16,14 @@ struct Opened {
       do throws(StorageError) { try Self.makeFirst(storage, settings) } catch { throw .storage(error) }
       scan = try LogScan(storage)
     }
-    var builder = IndexBuilder(storage, IDWindow(size: settings.idWindow, salt: settings.random()))
+    do throws(MemoryError) { ids = try IDWindow(size: settings.idWindow, salt: settings.random()) } catch {
+      throw .configuration(error.description)
+    }
+    var builder = IndexBuilder(storage, ids)
     let end = try scan.walk(&builder)
     index = builder.index
     index.end = end.nextPosition
     self.end = end
-    ids = builder.ids
     recovery = EventLog.Recovery(
       firstPosition: index.segments[0].header.firstPosition, nextPosition: end.nextPosition, streams: index.streams.count,
       segments: index.segments.count, wasClean: isNew || end.isSealed, unfinishedBytes: end.tail)
@@ -37,7 +39,6 @@ struct Opened {
     do throws(MemoryError) {
       builder = try BlockBuilder(bytes: storage.unit, unit: storage.unit, seed: Seed(log, segment: 1))
     } catch { throw StorageError("mmap", "", code: error.code, error.description) }
-    defer { builder.free() }
     let header = SegmentHeader(
       log: log, number: 1, firstPosition: 0, fileBytes: settings.firstSegmentBytes, unit: storage.unit, time: settings.wall())
     try unsafe file.write(builder.header(header), at: 0)
@@ -49,10 +50,11 @@ struct Opened {
 /// Makes the index from what the scan passes.
 struct IndexBuilder: LogScan.Visitor {
   let index = LogIndex()
-  var ids: IDWindow
+  private let ids: IDWindow?
   private let storage: any LogStorage
 
-  init(_ storage: any LogStorage, _ ids: IDWindow) {
+  /// - Parameter ids: learns all that pass; nil: nobody will ask.
+  init(_ storage: any LogStorage, _ ids: IDWindow?) {
     self.storage = storage
     self.ids = ids
   }
@@ -81,7 +83,7 @@ struct IndexBuilder: LogScan.Visitor {
       throw .damaged(position: entry.position, segment: segment, offset: offset, "version \(entry.version) does not follow in its stream")
     }
     index.add(LogIndex.Place(segment: segment, offset: offset).word, stream: entry.stream)
-    ids.insert(entry.stream, entry.id, IDWindow.Place(version: entry.version, position: entry.position))
+    ids?.insert(entry.stream, entry.id, IDWindow.Place(version: entry.version, position: entry.position))
     return true
   }
 

@@ -3,6 +3,7 @@ internal import Glibc
 
 /// A directory of a file system.
 public final class DirectoryStorage: LogStorage, @unchecked Sendable {
+  /// The directory.
   public let path: String
   public let unit: Int
   /// How writes reach the disk.
@@ -93,6 +94,7 @@ public final class DirectoryStorage: LogStorage, @unchecked Sendable {
     if unsafe renameat(folder, name, folder, other) != 0 { throw .last("rename", name) }
   }
 
+  /// Removes a file.
   public func remove(_ name: String) throws(StorageError) {
     if unsafe unlinkat(folder, name, 0) != 0 { throw .last("unlink", name) }
   }
@@ -137,6 +139,7 @@ public final class DirectoryStorage: LogStorage, @unchecked Sendable {
     }
   }
 
+  /// Gives the lock back.
   public func unlock() {
     if lockDescriptor >= 0 { close(lockDescriptor) }
     lockDescriptor = -1

@@ -22,6 +22,7 @@ public protocol LogStorage: AnyObject, Sendable {
   /// Gives a file another name, which must be free.
   func rename(_ name: String, to other: String) throws(StorageError)
 
+  /// Removes a file. Whoever has it open may go on reading.
   func remove(_ name: String) throws(StorageError)
 
   /// When it returns, all names are on stable storage as they are.
@@ -29,11 +30,13 @@ public protocol LogStorage: AnyObject, Sendable {
 
   /// Nobody else may open a log here until `unlock`, or the end of the process. `owner`: a line for whoever is refused. Throws `EWOULDBLOCK` with the other owner's line.
   func lock(owner: String) throws(StorageError)
+  /// Gives the lock back, if it is held.
   func unlock()
 }
 
 /// One file of a log. Closed when nobody refers to it any more.
 public protocol LogFile: AnyObject, Sendable {
+  /// Its length.
   var bytes: Int { get }
 
   /// Fills `buffer` from `offset` on. Fewer bytes only at the end of the file.

@@ -9,6 +9,7 @@ public struct StorageError: Error, Sendable, Equatable, CustomStringConvertible 
   /// What the code means, or what else is wrong.
   public let text: String
 
+  /// For storages.
   public init(_ call: String, _ file: String, code: Int32, _ text: String) {
     self.call = call
     self.file = file

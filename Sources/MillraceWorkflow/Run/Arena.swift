@@ -43,24 +43,22 @@ internal import MillraceCore
   /// `workers` lanes, and the shared one with index `workers`.
   init(workers: Int) {
     laneCount = workers + 1
-    // unsafe: all freed in deinit; zeroed memory is the empty state of each part.
-    unsafe lanes = .allocate(capacity: laneCount)
-    unsafe lanes.initialize(repeating: Lane(base: nil, used: 0, size: 0, chunk: 0, next: Arena.firstChunk), count: laneCount)
-    unsafe control = .allocate(byteCount: 64, alignment: 64)
+    // unsafe: one piece, freed in deinit: the control words' line, the tables, the lanes. Zeroed memory is the empty state of the first two.
+    let tableBytes = unsafe Arena.segments * MemoryLayout<UnsafeMutableRawPointer?>.stride
+    unsafe control = .allocate(byteCount: 64 + tableBytes + laneCount * MemoryLayout<Lane>.stride, alignment: 64)
     unsafe control.initializeMemory(as: UInt64.self, repeating: 0, count: 8)
+    unsafe tables = (control + 64).initializeMemory(as: UnsafeMutablePointer<Chunk>?.self, repeating: nil, count: Arena.segments)
+    unsafe lanes = (control + 64 + tableBytes).initializeMemory(
+      as: Lane.self, repeating: Lane(base: nil, used: 0, size: 0, chunk: 0, next: Arena.firstChunk), count: laneCount)
     unsafe sharedLock = SpinLock(at: control)
     unsafe tableLock = SpinLock(at: control + 4)
     unsafe chunkCount = SharedWord(control + 8)
     unsafe total = SharedWord(control + 16)
-    unsafe tables = .allocate(capacity: Arena.segments)
-    unsafe tables.initialize(repeating: nil, count: Arena.segments)
   }
 
   deinit {
     for i in 0..<Int(chunkCount.loadAcquiring()) { unsafe free(entry(i).pointee.base) }
     for i in 0..<Arena.segments { unsafe tables[i]?.deallocate() }
-    unsafe tables.deallocate()
-    unsafe lanes.deallocate()
     unsafe control.deallocate()
   }
 

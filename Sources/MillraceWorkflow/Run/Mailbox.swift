@@ -58,9 +58,10 @@ final class Mailbox: @unchecked Sendable {
     var task: String?
   }
 
-  /// nil: no task waits for a signal. `names`: those that tasks wait for.
-  init?(_ names: [String]) {
-    if names.isEmpty { return nil }
+  /// nil: no task waits for a signal. `names`: those that tasks wait for. As `RunObservation.make`.
+  static func make(_ names: [String]) -> Mailbox? { names.isEmpty ? nil : Mailbox(names) }
+
+  private init(_ names: [String]) {
     lines = Dictionary(names.map { ($0, Line()) }) { first, _ in first }
     self.names = lines.keys.sorted()
   }

@@ -3,8 +3,15 @@
 /// For each run it gives an object that hears of this run, and that one an object for each attempt, so that each may keep what it needs.
 ///
 /// # Order
-/// Of a run: `runBegins`, then everything else, `ended` or `refused` last. Of an attempt: `attemptBegins`, then `around` if its handler is called, `ended`
-/// last, once; `taskEnded` comes after the last attempt of its task, and before anything of the tasks behind it. Different tasks of a run, and
+/// Each of these is told when the one before it has returned, whichever threads tell them:
+/// - Of a run: `runBegins`, then everything else, `ended` or `refused` last.
+/// - Of a task: the attempts by their numbers, each from `attemptBegins` to its `ended`, then `taskEnded`; all that before anything of the
+///   tasks behind it.
+/// - Of an attempt: `attemptBegins`, then `ended`, once, then `retryScheduled` if a next one follows. A timeout that comes while
+///   `attemptBegins` is told ends the attempt, but this is told, and the task goes on, when `attemptBegins` has returned: then the handler
+///   is not called.
+///
+/// `around` comes after `attemptBegins`, if the handler is called; a timeout may tell `ended` before it returns. Different tasks of a run, and
 /// different runs, are told at the same time.
 ///
 /// # Threads
@@ -25,7 +32,7 @@ public protocol RunObserver: Sendable {
   ///
   /// - Returns: who hears of it; nil: nobody.
   func attemptBegins(_ attempt: ObservedAttempt) -> (any AttemptObserver)?
-  /// The attempt failed, and the next one begins after `wait`. If that is short, it may have begun.
+  /// The attempt failed, and the next one begins after `wait`, unless the task ends before: the run is stopped, or no timer is to be had.
   func retryScheduled(_ attempt: ObservedAttempt, after wait: Duration)
   /// A task has its end: COMPLETED, FAILED, SKIPPED, CANCELLED or TIMED_OUT. Those that never began are told as well.
   func taskEnded(_ task: String, handler: String, _ status: TaskStatus)

@@ -33,7 +33,7 @@ internal import MillraceCore
 
   @inline(__always) func count(_ kind: Kind, lane: Int, by count: Int = 1) {
     let own = lane >= 0 && lane < workers
-    // unsafe: workers + 1 lines of seven words, and one more on the last.
+    // unsafe: workers + 1 lines of seven words, and two more on the last.
     let word = unsafe SharedWord(memory + (own ? lane : workers) * padding + kind.rawValue * 8)
     // A worker's line has one writer.
     if own { word.storeRelaxed(word.loadRelaxed() &+ UInt64(count)) } else { _ = word.add(UInt64(count)) }
@@ -41,6 +41,9 @@ internal import MillraceCore
 
   /// 1: somebody waits for the next change. On the line of all others.
   var watched: SharedWord { unsafe SharedWord(memory + workers * padding + 7 * 8) }
+
+  /// Why nothing new starts: `WorkflowRun.stopReason`. On the same line.
+  var stopReason: SharedWord { unsafe SharedWord(memory + workers * padding + 8 * 8) }
 
   func sum() -> Sum {
     func total(_ kind: Kind) -> Int {

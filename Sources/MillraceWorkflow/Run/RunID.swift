@@ -14,18 +14,28 @@ public struct RunID: Sendable, Hashable, CustomStringConvertible {
     low = 0x8000_0000_0000_0000 | random.next() & 0x3FFF_FFFF_FFFF_FFFF
   }
 
+  /// Of the text.
+  static let bytes = 36
+
   public var description: String {
-    let digits = Array("0123456789abcdef".utf8)
-    var text: [UInt8] = []
-    for (i, shift) in stride(from: 60, through: 0, by: -4).enumerated() {
-      if i == 8 || i == 12 { text.append(UInt8(ascii: "-")) }
-      text.append(digits[Int(high >> UInt64(shift) & 15)])
+    // unsafe: as many bytes as asked for.
+    unsafe String(unsafeUninitializedCapacity: RunID.bytes) { bytes in
+      unsafe write(into: bytes.baseAddress!)
+      return RunID.bytes
     }
-    text.append(UInt8(ascii: "-"))
-    for (i, shift) in stride(from: 60, through: 0, by: -4).enumerated() {
-      if i == 4 { text.append(UInt8(ascii: "-")) }
-      text.append(digits[Int(low >> UInt64(shift) & 15)])
+  }
+
+  /// Writes the text. unsafe: `target` has room for `bytes`.
+  @unsafe func write(into target: UnsafeMutablePointer<UInt8>) {
+    var at = 0
+    for i in 0..<32 {
+      if i == 8 || i == 12 || i == 16 || i == 20 {
+        unsafe target[at] = UInt8(ascii: "-")
+        at += 1
+      }
+      let digit = UInt8(truncatingIfNeeded: (i < 16 ? high : low) >> UInt64(60 - i % 16 * 4) & 15)
+      unsafe target[at] = digit < 10 ? UInt8(ascii: "0") + digit : UInt8(ascii: "a") - 10 + digit
+      at += 1
     }
-    return String(decoding: text, as: UTF8.self)
   }
 }

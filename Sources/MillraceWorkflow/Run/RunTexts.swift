@@ -67,15 +67,10 @@
 /// The same for one run, which the keys of its tasks begin with.
 @safe struct RunTexts {
   /// Where the id begins in a key.
-  static let idOffset = 36 + 1
+  static let idOffset = RunID.bytes + 1
 
   let tasks: TaskTexts
-  private let run: [UInt8]
-
-  init(_ tasks: TaskTexts, run: RunID) {
-    self.tasks = tasks
-    self.run = Array(run.description.utf8)
-  }
+  let run: RunID
 
   var inputName: UnsafePointer<CChar> { unsafe tasks.inputName }
   var null: UnsafePointer<CChar> { unsafe tasks.null }
@@ -84,10 +79,10 @@
 
   /// Writes `run/task` and a NUL. unsafe: `target` has room for `Attempt.keyBytes`.
   @unsafe func key(_ task: Int, into target: UnsafeMutablePointer<CChar>) {
-    for (i, byte) in run.enumerated() { unsafe target[i] = CChar(bitPattern: byte) }
-    unsafe target[run.count] = CChar(bitPattern: UInt8(ascii: "/"))
+    unsafe run.write(into: UnsafeMutableRawPointer(target).assumingMemoryBound(to: UInt8.self))
+    unsafe target[RunID.bytes] = CChar(bitPattern: UInt8(ascii: "/"))
     var from = unsafe id(task)
-    var to = unsafe target + run.count + 1
+    var to = unsafe target + RunTexts.idOffset
     while unsafe from.pointee != 0 {
       unsafe to.pointee = from.pointee
       unsafe from += 1

@@ -34,7 +34,8 @@ extension WorkflowRun {
     let made = unsafe observation == nil ? nil : records.attempt(node)
     let observed = unsafe made?.ownObservation
     if isWatched { host.scheduler.unclaim(job) }
-    if let made = unsafe made, let observed { unsafe observeBegin(observed, made) }
+    // One that a timeout has ended meanwhile: what we return is dropped.
+    if let made = unsafe made, let observed, unsafe !observeBegin(observed, made) { return Outcome.pending.rawValue }
     switch preparation {
     case .begun(let begun): unsafe attempt = begun
     case .ended(let outcome): return outcome

@@ -8,11 +8,14 @@ final class RunObservation: @unchecked Sendable {
   private(set) var observer: (any RunObserver)?
   private(set) var trace: TraceContext?
 
-  /// nil: there is nobody to tell, and no trace.
-  init?(_ observer: (any EngineObserver)?, _ trace: TraceContext?) {
-    if observer == nil, trace == nil { return nil }
+  private init(_ observer: (any EngineObserver)?, _ trace: TraceContext?) {
     engineObserver = observer
     self.trace = trace
+  }
+
+  /// nil: there is nobody to tell, and no trace. An initialiser that fails would allocate all the same.
+  static func make(_ observer: (any EngineObserver)?, _ trace: TraceContext?) -> RunObservation? {
+    observer == nil && trace == nil ? nil : RunObservation(observer, trace)
   }
 
   func begin(_ run: WorkflowRun) {
@@ -23,7 +26,8 @@ final class RunObservation: @unchecked Sendable {
   }
 }
 
-/// An attempt that an observer is told of: its beginning and its end, each once, in this order, whichever thread comes first.
+/// An attempt that an observer is told of: its beginning and its end, each once, in this order, whichever thread comes first. An end that
+/// comes while the beginning is being told, from a timeout, is left to the thread that tells it, with all that follows from it.
 ///
 /// # Fields
 /// All are guarded by the run's monitor, but for `observer` and `trace`, which the handler may read, and what it makes: they are written before it is called.
@@ -34,17 +38,22 @@ final class AttemptObservation: @unchecked Sendable {
   private var hasBegun = false
   private var isOver = false
   /// It has ended before it was told to have begun.
-  private var early: ObservedEnding?
+  private var early: (ending: ObservedEnding, next: () -> Void)?
 
-  func begin(_ attempt: ObservedAttempt, _ run: WorkflowRun) {
+  /// Tells that it begins. False: it has ended meanwhile, which has been told as well, and its handler need not be called.
+  func begin(_ attempt: ObservedAttempt, _ run: WorkflowRun) -> Bool {
     let made = run.observation?.observer?.attemptBegins(attempt)
     let early = run.monitor.locked {
       observer = made
       trace = made?.trace ?? run.observation?.trace
       hasBegun = true
+      defer { self.early = nil }
       return self.early
     }
-    if let early { made?.ended(early) }
+    guard let early else { return true }
+    made?.ended(early.ending)
+    early.next()
+    return false
   }
 
   /// Calls a handler as the observer wants it.
@@ -56,14 +65,16 @@ final class AttemptObservation: @unchecked Sendable {
     return status
   }
 
-  func end(_ ending: ObservedEnding, _ run: WorkflowRun) {
-    let observer: (any AttemptObserver)? = run.monitor.locked {
-      if isOver { return nil }
+  /// Tells its end, once. True: not yet, for its beginning is being told; the thread that does so tells the end then, and calls `next`.
+  func end(_ ending: ObservedEnding, _ run: WorkflowRun, before next: @escaping () -> Void) -> Bool {
+    let (observer, isEarly): ((any AttemptObserver)?, Bool) = run.monitor.locked {
+      if isOver { return (nil, false) }
       isOver = true
-      if !hasBegun { early = ending }
-      return hasBegun ? self.observer : nil
+      if !hasBegun { early = (ending, next) }
+      return (self.observer, !hasBegun)
     }
     observer?.ended(ending)
+    return isEarly
   }
 }
 
@@ -78,16 +89,19 @@ extension WorkflowRun {
     if observer != nil { unsafe attempt.pointee.observation = .passRetained(AttemptObservation()) }
   }
 
-  /// Tells that an attempt begins. On the handler's thread, with no claim held.
-  @inline(never) func observeBegin(_ observed: AttemptObservation, _ attempt: AttemptPointer) {
+  /// Tells that an attempt begins: as `AttemptObservation.begin`. On the handler's thread, with no claim held.
+  @inline(never) func observeBegin(_ observed: AttemptObservation, _ attempt: AttemptPointer) -> Bool {
     observed.begin(unsafe observedAttempt(attempt.pointee.node, Int(attempt.pointee.number)), self)
   }
 
-  @inline(never) func observeEnd(
-    _ observed: AttemptObservation, _ status: NodeRecords.Status, since start: UInt64, at now: UInt64, _ error: AttemptError?
-  ) {
+  /// As `AttemptObservation.end`: what must be told, or begin, after the attempt's end is in `next`, or the caller's if this is false.
+  @discardableResult @inline(never) func observeEnd(
+    _ observed: AttemptObservation, _ status: NodeRecords.Status, since start: UInt64, at now: UInt64, _ error: AttemptError?,
+    before next: @escaping () -> Void = {}
+  ) -> Bool {
     let elapsed = Duration.nanoseconds(now &- min(start, now))
-    observed.end(ObservedEnding(status: status.word, elapsed: elapsed, errorType: error?.type ?? "", message: error?.message ?? ""), self)
+    let ending = ObservedEnding(status: status.word, elapsed: elapsed, errorType: error?.type ?? "", message: error?.message ?? "")
+    return observed.end(ending, self, before: next)
   }
 
   /// The engine has stopped under a task.

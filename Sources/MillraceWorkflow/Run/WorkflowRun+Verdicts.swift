@@ -72,6 +72,8 @@ extension WorkflowRun {
     let retryAfter = unsafe attempt?.pointee.retryAfter ?? 0
     let observed = unsafe observation == nil ? nil : attempt?.ownObservation ?? slow?.timedOut?.observation
     let entry: LoggedAttempt
+    // Its handler was never called, and nothing failed.
+    var isUnbegun = false
     if let attempt = unsafe attempt {
       entry = unsafe LoggedAttempt(attempt, status, end: now, error: error)
       unsafe dispose(attempt, lane: lane)
@@ -79,19 +81,25 @@ extension WorkflowRun {
       entry = LoggedAttempt(node: node, number: begun.number, status: status, start: begun.start, end: now, lane: begun.lane, error: error)
     } else {
       entry = LoggedAttempt(node: node, number: records.attempts(node) + 1, status: status, start: now, end: now, lane: -1, error: error)
-      // Its handler was never called, and nothing failed.
-      if status == .cancelled {
-        // Unless it is late: its attempt ends here as well.
-        if let observed { observeEnd(observed, status, since: now, at: now, nil) }
-        conclude(node, status, lane: lane, now)
-        return Verdict.release.rawValue
-      }
+      isUnbegun = status == .cancelled
     }
 
-    if let observed { observeEnd(observed, status, since: entry.start, at: now, entry.error) }
     let cures = outcome == .retry || timeout == EngineErrorType.startToClose || timeout == EngineErrorType.heartbeat
-    let isHeld = settle(entry, error, isRetryable: cures, retryAfter: retryAfter, lane: lane, now)
-    return isHeld ? Verdict.hold.rawValue : Verdict.release.rawValue
+    let goOn = { (lane: Int) in
+      if isUnbegun {
+        self.conclude(node, status, lane: lane, now)
+        return false
+      }
+      return self.settle(entry, error, isRetryable: cures, retryAfter: retryAfter, lane: lane, now)
+    }
+    if let observed {
+      // An unbegun task's attempt is late, and ends here as well.
+      let isDeferred = observeEnd(observed, status, since: entry.start, at: now, isUnbegun ? nil : entry.error) {
+        if !goOn(-1) { self.release(node) }
+      }
+      if isDeferred { return Verdict.hold.rawValue }
+    }
+    return goOn(lane) ? Verdict.hold.rawValue : Verdict.release.rawValue
   }
 
   /// An attempt without an output is over. True: the task waits for its next one. False: it is over, and its node is to be released.
@@ -108,10 +116,10 @@ extension WorkflowRun {
       if closeAt != 0, due >= closeAt {
         entry.error = error.adding("not retried: the wait before attempt \(entry.number + 1) would end after schedule-to-close")
       } else {
+        // Before it can begin.
+        if observation != nil { observeRetry(node, entry.number, after: wait) }
         switch hold(node, until: due, entry) {
-        case .held:
-          if observation != nil { observeRetry(node, entry.number, after: wait) }
-          return true
+        case .held: return true
         case .refused: break
         case .noTimer(let reason): entry.error = error.adding("not retried: no timer for the wait before the next attempt: \(reason)")
         }

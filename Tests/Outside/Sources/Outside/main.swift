@@ -6,7 +6,7 @@ func check(_ holds: Bool, _ what: String) {
 }
 
 let engine = try Engine()
-try engine.register("double") { call in .json(.integer((call.input["value"]?.integer ?? 0) * 2)) }
+try engine.register("double") { call in .json(.integer((try call.input["value"]?.integer ?? 0) * 2)) }
 try engine.register("sum") { call in .json(.integer(call.inputs.reduce(0) { $0 + ($1.json?.integer ?? 0) })) }
 try engine.register("refuse") { _ in throw TaskFailure("no-luck", "not today", isRetryable: false) }
 try engine.register("until-told", blocking: true) { call in

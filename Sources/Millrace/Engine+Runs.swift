@@ -1,0 +1,136 @@
+internal import CMillrace
+internal import MillraceCore
+public import MillraceWorkflow
+
+/// How runs are made, started and waited for.
+extension Engine {
+  /// Checks and starts a workflow. Throws `DefinitionError` (every fault of the definition), `SecretError`, `CompileError`, `SubmitError`, `RunLineFull` or
+  /// `EngineError`.
+  ///
+  /// A workflow that says how many of its runs go on at once (`concurrency`) may have to wait: its handle is CREATED until then, and tells what it waits for. `tenant`: one
+  /// of `Configuration.tenants`; nil: "default". `trace`: what the run is part of; handlers find it in their contexts.
+  public func start(
+    _ definition: Definition, parameters: [String: JSON] = [:], tenant: String? = nil, trace: TraceContext? = nil
+  ) throws -> WorkflowHandle {
+    let handlers = try state.handlers()
+    _ = try DefinitionChecker(handlers: Set(handlers.keys), schemas: state.schemas, workflows: workflows).check(definition)
+    return try startChecked(definition, parameters: parameters, handlers, tenant: tenant, trace: trace)
+  }
+
+  /// Starts a workflow that `DefinitionReader` has checked against this engine's handlers. Throws as `start`.
+  public func start(
+    _ reading: DefinitionReader.Reading, parameters: [String: JSON] = [:], tenant: String? = nil, trace: TraceContext? = nil
+  ) throws -> WorkflowHandle {
+    try startChecked(reading.definition, parameters: parameters, try state.handlers(), tenant: tenant, trace: trace)
+  }
+
+  func handlerTable() throws(EngineError) -> [String: TaskHandler] { try state.handlers() }
+
+  /// Checks and compiles a workflow once, for any number of runs with the same parameters. Throws as `start`, but no `SubmitError`.
+  public func prepare(_ definition: Definition, parameters: [String: JSON] = [:]) throws -> PreparedWorkflow {
+    let handlers = try state.handlers()
+    _ = try DefinitionChecker(handlers: Set(handlers.keys), schemas: state.schemas, workflows: workflows).check(definition)
+    return try compile(definition, parameters: parameters, handlers)
+  }
+
+  /// The same of a workflow that `DefinitionReader` has checked against this engine's handlers.
+  public func prepare(_ reading: DefinitionReader.Reading, parameters: [String: JSON] = [:]) throws -> PreparedWorkflow {
+    try compile(reading.definition, parameters: parameters, try state.handlers())
+  }
+
+  /// Starts a run of a prepared workflow. Throws `CompileError.memory`, `SubmitError`, `RunLineFull` or `EngineError`.
+  public func start(_ workflow: PreparedWorkflow, tenant: String? = nil, trace: TraceContext? = nil) throws -> WorkflowHandle {
+    try check(workflow)
+    return try start(workflow, tenants.find(tenant), trace)
+  }
+
+  private func check(_ workflow: PreparedWorkflow) throws(EngineError) {
+    guard workflow.state === state else { throw .preparedElsewhere }
+    if state.isStopped { throw .stopped }
+  }
+
+  func compile(_ definition: Definition, parameters: [String: JSON], _ handlers: [String: TaskHandler]) throws -> PreparedWorkflow {
+    let compiled = try CompiledWorkflow(
+      definition.resolve(parameters: parameters), handlers: handlers, held: host.heldIndex, order: order, keys: host.keys)
+    return PreparedWorkflow(compiled: compiled, source: DefinitionSource(definition), state: state)
+  }
+
+  func startChecked(
+    _ definition: Definition, parameters: [String: JSON], _ handlers: [String: TaskHandler], tenant: String?, trace: TraceContext? = nil
+  ) throws -> WorkflowHandle {
+    let tenant = try tenants.find(tenant)
+    return try start(compile(definition, parameters: parameters, handlers), tenant, trace)
+  }
+
+  private func start(_ workflow: PreparedWorkflow, _ tenant: RunTenant, _ trace: TraceContext?) throws -> WorkflowHandle {
+    let handle = try makeRun(workflow, tenant, trace)
+    try handle.run.start()
+    return handle
+  }
+
+  private func makeRun(_ workflow: PreparedWorkflow, _ tenant: RunTenant, _ trace: TraceContext?) throws -> WorkflowHandle {
+    let run = try makeRun(workflow.compiled, tenant: tenant, trace: trace, depth: 0) { _ in }
+    return WorkflowHandle(run, of: workflow.source, engine: self)
+  }
+
+  /// A run that has not been started.
+  func makeRun(
+    _ compiled: CompiledWorkflow, tenant: RunTenant, trace: TraceContext?, depth: Int, ended: @escaping WorkflowRun.Ended
+  ) throws -> WorkflowRun {
+    let wall = millrace_wall()
+    let (id, number) = state.nextRun(wall: wall)
+    // Runs that fail together must not come back together: each has waits of its own.
+    var seeds = SeededRandom(seed: seed &+ number)
+    var values: [String: [UInt8]] = [:]
+    for (name, task) in compiled.secrets {
+      guard let secrets else { throw SecretError.noSource(name: name, task: task) }
+      values[name] = try secrets.value(name, for: task)
+    }
+    return try WorkflowRun(
+      compiled, id: id, wall: wall, seed: seeds.next(), host: host, secrets: values, tenant: tenant, trace: trace, depth: depth,
+      ended: ended)
+  }
+
+  // MARK: Runs that are awaited
+
+  /// Starts a workflow and waits for its end without a thread. Cancelling the Swift task that waits cancels the run.
+  ///
+  /// Where the engine has nothing else to do, the calling thread runs tasks until the run has ended or there is nothing to do for it: nobody has to be
+  /// woken. So handlers that compute for long, and do not say that they block, hold up one of Swift's threads.
+  ///
+  /// Throws what `start` throws, `WorkflowError` if the run did not complete, `CancellationError` if that is because the Swift task was cancelled.
+  public func run(
+    _ definition: Definition, parameters: [String: JSON] = [:], tenant: String? = nil, trace: TraceContext? = nil
+  ) async throws -> WorkflowResult {
+    try await run(prepare(definition, parameters: parameters), tenant: tenant, trace: trace)
+  }
+
+  /// As above, for a workflow that `DefinitionReader` has checked against this engine's handlers.
+  public func run(
+    _ reading: DefinitionReader.Reading, parameters: [String: JSON] = [:], tenant: String? = nil, trace: TraceContext? = nil
+  ) async throws -> WorkflowResult {
+    try await run(prepare(reading, parameters: parameters), tenant: tenant, trace: trace)
+  }
+
+  /// As above, for a workflow that was put together by `addTask`.
+  public func run(
+    _ workflow: Workflow, parameters: [String: JSON] = [:], tenant: String? = nil, trace: TraceContext? = nil
+  ) async throws -> WorkflowResult {
+    try await run(workflow.definition, parameters: parameters, tenant: tenant, trace: trace)
+  }
+
+  /// As above, for a workflow that this engine has prepared: the shortest way.
+  public func run(_ workflow: PreparedWorkflow, tenant: String? = nil, trace: TraceContext? = nil) async throws -> WorkflowResult {
+    try check(workflow)
+    let handle = try makeRun(workflow, tenants.find(tenant), trace)
+    let status = try await withTaskCancellationHandler {
+      try handle.run.start { [runtime] core in try runtime.startHere(core) { handle.hasEnded } }
+      return await handle.finished()
+    } onCancel: {
+      handle.cancel()
+    }
+    if status == .completed { return WorkflowResult(handle, status) }
+    if status == .cancelled, _Concurrency.Task.isCancelled { throw CancellationError() }
+    throw WorkflowError(WorkflowResult(handle, status))
+  }
+}

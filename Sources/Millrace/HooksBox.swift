@@ -1,0 +1,29 @@
+internal import MillraceCore
+internal import MillraceWorkflow
+
+/// What the runtime calls back with.
+final class HooksBox: Sendable {
+  let host: TaskHost
+  private let book: ScheduleBook
+  private let stalled: (@Sendable (String) -> Void)?
+
+  init(host: TaskHost, book: ScheduleBook, stalled: (@Sendable (String) -> Void)?) {
+    self.host = host
+    self.book = book
+    self.stalled = stalled
+  }
+
+  static func from(_ context: UnsafeMutableRawPointer?) -> HooksBox {
+    // unsafe: the engine keeps the box for as long as the runtime.
+    unsafe Unmanaged<HooksBox>.fromOpaque(context!).takeUnretainedValue()
+  }
+
+  func timer(_ value: UInt64, _ kind: UInt16) {
+    if kind == ScheduleBook.timerKind { book.request(value) } else { WorkflowRun.fire(host, value: value, kind: kind) }
+  }
+
+  func stall(_ lane: Int, _ job: UInt64, _ nanoseconds: UInt64) {
+    let task = host.taskKey(running: JobID(rawValue: job)) ?? "a job"
+    stalled?("\(task) has run for more than \(DurationText.text(nanoseconds)) on lane \(lane), and holds its slot")
+  }
+}

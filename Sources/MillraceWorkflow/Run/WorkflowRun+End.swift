@@ -1,0 +1,149 @@
+internal import CMillrace
+internal import MillraceCore
+
+/// The end of a run: its last task, a stop, or the end of the engine.
+extension WorkflowRun {
+  func completed() {
+    if let items { endItems(items) }
+    let counts = counters.sum()
+    // Cancelling a run whose last task is through changes nothing.
+    let isCancelled = stopReason.loadSequential() == 2 && counts.completed + counts.skipped < count
+    let status: WorkflowStatus = isCancelled ? .cancelled : counts.failed > 0 ? .failed : .completed
+    guard let cleanup else { return end(status) }
+    let starts = monitor.locked {
+      verdict = status
+      return !isAbandoned
+    }
+    if starts {
+      do { return try cleanup.start() } catch { host.report("run \(id): its cleanup tasks do not start: \(error)") }
+    }
+    cleanup.giveUp()
+    end(status == .completed ? .failed : status)
+  }
+
+  private func end(_ status: WorkflowStatus, hadTurn: Bool = true) {
+    if isRoot { _ = host.ended(self) }
+    mailbox?.close()
+    let now = host.scheduler.clock.now
+    if isRoot, hadTurn, let observation { observation.observer?.ended(status, after: .nanoseconds(now &- started)) }
+    let waiters = monitor.locked {
+      finalStatus = status
+      endTime = now
+      monitor.broadcast(.ended)
+      defer { self.waiters = [] }
+      return self.waiters
+    }
+    tellWatcher()
+    ended(self)
+    for action in waiters { action() }
+    if hadTurn { host.lines.leave(self) }
+  }
+
+  /// Ends a run that waited for its turn: none of its tasks begins, those of its cleanup neither.
+  func endUnbegun(_ status: WorkflowStatus, because reason: String? = nil) {
+    monitor.locked { if cause == nil { cause = reason } }
+    giveUpTasks()
+    cleanup?.giveUp()
+    end(status, hadTurn: false)
+  }
+
+  /// The cleanup has ended, and the run with it. What failed in it fails a run that was completed.
+  func cleanedUp(_ cleanup: WorkflowRun) {
+    let status = monitor.locked { verdict } ?? .failed
+    end(status == .completed && cleanup.status != .completed ? .failed : status)
+  }
+
+  /// A cleanup that cannot start: its tasks are cancelled.
+  private func giveUp() {
+    giveUpTasks()
+    monitor.locked {
+      finalStatus = .cancelled
+      endTime = host.scheduler.clock.now
+    }
+  }
+
+  private func giveUpTasks() {
+    for node in 0..<UInt32(records.count) {
+      records.setStatus(node, .cancelled)
+      counters.count(.cancelled, lane: -1)
+    }
+  }
+
+  /// The runtime has stopped, and the run is not over: what is left of it is cancelled. The caller is the only thread that still touches its tasks.
+  func abandon() {
+    if host.lines.remove(self) { return endUnbegun(.cancelled) }
+    guard host.ended(self) else { return }
+    let isCleaning = monitor.locked {
+      isAbandoned = true
+      return verdict != nil
+    }
+    if isCleaning { cleanup?.abandonTasks() } else { abandonTasks() }
+  }
+
+  private func abandonTasks() {
+    guard let core, monitor.locked({ finalStatus == nil }) else { return }
+    stop(2)
+    // Nobody is told of the end of their items: their tasks end below.
+    for run in itemRuns {
+      _ = run.items?.takeTask()
+      run.abandonTasks()
+    }
+    abandonHeld()
+    for node in 0..<UInt32(records.count) where !isOver(node) {
+      if compiled.hasRates { leaveRate(node) }
+      if compiled.hasTimers(node) { endTimers(node) }
+      if observation != nil { unsafe observeAbandoned(node, records.attempt(node), host.scheduler.clock.now) }
+      if let attempt = unsafe records.attempt(node) {
+        // A holder of its token may be about to complete it: after this claim nobody is.
+        if host.claim(records.job(node)) { host.scheduler.endClaimed(records.job(node), Outcome.cancelled.rawValue) }
+        unsafe records.setAttempt(node, nil)
+        unsafe endTimers(of: attempt)
+        if unsafe attempt.pointee.isPending && !attempt.pointee.isSettled {
+          unsafe host.abandon(attempt)
+        } else {
+          unsafe host.discard(attempt)
+        }
+      }
+      if records.status(node) == .running { counters.count(.ended, lane: -1) }
+      records.setEnd(node, host.scheduler.clock.now)
+      records.setStatus(node, .cancelled)
+      counters.count(.cancelled, lane: -1)
+      items?.records.take(items?.item(node) ?? 0, from: records, node)
+      if observation != nil { observeTask(node, .cancelled) }
+    }
+    withExtendedLifetime(core) { completed() }
+    // unsafe: the retain of `start`, which the core will not give back any more.
+    unsafe Unmanaged.passUnretained(self).release()
+  }
+
+  /// Asks the run to stop: what has not started is not started, waits end, what runs is asked to stop. Any thread, any number of times.
+  public func cancel() { stop(2) }
+
+  /// `reason` as in `stopReason`; `cause`: what is told of it. Complexity: O(tasks).
+  func stop(_ reason: UInt64, because cause: String? = nil) {
+    while true {
+      let before = stopReason.loadSequential()
+      if before >= reason { return }
+      if stopReason.replace(before, by: reason) { break }
+    }
+    let core = monitor.locked {
+      if self.cause == nil { self.cause = cause }
+      return self.core
+    }
+    guard let core else {
+      // It waits for its turn; or begins just now, and will find the reason.
+      if host.lines.remove(self) { endUnbegun(.cancelled) }
+      return
+    }
+    core.stop()
+    for limit in compiled.limits { host.scheduler.letOut(of: core, limit: limit) }
+    for handler in compiled.handlers { host.scheduler.letOut(of: core, handler: handler.index) }
+    for node in 0..<UInt32(records.count) where records.status(node) == .running {
+      host.scheduler.cancel(records.job(node))
+    }
+    endWaits()
+    for run in itemRuns { run.stop(reason) }
+    stopHeld()
+    host.stopLinks(of: self)
+  }
+}
