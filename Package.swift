@@ -57,8 +57,10 @@ let rows: [Row] = [
   Row(layer: 1, name: "MillraceCore", kind: .swift, needs: ["CMillrace", "CUV"], tests: ["MillraceLog"]),
   Row(
     layer: 2, name: "MillraceLog", kind: .swift, needs: ["MillraceCore", "CMillrace"],
-    tests: ["EventStoreConformance", "MillraceFaults", "MillraceSimulation", "MillraceTesting"]),
+    tests: ["EventStoreConformance", "LogLoad", "MillraceFaults", "MillraceSimulation", "MillraceTesting"]),
   Row(layer: 3, name: "EventStoreConformance", kind: .support, path: "Tests/EventStoreConformance", needs: ["MillraceLog"]),
+  Row(layer: 3, name: "LogLoad", kind: .support, path: "Tests/Faults/LogLoad", needs: ["MillraceLog"]),
+  Row(layer: 4, name: "LogVictim", kind: .benchmark, path: "Tests/Faults/LogVictim", needs: ["LogLoad", "MillraceLog"]),
   Row(layer: 2, name: "MillracePluginKit", kind: .swift, needs: ["CMillrace"]),
   Row(
     layer: 3, name: "MillraceWorkflow", kind: .swift, needs: ["MillraceCore", "CMillrace"], packages: [yams], tests: ["MillraceSimulation"]),
@@ -83,6 +85,7 @@ let rows: [Row] = [
     layer: 6, name: "MillraceTesting", kind: .swift,
     needs: ["Millrace", "MillraceCore", "MillraceLog", "MillraceSimulation", "MillraceWorkflow"], tests: []),
   Row(layer: 6, name: "EngineBenchmark", kind: .benchmark, path: "Benchmarks/Engine", needs: ["Millrace", "MillraceCore"], tests: []),
+  Row(layer: 6, name: "LogCrashes", kind: .benchmark, path: "Tests/Faults/LogCrashes", needs: ["MillraceSimulation"]),
   Row(layer: 6, name: "LogBenchmark", kind: .benchmark, path: "Benchmarks/Log", needs: ["MillraceCore", "MillraceLog", "CMillrace"]),
   Row(
     layer: 6, name: "CoreBenchmark", kind: .benchmark, path: "Benchmarks/Core", needs: ["MillraceCore", "MillracePlugins", "CMillrace"],

@@ -135,8 +135,7 @@ extension LogIndex {
       streams[stream].places.removeFirst(count)
       streams[stream].firstVersion += UInt64(count)
       if streams[stream].places.isEmpty, !kept.contains(UInt32(stream)) {
-        streams[stream].firstVersion = 0
-        streams[stream].limits = nil
+        forget(UInt32(stream))
         forgotten.append(UInt32(stream))
       }
     }

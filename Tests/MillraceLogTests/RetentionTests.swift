@@ -49,6 +49,50 @@ import Testing
     #expect(names.count > 10)
   }
 
+  @Test("a stream that began anew is opened as it is, whatever of its past is still there", arguments: [false, true])
+  func anew(hasLimits: Bool) async throws {
+    let disk = SimulatedDisk()
+    let retired = Mutex<[(String, [UInt8])]>([])
+    let retention = Retention(bytes: 192 << 10) { segment in
+      var bytes = [UInt8](repeating: 0, count: segment.file.bytes)
+      _ = try unsafe bytes.withUnsafeMutableBytes { bytes throws in try unsafe segment.file.read(into: bytes, at: 0) }
+      retired.withLock { $0.append((segment.name, bytes)) }
+    }
+    let log = try EventLog(disk, configuration(retention))
+    let gone = try StreamName("gone")
+    _ = try await log.append("gone", .noStream, [1, 2])
+    var number: UInt64 = 100
+    func fill(until isDone: () throws -> Bool) async throws {
+      while try !isDone() {
+        _ = try await log.append("s", .any, [number], payload: Array(repeating: 1, count: 3000))
+        number += 1
+      }
+    }
+    try await fill { try segments(disk).count == 2 }
+    if hasLimits {
+      // In a segment that stays: the name and these, and no event.
+      let snapshot = Snapshot(stream: gone, reducer: "r", reducerVersion: 1, version: 1, state: [1])
+      try await Calls.of { log.setLimits(StreamLimits(count: 9), of: gone, completion: $0) }
+      try await Calls.of { log.save(snapshot, completion: $0) }
+    }
+    try await fill { try segments(disk).first != "00000000000000000001.log" }
+    #expect(try log.page(ReadRequest(.stream(gone))).lastVersion == nil)
+    #expect(try await log.append("gone", .noStream, [5]).streams[0].firstVersion == 0)
+    let killed = disk.copy()
+    log.close()
+    let (name, bytes) = try #require(retired.withLock { $0.first })
+    for isThere in [false, true] {
+      // As if the process had died before the file went.
+      if isThere { killed.put(name, bytes) }
+      let again = try EventLog(killed.copy(), configuration())
+      let page = try again.page(ReadRequest(.stream(gone)))
+      #expect(page.events.map(\.id.low) == [5] && page.lastVersion == 0)
+      #expect(try await Calls.of { again.snapshot(of: gone, reducer: "r", completion: $0) } == nil)
+      #expect(try await again.append("gone", .exact(0), [6]).streams[0].firstVersion == 1)
+      again.close()
+    }
+  }
+
   @Test("segments go by age, and stay while they cannot be archived")
   func age() async throws {
     let disk = SimulatedDisk()

@@ -71,6 +71,11 @@ internal import MillraceCore
     heads = ContiguousArray(index.streams.map { Head(next: $0.end, namedIn: 0) })
     unsafe batch.reserveCapacity(settings.capacity)
     written.reserveCapacity(settings.capacity)
+    guard end.tail > 0 else { return }
+    // What an interrupted commit left is to count as not written for ever: a later one that is interrupted, too, must not make it whole.
+    begin()
+    write(flags: 0)
+    if let failure { throw .storage(failure) }
   }
 
   // MARK: One commit

@@ -93,6 +93,14 @@ final class LogIndex: @unchecked Sendable {
     if streams.count == number { streams.append(stream) } else { streams[Int(number)] = stream }
   }
 
+  /// Nothing is left of the stream, or what is left is to go: as if it had never been.
+  func forget(_ stream: UInt32) {
+    streams[Int(stream)].places = []
+    streams[Int(stream)].firstVersion = 0
+    streams[Int(stream)].limits = nil
+    snapshots[stream] = nil
+  }
+
   /// An event and where it stands.
   struct Written {
     var place: UInt64

@@ -144,6 +144,7 @@ struct LogScan {
           position: end.nextPosition, segment: header.number, offset: end.offset,
           "the next segment begins with position \(next.firstPosition)")
       }
+      _ = try tail(file, header, seed, end, &piece)
       return true
     }
     end.tail = try tail(file, header, seed, end, &piece)
@@ -174,7 +175,8 @@ struct LogScan {
     do {
       while offset + header.unit <= header.fileBytes {
         let bytes = try piece.bytes(file, offset, header.unit)
-        if let block = BlockHeader.read(bytes, at: offset, seed), block.durableUpTo > end.nextPosition {
+        // A block is written when the one before is on stable storage, which holds names, limits and snapshots even where it has no events.
+        if let block = BlockHeader.read(bytes, at: offset, seed), offset > end.offset || block.durableUpTo > end.nextPosition {
           throw LogError.damaged(
             position: end.nextPosition, segment: header.number, offset: end.offset,
             "a later block says that all before position \(block.durableUpTo) was on stable storage")

@@ -115,7 +115,11 @@ struct IndexBuilder: LogScan.Visitor {
   private func set(_ name: NameEntry, _ stream: StreamName, _ damaged: LogError) throws(LogError) {
     guard name.number < 1 << 31 else { throw damaged }
     if let known = index.streamNumbers[stream.description] {
-      guard known == name.number, index.streams[Int(known)].end == name.next else { throw damaged }
+      guard known == name.number else { throw damaged }
+      if index.streams[Int(known)].end == name.next { return }
+      // It was forgotten, and began anew: its retired segment is still here, or a segment that has its name and no event of it.
+      guard name.next == 0 else { throw damaged }
+      index.forget(known)
       return
     }
     index.set(stream, number: name.number, firstVersion: name.next)
