@@ -131,7 +131,9 @@ public final class EventLog: @unchecked Sendable {
 
   /// Hands a request over; its sink is told when it has ended, perhaps before this returns.
   ///
-  /// - Parameter mayLead: this thread commits by itself if nobody does, and so waits for the disk.
+  /// - Parameters:
+  ///   - request: what to append.
+  ///   - mayLead: this thread commits by itself if nobody does, and so waits for the disk.
   ///
   /// unsafe: the request stays where it is and as it is until its sink is told.
   @unsafe public func append(_ request: UnsafeMutablePointer<AppendRequest>, mayLead: Bool = false) throws(Refusal) {

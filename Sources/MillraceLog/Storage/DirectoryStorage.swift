@@ -13,9 +13,12 @@ public final class DirectoryStorage: LogStorage, @unchecked Sendable {
   private var lockDescriptor: Int32 = -1
   static let lockName = "lock"
 
-  /// Opens the directory, and makes it (not its parents) if it is not there and `create` is true.
+  /// Opens a directory.
   ///
-  /// - Parameter way: nil: the fastest that works here, found by some thirty small writes to a file `probe`, which is removed again.
+  /// - Parameters:
+  ///   - path: of the directory.
+  ///   - create: makes it, not its parents, if it is not there.
+  ///   - way: nil: the fastest that works here, found by some thirty small writes to a file `probe`, which is removed again.
   public init(_ path: String, create: Bool = true, way: WriteWay? = nil) throws(StorageError) {
     self.path = path
     if create, unsafe mkdir(path, 0o750) != 0, errno != EEXIST { throw .last("mkdir", path) }
