@@ -12,7 +12,8 @@ import Testing
     let ending = try program.run()
     #expect(ending.exit == exit, "\(ending.errors)")
     let trace = try #require(ending.trace)
-    #expect(trace.marks(before: trace.records.count) == ending.lines)
+    // Marks of two threads may change places on their way to the reader.
+    #expect(trace.marks(before: trace.records.count).sorted() == ending.lines.sorted())
     return try CrashImages(trace)
   }
 
