@@ -34,7 +34,8 @@ package final class SimulatedDisk: LogStorage, Sendable {
 
   enum NameChange {
     case add(String, Int)
-    case rename(String, String)
+    /// An entry names a file: whatever else became of the names, this one gets the file that was renamed.
+    case rename(String, String, Int)
     case remove(String)
   }
 
@@ -96,7 +97,7 @@ package final class SimulatedDisk: LogStorage, Sendable {
         throw StorageError("rename", name, code: 2, "No such file or directory")
       }
       state.names[other] = number
-      state.changes.append(.rename(name, other))
+      state.changes.append(.rename(name, other, number))
     }
   }
 
@@ -132,7 +133,9 @@ package final class SimulatedDisk: LogStorage, Sendable {
     for change in state.changes where Bool.random(using: &random) {
       switch change {
       case .add(let name, let file): if names[name] == nil { names[name] = file }
-      case .rename(let name, let other): if let file = names.removeValue(forKey: name) { names[other] = file }
+      case .rename(let name, let other, let file):
+        if names[name] == file { names[name] = nil }
+        names[other] = file
       case .remove(let name): names[name] = nil
       }
     }
