@@ -74,9 +74,13 @@ struct EventLines {
     if event.contentType == EventDraft.json {
       do throws(JSONSyntaxError) {
         return .init("payload", try JSON(parsing: String(decoding: event.payload, as: UTF8.self)))
-      } catch {}
+      } catch { return base64(event) }
     }
-    return .init("payloadBase64", .string(Base64.text(event.payload)))
+    return base64(event)
+  }
+
+  private func base64(_ event: RecordedEvent) -> JSON.Member {
+    .init("payloadBase64", .string(Base64.text(event.payload)))
   }
 }
 

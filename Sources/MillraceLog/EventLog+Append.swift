@@ -2,9 +2,9 @@ internal import MillraceCore
 
 extension EventLog {
   public func append(_ appends: [StreamAppend], completion: @escaping Completion<AppendReceipt>) {
+    if let fault = EventStoreError.fault(in: appends) { return completion(.failure(fault)) }
     let pending: PendingAppend
     do throws(EventStoreError) {
-      try appends.check()
       pending = try PendingAppend(self, appends, completion)
     } catch { return completion(.failure(error)) }
     submit(pending)
@@ -40,34 +40,6 @@ extension EventLog {
       try unsafe append(pending.retainedRequest())
     } catch {
       pending.refused(error == .busy ? .busy : .closed)
-    }
-  }
-}
-
-extension [StreamAppend] {
-  /// What can be refused without a look at the store.
-  package func check() throws(EventStoreError) {
-    guard 1...EventLimits.streamsInAppend ~= count else {
-      throw .invalid("an append is for 1 to \(EventLimits.streamsInAppend) streams, not \(count)")
-    }
-    if count > 1, Set(map(\.stream)).count != count { throw .invalid("an append names each stream once") }
-    var events = 0
-    var bytes = 0
-    for append in self {
-      if append.events.isEmpty { throw .invalid("an append has an event for each of its streams, none for \(append.stream)") }
-      if append.events.count > 1, Set(append.events.map(\.id)).count != append.events.count {
-        throw .invalid("the events of an append have different ids, those for \(append.stream) do not")
-      }
-      events += append.events.count
-      for event in append.events { bytes += event.payload.count }
-    }
-    guard events <= EventLimits.eventsInAppend else {
-      throw .invalid("an append has at most \(EventLimits.eventsInAppend) events, not \(events): append in parts")
-    }
-    guard bytes <= EventLimits.bytesInAppend else {
-      throw .invalid(
-        "the payloads of an append have at most \(EventLimits.bytesInAppend) bytes together, not \(bytes): append in parts, or refer to a file"
-      )
     }
   }
 }

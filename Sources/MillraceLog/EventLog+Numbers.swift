@@ -35,10 +35,7 @@ extension EventLog {
     return number
   }
 
-  static func check(_ name: String, _ what: String) throws(EventStoreError) {
-    let utf8 = name.utf8
-    guard 1...EventLimits.name ~= utf8.count, !utf8.contains(where: { $0 < 0x20 || $0 == 0x7f }) else {
-      throw .invalid("\(what) has a name of 1 to \(EventLimits.name) bytes without control characters, this one \(utf8.count)")
-    }
+  private static func check(_ name: String, _ what: String) throws(EventStoreError) {
+    if let fault = EventStoreError.fault(inName: name, of: what) { throw fault }
   }
 }

@@ -3,10 +3,7 @@ internal import MillraceCore
 /// Snapshots are entries of the log's own: they have no position, and go when their segment goes.
 extension EventLog {
   public func save(_ snapshot: Snapshot, completion: @escaping Completion<Void>) {
-    do throws(EventStoreError) { try Self.check(snapshot.reducer, "a reducer") } catch { return completion(.failure(error)) }
-    guard snapshot.state.count <= EventLimits.snapshot else {
-      return completion(.failure(.invalid("a snapshot has at most \(EventLimits.snapshot) bytes, not \(snapshot.state.count)")))
-    }
+    if let fault = EventStoreError.fault(in: snapshot) { return completion(.failure(fault)) }
     let end: UInt64 = index.monitor.locked { index.streamNumbers[snapshot.stream.description].map { index.streams[Int($0)].end } ?? 0 }
     guard snapshot.version < end else {
       return completion(.failure(.snapshotAhead(stream: snapshot.stream, version: snapshot.version, actual: end == 0 ? nil : end - 1)))

@@ -85,16 +85,15 @@ final class Retirement: @unchecked Sendable {
     monitor.locked { text = problem }
   }
 
+  /// One that cannot be removed is tried again with the next segment. Only here numbers are taken out, by one thread.
   private func removeGone() throws(StorageError) {
-    let numbers = monitor.locked {
-      defer { gone = [] }
-      return gone
-    }
+    let numbers = monitor.locked { gone }
     if numbers.isEmpty { return }
     for number in numbers {
       let name = SegmentHeader.name(of: number)
       let names = try storage.names()
       if names.contains(Self.spare) { try storage.remove(name) } else { try storage.rename(name, to: Self.spare) }
+      monitor.locked { gone.removeAll { $0 == number } }
     }
     try storage.syncNames()
   }

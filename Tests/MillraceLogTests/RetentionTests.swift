@@ -121,6 +121,25 @@ import Testing
     log.close()
   }
 
+  @Test("a retired file that cannot be removed is told, and removed when it can be")
+  func stuck() async throws {
+    let disk = SimulatedDisk()
+    let first = "00000000000000000001.log"
+    disk.stick(first)
+    let log = try EventLog(disk, configuration(Retention(bytes: 128 << 10)))
+    func fill(_ range: Range<Int>) async throws {
+      for number in range { _ = try await log.append("s", .any, [UInt64(number)], payload: Array(repeating: 1, count: 3000)) }
+    }
+    try await fill(0..<100)
+    #expect(log.retentionProblem?.contains("Operation not permitted") == true)
+    #expect(try segments(disk).contains(first))
+    disk.stick(nil)
+    try await fill(100..<160)
+    #expect(log.retentionProblem == nil)
+    #expect(try !segments(disk).contains(first))
+    log.close()
+  }
+
   @Test("a copy of a log that is written holds what was committed when it began, and one that was not finished is refused")
   func copies() async throws {
     let disk = SimulatedDisk()

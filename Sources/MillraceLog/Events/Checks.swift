@@ -65,7 +65,7 @@ extension EventStoreError {
 
   package static func fault(inReducer name: String) -> EventStoreError? { fault(inName: name, of: "a reducer") }
 
-  private static func fault(inName name: String, of what: String, most: Int = EventLimits.name) -> EventStoreError? {
+  static func fault(inName name: String, of what: String, most: Int = EventLimits.name) -> EventStoreError? {
     let utf8 = name.utf8
     guard 1...most ~= utf8.count else { return .invalid("the name of \(what) has 1 to \(most) bytes, this one \(utf8.count)") }
     if utf8.contains(where: { $0 < 0x20 || $0 == 0x7f }) { return .invalid("the name of \(what) has no control characters") }

@@ -30,6 +30,8 @@ package final class SimulatedDisk: LogStorage, Sendable {
     var interrupted: (file: Int, offset: Int, bytes: [UInt8])?
     var steps = 0
     var isBroken = false
+    /// A name that can neither be changed nor removed.
+    var stuck: String?
   }
 
   enum NameChange {
@@ -54,6 +56,8 @@ package final class SimulatedDisk: LogStorage, Sendable {
   package var isOff: Bool { state.withLock { $0.isOff } }
   /// Room that files may take from now on.
   package func setRoom(_ bytes: Int) { state.withLock { $0.room = bytes } }
+  /// This name can neither be changed nor removed from now on; nil: each can.
+  package func stick(_ name: String?) { state.withLock { $0.stuck = name } }
   /// From now on every write fails: the device is broken.
   package func breakDown() { state.withLock { $0.isBroken = true } }
 
@@ -93,6 +97,7 @@ package final class SimulatedDisk: LogStorage, Sendable {
   package func rename(_ name: String, to other: String) throws(StorageError) {
     try state.withLock { state throws(StorageError) in
       if state.isOff { throw Self.off }
+      if state.stuck == name { throw StorageError("rename", name, code: 1, "Operation not permitted") }
       guard let number = state.names.removeValue(forKey: name) else {
         throw StorageError("rename", name, code: 2, "No such file or directory")
       }
@@ -104,6 +109,7 @@ package final class SimulatedDisk: LogStorage, Sendable {
   package func remove(_ name: String) throws(StorageError) {
     try state.withLock { state throws(StorageError) in
       if state.isOff { throw Self.off }
+      if state.stuck == name { throw StorageError("unlink", name, code: 1, "Operation not permitted") }
       guard state.names.removeValue(forKey: name) != nil else { throw StorageError("unlink", name, code: 2, "No such file or directory") }
       state.changes.append(.remove(name))
     }
