@@ -34,4 +34,15 @@ import Testing
     }
     #expect(window.find(0, EventID(high: 2, low: 1)) == nil)
   }
+
+  @Test("looking for an id that is not there stays short, however many have come and gone")
+  func short() throws {
+    let size = 1 << 12
+    let window = try IDWindow(size: size, salt: 11)
+    for number in 0..<UInt64(size * 200) {
+      window.insert(1, EventID(high: 3, low: number), IDWindow.Place(version: number, position: number))
+    }
+    let lines = (0..<UInt64(10_000)).map { window.lines(of: 1, EventID(high: 4, low: $0)) }
+    #expect(lines.reduce(0, +) < 15_000 && lines.max()! < 16)
+  }
 }

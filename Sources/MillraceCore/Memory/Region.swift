@@ -33,6 +33,12 @@ internal import Glibc
     self.bytes = rounded
   }
 
+  /// Asks for large pages, where the system gives them: for memory that is used from one end to the other, or here and there. Refused: nothing is lost.
+  package func useLargePages() {
+    // unsafe: our own mapping, of which only the way of backing changes.
+    if bytes > Region.small { unsafe _ = madvise(base, bytes, MADV_HUGEPAGE) }
+  }
+
   package func free() {
     // unsafe: made by init; the caller promises that nobody uses it.
     if bytes <= Region.small { unsafe Glibc.free(base) } else { unsafe munmap(base, bytes) }

@@ -161,7 +161,7 @@ package struct Backoff {
 }
 
 /// Stops the process if `condition` does not hold: our own mistake, never the caller's. Stays on in release.
-@inline(__always) package func invariant(_ condition: Bool, _ what: @autoclosure () -> StaticString) {
+@inlinable @inline(__always) package func invariant(_ condition: Bool, _ what: @autoclosure () -> StaticString) {
   if !condition { preconditionFailure("invariant broken: \(what())") }
 }
 

@@ -98,6 +98,14 @@ internal import MillraceCore
     return unsafe request(head).pointee
   }
 
+  /// As `peek`, of a later one: `distance` behind the next.
+  @inline(__always) func peek(ahead distance: Int) -> UnsafeMutableRawPointer? {
+    let place = head &+ UInt64(distance)
+    // Order: as in `peek`.
+    guard sequence(place).loadAcquiring() == place &+ 1 else { return nil }
+    return unsafe request(place).pointee
+  }
+
   /// What `peek` gave is the caller's.
   @inline(__always) func take() { head &+= 1 }
 

@@ -3,9 +3,9 @@ internal import MillraceCore
 
 /// The ids of the last events, and where they stand: by this an append that is repeated is recognised.
 ///
-/// The last `size` events lie in a ring. A table of lines of eight words finds them: each word is a tag, 32 bits of the id's hash, and the event's number. So looking for an id
-/// that is not there, as nearly all are, touches one line of memory. A line that was full sends its later words to the next one, and says so for good. What falls out
-/// of the ring needs no work: its number tells its age.
+/// The last `size` events lie in a ring. A table of lines finds them: of each line's eight words seven are a tag, 32 bits of the id's hash, and the event's number. So looking
+/// for an id that is not there, as nearly all are, touches one line of memory. A line that was full sends a word on to the next one, and keeps in its last word the
+/// number of the latest that it has sent. What falls out of the ring needs no work: its number tells its age.
 ///
 /// # Threads
 /// One at a time.
@@ -23,7 +23,9 @@ internal import MillraceCore
     var stream: UInt32
   }
 
+  /// Words of a line, the last of which is not an event's.
   private static let words = 8
+  private static let places = 7
 
   /// Events that it holds at most.
   let size: Int
@@ -34,8 +36,6 @@ internal import MillraceCore
   /// `lines` lines of eight words. A word: tag in the upper half, number in the lower; 0 free.
   private let table: UnsafeMutablePointer<UInt64>
   private let lines: Int
-  /// Of each line whether it was ever full.
-  private let overflown: UnsafeMutablePointer<UInt8>
   /// The number of the last one, from 1.
   private var inserted: UInt32
 
@@ -48,15 +48,16 @@ internal import MillraceCore
     self.size = size
     self.salt = salt
     self.inserted = inserted
-    // Two words for each event: lines of eight are seldom full then.
+    // Two words for each event: one line in nine is full then.
     lines = size * 2 / Self.words
     let tableBytes = lines * Self.words * 8
     let ringBytes = size * MemoryLayout<Known>.stride
-    region = try Region(bytes: tableBytes + ringBytes + lines)
+    region = try Region(bytes: tableBytes + ringBytes)
+    // Each event touches two places of it that no other has touched lately.
+    region.useLargePages()
     // Safe: the region is that long, zeroed, and aligned to a line.
     unsafe table = region.base.assumingMemoryBound(to: UInt64.self)
     unsafe ring = (region.base + tableBytes).assumingMemoryBound(to: Known.self)
-    unsafe overflown = (region.base + tableBytes + ringBytes).assumingMemoryBound(to: UInt8.self)
   }
 
   deinit { region.free() }
@@ -82,7 +83,7 @@ internal import MillraceCore
     let hash = hash(stream, id)
     var line = Int(hash & UInt64(lines - 1))
     while true {
-      for word in 0..<Self.words {
+      for word in 0..<Self.places {
         // Safe: there are so many lines of so many words.
         let entry = unsafe table[line &* Self.words &+ word]
         if entry >> 32 == hash >> 32, isHeld(entry) {
@@ -90,9 +91,29 @@ internal import MillraceCore
           if event.id == id, event.stream == stream { return event.place }
         }
       }
-      if unsafe overflown[line] == 0 { return nil }
+      if !isHeld(sentOn(line)) { return nil }
       line = (line &+ 1) & (lines &- 1)
     }
+  }
+
+  /// The latest word that the line has sent to the next one.
+  @inline(__always) private func sentOn(_ line: Int) -> UInt64 { unsafe table[line &* Self.words &+ Self.places] }
+
+  /// Lines that `find` looks at for an id that is not there; for tests.
+  func lines(of stream: UInt32, _ id: EventID) -> Int {
+    var line = Int(hash(stream, id) & UInt64(lines - 1))
+    var count = 1
+    while isHeld(sentOn(line)) {
+      line = (line &+ 1) & (lines &- 1)
+      count += 1
+    }
+    return count
+  }
+
+  /// Has the memory on its way that `find` and `insert` will need.
+  @inline(__always) func fetch(_ stream: UInt32, _ id: EventID) {
+    // Safe: as in `find`.
+    unsafe millrace_prefetch(table + Int(hash(stream, id) & UInt64(lines - 1)) &* Self.words)
   }
 
   func insert(_ stream: UInt32, _ id: EventID, _ place: Place) {
@@ -105,7 +126,7 @@ internal import MillraceCore
   @inline(__always) private func enter(_ hash: UInt64, _ number: UInt32) {
     var line = Int(hash & UInt64(lines - 1))
     while true {
-      for word in 0..<Self.words {
+      for word in 0..<Self.places {
         let at = line &* Self.words &+ word
         // Safe: as in `find`.
         if !isHeld(unsafe table[at]) {
@@ -113,7 +134,7 @@ internal import MillraceCore
           return
         }
       }
-      unsafe overflown[line] = 1
+      unsafe table[line &* Self.words &+ Self.places] = UInt64(number)
       line = (line &+ 1) & (lines &- 1)
     }
   }
@@ -121,7 +142,6 @@ internal import MillraceCore
   /// Before the numbers overflow: those that are held get small ones, at the same places of the ring. Complexity: O(size), once in 2^32 events.
   private func renumber() {
     unsafe table.update(repeating: 0, count: lines * Self.words)
-    unsafe overflown.update(repeating: 0, count: lines)
     inserted = UInt32(size) + (inserted & UInt32(size - 1))
     for number in inserted &- UInt32(size) &+ 1...inserted {
       let event = unsafe place(number).pointee
