@@ -59,9 +59,8 @@ extension EventLog: EventStore {
     let places: [LogIndex.Place] = index.monitor.locked {
       guard let number = index.streamNumbers[stream.description] else { return [] }
       let stream = index.streams[Int(number)]
-      guard version >= stream.firstVersion, version < stream.end else { return [] }
-      let first = Int(version - stream.firstVersion)
-      return stream.places[first..<min(stream.places.count, first + count)].map { LogIndex.Place(word: $0) }
+      guard version >= stream.start, version < stream.end else { return [] }
+      return stream.places[stream.numbers(version..<min(stream.end, version + UInt64(count)))].map { LogIndex.Place(word: $0) }
     }
     var reader = try EntryReader()
     defer { reader.free() }

@@ -38,9 +38,10 @@ extension EventLog {
   /// Complexity: O(bytes from there). Stops when `body` gives false. Throws `damaged` where something is not what was written.
   public func replay(from position: UInt64 = 0, _ body: (EventView) -> Bool) throws(LogError) {
     let start: (place: LogIndex.Place, position: UInt64, log: LogID)? = index.monitor.locked {
-      let block = index.blocks.isEmpty ? -1 : max(0, index.block(at: position))
-      guard block >= 0, let segment = index.segments.first else { return nil }
-      return (LogIndex.Place(word: index.blocks[block].place), index.blocks[block].firstPosition, segment.header.log)
+      guard let block = index.block(max(index.block(at: position), index.firstBlock)), let segment = index.segments.first else {
+        return nil
+      }
+      return (LogIndex.Place(word: block.place), block.firstPosition, segment.header.log)
     }
     guard let start, index.monitor.locked({ index.end }) > position else { return }
     let limit = index.monitor.locked { index.end }

@@ -126,13 +126,11 @@ extension LogIndex {
     guard let first = segments.first, first.header.number == number, segments.count > 1 else { return [] }
     segments.removeFirst()
     let least = Place(segment: segments[0].header.number, offset: 0).word
-    blocks.removeFirst(blocks.prefix { $0.place < least }.count)
-    for category in categories.indices { categories[category].removeFirst(categories[category].prefix { $0 < least }.count) }
+    dropBlocks(before: least)
+    for category in categories.indices { categories[category].drop(before: categories[category].first(from: least), memory) }
     var forgotten: [UInt32] = []
     for stream in streams.indices where streams[stream].end > 0 {
-      let count = streams[stream].places.prefix { $0 < least }.count
-      streams[stream].places.removeFirst(count)
-      streams[stream].firstVersion += UInt64(count)
+      streams[stream].places.drop(before: streams[stream].places.first(from: least), memory)
       if streams[stream].places.isEmpty, !kept.contains(UInt32(stream)) {
         forget(UInt32(stream))
         forgotten.append(UInt32(stream))

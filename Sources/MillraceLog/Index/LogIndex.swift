@@ -17,14 +17,28 @@ final class LogIndex: @unchecked Sendable {
   }
 
   struct Stream {
-    let name: StreamName
+    /// The version of an event is the number of its place and `firstVersion`.
+    var places = Places()
     let category: Int
-    /// The version of the first place.
+    /// Of place 0.
     var firstVersion: UInt64 = 0
-    var places: [UInt64] = []
+    let name: StreamName
     var limits: StreamLimits?
+
+    init(_ name: StreamName, category: Int, firstVersion: UInt64) {
+      self.name = name
+      self.category = category
+      self.firstVersion = firstVersion
+    }
+
+    /// The version of the first event that is still there.
+    var start: UInt64 { firstVersion + UInt64(places.start) }
     /// One more than the last event's version; also when no place is left.
-    var end: UInt64 { firstVersion + UInt64(places.count) }
+    var end: UInt64 { firstVersion + UInt64(places.end) }
+    /// The numbers of the places of these versions, which are there.
+    func numbers(_ versions: Range<UInt64>) -> Range<Int> {
+      Int(versions.lowerBound - firstVersion)..<Int(versions.upperBound - firstVersion)
+    }
   }
 
   struct Block {
@@ -41,13 +55,16 @@ final class LogIndex: @unchecked Sendable {
   let monitor = Monitor()
   var streams: [Stream] = []
   var streamNumbers: [String: UInt32] = [:]
-  var categories: [[UInt64]] = []
+  var categories: [Places] = []
+  let memory = PlaceMemory()
   var categoryNumbers: [String: Int] = [:]
   /// Number 0 is nobody, and JSON.
   var tenants = NumberedNames(first: "")
   var types = NumberedNames(first: "")
   var contentTypes = NumberedNames(first: EventDraft.json)
-  var blocks: [Block] = []
+  /// Those that are still there. A block keeps its number for good.
+  private(set) var blocks: [Block] = []
+  private var blocksGone = 0
   var segments: [Segment] = []
   /// The first position without a durable event.
   var end: UInt64 = 0
@@ -86,16 +103,17 @@ final class LogIndex: @unchecked Sendable {
     let category = categoryNumbers[text] ?? categories.count
     if category == categories.count {
       categoryNumbers[text] = category
-      categories.append([])
+      categories.append(Places())
     }
-    let stream = Stream(name: name, category: category, firstVersion: firstVersion)
+    let stream = Stream(name, category: category, firstVersion: firstVersion)
     while streams.count < number { streams.append(stream) }
     if streams.count == number { streams.append(stream) } else { streams[Int(number)] = stream }
   }
 
   /// Nothing is left of the stream, or what is left is to go: as if it had never been.
   func forget(_ stream: UInt32) {
-    streams[Int(stream)].places = []
+    streams[Int(stream)].places.drop(before: streams[Int(stream)].places.end, memory)
+    streams[Int(stream)].places = Places()
     streams[Int(stream)].firstVersion = 0
     streams[Int(stream)].limits = nil
     snapshots[stream] = nil
@@ -114,8 +132,8 @@ final class LogIndex: @unchecked Sendable {
       unsafe categories.withUnsafeMutableBufferPointer { categories in
         for event in written {
           let stream = Int(event.stream)
-          unsafe streams[stream].places.append(event.place)
-          unsafe categories[streams[stream].category].append(event.place)
+          unsafe streams[stream].places.append(event.place, memory)
+          unsafe categories[streams[stream].category].append(event.place, memory)
         }
       }
     }
@@ -123,8 +141,8 @@ final class LogIndex: @unchecked Sendable {
 
   /// As above, one.
   @inline(__always) func add(_ place: UInt64, stream: UInt32) {
-    streams[Int(stream)].places.append(place)
-    categories[streams[Int(stream)].category].append(place)
+    streams[Int(stream)].places.append(place, memory)
+    categories[streams[Int(stream)].category].append(place, memory)
   }
 
   /// An entry of the log's own is on stable storage.
@@ -168,7 +186,21 @@ final class LogIndex: @unchecked Sendable {
     return segments[Int(number - first)]
   }
 
-  /// The index of the block that holds `position`, or of the one where it would go on; -1 before the first.
+  func add(_ block: Block) { blocks.append(block) }
+
+  /// Those that begin before `place` go.
+  func dropBlocks(before place: UInt64) {
+    let count = blocks.prefix { $0.place < place }.count
+    blocks.removeFirst(count)
+    blocksGone += count
+  }
+
+  /// By number. nil: it is gone, or has not come yet.
+  func block(_ number: Int) -> Block? { blocks.indices.contains(number - blocksGone) ? blocks[number - blocksGone] : nil }
+  /// The number of the first block that is there.
+  var firstBlock: Int { blocksGone }
+
+  /// The number of the block that holds `position`, or of the one where it would go on; one less than `firstBlock` before the first.
   func block(at position: UInt64) -> Int {
     var low = 0
     var high = blocks.count
@@ -176,7 +208,7 @@ final class LogIndex: @unchecked Sendable {
       let middle = (low + high) / 2
       if blocks[middle].firstPosition <= position { low = middle + 1 } else { high = middle }
     }
-    return low - 1
+    return blocksGone + low - 1
   }
 }
 

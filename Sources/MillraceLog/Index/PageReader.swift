@@ -50,7 +50,7 @@ internal import MillraceCore
       let readable = stream.readable
       // One more than the page, to know whether it is the last.
       let versions = range(in: readable, one: request.limit + 1)
-      let places = versions.map { stream.places[Int($0 - stream.firstVersion)] }
+      let places = stream.places[stream.numbers(versions)]
       return (places, versions.lowerBound, readable, stream.limits)
     }
     guard let found else {
@@ -93,51 +93,48 @@ internal import MillraceCore
   // MARK: Positions
 
   /// Of a list of places, in order of positions.
-  private mutating func listed(_ list: (LogIndex) -> [UInt64]?) throws(EventStoreError) -> EventPage {
+  private mutating func listed(_ list: (LogIndex) -> Places?) throws(EventStoreError) -> EventPage {
     let start: UInt64 = if case .at(let position) = request.start { position } else { isForward ? 0 : .max }
     var cursor: Int?
+    var isAtStart = false
     let chunk = 512
     while !isFull {
-      let places: ArraySlice<UInt64>? = index.monitor.locked {
+      // Places keep their numbers when others go meanwhile.
+      let places: [UInt64]? = index.monitor.locked {
         guard let all = list(index) else { return nil }
         if isForward {
-          let first = cursor ?? Self.first(in: all, notBefore: index.placeOfBlock(start))
-          cursor = min(all.count, first + chunk)
-          return all[min(first, all.count)..<cursor!]
+          let first = max(cursor ?? all.first(from: index.placeOfBlock(start)), all.start)
+          cursor = min(all.end, first + chunk)
+          return all[first..<cursor!]
         }
-        let behind = cursor ?? Self.first(in: all, notBefore: index.placeBehindBlock(start))
-        cursor = max(0, behind - chunk)
+        let behind = max(cursor ?? all.first(from: index.placeBehindBlock(start)), all.start)
+        cursor = max(all.start, behind - chunk)
+        isAtStart = cursor == all.start
         return all[cursor!..<behind]
       }
       guard let places, !places.isEmpty else { return page(isLast: true, start) }
-      for place in isForward ? Array(places) : places.reversed() {
+      for place in isForward ? places : places.reversed() {
         if isFull { break }
         guard case .entry(let entry) = try reader.entry(LogIndex.Place(word: place), index) else { continue }
         if isForward ? entry.position < start : entry.position > start { continue }
         if entry.position >= end { if isForward { return page(isLast: true, start) } else { continue } }
         try take(entry)
       }
-      if !isForward, cursor == 0, !isFull { return page(isLast: true, start) }
+      if isAtStart, !isFull { return page(isLast: true, start) }
     }
     return page(isLast: false, start)
   }
 
-  /// The first index whose place is not before `place`.
-  private static func first(in places: [UInt64], notBefore place: UInt64) -> Int {
-    var low = 0
-    var high = places.count
-    while low < high {
-      let middle = (low + high) / 2
-      if places[middle] < place { low = middle + 1 } else { high = middle }
-    }
-    return low
-  }
-
   private mutating func allForward() throws(EventStoreError) -> EventPage {
     let start: UInt64 = if case .at(let position) = request.start { position } else { 0 }
-    var block = index.monitor.locked { max(0, index.block(at: start)) }
+    var block = index.monitor.locked { index.block(at: start) }
     while !isFull {
-      guard let (place, count) = blockPlace(block) else { return page(isLast: true, start) }
+      // Blocks that go meanwhile are passed over.
+      block = index.monitor.locked { max(block, index.firstBlock) }
+      guard let (place, count) = blockPlace(block) else {
+        if index.monitor.locked({ block < index.firstBlock }) { continue }
+        return page(isLast: true, start)
+      }
       guard try walk(place, count, { $0 >= start }) else { return page(isLast: true, start) }
       block += 1
     }
@@ -147,7 +144,7 @@ internal import MillraceCore
   private mutating func allBackward() throws(EventStoreError) -> EventPage {
     let start: UInt64 = if case .at(let position) = request.start { position } else { .max }
     var block = index.monitor.locked { index.block(at: start) }
-    while !isFull, block >= 0 {
+    while !isFull {
       guard let (place, count) = blockPlace(block) else { return page(isLast: true, start) }
       let whole = events
       let wholeBytes = bytes
@@ -171,12 +168,10 @@ internal import MillraceCore
   /// The place of the first entry of a block, and how many events it has.
   private func blockPlace(_ block: Int) -> (LogIndex.Place, Int)? {
     index.monitor.locked {
-      guard block < index.blocks.count else { return nil }
-      let behind = block + 1 < index.blocks.count ? index.blocks[block + 1].firstPosition : index.end
-      let place = LogIndex.Place(word: index.blocks[block].place)
-      return (
-        LogIndex.Place(segment: place.segment, offset: place.offset + BlockHeader.bytes), Int(behind - index.blocks[block].firstPosition)
-      )
+      guard let found = index.block(block) else { return nil }
+      let behind = index.block(block + 1)?.firstPosition ?? index.end
+      let place = LogIndex.Place(word: found.place)
+      return (LogIndex.Place(segment: place.segment, offset: place.offset + BlockHeader.bytes), Int(behind - found.firstPosition))
     }
   }
 
@@ -251,7 +246,7 @@ extension PageReader {
 extension LogIndex.Stream {
   /// The versions that are there and within the limits of count and version.
   var readable: Range<UInt64> {
-    var first = firstVersion
+    var first = start
     if let limits {
       first = max(first, limits.firstVersion)
       if let count = limits.count, end > count { first = max(first, end - count) }
@@ -262,14 +257,8 @@ extension LogIndex.Stream {
 
 extension LogIndex {
   /// The place of the block that `position` is in; the least of all before the first.
-  func placeOfBlock(_ position: UInt64) -> UInt64 {
-    let block = block(at: position)
-    return block < 0 ? 0 : blocks[block].place
-  }
+  func placeOfBlock(_ position: UInt64) -> UInt64 { block(block(at: position))?.place ?? 0 }
 
   /// The place of the block behind the one that `position` is in.
-  func placeBehindBlock(_ position: UInt64) -> UInt64 {
-    let block = block(at: position) + 1
-    return block < blocks.count ? blocks[block].place : .max
-  }
+  func placeBehindBlock(_ position: UInt64) -> UInt64 { block(block(at: position) + 1)?.place ?? .max }
 }

@@ -33,7 +33,7 @@ struct Opened {
   private static func makeFirst(_ storage: any LogStorage, _ settings: EventLog.Settings) throws(StorageError) {
     // What a process left that was killed here.
     if try storage.names().contains(SegmentSupply.name) { try storage.remove(SegmentSupply.name) }
-    let file = try storage.create(SegmentSupply.name, bytes: settings.firstSegmentBytes) { true }
+    let file = try storage.create(SegmentSupply.name, bytes: settings.firstSegmentBytes) { _ in 1 << 20 }
     let log = LogID(high: settings.random(), low: settings.random())
     let builder: BlockBuilder
     do throws(MemoryError) {
@@ -68,7 +68,7 @@ struct IndexBuilder: LogScan.Visitor {
 
   mutating func block(_ header: BlockHeader, segment: UInt64) throws(LogError) {
     guard header.events > 0 else { return }
-    index.blocks.append(
+    index.add(
       LogIndex.Block(
         firstPosition: header.firstPosition, place: LogIndex.Place(segment: segment, offset: header.offset).word, time: header.time))
   }
