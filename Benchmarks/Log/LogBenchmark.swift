@@ -9,7 +9,7 @@ import MillraceLog
     let arguments = CommandLine.arguments
     guard arguments.count == 4, let work = Work(arguments[1]), let seconds = Double(arguments[3]), seconds > 0 else {
       fail(
-        "usage: LogBenchmark append-N | append-N-thread | append-open-RATE | replay-EVENTS | snapshot-TAIL | recover-MIB  DIRECTORY SECONDS",
+        "usage: LogBenchmark append-N | append-N-thread | append-N-growing | append-open-RATE | replay-EVENTS | snapshot-TAIL | recover-MIB  DIRECTORY SECONDS",
         64)
     }
     do {
@@ -28,8 +28,9 @@ import MillraceLog
 
 /// What is measured.
 enum Work {
-  /// So many appends under way, each answered by the next: from the completion, or by a thread of its own.
-  case append(Int, byThread: Bool)
+  /// So many appends under way, each answered by the next: from the completion, or by a thread of its own. A log that keeps 256 MiB and recycles its files, or a
+  /// new one that grows.
+  case append(Int, byThread: Bool, isGrowing: Bool)
   /// So many a second at fixed times, from 8 threads.
   case open(Double)
   /// Reads so many events back.
@@ -50,7 +51,7 @@ enum Work {
       self = .open(rate)
     case "append":
       guard let count = Int(parts[1]), 1...4096 ~= count else { return nil }
-      self = .append(count, byThread: parts.count == 3 && parts[2] == "thread")
+      self = .append(count, byThread: parts.last == "thread", isGrowing: parts.last == "growing")
     case "replay":
       guard let count = Int(parts[1]), count > 0 else { return nil }
       self = .replay(count)
@@ -71,14 +72,17 @@ enum Work {
     let storage = try DirectoryStorage(path)
     guard !storage.isMemory else { throw StorageError("open", path, code: 0, "the directory lives in memory: measure on a disk") }
     defer { if !isFilling { Self.remove(path) } }
-    let log = try EventLog(storage)
+    var configuration = EventLog.Configuration()
+    if isLasting { configuration.retention.bytes = Lasting.bytes }
+    let log = try EventLog(storage, configuration)
     defer { log.close() }
+    let before = isLasting ? try Lasting.prepare(log) : 0
     let head = "{\"program\":\"millrace\",\"work\":\"\(name)\",\"way\":\"\(storage.way.rawValue)\""
     switch self {
-    case .append(let count, let byThread):
-      return head + ClosedLoop(log, count).run(seconds: seconds, byThread: byThread) + "}"
+    case .append(let count, let byThread, _):
+      return head + ClosedLoop(log, count).run(seconds: seconds, byThread: byThread, before: before) + "}"
     case .open(let rate):
-      return head + OpenLoop(log, rate: rate).run(seconds: seconds) + "}"
+      return head + OpenLoop(log, rate: rate).run(seconds: seconds, before: before) + "}"
     case .replay(let count):
       return try head + Replay(log, count).run(seconds: seconds) + "}"
     case .snapshot(let tail):
@@ -92,9 +96,18 @@ enum Work {
     }
   }
 
+  /// It is measured as after hours of work.
+  private var isLasting: Bool {
+    switch self {
+    case .append(_, _, let isGrowing): !isGrowing
+    case .open: true
+    default: false
+    }
+  }
+
   private var name: String {
     switch self {
-    case .append(let count, let byThread): "append-\(count)" + (byThread ? "-thread" : "")
+    case .append(let count, let byThread, let isGrowing): "append-\(count)" + (byThread ? "-thread" : "") + (isGrowing ? "-growing" : "")
     case .open: "append-open"
     case .replay: "replay"
     case .snapshot(let tail): "snapshot-\(tail)"
@@ -107,5 +120,30 @@ enum Work {
     guard let storage = try? DirectoryStorage(path, create: false, way: .sync), let names = try? storage.names() else { return }
     for name in names { try? storage.remove(name) }
     unsafe _ = rmdir(path)
+  }
+}
+
+/// A log that has been at work for a while, as the peers are when they are measured: it keeps so many bytes, and its old files become its new ones.
+enum Lasting {
+  static let bytes = 256 << 20
+  /// Of an append that fills it.
+  private static let payload = 64 << 10
+
+  /// Fills it until its files are its last size and the first of them have come round. Gives the commits that this took.
+  static func prepare(_ log: EventLog) throws -> Int {
+    let stream = try StreamName("before-1")
+    let done = Counter()
+    let content = [UInt8](repeating: 7, count: payload)
+    let count = 2 * bytes / payload
+    for number in 0..<count {
+      done.reset()
+      let event = EventDraft(id: EventID(high: 9, low: UInt64(number)), type: "before", payload: content)
+      log.append([StreamAppend(stream: stream, events: [event])]) { result in
+        guard case .success = result else { LogBenchmark.fail("\(result)", 1) }
+        done.add(1)
+      }
+      done.wait(for: 1)
+    }
+    return count
   }
 }

@@ -19,7 +19,11 @@ import MillraceLog
   private let type: EventTypeNumber
   let sink: UnsafeMutablePointer<AppendSink>
 
-  init(_ log: EventLog, _ count: Int, name: String = "bench", _ context: UnsafeMutableRawPointer?, _ told: @escaping AppendSink.Told) {
+  /// - Parameter streams: that the events go to, in turns; nil: one for each.
+  init(
+    _ log: EventLog, _ count: Int, name: String = "bench", streams: Int? = nil, _ context: UnsafeMutableRawPointer?,
+    _ told: @escaping AppendSink.Told
+  ) {
     self.count = count
     type = try! log.number(ofType: "measured")
     unsafe sink = .allocate(capacity: 1)
@@ -32,7 +36,7 @@ import MillraceLog
     unsafe self.context.initialize(to: EventContext(correlation: EventID(high: 1, low: 1), causation: EventID(high: 2, low: 2)))
     unsafe payloads = .allocate(byteCount: count * Self.payload, alignment: 64)
     for index in 0..<count {
-      let stream = log.number(of: try! StreamName("\(name)-\(index)"))
+      let stream = log.number(of: try! StreamName("\(name)-\(index % (streams ?? count))"))
       unsafe (events + index).initialize(
         to: RawEvent(
           id: EventID(high: UInt64(index), low: 0), type: type, payload: payloads + index * Self.payload, bytes: Self.payload,

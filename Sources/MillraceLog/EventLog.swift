@@ -69,7 +69,7 @@ public final class EventLog: @unchecked Sendable {
         words = try Region(bytes: padding)
         handOver = try HandOver(capacity: settings.capacity)
       } catch { throw LogError.configuration(error.description) }
-      do throws(StorageError) { try supply.prepare() } catch { throw LogError.storage(error) }
+      do throws(StorageError) { try supply.prepare(after: writer.fileBytes) } catch { throw LogError.storage(error) }
     } catch {
       storage.unlock()
       throw error

@@ -15,7 +15,7 @@ public enum LogCopy {
       guard target.unit <= reader.unit else {
         throw StorageError("copy", "", code: 22, "the target writes \(target.unit) bytes at once, the log was made for \(reader.unit)")
       }
-      _ = try target.create(mark, bytes: target.unit) { true }
+      _ = try target.create(mark, bytes: target.unit) { _ in 1 << 20 }
       try target.syncNames()
       for segment in reader.parts { try copy(segment, to: target) }
       // The copy is whole on stable storage before the mark goes.
@@ -33,7 +33,7 @@ public enum LogCopy {
   }
 
   private static func copy(_ part: LogReader.Part, to target: any LogStorage) throws(StorageError) {
-    let file = try target.create(part.name, bytes: part.file.bytes) { true }
+    let file = try target.create(part.name, bytes: part.file.bytes) { _ in 1 << 20 }
     let step = 1 << 20
     let region: Region
     do throws(MemoryError) { region = try Region(bytes: step + part.unit) } catch {

@@ -39,7 +39,7 @@ import Testing
   @Test("a segment that cannot get its name ends the log, whatever the reason: the appends are answered")
   func rename() throws {
     let victim = try Victim(isInMemory: true)
-    let ending = try ending(victim, ["way=direct", "count=60"], "rename:2:ENOSPC")
+    let ending = try ending(victim, ["way=direct", "count=60"], "rename:3:ENOSPC")
     #expect(ending.exit == 2 && victim.ledger.failed > 0, "\(ending.exit) \(ending.errors)")
     #expect(victim.complaint() == nil)
   }

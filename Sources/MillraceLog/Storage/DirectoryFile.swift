@@ -8,10 +8,12 @@ final class DirectoryFile: LogFile, @unchecked Sendable {
   /// nil: for reading only.
   private let way: WriteWay?
   private(set) var bytes: Int
+  private let isDirect: Bool
 
   init(_ folder: Int32, _ name: String, how: Int, _ way: WriteWay?) throws(StorageError) {
     self.name = name
     self.way = way
+    isDirect = (how | (way?.how ?? 0)) & MILLRACE_DIRECT != 0
     descriptor = unsafe millrace_open_at(folder, name, Int32(how | (way?.how ?? 0)))
     guard descriptor >= 0 else {
       bytes = 0
@@ -28,7 +30,7 @@ final class DirectoryFile: LogFile, @unchecked Sendable {
   deinit { if descriptor >= 0 { close(descriptor) } }
 
   /// Takes the room and writes it, so that a later write needs no change of the file's map.
-  func fill(_ bytes: Int, while isWanted: () -> Bool) throws(StorageError) {
+  func fill(_ bytes: Int, pace: (Int) -> Int) throws(StorageError) {
     while true {
       let code = posix_fallocate(descriptor, 0, off_t(bytes))
       if code == EINTR { continue }
@@ -43,10 +45,13 @@ final class DirectoryFile: LogFile, @unchecked Sendable {
     unsafe zeros.initializeMemory(as: UInt8.self, repeating: 0, count: step)
     var offset = 0
     while offset < bytes {
-      guard isWanted() else { throw .of("write", name, ECANCELED) }
-      let count = min(step, bytes - offset)
-      try unsafe writeAll(UnsafeRawBufferPointer(start: zeros, count: count), at: offset, multiple: 1)
+      let most = pace(offset)
+      guard most > 0 else { throw .of("write", name, ECANCELED) }
+      let count = min(step, most, bytes - offset)
+      try unsafe writeAll(UnsafeRawBufferPointer(start: zeros, count: count), at: offset, multiple: isDirect ? 512 : 1)
       offset += count
+      // What piles up in the page cache would be written at once, and stand in the way of commits.
+      if !isDirect, offset % (1 << 20) == 0 { try sync() }
     }
     try sync()
     self.bytes = bytes
@@ -69,7 +74,7 @@ final class DirectoryFile: LogFile, @unchecked Sendable {
 
   func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws(StorageError) {
     guard let way else { throw .of("write", name, EBADF) }
-    try unsafe writeAll(bytes, at: offset, multiple: way.isDirect ? 512 : 1)
+    try unsafe writeAll(bytes, at: offset, multiple: isDirect ? 512 : 1)
     if way == .sync { try sync() }
   }
 

@@ -75,11 +75,11 @@ public final class DirectoryStorage: LogStorage, @unchecked Sendable {
     }
   }
 
-  public func create(_ name: String, bytes: Int, while isWanted: () -> Bool) throws(StorageError) -> any LogFile {
-    // Filled through the page cache, with one sync for all of it, then opened as it is written.
-    let file = try DirectoryFile(folder, name, how: MILLRACE_CREATE, .sync)
+  public func create(_ name: String, bytes: Int, pace: (Int) -> Int) throws(StorageError) -> any LogFile {
+    // Past the page cache, if commits go there, too: what it holds of a file is in the way of a direct write. One sync for all of it; then opened as it is written.
+    let file = try DirectoryFile(folder, name, how: MILLRACE_CREATE | (way.isDirect ? MILLRACE_DIRECT : 0), .sync)
     do throws(StorageError) {
-      try file.fill(bytes, while: isWanted)
+      try file.fill(bytes, pace: pace)
       return try open(name, writing: true)
     } catch {
       // What was begun is of no use to anybody; a second error would tell less than the first.

@@ -13,8 +13,9 @@ public protocol LogStorage: AnyObject, Sendable {
   func names() throws(StorageError) -> [String]
 
   /// A new file of `bytes` bytes, all zero, with its room taken and on stable storage (its name is not: `syncNames`). Throws `EEXIST` if there is one.
-  /// `isWanted` is asked now and then: when false, the file is removed and `ECANCELED` thrown.
-  func create(_ name: String, bytes: Int, while isWanted: () -> Bool) throws(StorageError) -> any LogFile
+  /// `pace` is asked before each piece, with the bytes that are written, for the most that may be written next, and may take its time: with 0, the file is
+  /// removed and `ECANCELED` thrown.
+  func create(_ name: String, bytes: Int, pace: (Int) -> Int) throws(StorageError) -> any LogFile
 
   /// Opens a file that is there. One for reading sees what was written by another that was opened for writing.
   func open(_ name: String, writing: Bool) throws(StorageError) -> any LogFile

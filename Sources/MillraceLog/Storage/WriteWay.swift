@@ -50,7 +50,7 @@ private enum Probe {
     // One that a killed process left behind.
     unsafe _ = unlinkat(folder, name, 0)
     defer { unsafe _ = unlinkat(folder, name, 0) }
-    try DirectoryFile(folder, name, how: MILLRACE_CREATE, .sync).fill(unit * writes) { true }
+    try DirectoryFile(folder, name, how: MILLRACE_CREATE, .sync).fill(unit * writes) { _ in 1 << 20 }
     let file = try DirectoryFile(folder, name, how: MILLRACE_WRITE, way)
     var memory: UnsafeMutableRawPointer?
     // unsafe: filled in by the call; ours alone, given back below.

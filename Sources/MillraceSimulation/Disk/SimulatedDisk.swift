@@ -70,7 +70,7 @@ package final class SimulatedDisk: LogStorage, Sendable {
     }
   }
 
-  package func create(_ name: String, bytes: Int, while isWanted: () -> Bool) throws(StorageError) -> any LogFile {
+  package func create(_ name: String, bytes: Int, pace: (Int) -> Int) throws(StorageError) -> any LogFile {
     let number = try state.withLock { state throws(StorageError) in
       guard state.names[name] == nil else { throw StorageError("open", name, code: 17, "File exists") }
       let used = state.files.values.reduce(0) { $0 + $1.bytes.count }
