@@ -169,8 +169,8 @@ public struct ContentTypeNumber: Hashable, Sendable {
   }
 }
 
-/// What a request may write besides events.
-enum OwnEntry: Sendable {
+/// What a request may write besides events. Indirect, so that it takes one word of the requests that have none.
+indirect enum OwnEntry: Sendable {
   case limits(StreamLimits, of: StreamNumber)
   case snapshot(Snapshot, of: StreamNumber)
   /// Nothing is written: the oldest segment, which has this number, is taken out of the index.
