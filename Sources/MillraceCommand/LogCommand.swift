@@ -55,6 +55,7 @@ extension Refusal {
       case .invalid: .wrongUse
       case .wrongExpectedVersion, .idsPartlyKnown, .snapshotAhead: .failed
       case .damaged: .badData
+      case .failed: .failed
       case .busy, .noSpace, .outcomeUnknown, .unavailable, .cancelled, .closed: .tryAgain
       }
     self.init(exit, "\(error)")

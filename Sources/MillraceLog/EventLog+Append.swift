@@ -175,7 +175,7 @@ extension EventLog {
     case .tooLarge:
       return .failure(.invalid("the append does not fit into a segment of \(log.settings.segmentBytes) bytes: append in parts"))
     case .noSpace: return .failure(.noSpace("the next segment of \(log.settings.segmentBytes) bytes cannot be made: give the disk room"))
-    case .unavailable: return .failure(.unavailable(log.failureText))
+    case .unavailable: return .failure(.failed(log.failureText))
     case .outcomeUnknown: return .failure(.outcomeUnknown(log.failureText))
     }
   }

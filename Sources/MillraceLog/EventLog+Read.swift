@@ -12,6 +12,7 @@ extension EventLog: EventStore {
     let told: (EventCompletion<UInt64>, Result<UInt64, EventStoreError>)? = index.monitor.locked {
       if isClosed { return wait.take().map { ($0, .failure(.closed)) } }
       if index.end > position { return wait.take().map { ($0, .success(index.end)) } }
+      if let failure = index.failure { return wait.take().map { ($0, .failure(.failed(failure.description))) } }
       index.add(wait)
       return nil
     }

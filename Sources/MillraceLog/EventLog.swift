@@ -224,6 +224,6 @@ public final class EventLog: @unchecked Sendable {
   /// Commits, that is syncs, so far. After `close`.
   public var commits: UInt64 { writer.commits }
 
-  /// Why nothing is written any more. For whoever was told `unavailable` or `outcomeUnknown`.
+  /// Why nothing is written any more. For whoever was told `failed` or `outcomeUnknown`.
   public var failureText: String { index.monitor.locked { index.failure }?.description ?? "no failure" }
 }

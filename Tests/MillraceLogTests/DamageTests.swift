@@ -1,5 +1,6 @@
 import MillraceLog
 import MillraceSimulation
+import Synchronization
 import Testing
 
 @Suite struct DamageTests {
@@ -92,14 +93,21 @@ import Testing
     let disk = SimulatedDisk()
     let log = try EventLog(disk, configuration())
     _ = try await log.append("s", .any, [1])
+    // Whoever waits for what will not come is told, and so is who begins to.
+    let waited = Mutex<[Result<UInt64, EventStoreError>]>([])
+    let wait = log.await(1) { result in waited.withLock { $0.append(result) } }
     disk.breakDown()
     await #expect { try await log.append("s", .any, [2]) } throws: {
       if case .outcomeUnknown? = $0 as? EventStoreError { true } else { false }
     }
     await #expect { try await log.append("s", .any, [3]) } throws: {
-      if case .unavailable? = $0 as? EventStoreError { true } else { false }
+      if case .failed? = $0 as? EventStoreError { true } else { false }
     }
     #expect(try log.page(ReadRequest(.all)).events.map(\.id.low) == [1])
+    wait.cancel()
+    _ = log.await(7) { result in waited.withLock { $0.append(result) } }
+    let told = waited.withLock { $0 }
+    #expect(told.count == 2 && told.allSatisfy { if case .failure(.failed) = $0 { true } else { false } })
     log.close()
   }
 }

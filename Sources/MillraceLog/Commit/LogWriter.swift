@@ -39,7 +39,15 @@ internal import MillraceCore
   private var batch = unsafe ContiguousArray<UnsafeMutablePointer<AppendRequest>>()
   /// Why nothing is written any more.
   private var failure: StorageError? {
-    didSet { index.monitor.locked { index.failure = failure } }
+    didSet {
+      let text = failure?.description ?? ""
+      // What they wait for does not come any more.
+      let waits = index.monitor.locked {
+        index.failure = failure
+        return index.takeWaits(all: true)
+      }
+      for completion in waits { completion(.failure(.failed(text))) }
+    }
   }
   /// Those of the block at hand.
   private var ownEntries: [(OwnEntry, LogIndex.Place)] = []

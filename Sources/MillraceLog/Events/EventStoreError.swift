@@ -16,8 +16,10 @@ public enum EventStoreError: Error, Sendable, Equatable {
   case damaged(position: UInt64, String)
   /// The storage has failed while the append was under way: it may be there or not. Append again with the same ids: it will not be doubled.
   case outcomeUnknown(String)
-  /// The store does not work any more, or its server cannot be reached. Nothing was appended.
+  /// The store cannot be reached, or has not what it needs just now. Nothing was appended: again in a moment.
   case unavailable(String)
+  /// The store has failed, and writes nothing more until it is opened again. Nothing was appended; what is there is read.
+  case failed(String)
   /// A wait was given up.
   case cancelled
   /// The store is closed, or about to be.
@@ -38,7 +40,8 @@ extension EventStoreError: CustomStringConvertible {
       "the snapshot is of version \(version), but stream \(stream) \(actual.map { "ends with \($0)" } ?? "has no events")"
     case .damaged(let position, let text): "damaged at position \(position): \(text)"
     case .outcomeUnknown(let text): "it is not known whether the append took place: \(text). Append again with the same event ids"
-    case .unavailable(let text): "the event store does not work: \(text)"
+    case .unavailable(let text): "the event store does not work just now: \(text)"
+    case .failed(let text): "the event store has failed: \(text). Mend what is named and open it again"
     case .cancelled: "given up"
     case .closed: "the event store is closed"
     }

@@ -82,7 +82,7 @@ package struct CrashTrial {
         tried[first].receipt = receipt
         acknowledged += tried[first].appends.reduce(0) { $0 + $1.events.count }
       case .failure(.outcomeUnknown) where disk.isOff: break
-      case .failure(.unavailable) where disk.isOff: tried.removeLast()
+      case .failure(.failed) where disk.isOff: tried.removeLast()
       case .failure(let error): throw violated("an append failed: \(error)")
       }
       if disk.isOff { break }
