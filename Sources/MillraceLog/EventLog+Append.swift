@@ -167,6 +167,12 @@ extension EventLog {
             unsafe receipt(request.pointee.parts[$0].firstVersion, request.pointee.parts[$0].firstPosition, $0)
           },
           wasKnown: false))
+    case .wrongExpectedVersion(_, let actual) where appends.isEmpty:
+      // Only a snapshot is refused so.
+      guard case .snapshot(let snapshot, _)? = unsafe request.pointee.own else {
+        preconditionFailure("invariant broken: an append of nothing was compared")
+      }
+      return .failure(.snapshotAhead(stream: snapshot.stream, version: snapshot.version, actual: actual))
     case .wrongExpectedVersion(let part, let actual):
       return repetition(
         or: .wrongExpectedVersion(stream: appends[part].stream, expected: appends[part].expected, actual: actual))

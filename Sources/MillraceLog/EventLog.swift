@@ -79,6 +79,8 @@ public final class EventLog: @unchecked Sendable {
     // Safe: `close` joins the thread, and keeps this object alive until then.
     let code = unsafe pthread_create(&thread, nil, Self.body, Unmanaged.passUnretained(self).toOpaque())
     guard code == 0 else {
+      // There is nobody who would close it.
+      _ = closedWord.exchange(1)
       supply.stop()
       storage.unlock()
       throw .storage(.of("pthread_create", "", code))
@@ -146,7 +148,11 @@ public final class EventLog: @unchecked Sendable {
   /// As above, for several, which keep their order: pointers to `AppendRequest`. All or none are taken.
   @unsafe public func append(_ requests: UnsafeBufferPointer<UnsafeMutableRawPointer>, mayLead: Bool = false) throws(Refusal) {
     if requests.isEmpty { return }
-    guard handOver.reserve(requests.count) else { throw .busy }
+    guard handOver.reserve(requests.count) else {
+      // Counted for a moment: `close` may have seen it.
+      release(0)
+      throw .busy
+    }
     // Order: sequentially consistent after the reservation. Pairs with the exchange in `close`: one of the two sees the other.
     guard closedWord.loadSequential() == 0 else {
       release(requests.count)

@@ -2,12 +2,15 @@ internal import MillraceCore
 
 /// What a log keeps: whole segments go, the oldest first, when one of the bounds is passed. Looked at whenever a new segment begins. The segment that is written stays.
 public struct Retention: Sendable {
+  // What groups and projections keep of themselves is no history: a segment with the last event of such a stream stays, and with it those behind.
+
   /// Bytes of all segments' files; nil: no bound.
   public var bytes: Int?
   /// Nanoseconds since the last event of a segment; nil: no bound.
   public var age: UInt64?
   /// Called with each segment before it goes, on a thread of the log's own; it stays until this returns. If it throws, the segment stays and is tried again with the
-  /// next one; `EventLog.retentionProblem` says why. After a crash it may be called again for the same segment.
+  /// next one; `EventLog.retentionProblem` says why. It must not wait for an append to the same log: the thread that it has is the one that makes
+  /// segments, so appends wait for it when a segment fills meanwhile. After a crash it may be called again for the same segment.
   public var archive: (@Sendable (RetiredSegment) throws -> Void)?
 
   /// Without bounds all is kept.
@@ -66,7 +69,7 @@ final class Retirement: @unchecked Sendable {
     if retention.bytes == nil, retention.age == nil { return }
     var problem: String?
     do throws(StorageError) { try removeGone() } catch { problem = error.description }
-    if let segment = next() {
+    if let segment = next(&problem) {
       do {
         try retention.archive?(segment.retired)
         let number = segment.number
@@ -98,8 +101,8 @@ final class Retirement: @unchecked Sendable {
     try storage.syncNames()
   }
 
-  /// The oldest segment, if it is to go.
-  private func next() -> (number: UInt64, retired: RetiredSegment)? {
+  /// The oldest segment, if it is to go. `problem`: it stays, for this.
+  private func next(_ problem: inout String?) -> (number: UInt64, retired: RetiredSegment)? {
     if monitor.locked({ underWay || !gone.isEmpty }) { return nil }
     let now = wall()
     return index.monitor.locked {
@@ -109,6 +112,12 @@ final class Retirement: @unchecked Sendable {
       let isOld = retention.age.map { now > begun && UInt64(now - begun) > $0 } ?? false
       guard isOld || retention.bytes.map({ bytes > $0 }) ?? false else { return nil }
       let header = index.segments[0].header
+      // Without it a group or a projection would begin anew, and pass over events.
+      if let stream = index.systemStream(endingIn: header.number) {
+        problem =
+          "\(SegmentHeader.name(of: header.number)) is kept, since it holds the last event of \(stream): let it run, or give that stream limits that leave nothing"
+        return nil
+      }
       return (
         header.number,
         RetiredSegment(
@@ -121,6 +130,18 @@ final class Retirement: @unchecked Sendable {
 }
 
 extension LogIndex {
+  /// A stream of the library's own of which the last event stands in this segment.
+  fileprivate func systemStream(endingIn segment: UInt64) -> StreamName? {
+    for number in systemStreams {
+      let stream = streams[Int(number)]
+      guard !stream.places.isEmpty, Place(word: stream.places[stream.places.end - 1]).segment <= segment, !stream.readable.isEmpty else {
+        continue
+      }
+      return stream.name
+    }
+    return nil
+  }
+
   /// The oldest segment is gone, with all that stood in it. Gives the streams of which nothing is left, but for `kept`: they are as if they had never been.
   func drop(_ number: UInt64, keeping kept: Set<UInt32>) -> [UInt32] {
     guard let first = segments.first, first.header.number == number, segments.count > 1 else { return [] }

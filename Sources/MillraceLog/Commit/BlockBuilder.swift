@@ -18,7 +18,8 @@ internal import MillraceCore
   private(set) var events = 0
   private(set) var firstPosition: UInt64 = 0
   private var digest: UInt32 = 0
-  private var time: Int64 = 0
+  /// Of the block and its events.
+  private(set) var time: Int64 = 0
 
   /// - Parameter bytes: the largest block, a multiple of the unit. Memory is taken as it is used.
   init(bytes: Int, unit: Int, seed: Seed) throws(MemoryError) {

@@ -71,9 +71,18 @@ internal import MillraceCore
     segment = end.segment
     offset = end.offset
     position = end.nextPosition
+    let made = index.segments.last!.header.unit
+    guard made >= storage.unit else {
+      throw .storage(
+        StorageError(
+          "open", SegmentHeader.name(of: end.segment), code: 22,
+          "the log was made for a disk that writes \(made) bytes at once, this one writes \(storage.unit): a commit would share such a piece with another. Keep it on a disk like the first"
+        ))
+    }
     do throws(StorageError) { file = try storage.open(SegmentHeader.name(of: end.segment), writing: true) } catch { throw .storage(error) }
     do throws(MemoryError) {
-      builder = try BlockBuilder(bytes: settings.largestBlock, unit: storage.unit, seed: Seed(end.log, segment: end.segment))
+      // A log that was made for larger pieces is continued in them: where a block ends says where the next one begins.
+      builder = try BlockBuilder(bytes: roundUp(settings.largestBlock, to: made), unit: made, seed: Seed(end.log, segment: end.segment))
     } catch { throw .configuration(error.description) }
     fileBytes = file.bytes
     heads = ContiguousArray(index.streams.map { Head(next: $0.end, namedIn: 0) })
@@ -189,6 +198,13 @@ internal import MillraceCore
     }
     let stream = own.stream.value
     while heads.count <= Int(stream) { heads.append(Head()) }
+    if case .snapshot(let snapshot, _) = own, snapshot.version >= heads[Int(stream)].next {
+      // The stream has begun anew since it was asked.
+      let next = heads[Int(stream)].next
+      unsafe request.pointee.outcome = .wrongExpectedVersion(part: 0, actual: next == 0 ? nil : next - 1)
+      unsafe batch.append(request)
+      return true
+    }
     let payload = own.payload
     let bytes = NameEntry.mostStreamBytes + roundUp(Entry.fixed + payload.count, to: 8)
     guard hasRoom(bytes) else {
@@ -207,9 +223,9 @@ internal import MillraceCore
     return true
   }
 
-  /// Streams of which nothing is left begin anew. One with events in the block at hand has these.
+  /// Streams of which nothing is left begin anew. One with events or entries in the block at hand has these.
   private mutating func retire(_ number: UInt64) {
-    let pending = Set(written.map(\.stream))
+    let pending = Set(written.map(\.stream) + ownEntries.map(\.0.stream.value))
     let forgotten = index.monitor.locked { index.drop(number, keeping: pending) }
     for stream in forgotten { heads[Int(stream)] = Head() }
   }
@@ -222,7 +238,7 @@ internal import MillraceCore
       let part = unsafe request.pointee.parts + index
       switch unsafe part.pointee.expected {
       case .noStream: unsafe part.pointee.firstVersion = 0
-      case .exact(let version): unsafe part.pointee.firstVersion = version &+ 1
+      case .exact(let version): unsafe part.pointee.firstVersion = version == .max ? .max : version + 1
       case .any, .streamExists:
         let place = unsafe ids.find(part.pointee.stream.value, part.pointee.events[0].id)
         unsafe part.pointee.firstVersion = place?.version ?? .max
@@ -294,7 +310,8 @@ internal import MillraceCore
 
   /// Goes on to the next segment, where that helps. Gives the answer to a request for which it does not.
   private mutating func makeRoom(_ bytes: Int) -> AppendRequest.Outcome? {
-    guard storage.unit + roundUp(BlockHeader.bytes + bytes + NameEntry.mostStreamBytes, to: storage.unit) <= settings.segmentBytes else {
+    let block = roundUp(BlockHeader.bytes + bytes + NameEntry.mostStreamBytes, to: builder.unit)
+    guard builder.unit + block <= settings.segmentBytes, block <= builder.capacity else {
       return .tooLarge
     }
     do throws(StorageError) {
@@ -316,7 +333,7 @@ internal import MillraceCore
       throw error
     }
     let header = SegmentHeader(
-      log: log, number: segment + 1, firstPosition: position, fileBytes: next.bytes, unit: storage.unit, time: settings.wall())
+      log: log, number: segment + 1, firstPosition: position, fileBytes: next.bytes, unit: builder.unit, time: settings.wall())
     let name = SegmentHeader.name(of: header.number)
     let reading: any LogFile
     do throws(StorageError) {
@@ -333,7 +350,7 @@ internal import MillraceCore
     file = next
     segment = header.number
     fileBytes = next.bytes
-    offset = storage.unit
+    offset = builder.unit
     segments += 1
     begin()
   }
@@ -417,7 +434,7 @@ internal import MillraceCore
     commits &+= 1
     bytesWritten &+= UInt64(bytes.count)
     let block = LogIndex.Block(
-      firstPosition: builder.firstPosition, place: LogIndex.Place(segment: segment, offset: offset).word, time: settings.wall())
+      firstPosition: builder.firstPosition, place: LogIndex.Place(segment: segment, offset: offset).word, time: builder.time)
     offset += bytes.count
     supply.used(offset, of: fileBytes)
     let waits: [EventCompletion<UInt64>] = index.monitor.locked {
@@ -434,8 +451,12 @@ internal import MillraceCore
 
   /// The block at hand may be on the disk, in part or wholly, or not.
   private mutating func fail() {
-    for index in unsafe batch.indices where unsafe batch[index].pointee.outcome == .appended {
-      unsafe batch[index].pointee.outcome = .outcomeUnknown
+    for index in unsafe batch.indices {
+      switch unsafe batch[index].pointee.outcome {
+      // Refusals may rest on what is in this block, too.
+      case .appended, .known, .wrongExpectedVersion: unsafe batch[index].pointee.outcome = .outcomeUnknown
+      default: break
+      }
     }
     written.removeAll(keepingCapacity: true)
   }

@@ -51,7 +51,8 @@ internal import MillraceCore
             throw StorageError("mmap", "", code: 12, error.description)
           }
         }
-        try fill(offset, length)
+        // All of it, whatever lies before it.
+        try fill(offset, length, fromOffset: true)
         if let view = EntryView(self.held(offset), at: offset, seed) { return .entry(view) }
       }
     } catch { throw .unavailable(error.description) }
@@ -81,11 +82,11 @@ internal import MillraceCore
     return unsafe Bytes(base: region.base + (offset - start), count: start + count - offset)
   }
 
-  private mutating func fill(_ offset: Int, _ wanted: Int) throws(StorageError) {
+  private mutating func fill(_ offset: Int, _ wanted: Int, fromOffset: Bool = false) throws(StorageError) {
     guard let file else { preconditionFailure("invariant broken: a window without a file") }
     // Backward the window ends shortly behind the entry, so that those before it are there, too.
     let least = 4096
-    let from = isForward || wanted > Self.windowBytes ? offset : max(0, offset + least - Self.windowBytes)
+    let from = isForward || fromOffset ? offset : max(0, offset + least - Self.windowBytes)
     count = 0
     start = from
     // Safe: the region has so many bytes.

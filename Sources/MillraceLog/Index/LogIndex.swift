@@ -72,6 +72,8 @@ final class LogIndex: @unchecked Sendable {
   /// The least position that somebody waits for.
   private var leastWait = UInt64.max
   var hasLimits = false
+  /// Streams of the library's own, in which groups and projections keep how far they are.
+  private(set) var systemStreams: [UInt32] = []
   /// Why nothing is written any more.
   var failure: StorageError?
   /// Asked when an entry is not what was written: false means that its segment is gone. nil: all that the index knows are there.
@@ -108,12 +110,12 @@ final class LogIndex: @unchecked Sendable {
     let stream = Stream(name, category: category, firstVersion: firstVersion)
     while streams.count < number { streams.append(stream) }
     if streams.count == number { streams.append(stream) } else { streams[Int(number)] = stream }
+    if name.isSystem, !systemStreams.contains(number) { systemStreams.append(number) }
   }
 
   /// Nothing is left of the stream, or what is left is to go: as if it had never been.
   func forget(_ stream: UInt32) {
-    streams[Int(stream)].places.drop(before: streams[Int(stream)].places.end, memory)
-    streams[Int(stream)].places = Places()
+    streams[Int(stream)].places.removeAll(memory)
     streams[Int(stream)].firstVersion = 0
     streams[Int(stream)].limits = nil
     snapshots[stream] = nil

@@ -217,17 +217,20 @@ internal import MillraceCore
 
   private mutating func take(_ entry: EntryView, limits: StreamLimits?, now: Int64) throws(EventStoreError) {
     if let age = limits?.age, now > entry.time, UInt64(now - entry.time) > age { return }
-    let event: RecordedEvent? = index.monitor.locked {
+    let names: (stream: StreamName, tenant: String?, type: String, contentType: String)? = index.monitor.locked {
       let tenant = entry.tenant == 0 ? nil : index.tenants.names[Int(entry.tenant)]
       if let wanted = request.tenant, wanted != tenant { return nil }
-      let payload = entry.payload
-      return unsafe RecordedEvent(
-        position: entry.position, stream: index.streams[Int(entry.stream)].name, version: entry.version, tenant: tenant, id: entry.id,
-        type: index.types.names[Int(entry.type)], typeVersion: entry.typeVersion,
-        contentType: index.contentTypes.names[Int(entry.contentType)],
-        payload: Array(payload.raw), correlation: entry.correlation, causation: entry.causation, trace: entry.trace, time: entry.time)
+      return (
+        index.streams[Int(entry.stream)].name, tenant, index.types.names[Int(entry.type)], index.contentTypes.names[Int(entry.contentType)]
+      )
     }
-    guard var event else { return }
+    guard let names else { return }
+    // A payload may be long: commits do not wait for its copy.
+    let payload = entry.payload
+    var event = unsafe RecordedEvent(
+      position: entry.position, stream: names.stream, version: entry.version, tenant: names.tenant, id: entry.id, type: names.type,
+      typeVersion: entry.typeVersion, contentType: names.contentType, payload: Array(payload.raw), correlation: entry.correlation,
+      causation: entry.causation, trace: entry.trace, time: entry.time)
     if let key = entry.key { event.payload = try open(event, key) }
     events.append(event)
     bytes += event.payload.count

@@ -79,6 +79,12 @@ internal import Glibc
     if unsafe chunks.isEmpty { room = 0 }
   }
 
+  /// All go, the last chunk as well. Not to be used any more.
+  mutating func removeAll(_ memory: PlaceMemory) {
+    for index in unsafe chunks.indices { unsafe memory.give(chunks[index], Chunk.size(gone + index)) }
+    self = Places()
+  }
+
   /// Which chunk holds a place, and where.
   private enum Chunk {
     static func size(_ chunk: Int) -> Int { chunk < 3 ? 8 << chunk : 64 }

@@ -226,6 +226,8 @@ struct ProjectionMachine {
     if case .wrongExpectedVersion = error { return finish(.lostOwnership, &actions) }
     // What could not be kept is done once more: that was promised.
     if case .stopping = phase { return finish(stopReason ?? .stopped, &actions) }
+    // Nor does who is to stop wait for a store that refuses to let it take over.
+    if case .taking = phase, let stopReason { return finish(stopReason, &actions) }
     var isAskedAgain = error.isTemporary
     if case .outcomeUnknown = error { isAskedAgain = true }
     guard isAskedAgain, let wait = patience.failed() else { return finish(.store(error), &actions) }
@@ -308,7 +310,7 @@ struct ProjectionMachine {
     while let event = pending.first {
       // The state is kept before the next event is folded.
       if isSaveDue(now), write == nil { return }
-      if saveAt == nil { saveAt = now &+ policy.time }
+      if saveAt == nil { saveAt = now.saturating(adding: policy.time) }
       guard hasEffects, source.place(of: event) >= status.effectsFrom else {
         foldMuted(&actions)
         continue

@@ -82,6 +82,8 @@ struct IndexBuilder: LogScan.Visitor {
     guard entry.stream < index.streams.count, index.streams[Int(entry.stream)].end == entry.version else {
       throw .damaged(position: entry.position, segment: segment, offset: offset, "version \(entry.version) does not follow in its stream")
     }
+    guard entry.tenant < index.tenants.names.count, entry.type < index.types.names.count, entry.contentType < index.contentTypes.names.count
+    else { throw .damaged(position: entry.position, segment: segment, offset: offset, "it has a name that was not told before") }
     index.add(LogIndex.Place(segment: segment, offset: offset).word, stream: entry.stream)
     ids?.insert(entry.stream, entry.id, IDWindow.Place(version: entry.version, position: entry.position))
     return true

@@ -26,6 +26,14 @@ extension EventStoreError {
   }
 }
 
+extension UInt64 {
+  /// .max, which is never, where the sum is larger.
+  func saturating(adding other: UInt64) -> UInt64 {
+    let (sum, isTooLarge) = addingReportingOverflow(other)
+    return isTooLarge ? .max : sum
+  }
+}
+
 /// Counts refusals of a store, and says how long to wait. The same seed gives the same waits.
 struct Patience {
   let backoff: StoreBackoff

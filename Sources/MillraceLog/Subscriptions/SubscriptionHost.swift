@@ -249,6 +249,8 @@ final class Seat: @unchecked Sendable {
   func leave() {
     setAlarm(at: nil) {}
     host.monitor.locked {
+      // Once only: somebody else may have the place by now.
+      if hasLeft { return }
       hasLeft = true
       host.vacate(index)
     }

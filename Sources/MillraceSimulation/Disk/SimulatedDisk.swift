@@ -41,15 +41,22 @@ package final class SimulatedDisk: LogStorage, Sendable {
     case remove(String)
   }
 
-  package let unit = 4096
+  package let unit: Int
   let state: Mutex<State>
 
   /// - Parameters:
   ///   - room: bytes that files may take.
+  ///   - unit: bytes that it writes at once.
   ///   - steps: writes, creations and syncs of names that it does before it is switched off in the midst of the next one.
-  package init(room: Int = 1 << 30, offAfter steps: Int? = nil) { state = Mutex(State(room: room, stepsLeft: steps)) }
+  package init(room: Int = 1 << 30, unit: Int = 4096, offAfter steps: Int? = nil) {
+    self.unit = unit
+    state = Mutex(State(room: room, stepsLeft: steps))
+  }
 
-  private init(_ state: sending State) { self.state = Mutex(state) }
+  private init(_ state: sending State, unit: Int) {
+    self.unit = unit
+    self.state = Mutex(state)
+  }
 
   /// Steps that were done.
   package var steps: Int { state.withLock { $0.steps } }
@@ -151,7 +158,7 @@ package final class SimulatedDisk: LogStorage, Sendable {
     survivor.durableNames = names
     survivor.files = state.files.filter { names.values.contains($0.key) }
     survivor.nextFile = state.nextFile
-    return SimulatedDisk(survivor)
+    return SimulatedDisk(survivor, unit: unit)
   }
 
   /// A file as it is, on stable storage.
@@ -183,11 +190,11 @@ package final class SimulatedDisk: LogStorage, Sendable {
   package func bytes(of name: String) -> [UInt8]? { state.withLock { state in state.names[name].map { state.files[$0]!.bytes } } }
 
   /// A copy, switched on, which nobody has locked.
-  package func copy() -> SimulatedDisk {
+  package func copy(unit: Int? = nil) -> SimulatedDisk {
     var copied = state.withLock { $0 }
     copied.isLocked = false
     copied.stepsLeft = nil
-    return SimulatedDisk(copied)
+    return SimulatedDisk(copied, unit: unit ?? self.unit)
   }
 
   package func setOff(after steps: Int?) { state.withLock { $0.stepsLeft = steps } }

@@ -1,5 +1,6 @@
 import MillraceCore
 import MillraceTesting
+import Synchronization
 import Testing
 
 @testable import MillraceLog
@@ -527,5 +528,24 @@ import Testing
     try fill(world, 20)
     world.pass(60 * second)
     #expect(a.end == .store(.noSpace("full")))
+  }
+
+  @Test("a group that cannot take over, since its store refuses all appends, stops when it is told to; one that never writes by time rests")
+  func refused() throws {
+    let world = try SubscriptionWorld()
+    let store = world.process()
+    store.fault = { operation, _ in operation == .append ? .fail(.unavailable("gone")) : nil }
+    let group = try world.group(store: store)
+    group.start { _ in }
+    world.pass(second)
+    let isStopped = Mutex(false)
+    group.stop { isStopped.withLock { $0 = true } }
+    world.pass(60 * second)
+    #expect(isStopped.withLock { $0 })
+    let resting = try world.group(owner: 2) { $0.checkpointAfter = .max }
+    resting.start { _ in }
+    world.settle()
+    resting.stop()
+    world.settle()
   }
 }

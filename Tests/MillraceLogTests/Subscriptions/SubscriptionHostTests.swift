@@ -1,5 +1,6 @@
 import MillraceCore
 import MillraceTesting
+import Synchronization
 import Testing
 
 @testable import MillraceLog
@@ -73,6 +74,22 @@ import Testing
     seats[0].leave()
     _ = try host.seat()
     #expect(throws: SubscriptionHostFull(capacity: 2)) { try host.seat() }
+  }
+
+  @Test("a seat that leaves again takes nothing from whoever has its place by then")
+  func again() throws {
+    let clock = VirtualClock(start: 1)
+    let host = try SubscriptionHost(clock: clock.clock, capacity: 1)
+    let first = try host.seat()
+    first.leave()
+    let second = try host.seat()
+    let rang = Mutex(0)
+    second.setAlarm(at: 10) { rang.withLock { $0 += 1 } }
+    first.leave()
+    #expect(throws: SubscriptionHostFull(capacity: 1)) { try host.seat() }
+    clock.move(to: 20)
+    host.runUntilIdle()
+    #expect(rang.withLock { $0 } == 1)
   }
 
   @Test("what was stopped or let go of leaves its seat, and a stopped host keeps nothing")

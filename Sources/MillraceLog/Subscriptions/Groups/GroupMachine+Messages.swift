@@ -158,7 +158,7 @@ extension GroupMachine {
       if let until = lanes[index].restsUntil, until <= now { lanes[index].restsUntil = nil }
     }
     guard case .running = phase, nextLook <= now else { return }
-    nextLook = now &+ record.settings.checkpointAfter
+    nextLook = now.saturating(adding: record.settings.checkpointAfter)
     if settled >= record.settings.minCheckpoint { isCheckpointDue = true } else { isLookDue = true }
   }
 
@@ -182,6 +182,6 @@ extension GroupMachine {
       actions.append(.tell(consumer.id, .reconnected(record.settings)))
     }
     deadlines.removeAll()
-    nextLook = now &+ record.settings.checkpointAfter
+    nextLook = now.saturating(adding: record.settings.checkpointAfter)
   }
 }

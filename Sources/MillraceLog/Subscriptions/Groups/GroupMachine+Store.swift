@@ -23,7 +23,7 @@ extension GroupMachine {
   }
 
   private mutating func rest(_ lane: Lane, _ error: EventStoreError, _ now: UInt64, _ actions: inout [Action]) {
-    if lane == .state, case .stopping = phase { return fail(lane, error, &actions) }
+    if lane == .state, stopReason != nil { return fail(lane, error, &actions) }
     guard let wait = lanes[lane.rawValue].patience.failed() else { return fail(lane, error, &actions) }
     lanes[lane.rawValue].restsUntil = now &+ wait
   }
@@ -33,6 +33,7 @@ extension GroupMachine {
     case (.state, .wrongExpectedVersion, _): finish(.lostOwnership, &actions)
     // What could not be written is given once more: that was promised.
     case (_, _, .stopping): finish(stopReason ?? .stopped, &actions)
+    case (.state, _, .taking) where stopReason != nil: finish(stopReason ?? .stopped, &actions)
     case (.parked, _, _): endReplay(.failure(.store(error)), &actions)
     default: finish(.store(error), &actions)
     }
@@ -159,7 +160,7 @@ extension GroupMachine {
     replayWritten(write.replayed.count, &actions)
     if case .taking = phase {
       phase = .running
-      nextLook = now &+ record.settings.checkpointAfter
+      nextLook = now.saturating(adding: record.settings.checkpointAfter)
       actions.append(.started)
       if let stopReason { stop(stopReason) }
     }
