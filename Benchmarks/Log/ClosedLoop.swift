@@ -49,7 +49,8 @@ import Synchronization
         timed += 1
       }
     }
-    acknowledged.add(UInt64(requests.count), ordering: .relaxed)
+    // Order: releasing. Pairs with the load in `run`.
+    acknowledged.add(UInt64(requests.count), ordering: .releasing)
     if stopping.load(ordering: .relaxed) {
       ended.add(requests.count, ordering: .sequentiallyConsistent)
       return
@@ -88,8 +89,14 @@ import Synchronization
     let begin = millrace_monotonic()
     let end = begin + UInt64(seconds * 1e9)
     if count == 1 {
-      // One at a time, committed by this thread.
-      while millrace_monotonic() < end { submit(0, mayLead: true) }
+      // One at a time, committed by this thread, unless another one commits just then.
+      var appended: UInt64 = 0
+      while millrace_monotonic() < end {
+        submit(0, mayLead: true)
+        appended += 1
+        // Order: acquiring. Pairs with the addition in `told`.
+        while acknowledged.load(ordering: .acquiring) < appended { millrace_yield() }
+      }
     } else {
       for index in 0..<count { submit(index, mayLead: false) }
       while millrace_monotonic() < end {
