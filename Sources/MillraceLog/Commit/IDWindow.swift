@@ -80,9 +80,22 @@ internal import MillraceCore
 
   /// Where the event with this id stands in this stream, if it is one of the last `size` of the log.
   func find(_ stream: UInt32, _ id: EventID) -> Place? {
+    var lines = 0
+    return search(stream, id, &lines)
+  }
+
+  /// Lines that `find` looks at; for tests.
+  func lines(of stream: UInt32, _ id: EventID) -> Int {
+    var lines = 0
+    _ = search(stream, id, &lines)
+    return lines
+  }
+
+  @inline(__always) private func search(_ stream: UInt32, _ id: EventID, _ looked: inout Int) -> Place? {
     let hash = hash(stream, id)
     var line = Int(hash & UInt64(lines - 1))
     while true {
+      looked &+= 1
       for word in 0..<Self.places {
         // Safe: there are so many lines of so many words.
         let entry = unsafe table[line &* Self.words &+ word]
@@ -98,17 +111,6 @@ internal import MillraceCore
 
   /// The latest word that the line has sent to the next one.
   @inline(__always) private func sentOn(_ line: Int) -> UInt64 { unsafe table[line &* Self.words &+ Self.places] }
-
-  /// Lines that `find` looks at for an id that is not there; for tests.
-  func lines(of stream: UInt32, _ id: EventID) -> Int {
-    var line = Int(hash(stream, id) & UInt64(lines - 1))
-    var count = 1
-    while isHeld(sentOn(line)) {
-      line = (line &+ 1) & (lines &- 1)
-      count += 1
-    }
-    return count
-  }
 
   /// Has the memory on its way that `find` and `insert` will need.
   @inline(__always) func fetch(_ stream: UInt32, _ id: EventID) {
