@@ -180,7 +180,7 @@ extension EventLog {
       return repetition(or: .idsPartlyKnown(stream: appends[part].stream, known: appends[part].events[event].id))
     case .tooLarge:
       return .failure(.invalid("the append does not fit into a segment of \(log.settings.segmentBytes) bytes: append in parts"))
-    case .noSpace: return .failure(.noSpace("the next segment of \(log.settings.segmentBytes) bytes cannot be made: give the disk room"))
+    case .noSpace: return .failure(.noSpace("the file of the next segment cannot be made: give the disk room"))
     case .unavailable: return .failure(.failed(log.failureText))
     case .outcomeUnknown: return .failure(.outcomeUnknown(log.failureText))
     }

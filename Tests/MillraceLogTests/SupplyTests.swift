@@ -78,6 +78,30 @@ import Testing
     #expect(try !storage.names().contains("next") && !storage.names().contains("filling"))
   }
 
+  @Test("what is to go goes when a segment begins, however slowly the next file is written", .timeLimit(.minutes(1)))
+  func retires() async throws {
+    let storage = Interposed(
+      SimulatedDisk(),
+      filling: { name, bytes, pace in
+        var done = 0
+        while name == "filling", done < bytes {
+          let piece = pace(done)
+          if piece == 0 { throw StorageError("write", name, code: 125, "Operation canceled") }
+          done += piece
+        }
+      })
+    var configuration = configuration()
+    configuration.retention = Retention(bytes: 1)
+    let log = try EventLog(storage, configuration)
+    var number: UInt64 = 0
+    while try !storage.names().contains("00000000000000000002.log") {
+      _ = try await log.append("s", .any, [number], payload: Array(repeating: 1, count: 16_384))
+      number += 1
+    }
+    while try storage.names().contains("00000000000000000001.log") { await Task.yield() }
+    log.close()
+  }
+
   @Test("segments grow to their size, each twice as long as the one before; what a killed process left of a file goes")
   func growth() async throws {
     let disk = SimulatedDisk()

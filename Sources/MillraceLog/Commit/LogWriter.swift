@@ -335,18 +335,18 @@ internal import MillraceCore
     let header = SegmentHeader(
       log: log, number: segment + 1, firstPosition: position, fileBytes: next.bytes, unit: builder.unit, time: settings.wall())
     let name = SegmentHeader.name(of: header.number)
-    let reading: any LogFile
     do throws(StorageError) {
       try unsafe next.write(builder.header(header), at: 0)
       try storage.rename(SegmentSupply.name, to: name)
       try storage.syncNames()
-      reading = try storage.open(name, writing: false)
+      let reading = try storage.open(name, writing: false)
+      index.monitor.locked { index.segments.append(LogIndex.Segment(header: header, file: reading)) }
+      // Its thread looks at once for what is to go.
       try supply.prepare(after: next.bytes)
     } catch {
       // How far it came is not known: the log is at an end, whatever the reason.
       throw StorageError(error.call, error.file, code: error.isNoSpace ? 5 : error.code, error.text)
     }
-    index.monitor.locked { index.segments.append(LogIndex.Segment(header: header, file: reading)) }
     file = next
     segment = header.number
     fileBytes = next.bytes

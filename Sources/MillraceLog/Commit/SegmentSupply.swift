@@ -96,7 +96,8 @@ final class SegmentSupply: @unchecked Sendable {
       let isWanted: Bool? = monitor.locked {
         while !isStopped, !isWoken, !self.isWanted { monitor.wait(.work) }
         if isStopped { return nil }
-        isWoken = false
+        // A segment has begun: the chores are done at the first pause in making the next file, which may take as long as the segment.
+        isWoken = self.isWanted
         return self.isWanted
       }
       guard let isWanted else { return }
