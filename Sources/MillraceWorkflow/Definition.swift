@@ -39,6 +39,8 @@ public struct Definition: Sendable, Hashable {
   public var schedule: Schedule?
   /// How many runs go on at once; nil: any number.
   public var concurrency: RunConcurrency?
+  /// Where the records of a run are kept while it goes on.
+  public var durability: Durability
   /// Makespan that an imported trace recorded, seconds; nil if this is no import.
   public var recordedMakespanSeconds: Double?
 
@@ -46,7 +48,8 @@ public struct Definition: Sendable, Hashable {
   public init(
     _ name: String, description: String = "", parameters: [Parameter] = [], defaults: Policy = Policy(), onFailure: OnFailure = .failFast,
     result: String? = nil, schedule: Schedule? = nil, tasks: [TaskDefinition] = [], cleanup: [TaskDefinition] = [],
-    recordedMakespanSeconds: Double? = nil, version: Int? = nil, versionPolicy: VersionPolicy = .pinned, concurrency: RunConcurrency? = nil
+    recordedMakespanSeconds: Double? = nil, version: Int? = nil, versionPolicy: VersionPolicy = .pinned, concurrency: RunConcurrency? = nil,
+    durability: Durability = .none
   ) {
     self.name = name
     self.description = description
@@ -58,6 +61,7 @@ public struct Definition: Sendable, Hashable {
     self.result = result
     self.schedule = schedule
     self.concurrency = concurrency
+    self.durability = durability
     self.tasks = tasks
     self.cleanup = cleanup
     self.recordedMakespanSeconds = recordedMakespanSeconds

@@ -81,7 +81,7 @@ struct Broken: Sendable, CustomTestStringConvertible {
       printed: """
         w.yaml:5:1: error: unknown key 'colour' in the definition
           fix: the keys are format, workflow, description, version, version_policy, include, parameters, defaults, on_failure, result, schedule, \
-        concurrency, templates, tasks, cleanup
+        concurrency, durability, templates, tasks, cleanup
         """),
     Broken(
       what: "key twice", text: workflow("  - id: a\n    handler: shell/run\n    id: b\n"),

@@ -11,6 +11,7 @@ extension Definition {
     head.append("parameters", parameters.isEmpty ? nil : .array(parameters.map(\.canonical)))
     head.append("defaults", defaults == Policy() ? nil : defaults.canonical)
     head.append("on_failure", onFailure == .failFast ? nil : .string(onFailure.rawValue))
+    head.append("durability", durability == .none ? nil : .string(durability.rawValue))
     head.append("result", result.map(JSON.string))
     head.append(
       "concurrency",

@@ -41,7 +41,7 @@ struct DefinitionDecoder {
 
   private static let keys = [
     "format", "workflow", "description", "version", "version_policy", "include", "parameters", "defaults", "on_failure", "result",
-    "schedule", "concurrency", "templates", "tasks", "cleanup",
+    "schedule", "concurrency", "durability", "templates", "tasks", "cleanup",
   ]
   static let taskKeys = [
     "id", "handler", "wait", "workflow", "parameters", "description", "dependencies", "when", "foreach", "parallelism", "input", "env",
@@ -71,6 +71,7 @@ struct DefinitionDecoder {
       case "templates": templates(entry.value)
       case "defaults": definition.defaults = policy(entry.value, "'defaults'")
       case "concurrency": definition.concurrency = runConcurrency(entry.value)
+      case "durability": definition.durability = durability(entry.value)
       case "on_failure": definition.onFailure = onFailure(entry.value)
       case "result":
         definition.result = id(entry.value, "'result'", code: .badId)
