@@ -9,7 +9,7 @@ struct CommandExamplesTests {
 
   private static let all = [
     "approval", "archive", "children/release", "children/roll-out", "package-census", "patterns/sequential", "patterns/fan-out-fan-in",
-    "patterns/foreach", "patterns/rate-and-concurrency", "schedules/nightly", "templates/compare",
+    "patterns/foreach", "patterns/rate-and-concurrency", "sagas/agent-provisioning", "schedules/nightly", "templates/compare",
     "troubleshooting/contradicting-timeouts",
     "troubleshooting/stuck",
     "troubleshooting/timeout",
