@@ -157,6 +157,20 @@ import Testing
     #expect(throws: SagaRefusal.notAskedToStop("charge")) { try pivot.apply(.stepWithdrawn(charge)) }
   }
 
+  @Test("the longest saga goes forward and all the way back, over steps that have nothing to undo")
+  func long() throws {
+    var definition = Definition(saga: "long")
+    var last: [TaskReference] = []
+    for number in 0..<SagaPlan.maximumSteps {
+      last = [definition.step("s\(number)", handler: "h", dependencies: last, compensation: number == 0 ? "u" : .notNeeded)]
+    }
+    var saga = try SagaMachine(SagaPlan(definition), [.began])
+    for step in 0..<SagaPlan.maximumSteps - 1 { #expect(try saga.apply(.stepCompleted(step)) == [.launch(step + 1)]) }
+    #expect(try saga.apply(.stepFailed(SagaPlan.maximumSteps - 1, error)) == [.compensate(0)])
+    #expect(try saga.apply(.compensationCompleted(0)) == [])
+    #expect(saga.status == .compensated)
+  }
+
   @Test("an operator's verb needs a name, a reason, and something parked; errors and reasons have their limits")
   func refusals() throws {
     var saga = try machine(.began)
