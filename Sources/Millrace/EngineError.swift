@@ -37,8 +37,17 @@ public enum EngineError: Error, CustomStringConvertible {
   /// A run is for a tenant that the configuration does not have; `known`: those it has.
   case unknownTenant(String, known: [String])
 
+  /// A workflow says `durability: log`, or runs are to be resumed, and the engine has neither a store nor a directory for them.
+  case noStore(workflow: String?)
+  /// What durable runs need on the disk could not be had: the path, and why.
+  case data(String, String)
+
   public var description: String {
     switch self {
+    case .noStore(let workflow):
+      (workflow.map { "\($0) says 'durability: log', and the engine" } ?? "the engine")
+        + " has nowhere to record runs: set Engine.Configuration.data, or give --data DIR"
+    case .data(let path, let reason): path.isEmpty ? reason : "\(path): \(reason)"
     case .runtime(let error): "\(error)"
     case .plugins(let error): "\(error)"
     case .badHandlerName(let name):
