@@ -49,12 +49,12 @@ extension WorkflowRun {
     journal.append(event) { [self] error in
       if let error {
         // Before anybody goes by what is not recorded.
-        _ = counters.lost.exchange(1)
+        suspendSoon(because: error)
+        if anchor !== self { anchor.suspendSoon(because: error) }
         monitor.locked {
           let verdict = verdicts[node]
           verdicts[node] = { lane, _ in verdict?(lane, false) ?? .release }
         }
-        anchor.suspendSoon(because: error)
       }
       var one = held
       unsafe withUnsafePointer(to: &one) { [host] in unsafe host.scheduler.settle(Span(_unsafeStart: $0, count: 1), WorkflowRun.kept) }
@@ -219,11 +219,16 @@ extension WorkflowRun {
     stop(WorkflowRun.suspended, because: reason)
   }
 
+  /// The store has failed: nothing begins from here on; the rest is done where handlers' code may be called.
   func suspendSoon(because error: EventStoreError) {
     guard let journal else { return }
-    _ = counters.lost.exchange(1)
     let reason = "it could not be recorded: \(error)"
-    // Without a thread of the store's: the completions of a store that has failed hold up nobody.
+    _ = counters.lost.exchange(1)
+    let core = monitor.locked {
+      if cause == nil { cause = reason }
+      return self.core
+    }
+    core?.stop()
     if !journal.runs.errands.run({ [self] in suspend(because: reason) }) { suspend(because: reason) }
   }
 }
