@@ -27,7 +27,8 @@ package final class WorkflowRegistry: @unchecked Sendable {
 
   /// The version: the given one, or the one after the newest. Throws `EngineError`.
   package func deploy(_ definition: Definition, version: Int?) throws(EngineError) -> Int {
-    try monitor.locked { () throws(EngineError) in
+    if definition.kind == .saga { throw .saga(definition.name) }
+    return try monitor.locked { () throws(EngineError) in
       let name = definition.name
       let next = version ?? (versions[name]?.last?.version ?? 0) + 1
       if next < 1 || versions[name]?.contains(where: { $0.version == next }) == true {
@@ -63,7 +64,6 @@ extension Engine {
   /// `version` nil: the definition's own, or the one after the newest. Gives the version. Throws `DefinitionError` (every fault of the definition) or `EngineError`.
   @discardableResult public func deploy(_ definition: Definition, version: Int? = nil) throws -> Int {
     _ = try DefinitionChecker(handlers: handlerNames, schemas: state.schemas, workflows: workflows).check(definition)
-    if definition.kind == .saga { throw EngineError.saga(definition.name) }
     return try registry.deploy(definition, version: version ?? definition.version)
   }
 

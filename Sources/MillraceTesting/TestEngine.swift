@@ -131,6 +131,7 @@ public final class TestEngine: HandlerRegistry {
     _ definition: Definition, parameters: [String: JSON], tenant: RunTenant, trace: TraceContext?, depth: Int,
     ended: @escaping WorkflowRun.Ended
   ) throws -> WorkflowRun {
+    if definition.kind == .saga { throw EngineError.saga(definition.name) }
     let resolved = try definition.resolve(parameters: parameters)
     var seeds = SeededRandom(seed: seed &+ runs)
     runs += 1

@@ -11,21 +11,22 @@ import Testing
     return saga
   }
 
+  private static let file = """
+    format: 1
+    kind: saga
+    workflow: order
+    steps:
+      - { id: reserve, handler: reserve, compensation: { handler: release } }
+      - { id: quote, handler: quote, compensation: none }
+      - { id: charge, handler: charge, dependencies: [reserve, quote], pivot: true }
+      - { id: ship, handler: ship, dependencies: [charge], input: { speed: fast }, retry: { attempts: 9 } }
+    """
+
   @Test("a saga put together step by step is the definition that a file gives")
   func builder() throws {
-    let file = """
-      format: 1
-      kind: saga
-      workflow: order
-      steps:
-        - { id: reserve, handler: reserve, compensation: { handler: release } }
-        - { id: quote, handler: quote, compensation: none }
-        - { id: charge, handler: charge, dependencies: [reserve, quote], pivot: true }
-        - { id: ship, handler: ship, dependencies: [charge], input: { speed: fast }, retry: { attempts: 9 } }
-      """
     let saga = Self.order()
     #expect(saga.name == "order")
-    #expect(saga.definition == (try DefinitionReader().read(Array(file.utf8), name: "order.yaml").definition))
+    #expect(saga.definition == (try DefinitionReader().read(Array(Self.file.utf8), name: "order.yaml").definition))
     let plan = try SagaPlan(saga.definition)
     #expect(plan.pivot == 2)
     var machine = SagaMachine(plan)
@@ -40,7 +41,7 @@ import Testing
     let saga = Self.order().definition
     let attempts: [() throws -> Void] = [
       { _ = try engine.start(saga) }, { _ = try engine.prepare(saga) }, { _ = try engine.deploy(saga) },
-      { _ = try engine.start(DefinitionReader.Reading(definition: saga, warnings: [])) },
+      { _ = try engine.start(engine.reader.read(Array(Self.file.utf8), name: "order.yaml")) },
     ]
     for attempt in attempts {
       do {

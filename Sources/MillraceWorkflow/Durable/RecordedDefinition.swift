@@ -17,6 +17,7 @@ extension Definition {
     guard let first = lines.next() else { throw RecordError("a recorded definition is empty") }
     let head = try RecordReader(line: first)
     self.init(try head.text("workflow"))
+    kind = try head.optionalWord("kind") ?? .workflow
     version = try head.optionalInteger("version")
     versionPolicy = try head.optionalWord("version_policy") ?? .pinned
     durability = try head.optionalWord("durability") ?? .none
@@ -129,6 +130,22 @@ extension TaskDefinition {
       let definition = try child[1]?.string.map { text throws(RecordError) in try Definition(recorded: Array(text.utf8)) }
       self.child = ChildWorkflow(name: name, definition: definition)
     }
+    if let compensation = record["compensation"] { self.compensation = try Compensation(canonical: compensation) }
+    if record["pivot"] == true { isPivot = true }
+  }
+}
+
+extension Compensation {
+  fileprivate init(canonical value: JSON) throws(RecordError) {
+    if value == "none" {
+      self = .notNeeded
+      return
+    }
+    guard let parts = value.array, parts.count == 3, let handler = parts[0].string else {
+      throw RecordReader(value).missing("compensation")
+    }
+    let policy = parts[2].isNull ? Policy() : try Policy(canonical: parts[2])
+    self.init(handler: handler, input: parts[1].array?.first, retry: policy.retry, timeouts: policy.timeouts)
   }
 }
 
@@ -190,8 +207,10 @@ extension Policy {
 }
 
 extension Definition {
-  /// Of all its tasks, the cleanup's among them.
-  package var handlerNames: Set<String> { Set((tasks + cleanup).lazy.map(\.handler)) }
+  /// Of all its tasks, the cleanup's among them, and of compensations.
+  package var handlerNames: Set<String> {
+    Set((tasks + cleanup).lazy.map(\.handler)).union(tasks.lazy.compactMap { $0.compensation?.handler })
+  }
 
   /// Ids of the tasks whose work the run does itself.
   package var heldTasks: Set<String> { Set((tasks + cleanup).lazy.filter { $0.heldWork != nil }.map(\.id)) }

@@ -146,6 +146,12 @@ import Testing
     }
   }
 
+  @Test("a recorded saga is read again: its kind, its pivot, its compensations")
+  func recorded() throws {
+    let saga = try read(Self.order).definition
+    #expect(try Definition(recorded: saga.recorded) == saga)
+  }
+
   @Test("the graph shows the pivot and how each step is undone")
   func graph() throws {
     #expect(
