@@ -50,6 +50,8 @@ extension EngineError {
       .tooManyTenants, .unknownTenant, .unknownWorkflow, .badVersion:
       .wrongUse
     case .runtime(.memory), .runtime(.loop), .runtime(.thread): .tryAgain
+    case .noStore: .wrongUse
+    case .data: .tryAgain
     case .plugins, .saga: .missing
     case .duplicateHandler, .tooManyHandlers, .tooManySchedules, .tooManyWorkflows: .badData
     }
