@@ -52,7 +52,7 @@ extension EngineError {
     case .runtime(.memory), .runtime(.loop), .runtime(.thread): .tryAgain
     case .noStore: .wrongUse
     case .data: .tryAgain
-    case .plugins, .saga: .missing
+    case .plugins: .missing
     case .duplicateHandler, .tooManyHandlers, .tooManySchedules, .tooManyWorkflows: .badData
     }
   }

@@ -125,13 +125,13 @@ extension TaskDefinition {
       guard let kind = wait[0]?.string, let text = wait[1]?.string, let known = Wait(kind: kind, text) else { throw record.missing("wait") }
       self.wait = known
     }
+    if let compensation = record["compensation"] { self.compensation = try Compensation(canonical: compensation) }
+    if record["pivot"] == .bool(true) { isPivot = true }
     if let child = record["workflow"] {
       guard let name = child[0]?.string else { throw record.missing("workflow") }
       let definition = try child[1]?.string.map { text throws(RecordError) in try Definition(recorded: Array(text.utf8)) }
       self.child = ChildWorkflow(name: name, definition: definition)
     }
-    if let compensation = record["compensation"] { self.compensation = try Compensation(canonical: compensation) }
-    if record["pivot"] == true { isPivot = true }
   }
 }
 
@@ -141,11 +141,11 @@ extension Compensation {
       self = .notNeeded
       return
     }
-    guard let parts = value.array, parts.count == 3, let handler = parts[0].string else {
+    guard let handler = value[0]?.string, let input = value[1]?.array, let rest = value[2] else {
       throw RecordReader(value).missing("compensation")
     }
-    let policy = parts[2].isNull ? Policy() : try Policy(canonical: parts[2])
-    self.init(handler: handler, input: parts[1].array?.first, retry: policy.retry, timeouts: policy.timeouts)
+    let policy = rest.isNull ? Policy() : try Policy(canonical: rest)
+    self.init(handler: handler, input: input.first, retry: policy.retry, timeouts: policy.timeouts)
   }
 }
 
@@ -207,9 +207,11 @@ extension Policy {
 }
 
 extension Definition {
-  /// Of all its tasks, the cleanup's among them, and of compensations.
+  /// Of all its tasks, the cleanup's among them.
   package var handlerNames: Set<String> {
-    Set((tasks + cleanup).lazy.map(\.handler)).union(tasks.lazy.compactMap { $0.compensation?.handler })
+    var names = Set((tasks + cleanup).lazy.map(\.handler))
+    for task in tasks { if let undo = task.compensation, undo.isNeeded { names.insert(undo.handler) } }
+    return names
   }
 
   /// Ids of the tasks whose work the run does itself.
