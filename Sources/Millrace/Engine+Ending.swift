@@ -27,13 +27,13 @@ extension Engine {
   private func drainApart(_ timeout: Duration) async -> Bool {
     close()
     return await withCheckedContinuation { continuation in
-      let isApart = OwnThread.run { [self] in
+      let code = OwnThread.run { [self] in
         let (deadline, overflow) = millrace_monotonic().addingReportingOverflow(UInt64(clamping: timeout))
         let isIdle = host.waitUntilIdle(until: overflow ? .max : deadline)
         shutdown()
         continuation.resume(returning: isIdle)
       }
-      if !isApart {
+      if code != 0 {
         host.report("the engine could not be drained: no thread to be had; it is shut down at once")
         shutdown()
         continuation.resume(returning: false)
@@ -82,6 +82,6 @@ extension Engine {
     }
 
     /// False: there is no thread, and everything stays as it is.
-    func runApart() -> Bool { OwnThread.run { self.run() } }
+    func runApart() -> Bool { OwnThread.run { self.run() } == 0 }
   }
 }

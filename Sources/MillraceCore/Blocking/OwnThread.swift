@@ -1,13 +1,13 @@
 internal import Glibc
 
 /// Work that may block for long, on a thread of its own.
-final class OwnThread {
+package final class OwnThread {
   private let body: @Sendable () -> Void
 
   private init(_ body: @escaping @Sendable () -> Void) { self.body = body }
 
-  /// False: there is no thread to be had, and nothing has happened.
-  static func run(_ body: @escaping @Sendable () -> Void) -> Bool {
+  /// 0, or an errno value: then there is no thread to be had, and nothing has happened.
+  package static func run(_ body: @escaping @Sendable () -> Void) -> Int32 {
     // unsafe: retained for the thread, which gives it back.
     let own = unsafe Unmanaged.passRetained(OwnThread(body))
     var thread = pthread_t()
@@ -18,7 +18,7 @@ final class OwnThread {
       // unsafe: no thread took it.
       unsafe own.release()
     }
-    return code == 0
+    return code
   }
 
   private static let main: @convention(c) (UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? = { own in
