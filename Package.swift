@@ -63,14 +63,17 @@ let rows: [Row] = [
   Row(layer: 4, name: "LogVictim", kind: .benchmark, path: "Tests/Faults/LogVictim", needs: ["LogLoad", "MillraceLog"]),
   Row(layer: 2, name: "MillracePluginKit", kind: .swift, needs: ["CMillrace"]),
   Row(
-    layer: 3, name: "MillraceWorkflow", kind: .swift, needs: ["MillraceCore", "CMillrace"], packages: [yams], tests: ["MillraceSimulation"]),
+    layer: 3, name: "MillraceWorkflow", kind: .swift, needs: ["MillraceCore", "MillraceLog", "CMillrace"], packages: [yams],
+    tests: ["MillraceSimulation"]),
   Row(layer: 3, name: "MillracePlugins", kind: .swift, needs: ["CMillrace", "CCrypto"], tests: ["MillracePluginKit"]),
   Row(layer: 3, name: "BenchPlugin", kind: .pluginC, path: "plugins/bench", needs: ["CMillrace"]),
   Row(layer: 3, name: "DebianPlugin", kind: .pluginC, path: "plugins/debian", needs: ["CMillrace", "CCrypto"]),
   Row(layer: 3, name: "ReplayPlugin", kind: .pluginC, path: "plugins/replay", needs: ["CMillrace"]),
   Row(layer: 3, name: "ShellPlugin", kind: .pluginC, path: "plugins/shell", needs: ["CMillrace"]),
   Row(layer: 3, name: "FilesPlugin", kind: .pluginSwift, path: "plugins/files", needs: ["MillracePluginKit", "CCrypto"]),
-  Row(layer: 4, name: "Millrace", kind: .swift, needs: ["MillraceCore", "MillraceWorkflow", "MillracePlugins", "CMillrace"], tests: []),
+  Row(
+    layer: 4, name: "Millrace", kind: .swift, needs: ["MillraceCore", "MillraceLog", "MillraceWorkflow", "MillracePlugins", "CMillrace"],
+    tests: ["MillraceTesting"]),
   Row(
     layer: 5, name: "MillraceBench", kind: .swift, needs: ["Millrace", "MillraceCore", "MillracePlugins", "MillraceWorkflow", "CMillrace"],
     packages: [histogram], tests: []),

@@ -17,7 +17,7 @@ extension Definition {
 
 /// The definition of a run before its parameters were put in place. What was not changed by them is shared with the one that runs.
 final class DefinitionSource: @unchecked Sendable {
-  private let definition: Definition
+  let definition: Definition
   /// Guards `hash`.
   private let monitor = Monitor()
   private var hash: String??

@@ -42,14 +42,14 @@ extension Engine {
   }
 
   /// Stops: takes no more work, cancels the runs that go on, waits for their cleanup tasks and for handlers that run, ends the threads and
-  /// unloads the plugins. Unfinished runs are CANCELLED then. Any number of times; later calls return at once. Letting go of the engine does the
+  /// unloads the plugins. Unfinished runs are CANCELLED then; durable ones stay RUNNING, for `resume` to go on with. Any number of times; later calls return at once. Letting go of the engine does the
   /// same.
   ///
   /// On a thread of the engine, as in a handler, it returns at once, and the rest happens on a thread of its own when the handler has returned.
   public func shutdown() {
     guard state.stop() else { return }
     book.stop()
-    let ending = Ending(runtime: runtime, host: host, state: state, hooks: hooks)
+    let ending = Ending(runtime: runtime, host: host, state: state, hooks: hooks, durable: durable)
     if !runtime.isOwnThread { return ending.run() }
     if !ending.runApart() { hooks.host.report("the engine could not be shut down from its own thread: no thread to be had") }
   }
@@ -61,22 +61,28 @@ extension Engine {
     private let state: EngineState
     /// Called back until the runtime has stopped.
     private let hooks: HooksBox
+    private let durable: DurableRuns?
 
-    init(runtime: Runtime, host: TaskHost, state: EngineState, hooks: HooksBox) {
+    init(runtime: Runtime, host: TaskHost, state: EngineState, hooks: HooksBox, durable: DurableRuns?) {
       self.runtime = runtime
       self.host = host
       self.state = state
       self.hooks = hooks
+      self.durable = durable
     }
 
     func run() {
       // Those that wait for their turn first, or they would begin when the others end; children after their parents, whose tasks would fail by it.
       let runs = host.activeRuns.sorted { $0.depth < $1.depth }
-      for run in runs where run.status == .created { run.cancel() }
-      for run in runs { run.cancel() }
+      let reason = "the engine was shut down: the run goes on when it is resumed"
+      for run in runs where run.status == .created { run.suspend(because: run.journal == nil ? nil : reason) }
+      for run in runs { run.suspend(because: run.journal == nil ? nil : reason) }
       for run in host.activeRuns where run.hasCleanup || run.hasChildren { _ = run.wait() }
       runtime.stop()
+      // What tasks gave to the last moment is recorded; then that they are left to the next process.
+      durable?.runs.drain()
       host.endRuns()
+      durable?.close()
       state.unload()
       host.close()
     }

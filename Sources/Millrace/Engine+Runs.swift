@@ -50,9 +50,11 @@ extension Engine {
   }
 
   func compile(_ definition: Definition, parameters: [String: JSON], _ handlers: [String: TaskHandler]) throws -> PreparedWorkflow {
+    if definition.kind == .saga { throw EngineError.saga(definition.name) }
     let compiled = try CompiledWorkflow(
       definition.resolve(parameters: parameters), handlers: handlers, held: host.heldIndex, order: order, keys: host.keys)
-    return PreparedWorkflow(compiled: compiled, source: DefinitionSource(definition), state: state)
+    let source = DefinitionSource(definition)
+    return PreparedWorkflow(compiled: compiled, source: source, state: state, durable: try durability(compiled, source))
   }
 
   func startChecked(
@@ -64,30 +66,40 @@ extension Engine {
 
   private func start(_ workflow: PreparedWorkflow, _ tenant: RunTenant, _ trace: TraceContext?) throws -> WorkflowHandle {
     let handle = try makeRun(workflow, tenant, trace)
-    try handle.run.start()
+    try begin(handle.run, workflow)
     return handle
   }
 
   private func makeRun(_ workflow: PreparedWorkflow, _ tenant: RunTenant, _ trace: TraceContext?) throws -> WorkflowHandle {
-    let run = try makeRun(workflow.compiled, tenant: tenant, trace: trace, depth: 0) { _ in }
+    let run = try makeRun(workflow, tenant: tenant, trace: trace, depth: 0) { _ in }
     return WorkflowHandle(run, of: workflow.source, engine: self)
   }
 
   /// A run that has not been started.
   func makeRun(
-    _ compiled: CompiledWorkflow, tenant: RunTenant, trace: TraceContext?, depth: Int, ended: @escaping WorkflowRun.Ended
+    _ workflow: PreparedWorkflow, tenant: RunTenant, trace: TraceContext?, depth: Int, ended: @escaping WorkflowRun.Ended
   ) throws -> WorkflowRun {
-    let wall = millrace_wall()
+    let wall = wallClock()
     let (id, number) = state.nextRun(wall: wall)
     // Runs that fail together must not come back together: each has waits of its own.
     var seeds = SeededRandom(seed: seed &+ number)
+    let journal = try workflow.durable.map { try RunJournal($0.runs, id, tenant: tenant.name) }
+    return try makeRun(
+      workflow.compiled, id, wall: wall, seed: seeds.next(), tenant: tenant, trace: trace, depth: depth, journal: journal, ended: ended)
+  }
+
+  /// As above; also of one that is taken over.
+  func makeRun(
+    _ compiled: CompiledWorkflow, _ id: RunID, wall: Int64, seed: UInt64, tenant: RunTenant, trace: TraceContext?, depth: Int,
+    journal: RunJournal?, ended: @escaping WorkflowRun.Ended
+  ) throws -> WorkflowRun {
     var values: [String: [UInt8]] = [:]
     for (name, task) in compiled.secrets {
       guard let secrets else { throw SecretError.noSource(name: name, task: task) }
       values[name] = try secrets.value(name, for: task)
     }
     return try WorkflowRun(
-      compiled, id: id, wall: wall, seed: seeds.next(), host: host, secrets: values, tenant: tenant, trace: trace, depth: depth,
+      compiled, id: id, wall: wall, seed: seed, host: host, secrets: values, tenant: tenant, trace: trace, depth: depth, journal: journal,
       ended: ended)
   }
 
@@ -123,8 +135,19 @@ extension Engine {
   public func run(_ workflow: PreparedWorkflow, tenant: String? = nil, trace: TraceContext? = nil) async throws -> WorkflowResult {
     try check(workflow)
     let handle = try makeRun(workflow, tenants.find(tenant), trace)
+    if let durable = workflow.durable {
+      let error = await withCheckedContinuation { continuation in
+        durable.create(handle.run, nil) { continuation.resume(returning: $0) }
+      }
+      if let error { throw error }
+    }
     let status = try await withTaskCancellationHandler {
-      try handle.run.start { [runtime] core in try runtime.startHere(core) { handle.hasEnded } }
+      let run = handle.run
+      if let journal = run.journal {
+        try start(run, journal) { try run.start() }
+      } else {
+        try run.start { [runtime] core in try runtime.startHere(core) { handle.hasEnded } }
+      }
       return await handle.finished()
     } onCancel: {
       handle.cancel()

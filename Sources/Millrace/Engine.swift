@@ -1,5 +1,6 @@
 internal import CMillrace
 public import MillraceCore
+public import MillraceLog
 public import MillracePlugins
 public import MillraceWorkflow
 
@@ -51,6 +52,11 @@ public import MillraceWorkflow
     public var settings: [String: String] = [:]
     /// Where the secrets come from that definitions name in `env`; nil: there are none.
     public var secrets: SecretSource?
+    /// Directory of the engine's own for workflows that say `durability: log`: a log of what their runs do, which one process at a time has open, and the builds of
+    /// plugins that they are pinned to. Made if it is not there, its parents are not. nil: there is none.
+    public var data: String?
+    /// Where durable runs are recorded, in place of a log in `data`; the embedder closes it, after the engine. One engine at a time. nil: in `data`.
+    public var store: (any EventStore)?
     /// Seed of the retry waits; nil: drawn.
     public var seed: UInt64?
     /// Unfinished tasks of all runs at once. Default: 2^22, or what a quarter of the memory granted holds, `taskBytes` each.
@@ -92,6 +98,9 @@ public import MillraceWorkflow
   let tenants: Tenants
   let book = ScheduleBook()
   let wallClock: @Sendable () -> Int64
+  /// nil: no run is durable.
+  let durable: DurableRuns?
+  let children = ResumedChildren()
 
   /// Loads the plugins and starts the threads. A plugin file that is refused is no error: see `pluginProblems`. Throws `EngineError`.
   public init(_ configuration: Configuration = Configuration()) throws(EngineError) {
@@ -106,6 +115,9 @@ public import MillraceWorkflow
       slots: slots, threads: configuration.threads, capacity: configuration.capacity, ordered: configuration.order != .fifo,
       wait: configuration.wait, blockingThreads: configuration.blockingThreads, stallAfter: configuration.stallAfter)
     tenants = try Tenants(configuration.tenants)
+    let wall = configuration.wallClock ?? { millrace_wall() }
+    wallClock = wall
+    durable = try DurableRuns(configuration.store, configuration.data, wall: wall) { [host] in host.report($0) }
     runtimeConfiguration.scheduler.tenants = tenants.count
     runtimeConfiguration.takesGuests = true
     hooks = HooksBox(host: host, book: book, stalled: configuration.stalled)
@@ -125,13 +137,13 @@ public import MillraceWorkflow
       var system = SystemRandomNumberGenerator()
       seed = configuration.seed ?? system.next()
       state = EngineState(host: host)
-      wallClock = configuration.wallClock ?? { millrace_wall() }
-      host.wall = wallClock
+      host.wall = wall
       host.children = self
       book.connect(runtime.scheduler, runtime.timers, shard: runtime.sharedTimerShard)
       tenants.setWeights(runtime.scheduler)
       try runtime.start()
     } catch {
+      durable?.close()
       throw .runtime(error)
     }
     if let search = configuration.plugins {
@@ -139,6 +151,7 @@ public import MillraceWorkflow
         try state.load(search, runtime.scheduler)
       } catch {
         runtime.stop()
+        durable?.close()
         throw error
       }
     }

@@ -9,6 +9,10 @@ internal import MillraceWorkflow
   private var known: [String: TaskHandler] = [:]
   private var registered: [RegisteredHandler] = []
   private var loader: PluginLoader
+  /// Builds that runs are pinned to, beside those that are loaded.
+  private var pinned: [LoadedPlugin] = []
+  // unsafe: the host's, which lives as long as the engine.
+  private nonisolated(unsafe) let hostTable: UnsafePointer<millrace_host>
   private var refused: [PluginError] = []
   /// Compiled once, by handler.
   private var inputSchemas: [String: InputSchema] = [:]
@@ -21,6 +25,7 @@ internal import MillraceWorkflow
 
   init(host: TaskHost) {
     // unsafe: the host's table lives as long as the engine, which unloads first.
+    unsafe hostTable = UnsafePointer(host.table)
     loader = unsafe PluginLoader(host: UnsafePointer(host.table))
   }
 
@@ -64,6 +69,25 @@ internal import MillraceWorkflow
         known[handler.qualifiedName] = unsafe TaskHandler(name: handler.qualifiedName, index: index, pointer: handler.pointer)
         takeSchema(of: handler)
       }
+    }
+  }
+
+  /// Loads another build of a plugin beside the one that is there, for the runs that are pinned to it. Its handlers. Throws `PluginError` or `EngineError`.
+  func load(build path: String, _ scheduler: Scheduler) throws -> [String: TaskHandler] {
+    try monitor.locked {
+      // unsafe: as in `init`. A loader of its own: the handlers have the names of those that are there.
+      var loader = unsafe PluginLoader(host: hostTable)
+      let plugin = try loader.load(path)
+      pinned.append(plugin)
+      var handlers: [String: TaskHandler] = [:]
+      for handler in plugin.handlers {
+        // unsafe: as in `load`.
+        guard let index = scheduler.register(unsafe WorkflowRun.handler(for: handler.pointer)) else {
+          throw EngineError.tooManyHandlers(limit: Scheduler.maxHandlers)
+        }
+        handlers[handler.qualifiedName] = unsafe TaskHandler(name: handler.qualifiedName, index: index, pointer: handler.pointer)
+      }
+      return handlers
     }
   }
 
@@ -111,5 +135,11 @@ internal import MillraceWorkflow
     }
   }
 
-  func unload() { monitor.locked { loader.unloadAll() } }
+  func unload() {
+    monitor.locked {
+      for plugin in pinned.reversed() { plugin.unload() }
+      pinned = []
+      loader.unloadAll()
+    }
+  }
 }

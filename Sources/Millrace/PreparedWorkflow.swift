@@ -6,6 +6,8 @@ public struct PreparedWorkflow: Sendable {
   let source: DefinitionSource
   /// Of the engine that prepared it: its handlers are named by number.
   let state: EngineState
+  /// nil: its runs are not durable.
+  let durable: DurableWorkflow?
 
   /// What was prepared, with its parameters in place.
   public var definition: Definition { compiled.definition }

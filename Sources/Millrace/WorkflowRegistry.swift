@@ -63,6 +63,7 @@ extension Engine {
   /// `version` nil: the definition's own, or the one after the newest. Gives the version. Throws `DefinitionError` (every fault of the definition) or `EngineError`.
   @discardableResult public func deploy(_ definition: Definition, version: Int? = nil) throws -> Int {
     _ = try DefinitionChecker(handlers: handlerNames, schemas: state.schemas, workflows: workflows).check(definition)
+    if definition.kind == .saga { throw EngineError.saga(definition.name) }
     return try registry.deploy(definition, version: version ?? definition.version)
   }
 
@@ -85,14 +86,16 @@ extension Engine {
 
 extension Engine: ChildStarter {
   package func start(
-    _ child: ChildWorkflow, parameters: [String: JSON], below parent: WorkflowRun, ended: @escaping WorkflowRun.Ended
+    _ child: ChildWorkflow, parameters: [String: JSON], below parent: WorkflowRun, task: String, attempt: Int,
+    ended: @escaping WorkflowRun.Ended
   ) throws -> WorkflowRun {
     let definition = try child.definition ?? registry.find(child.name)
     // An engine that is drained lets runs go on, and their children with them.
-    let compiled = try compile(definition, parameters: parameters, state.openHandlers()).compiled
-    let trace = parent.trace
-    let run = try makeRun(compiled, tenant: parent.tenant, trace: trace, depth: parent.depth + 1, ended: ended)
-    try run.start()
+    let workflow = try compile(definition, parameters: parameters, state.openHandlers())
+    let run = try makeRun(workflow, tenant: parent.tenant, trace: parent.trace, depth: parent.depth + 1, ended: ended)
+    try begin(run, workflow, parent: (parent, RunCreation.Parent(run: parent.id, task: task, attempt: attempt)))
     return run
   }
+
+  package func resumed(_ child: RunID, ended: @escaping WorkflowRun.Ended) -> WorkflowRun? { children.take(child, ended) }
 }

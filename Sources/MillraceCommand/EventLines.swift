@@ -83,18 +83,3 @@ struct EventLines {
     .init("payloadBase64", .string(Base64.text(event.payload)))
   }
 }
-
-enum Base64 {
-  private static let digits = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
-
-  /// RFC 4648, with padding.
-  static func text(_ bytes: [UInt8]) -> String {
-    var text: [UInt8] = []
-    for start in stride(from: 0, to: bytes.count, by: 3) {
-      let some = bytes[start..<min(start + 3, bytes.count)]
-      let word = some.enumerated().reduce(0) { $0 | Int($1.element) << (16 - 8 * $1.offset) }
-      for index in 0..<4 { text.append(index <= some.count ? digits[word >> (18 - 6 * index) & 63] : UInt8(ascii: "=")) }
-    }
-    return String(decoding: text, as: UTF8.self)
-  }
-}

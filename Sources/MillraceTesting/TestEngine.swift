@@ -146,7 +146,8 @@ public final class TestEngine: HandlerRegistry {
     init(_ engine: TestEngine) { self.engine = engine }
 
     func start(
-      _ child: ChildWorkflow, parameters: [String: JSON], below parent: WorkflowRun, ended: @escaping WorkflowRun.Ended
+      _ child: ChildWorkflow, parameters: [String: JSON], below parent: WorkflowRun, task: String, attempt: Int,
+      ended: @escaping WorkflowRun.Ended
     ) throws -> WorkflowRun {
       let run = try engine.makeRun(
         child.definition ?? engine.registry.find(child.name), parameters: parameters, tenant: parent.tenant,
@@ -154,6 +155,9 @@ public final class TestEngine: HandlerRegistry {
       try run.start()
       return run
     }
+
+    /// Nothing here is durable.
+    func resumed(_ child: RunID, ended: @escaping WorkflowRun.Ended) -> WorkflowRun? { nil }
   }
 
   /// Starts a workflow and plays it to its end. Throws as `start`, or `TestEngineError`.

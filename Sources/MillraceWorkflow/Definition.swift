@@ -13,8 +13,18 @@ public struct Definition: Sendable, Hashable {
   /// What `version` may be.
   public static let versions = 1...1_000_000_000
 
+  /// What its tasks are to each other.
+  public enum Kind: String, Sendable, Hashable, CaseIterable {
+    /// Work that is done, or fails.
+    case workflow
+    /// Steps that are undone if one of them fails: see docs/sagas.md.
+    case saga
+  }
+
   /// `[A-Za-z0-9._-]{1,128}`. Runs with a limit and no key of their own count together by it.
   public var name: String
+  /// A workflow, or a saga, whose `tasks` are its steps.
+  public var kind = Kind.workflow
   /// For people, of any length; empty: none.
   public var description: String
   /// Counts up with each change, 1 ... 1,000,000,000; nil: its author does not number it.
@@ -39,6 +49,8 @@ public struct Definition: Sendable, Hashable {
   public var schedule: Schedule?
   /// How many runs go on at once; nil: any number.
   public var concurrency: RunConcurrency?
+  /// Where the records of a run are kept while it goes on.
+  public var durability: Durability
   /// Makespan that an imported trace recorded, seconds; nil if this is no import.
   public var recordedMakespanSeconds: Double?
 
@@ -46,7 +58,8 @@ public struct Definition: Sendable, Hashable {
   public init(
     _ name: String, description: String = "", parameters: [Parameter] = [], defaults: Policy = Policy(), onFailure: OnFailure = .failFast,
     result: String? = nil, schedule: Schedule? = nil, tasks: [TaskDefinition] = [], cleanup: [TaskDefinition] = [],
-    recordedMakespanSeconds: Double? = nil, version: Int? = nil, versionPolicy: VersionPolicy = .pinned, concurrency: RunConcurrency? = nil
+    recordedMakespanSeconds: Double? = nil, version: Int? = nil, versionPolicy: VersionPolicy = .pinned, concurrency: RunConcurrency? = nil,
+    durability: Durability = .none
   ) {
     self.name = name
     self.description = description
@@ -58,6 +71,7 @@ public struct Definition: Sendable, Hashable {
     self.result = result
     self.schedule = schedule
     self.concurrency = concurrency
+    self.durability = durability
     self.tasks = tasks
     self.cleanup = cleanup
     self.recordedMakespanSeconds = recordedMakespanSeconds
@@ -117,6 +131,16 @@ public struct TaskDefinition: Sendable, Hashable {
     get { deviation?.fields.child }
     set { change { $0.child = newValue } }
   }
+  /// How the step of a saga is undone; nil: nothing is said of it, as for tasks of workflows, pivots and the steps after them.
+  public var compensation: Compensation? {
+    get { deviation?.fields.compensation }
+    set { change { $0.compensation = newValue } }
+  }
+  /// The step of a saga is its pivot: once it is done, the saga only goes forward.
+  public var isPivot: Bool {
+    get { deviation?.fields.isPivot ?? false }
+    set { change { $0.isPivot = newValue } }
+  }
   /// Recorded duration of an imported task, seconds: what the critical-path order, the estimate and the bound start from.
   public var recordedSeconds: Double?
 
@@ -166,6 +190,8 @@ public struct TaskDefinition: Sendable, Hashable {
       var inputProgram: InputProgram?
       var wait: Wait?
       var child: ChildWorkflow?
+      var compensation: Compensation?
+      var isPivot = false
     }
 
     let fields: Fields

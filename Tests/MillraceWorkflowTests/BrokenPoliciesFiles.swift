@@ -160,6 +160,26 @@ extension BrokenFile {
         "5:1 unknown-key: unknown key 'versions' in the definition => did you mean 'version'?",
       ]),
     BrokenFile(
+      what: "a durability near one",
+      text: """
+        format: 1
+        workflow: w
+        durability: logs
+        tasks: [{ id: a, handler: test/run }]
+
+        """,
+      faults: ["3:13 bad-value: 'logs' is no durability => did you mean 'log'?"]),
+    BrokenFile(
+      what: "a durability near none of the two",
+      text: """
+        format: 1
+        workflow: w
+        durability: true
+        tasks: [{ id: a, handler: test/run }]
+
+        """,
+      faults: ["3:13 wrong-type: 'durability' must be text, not true or false => put it in quotes: \"true\""]),
+    BrokenFile(
       what: "a version beyond the last",
       text: """
         format: 1

@@ -66,6 +66,14 @@ import Testing
           concurrencyKey: "database", concurrencyLimit: 2))
   }
 
+  @Test("a run is kept in memory unless the definition says in a log")
+  func durability() throws {
+    let text = { (line: String) in "format: 1\nworkflow: w\n\(line)\ntasks: [{ id: a, handler: h }]" }
+    #expect(try read(text("")).durability == .none)
+    #expect(try read(text("durability: none")).durability == .none)
+    #expect(try read(text("durability: log")).durability == .log)
+  }
+
   @Test("plain scalars follow the core schema of YAML 1.2, aliases stand for their value")
   func scalars() throws {
     let input = try read(Self.complete).tasks[1].input

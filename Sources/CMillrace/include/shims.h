@@ -44,6 +44,13 @@ static inline uint64_t millrace_monotonic(void) {
   return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
+/* Nanoseconds of CLOCK_BOOTTIME: since the boot, while the machine slept too. */
+static inline uint64_t millrace_boottime(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_BOOTTIME, &t);
+  return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
 /* Nanoseconds of CLOCK_REALTIME since 1970. */
 static inline int64_t millrace_wall(void) {
   struct timespec t;

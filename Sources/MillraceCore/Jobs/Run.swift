@@ -68,10 +68,30 @@ public enum Verdict: UInt8, Sendable {
   /// Lease epoch of the run's owner: stamped by the owner into every record that the run causes.
   public let epoch: UInt32
   let body: RunBody
+  /// Nodes that `Scheduler.start` gives to the workers.
+  let roots: [UInt32]
+  /// Nodes that are not finished when the run starts.
+  let unfinished: Int
   private let region: Region
 
-  /// Complexity: O(nodes), one copy. Throws `MemoryError`.
-  public init(_ plan: Plan, hooks: RunHooks, tenant: UInt16 = 0, epoch: UInt32 = 0) throws(MemoryError) {
+  /// Where a run begins whose plan has been under way before: what is finished stays so.
+  public struct Resumption: Sendable {
+    /// By node: it is finished. All predecessors of such a node are finished as well.
+    public var finished: [Bool]
+    /// Nodes that are not given to the workers at the start, though nothing before them is left: the owner calls `resubmit` for them, or `release`.
+    public var held: Set<UInt32>
+
+    /// `finished` has a place for each node.
+    public init(finished: [Bool], held: Set<UInt32> = []) {
+      self.finished = finished
+      self.held = held
+    }
+  }
+
+  /// `resumption`: at least one node is not finished. Complexity: O(nodes), one copy; O(nodes + edges) for a resumption. Throws `MemoryError`.
+  public init(
+    _ plan: Plan, hooks: RunHooks, tenant: UInt16 = 0, epoch: UInt32 = 0, resumption: Resumption? = nil
+  ) throws(MemoryError) {
     self.plan = plan
     self.hooks = hooks
     self.tenant = tenant
@@ -79,6 +99,15 @@ public enum Verdict: UInt8, Sendable {
     region = try Region(bytes: RunBody.bytes(nodes: plan.count))
     // unsafe: the region is as long as the body asks for; the body lives as long as this object, which keeps the plan.
     body = unsafe RunBody(region.base, plan: plan, hooks: hooks, tenant: tenant)
+    guard let resumption else {
+      roots = plan.roots
+      unfinished = plan.count
+      return
+    }
+    precondition(resumption.finished.count == plan.count, "a resumption has a place for each of the \(plan.count) nodes")
+    roots = body.resume(resumption, plan)
+    unfinished = resumption.finished.count { !$0 }
+    precondition(unfinished > 0, "a run with nothing left to do is not started")
   }
 
   deinit { region.free() }
@@ -97,4 +126,17 @@ public enum Verdict: UInt8, Sendable {
   ///
   /// unsafe: `first` is what `JobContext.first` or `Scheduler.words(ofClaimed:)` gave for a job that has not ended.
   @unsafe public static func context(first: UInt64) -> UnsafeMutableRawPointer { unsafe RunBody(bits: first).context }
+}
+
+/// A node that was answered with `Verdict.hold`.
+@safe public struct HeldNode: Sendable {
+  let run: Run
+  let node: UInt32
+
+  /// Complexity: O(1).
+  public init(_ run: Run, _ node: UInt32) {
+    precondition(node < UInt32(run.plan.count))
+    self.run = run
+    self.node = node
+  }
 }

@@ -50,6 +50,26 @@
     remaining.storeRelaxed(UInt64(plan.sinks))
   }
 
+  /// Before the run starts: what is finished counts as such. Gives the nodes that are ready and not held.
+  func resume(_ resumption: Run.Resumption, _ plan: Plan) -> [UInt32] {
+    var sinks: UInt64 = 0
+    for node in 0..<UInt32(plan.count) {
+      let successors = unsafe successors(node)
+      if !resumption.finished[Int(node)] {
+        if successors.isEmpty { sinks += 1 }
+        continue
+      }
+      for i in successors.indices {
+        let pending = unsafe pending(successors[i])
+        pending.storeRelaxed(pending.loadRelaxed() &- 1)
+      }
+    }
+    remaining.storeRelaxed(sinks)
+    return (0..<UInt32(plan.count)).filter {
+      !resumption.finished[Int($0)] && pending($0).loadRelaxed() == 0 && !resumption.held.contains($0)
+    }
+  }
+
   /// unsafe: `bits` is the first word of a job that belongs to a run and has not ended.
   @unsafe @inline(__always) init(bits: UInt64) {
     unsafe constants = UnsafeMutablePointer(bitPattern: UInt(bits)).unsafelyUnwrapped

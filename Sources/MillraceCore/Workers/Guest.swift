@@ -60,7 +60,7 @@ extension Runtime {
     guard let guest, scheduler.ready.occupied() == 0, guest.enter() else { return try scheduler.start(run) }
     defer { guest.leave() }
     // One root is for this thread; more are for others too.
-    try scheduler.start(run, wakes: run.plan.roots.count > 1)
+    try scheduler.start(run, wakes: run.roots.count > 1)
     let lane = guest.worker.index
     watchForStalls(lane)
     while !scheduler.isStopping {

@@ -59,15 +59,15 @@ extension Scheduler {
   func start(_ run: Run, wakes: Bool) throws(SubmitError) {
     if Int(run.tenant) >= configuration.tenants { throw .unknownTenant(run.tenant) }
     if isStopping { throw .stopped }
-    guard admit(UInt64(run.plan.count)) else { throw .full(limit: configuration.capacity) }
+    guard admit(UInt64(run.unfinished)) else { throw .full(limit: configuration.capacity) }
     // Once the last root is published the run may end at any moment: the plan is held apart.
-    let plan = run.plan
+    let roots = run.roots
     let tenant = Int(run.tenant)
     let body = run.body
     unsafe withStripe { stripe in
       var chain = BatchQueue.Chain()
       var priority = 0
-      for root in plan.roots {
+      for root in roots {
         let index = unsafe makeNodeJob(body, root, &stripe.pointee.jobs)
         if ready.isOrdered {
           unsafe enqueue(index, &stripe.pointee.nodes)
@@ -102,6 +102,24 @@ extension Scheduler {
       let index = unsafe makeNodeJob(run.body, node, &stripe.pointee.jobs, tellReady: false)
       unsafe Job(jobs, index).fields.pointee.word.flags |= Job.Flag.release
       unsafe publishCompleted(index, &stripe.pointee.nodes)
+    }
+  }
+
+  /// Ends what the owner did with nodes that were held: a worker calls `RunHooks.finished` for each, with `outcome`, as if an attempt had ended so. All are
+  /// published together. Complexity: O(count).
+  public func settle(_ nodes: Span<HeldNode>, _ outcome: UInt8) {
+    if nodes.isEmpty { return }
+    unsafe withStripe { stripe in
+      var chain = BatchQueue.Chain()
+      for i in nodes.indices {
+        let index = unsafe makeNodeJob(nodes[i].run.body, nodes[i].node, &stripe.pointee.jobs, tellReady: false)
+        let word = Job(jobs, index).state
+        // Not `finished`: it has no slot to give back.
+        word.storeReleasing(Job.word(Job.generation(word.loadRelaxed()), Job.State.overdue, outcome))
+        unsafe append(index, to: &chain, &stripe.pointee.nodes)
+      }
+      ready.complete(chain)
+      parking.notify()
     }
   }
 

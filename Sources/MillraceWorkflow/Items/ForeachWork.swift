@@ -25,6 +25,7 @@ extension WorkflowRun {
   /// See `HeldWork.begin`.
   fileprivate func beginItems(_ task: HeldTask) -> HeldStop? {
     guard let foreach = compiled.foreaches[task.node], let values else { return nil }
+    if let history = itemHistory(task.node) { return goOn(history, task, foreach) }
     do throws(ExpressionError) {
       if case .files(let pattern, let directory) = foreach.source {
         return list(
@@ -146,6 +147,7 @@ extension WorkflowRun {
           isRetryable: false))
       return nil
     case .success(let list):
+      if let journal, list.count > 0 { return keep(list, journal, task, foreach) }
       do {
         return try start(list, task, foreach)
       } catch {
@@ -155,17 +157,26 @@ extension WorkflowRun {
     }
   }
 
-  private func start(_ list: ItemList, _ task: HeldTask, _ foreach: CompiledForeach) throws -> HeldStop? {
-    var places = min(foreach.parallelism ?? (host.scheduler.configuration.slots + Items.places), list.count)
+  /// `history`: what the items have come to in another process.
+  func start(_ list: ItemList, _ task: HeldTask, _ foreach: CompiledForeach, _ history: Items.History? = nil) throws -> HeldStop? {
+    let count = history?.left.count ?? list.count
+    var places = min(foreach.parallelism ?? (host.scheduler.configuration.slots + Items.places), count)
     while true {
-      let items = try Items(list, of: self, node: task.node, places: places, task: task)
-      if list.count == 0 {
+      let items = try Items(list, of: self, node: task.node, places: places, task: task, history: history)
+      if count == 0, history != nil {
+        keep(items)
+        _ = items.takeTask()
+        conclude(items, task)
+        return nil
+      }
+      if count == 0 {
         keep(items)
         _ = items.takeTask()
         task.conclude(.payload(.empty))
         return nil
       }
       let run = try WorkflowRun(items, of: self, foreach)
+      if history != nil { run.restoreCounts(items) }
       do {
         // Keeps it here before an item starts: who sees the task end finds what came of them.
         try run.start()
@@ -186,7 +197,20 @@ extension WorkflowRun {
   func itemsEnded(_ items: Items) {
     items.end()
     guard let task = items.takeTask() else { return }
-    let counts = counters.sum()
+    items.owner.conclude(items, task)
+  }
+
+  /// All items are over, or will not begin.
+  private func conclude(_ items: Items, _ task: HeldTask) {
+    var counts = RunCounters.Sum()
+    for item in 0..<items.count {
+      switch items.records.status(item) {
+      case .completed: counts.completed += 1
+      case .skipped: counts.skipped += 1
+      case .failed, .timedOut: counts.failed += 1
+      case .pending, .running, .cancelled: break
+      }
+    }
     if counts.failed > 0 {
       let first = items.failure
       let reason = first.map { "; the first was \(items.id($0.item)): \($0.error.type): \($0.error.message)" } ?? ""
@@ -201,7 +225,7 @@ extension WorkflowRun {
 }
 
 /// Set once, by any thread; then an action that waits for it is done, once.
-private final class Flag: @unchecked Sendable {
+final class Flag: @unchecked Sendable {
   private let monitor = Monitor()
   private var flag = false
   private var action: (() -> Void)?

@@ -59,4 +59,31 @@
 
   /// Bytes that are kept for each item.
   var bytesPerItem: Int { if case .text = source { MemoryLayout<UInt32>.stride } else { 0 } }
+
+  // MARK: Of durable runs
+
+  /// As a durable run records it.
+  var recorded: ItemsRecorded {
+    switch source {
+    case .range(let from, let step): .range(from: from, step: step, count: count)
+    case .text(let text, _):
+      // unsafe: the bytes lie there for as long as the list.
+      unsafe .list(text.withBuffer { unsafe Array($0) })
+    }
+  }
+
+  /// What `recorded` gave, its text read. Throws `RecordError`.
+  init(recorded: ItemsRecorded) throws {
+    switch recorded {
+    case .range(let from, let step, let count):
+      guard 0...Foreach.maximumItems ~= count, step != 0 else {
+        throw RecordError("a record has a list of \(count) items by a step of \(step)")
+      }
+      self.init(count, .range(from: from, step: step), nil)
+    case .list(let list):
+      let kept = KeptBytes(list)
+      self = try ItemList.elements(of: kept.bytes, kept: kept)
+    case .spilled(let version): throw RecordError("the list of event \(version) is not read")
+    }
+  }
 }

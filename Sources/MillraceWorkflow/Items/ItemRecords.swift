@@ -35,6 +35,18 @@ internal import MillraceCore
         | output.length)
   }
 
+  /// What an item was before its run was taken over. Before anybody else has the records.
+  func restore(
+    _ item: Int, _ status: NodeRecords.Status, start: UInt64, end: UInt64, output: millrace_payload, attempts: Int
+  ) {
+    word(item, 0).storeRelaxed(start)
+    word(item, 1).storeRelaxed(end)
+    word(item, 2).storeRelaxed(UInt64(output.arena) << 32 | output.offset)
+    word(item, 4).storeRelaxed(UInt64(bitPattern: -1))
+    word(item, 3).storeReleasing(
+      UInt64(attempts) << 44 | UInt64(status.rawValue) << 40 | UInt64(output.content_type & 0xFF) << 32 | output.length)
+  }
+
   /// `pending`: it is not over.
   func status(_ item: Int) -> NodeRecords.Status {
     NodeRecords.Status(rawValue: UInt8(word(item, 3).loadAcquiring() >> 40 & 0xF)) ?? .pending

@@ -18,6 +18,10 @@ internal import MillraceCore
   let list: ItemList
   let records: ItemRecords
   let places: Int
+  /// Items that are left to do, where the run was taken over from another process; nil: all.
+  private let left: [UInt32]?
+  /// Attempts of those that have had some.
+  private let attempts: [UInt32: Int]
   private let memory: UnsafeMutableRawPointer
   /// Guards what follows.
   let monitor = Monitor()
@@ -30,19 +34,35 @@ internal import MillraceCore
   /// The outputs as one list, once somebody has asked for it.
   var whole: Result<millrace_payload, ExpressionError>?
 
-  init(_ list: ItemList, of owner: WorkflowRun, node: UInt32, places: Int, task: HeldTask) throws(MemoryError) {
+  /// What the items of a run that is taken over have come to.
+  struct History {
+    /// Those that are left to do, in their order.
+    var left: [UInt32]
+    /// Attempts of those among them that have had some.
+    var attempts: [UInt32: Int] = [:]
+    /// What became of the others.
+    var restore: (ItemRecords) -> Void
+  }
+
+  /// `task`: whom to tell of the end; nil: nobody.
+  init(
+    _ list: ItemList, of owner: WorkflowRun, node: UInt32, places: Int, task: HeldTask?, history: History? = nil
+  ) throws(MemoryError) {
     self.owner = owner
     self.node = node
     self.list = list
-    self.places = min(places, list.count)
+    left = history?.left
+    attempts = history?.attempts ?? [:]
+    self.places = min(places, history?.left.count ?? list.count)
     self.task = task
     records = try ItemRecords(count: list.count)
+    history?.restore(records)
     // unsafe: freed in deinit; a line for the number of items taken, then two words for each place.
     let bytes = padding + self.places * 16
     unsafe memory = .allocate(byteCount: bytes, alignment: padding)
     unsafe memory.initializeMemory(as: UInt64.self, repeating: 0, count: bytes / 8)
     next.storeRelaxed(UInt64(self.places))
-    for place in 0..<self.places { number(UInt32(place)).storeRelaxed(UInt64(place)) }
+    for place in 0..<self.places { number(UInt32(place)).storeRelaxed(UInt64(left?[place] ?? UInt32(place))) }
   }
 
   deinit {
@@ -76,14 +96,20 @@ internal import MillraceCore
   func item(_ place: UInt32) -> Int { Int(number(place).loadAcquiring()) }
 
   /// Items that no place has taken.
-  var untaken: Int { max(0, count - Int(next.loadRelaxed())) }
+  var untaken: Int { max(0, leftCount - Int(next.loadRelaxed())) }
+
+  /// Items that places take.
+  var leftCount: Int { left?.count ?? count }
+
+  /// Attempts that the item of a place had before its run was taken over.
+  func attemptsBefore(_ place: UInt32) -> Int { attempts.isEmpty ? 0 : attempts[UInt32(item(place))] ?? 0 }
 
   /// The place takes the next item. False: there is none.
   func take(_ place: UInt32) -> Bool {
     let item = next.add(1)
-    if item >= UInt64(count) { return false }
+    if item >= UInt64(leftCount) { return false }
     // Order: releasing. Pairs with the load in `item`.
-    number(place).storeReleasing(item)
+    number(place).storeReleasing(left.map { UInt64($0[Int(item)]) } ?? item)
     return true
   }
 

@@ -158,6 +158,8 @@ extension WorkflowRun {
       return false
     }
     records.clear(node)
+    let before = items.attemptsBefore(node)
+    if before > 0 { records.setAttempts(node, before) }
     host.scheduler.resubmit(coreRun, node: node)
     return true
   }

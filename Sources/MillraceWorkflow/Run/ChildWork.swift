@@ -3,10 +3,15 @@ internal import MillraceCore
 
 /// Starts the runs of child workflows: the engine's part.
 package protocol ChildStarter: AnyObject, Sendable {
-  /// Compiles and starts a run for an attempt of a task. `ended`: told once, when it has ended, on the worker that ended it. Throws what starting throws; then
-  /// nothing runs.
-  func start(_ child: ChildWorkflow, parameters: [String: JSON], below parent: WorkflowRun, ended: @escaping WorkflowRun.Ended) throws
-    -> WorkflowRun
+  /// Compiles and starts a run for an attempt of a task. `ended`: told once, when it has ended, on the worker that ended it. Of durable runs: waits until the child's
+  /// creation is recorded, with the attempt's. Throws what starting throws; then nothing runs.
+  func start(
+    _ child: ChildWorkflow, parameters: [String: JSON], below parent: WorkflowRun, task: String, attempt: Int,
+    ended: @escaping WorkflowRun.Ended
+  ) throws -> WorkflowRun
+
+  /// A child that was started by the process before this one, and goes on; nil: it does not. `ended` as above, also if it has ended since.
+  func resumed(_ child: RunID, ended: @escaping WorkflowRun.Ended) -> WorkflowRun?
 }
 
 /// The work of tasks that run a workflow: each attempt is a run of its own.
@@ -23,18 +28,58 @@ struct ChildWork: HeldWork {
       task.fail("too-deep", "workflows below one another more than \(ChildWorkflow.maximumDepth) deep: \(child.name) is not run")
       return nil
     }
-    let link = ChildLink(task)
+    if let id = task.run.recordedChild(task.node, task.attempt) { return goOn(id, task, starter) }
+    guard task.run.journal != nil else { return start(child, task, starter) }
+    // Waits until it is recorded.
+    let isStopped = Flag()
     do {
-      let parameters = try JSON(parsing: task.input).object ?? []
-      let run = try starter.start(
-        child, parameters: Dictionary(parameters.map { ($0.name, $0.value) }) { first, _ in first }, below: task.run
-      ) { link.ended($0) }
-      task.run.monitor.locked { task.run.children[task.node, default: []].append(WorkflowRun.Child(attempt: task.attempt, run: run)) }
-      return { run.cancel() }
+      try task.run.host.runBlocking(
+        {
+          if isStopped.isSet {
+            task.conclude(.cancelled)
+            return
+          }
+          let stop = start(child, task, starter)
+          isStopped.then { stop?() }
+        }, priority: task.run.priority(of: task.node))
     } catch {
       task.conclude(.failed(type: "child-start", message: "the workflow \(child.name) does not start: \(error)", isRetryable: true))
       return nil
     }
+    return { isStopped.set() }
+  }
+
+  private func start(_ child: ChildWorkflow, _ task: HeldTask, _ starter: any ChildStarter) -> HeldStop? {
+    let link = ChildLink(task)
+    do {
+      let parameters = try JSON(parsing: task.input).object ?? []
+      let run = try starter.start(
+        child, parameters: Dictionary(parameters.map { ($0.name, $0.value) }) { first, _ in first }, below: task.run,
+        task: task.definition.id, attempt: task.attempt
+      ) { link.ended($0) }
+      return follow(run, task)
+    } catch {
+      task.conclude(.failed(type: "child-start", message: "the workflow \(child.name) does not start: \(error)", isRetryable: true))
+      return nil
+    }
+  }
+
+  private func follow(_ run: WorkflowRun, _ task: HeldTask) -> HeldStop {
+    task.run.monitor.locked { task.run.children[task.node, default: []].append(WorkflowRun.Child(attempt: task.attempt, run: run)) }
+    return { [parent = task.run] in run.stop(with: parent) }
+  }
+
+  /// A run that the attempt had started in another process.
+  private func goOn(_ id: RunID, _ task: HeldTask, _ starter: any ChildStarter) -> HeldStop? {
+    let link = ChildLink(task)
+    if let run = starter.resumed(id, ended: { link.ended($0) }) { return follow(run, task) }
+    // It had ended, and its parent had not heard of it. Its history is read by a thread that may wait.
+    do {
+      try task.run.host.runBlocking({ task.conclude(task.run.ending(of: id)) }, priority: task.run.priority(of: task.node))
+    } catch {
+      task.conclude(.failed(type: "child-start", message: "what came of run \(id) was not read: \(error)", isRetryable: true))
+    }
+    return nil
   }
 }
 

@@ -13,6 +13,8 @@ public enum SignalError: Error, Sendable, Hashable, CustomStringConvertible {
   case tooLarge(limit: Int)
   /// The path names a task that no child workflow runs for.
   case noChild(task: String)
+  /// The run is durable, and its store does not take the signal: why.
+  case notRecorded(String)
 
   public var description: String {
     switch self {
@@ -23,6 +25,7 @@ public enum SignalError: Error, Sendable, Hashable, CustomStringConvertible {
     case .ended: "the run has ended"
     case .full(let signals): "\(signals) signals are kept that no task has taken: send more when tasks wait for them"
     case .tooLarge(let limit): "signals that are kept have at most \(limit) bytes together"
+    case .notRecorded(let reason): "the signal could not be recorded, and does not count: \(reason)"
     case .noChild(let task): "no child workflow runs for the task '\(task.prefix(128))'"
     }
   }
@@ -90,14 +93,9 @@ final class Mailbox: @unchecked Sendable {
   func signal(_ name: String, _ payload: [UInt8], at time: UInt64) throws(SignalError) {
     while true {
       let next: HeldTask? = try monitor.locked { () throws(SignalError) in
-        guard lines[name] != nil else {
-          var nearest = NearestName()
-          throw .unknown(name: name, nearest: nearest.nearest(to: name, among: names), known: Array(names.prefix(8)))
-        }
-        if isClosed { throw .ended }
+        try checkOpen(name)
         if let task = lines[name]?.waiting.popFirst() { return task }
-        if kept >= Mailbox.maximumKept { throw .full(signals: kept) }
-        if bytes + payload.count > Mailbox.maximumBytes { throw .tooLarge(limit: Mailbox.maximumBytes) }
+        try checkRoom(payload)
         kept += 1
         bytes += payload.count
         lines[name]?.payloads.append((payload, log.count))
@@ -111,6 +109,46 @@ final class Mailbox: @unchecked Sendable {
       }
       // If not it had ended before, by a timeout or a cancellation.
       if isTaken { return }
+    }
+  }
+
+  /// Whether `signal` would take it, if nothing else happens meanwhile. Throws `SignalError`.
+  func check(_ name: String, _ payload: [UInt8]) throws(SignalError) {
+    try monitor.locked { () throws(SignalError) in
+      try checkOpen(name)
+      try checkRoom(payload)
+    }
+  }
+
+  /// With the monitor held.
+  private func checkOpen(_ name: String) throws(SignalError) {
+    guard lines[name] != nil else {
+      var nearest = NearestName()
+      throw .unknown(name: name, nearest: nearest.nearest(to: name, among: names), known: Array(names.prefix(8)))
+    }
+    if isClosed { throw .ended }
+  }
+
+  /// With the monitor held.
+  private func checkRoom(_ payload: [UInt8]) throws(SignalError) {
+    if kept >= Mailbox.maximumKept { throw .full(signals: kept) }
+    if bytes + payload.count > Mailbox.maximumBytes { throw .tooLarge(limit: Mailbox.maximumBytes) }
+  }
+
+  /// Signals that a run which is taken over has had: the first `taken` of each name were taken by tasks, the others are kept.
+  func restore(_ signals: [(name: String, payload: [UInt8], time: UInt64)], taken: [String: [String]]) {
+    monitor.locked {
+      var taken = taken.mapValues { $0[...] }
+      for (name, payload, time) in signals where lines[name] != nil {
+        if let task = taken[name]?.popFirst() {
+          log.append(Entry(name: name, time: time, task: task))
+          continue
+        }
+        kept += 1
+        bytes += payload.count
+        lines[name]?.payloads.append((payload, log.count))
+        log.append(Entry(name: name, time: time, task: nil))
+      }
     }
   }
 

@@ -65,6 +65,12 @@ internal import MillraceCore
     return after >> 44
   }
 
+  /// Attempts that began before the run was taken over.
+  func setAttempts(_ node: UInt32, _ count: Int) {
+    let word = word(node, 3)
+    word.storeRelaxed(word.loadRelaxed() & (1 << 44 - 1) | UInt64(count) << 44)
+  }
+
   func lane(_ node: UInt32) -> Int { Int(Int16(truncatingIfNeeded: word(node, 4).loadRelaxed())) }
   func setLane(_ node: UInt32, _ lane: Int) {
     let word = word(node, 4)

@@ -86,7 +86,7 @@ public struct RunWait: Sendable, Hashable, CustomStringConvertible {
       _ = run.host.ended(run)
       throw error
     }
-    for other in older { other.stop(2, because: "run \(run.id), which has the same key '\(key)', took its place") }
+    for other in older { other.cancelSoon(because: "run \(run.id), which has the same key '\(key)', took its place") }
     switch entry {
     case .waits: break
     case .begins:

@@ -20,13 +20,17 @@ struct WaitWork: HeldWork {
     case .duration:
       let text = task.text
       do throws(DurationSyntaxError) {
-        let (end, overflow) = task.run.host.scheduler.clock.now.addingReportingOverflow(try DurationText.nanoseconds(text))
+        let (end, overflow) = task.run.waitBegan(task.node, task.attempt).addingReportingOverflow(try DurationText.nanoseconds(text))
         return TimeWait(task, .clock(overflow ? .max : end)).begin()
       } catch {
         task.fail("bad-duration", "\(error)")
         return nil
       }
-    case .approval, nil: return nil
+    case .approval:
+      // Given to the process before this one.
+      if let answer = task.run.recordedAnswer(task.node, task.attempt) { task.conclude(answer.ending) }
+      return nil
+    case nil: return nil
     }
   }
 }

@@ -7,7 +7,10 @@ extension WorkflowRun {
     if let items { endItems(items) }
     let counts = counters.sum()
     // Cancelling a run whose last task is through changes nothing.
-    let isCancelled = stopReason.loadSequential() == 2 && counts.completed + counts.skipped < count
+    let isAllDone = counts.completed + counts.skipped >= count
+    // It goes on in another process, and so does its cleanup.
+    if isSuspended, !isAllDone { return end(.running) }
+    let isCancelled = stopReason.loadSequential() == 2 && !isAllDone
     let status: WorkflowStatus = isCancelled ? .cancelled : counts.failed > 0 ? .failed : .completed
     guard let cleanup else { return end(status) }
     let starts = monitor.locked {
@@ -23,6 +26,7 @@ extension WorkflowRun {
 
   private func end(_ status: WorkflowStatus, hadTurn: Bool = true) {
     if isRoot { _ = host.ended(self) }
+    if isRoot { noteEnd(status) }
     mailbox?.close()
     let now = host.scheduler.clock.now
     if isRoot, hadTurn, let observation { observation.observer?.ended(status, after: .nanoseconds(now &- started)) }
@@ -50,6 +54,7 @@ extension WorkflowRun {
   /// The cleanup has ended, and the run with it. What failed in it fails a run that was completed.
   func cleanedUp(_ cleanup: WorkflowRun) {
     let status = monitor.locked { verdict } ?? .failed
+    if cleanup.status == .running { return end(.running) }
     end(status == .completed && cleanup.status != .completed ? .failed : status)
   }
 
@@ -71,7 +76,7 @@ extension WorkflowRun {
 
   /// The runtime has stopped, and the run is not over: what is left of it is cancelled. The caller is the only thread that still touches its tasks.
   func abandon() {
-    if host.lines.remove(self) { return endUnbegun(.cancelled) }
+    if host.lines.remove(self) { return endUnbegun(isSuspended ? .running : .cancelled) }
     guard host.ended(self) else { return }
     let isCleaning = monitor.locked {
       isAbandoned = true
@@ -82,7 +87,7 @@ extension WorkflowRun {
 
   private func abandonTasks() {
     guard let core, monitor.locked({ finalStatus == nil }) else { return }
-    stop(2)
+    stop(journal == nil ? 2 : WorkflowRun.suspended)
     // Nobody is told of the end of their items: their tasks end below.
     for run in itemRuns {
       _ = run.items?.takeTask()
@@ -117,7 +122,8 @@ extension WorkflowRun {
   }
 
   /// Asks the run to stop: what has not started is not started, waits end, what runs is asked to stop. Any thread, any number of times.
-  public func cancel() { stop(2) }
+  /// Of a durable run the wish is on stable storage when this returns.
+  public func cancel() { cancel(by: nil, because: nil) }
 
   /// `reason` as in `stopReason`; `cause`: what is told of it. Complexity: O(tasks).
   func stop(_ reason: UInt64, because cause: String? = nil) {
@@ -132,9 +138,10 @@ extension WorkflowRun {
     }
     guard let core else {
       // It waits for its turn; or begins just now, and will find the reason.
-      if host.lines.remove(self) { endUnbegun(.cancelled) }
+      if host.lines.remove(self) { endUnbegun(reason == WorkflowRun.suspended ? .running : .cancelled) }
       return
     }
+    if reason == WorkflowRun.suspended { cleanup?.stop(reason) }
     core.stop()
     for limit in compiled.limits { host.scheduler.letOut(of: core, limit: limit) }
     for handler in compiled.handlers { host.scheduler.letOut(of: core, handler: handler.index) }

@@ -40,6 +40,7 @@ extension WorkflowRun {
     }
     counters.count(.attempts, lane: lane)
     let number = Int(records.countAttempt(node))
+    if journal != nil { noteStart(node, number, now) }
     let reason: HeldState.Reason? = monitor.locked {
       // Under the monitor: `stopHeld` comes after `stopReason`, and the timeout after `finalError`, so that they find the task or we find them.
       if shouldStop { return .runStops }
@@ -175,7 +176,12 @@ extension WorkflowRun {
       isRetryable = type == EngineErrorType.startToClose
       status = .timedOut
     case .payload(let output):
-      complete(node, entry, output, lane, now)
+      let log = LoggedAttempt(node: node, number: entry.number, status: .completed, start: entry.start, end: now, lane: -1, error: nil)
+      if journal != nil {
+        keepCompletion(log, output)
+        return true
+      }
+      complete(log, output, lane: lane)
       return false
     case .failed(let type, let message, let mayRetry):
       error = AttemptError(type: host.redactor.redact(type), message: host.redactor.redact(message))
@@ -186,20 +192,6 @@ extension WorkflowRun {
     }
     let log = LoggedAttempt(node: node, number: entry.number, status: status, start: entry.start, end: now, lane: -1, error: error)
     return settle(log, error, isRetryable: isRetryable, retryAfter: 0, lane: lane, now)
-  }
-
-  private func complete(_ node: UInt32, _ entry: Held, _ output: millrace_payload, _ lane: Int, _ now: UInt64) {
-    records.setOutput(node, output)
-    records.setEnd(node, now)
-    if entry.number > 1 {
-      let log = LoggedAttempt(node: node, number: entry.number, status: .completed, start: entry.start, end: now, lane: -1, error: nil)
-      monitor.locked { write(log) }
-    }
-    if compiled.hasTimers(node) { endTimers(node) }
-    counters.count(.completed, lane: lane)
-    records.setStatus(node, .completed)
-    tellWatcher()
-    if observation != nil { observeTask(node, .completed) }
   }
 
   /// An output as memory of the run; other endings as they are.

@@ -55,8 +55,9 @@ extension WorkflowRun {
       var state = slow[node] ?? SlowNode()
       state.job = job
       do {
-        if state.closeAt == 0, let close = timeouts.scheduleToClose {
-          state.closeAt = now &+ close
+        // Of a run that was taken over it may have begun in another process.
+        if state.close == nil, state.finalError == nil, let close = timeouts.scheduleToClose {
+          if state.closeAt == 0 { state.closeAt = now &+ close }
           state.close = try arm(node, at: state.closeAt, TimerKind.scheduleToClose)
         }
         // A task that its rate made wait has waited for its start all the time.
@@ -192,9 +193,10 @@ extension WorkflowRun {
     if compiled.hasRates { leaveRate(node) }
     let now = host.scheduler.clock.now
     if let error {
-      monitor.locked {
-        write(LoggedAttempt(node: node, number: records.attempts(node) + 1, status: status, start: now, end: now, lane: -1, error: error))
-      }
+      let entry = LoggedAttempt(
+        node: node, number: records.attempts(node) + 1, status: status, start: now, end: now, lane: -1, error: error)
+      if journal != nil, status != .cancelled, !isSuspended { return keepFailure(entry) }
+      monitor.locked { write(entry) }
     }
     conclude(node, status, lane: -1, now, error)
     release(node)

@@ -4,6 +4,7 @@ internal import MillraceCore
 /// What follows from the end of an attempt. Called by the core's workers, one attempt of a task at a time.
 extension WorkflowRun {
   func finished(lane: Int, node: UInt32, outcome: UInt8) -> UInt8 {
+    if outcome == WorkflowRun.kept { return recorded(lane: lane, node: node) }
     let now = host.scheduler.clock.now
     let attempt = unsafe records.attempt(node)
     unsafe records.setAttempt(node, nil)
@@ -26,26 +27,36 @@ extension WorkflowRun {
     guard outcome == Outcome.done.rawValue, let attempt = unsafe attempt else {
       return unsafe failed(lane, node, Outcome(rawValue: outcome) ?? .failed, attempt, now)
     }
-    unsafe records.setOutput(node, attempt.pointee.output)
-    records.setEnd(node, now)
     if observation != nil, let observed = unsafe attempt.ownObservation {
       unsafe observeEnd(observed, .completed, since: attempt.pointee.start, at: now, nil)
     }
-    if unsafe attempt.pointee.number > 1 {
-      let entry = unsafe LoggedAttempt(attempt, .completed, end: now, error: nil)
-      monitor.locked { write(entry) }
+    let entry = unsafe LoggedAttempt(attempt, .completed, end: now, error: nil)
+    let output = unsafe attempt.pointee.output
+    unsafe host.giveAttempt(attempt, lane: lane)
+    if journal != nil {
+      keepCompletion(entry, output)
+      return Verdict.hold.rawValue
     }
+    complete(entry, output, lane: lane)
+    return Verdict.release.rawValue
+  }
+
+  /// The task is over, and has an output.
+  func complete(_ entry: LoggedAttempt, _ output: millrace_payload, lane: Int) {
+    let node = entry.node
+    records.setOutput(node, output)
+    records.setEnd(node, entry.end)
+    if entry.number > 1 { monitor.locked { write(entry) } }
     if compiled.hasTimers(node) { endTimers(node) }
     counters.count(.completed, lane: lane)
     records.setStatus(node, .completed)
     tellWatcher()
     if observation != nil { observeTask(node, .completed) }
-    unsafe host.giveAttempt(attempt, lane: lane)
-    return Verdict.release.rawValue
   }
 
   /// Its condition is false: its dependents go on, with null for its output.
   func skipped(_ lane: Int, _ node: UInt32, _ now: UInt64) {
+    if journal != nil { note(.skipped(place(node))) }
     if compiled.hasTimers(node) { endTimers(node) }
     records.setEnd(node, now)
     records.setStatus(node, .skipped)
@@ -106,10 +117,16 @@ extension WorkflowRun {
   func settle(_ attempt: LoggedAttempt, _ error: AttemptError, isRetryable: Bool, retryAfter: UInt64, lane: Int, _ now: UInt64) -> Bool {
     var entry = attempt
     let node = entry.node
-    if isRetryable, !shouldStop, let retry = compiled.policy(node).retry, entry.number < retry.attempts,
+    // What fails because its process is about to end is done again by the next one.
+    if isSuspended {
+      conclude(node, .cancelled, lane: lane, now)
+      return false
+    }
+    let before = attemptsBefore.isEmpty ? 0 : attemptsBefore[node] ?? 0
+    if isRetryable, !shouldStop, let retry = compiled.policy(node).retry, entry.number - before < retry.attempts,
       !retry.nonRetryable.contains(error.type)
     {
-      let wait = retryAfter > 0 ? retryAfter : retryWait(retry, node, entry.number)
+      let wait = retryAfter > 0 ? retryAfter : retryWait(retry, node, entry.number - before)
       let (sum, overflow) = now.addingReportingOverflow(wait)
       let due = overflow ? UInt64.max : sum
       let closeAt = monitor.locked { slow[node]?.closeAt ?? 0 }
@@ -118,12 +135,20 @@ extension WorkflowRun {
       } else {
         // Before it can begin.
         if observation != nil { observeRetry(node, entry.number, after: wait) }
+        if journal != nil {
+          keepRetry(entry, error, due: due, after: wait)
+          return true
+        }
         switch hold(node, until: due, entry) {
         case .held: return true
         case .refused: break
         case .noTimer(let reason): entry.error = error.adding("not retried: no timer for the wait before the next attempt: \(reason)")
         }
       }
+    }
+    if journal != nil, entry.status != .cancelled {
+      keepFailure(entry)
+      return true
     }
     monitor.locked { write(entry) }
     conclude(node, entry.status, lane: lane, now, entry.error)

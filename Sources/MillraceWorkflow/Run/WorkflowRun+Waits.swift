@@ -1,5 +1,6 @@
 internal import CMillrace
 internal import MillraceCore
+internal import MillraceLog
 
 /// A task that waits now: see `WorkflowHandle.waits`.
 public struct OpenWait: Sendable, Hashable {
@@ -19,12 +20,15 @@ public enum ApprovalError: Error, Sendable, Hashable, CustomStringConvertible {
   case noApproval(task: String)
   /// It does not wait now.
   case notWaiting(task: String, status: TaskStatus)
+  /// The run is durable, and its store does not take the answer: why.
+  case notRecorded(String)
 
   public var description: String {
     switch self {
     case .unknownTask(let id, let nearest):
       "no task is called '\(id.prefix(128))'" + (nearest.map { ": did you mean '\($0)'?" } ?? "")
     case .noApproval(let task): "task '\(task)' waits for no approval"
+    case .notRecorded(let reason): "the answer could not be recorded, and does not count: \(reason)"
     case .notWaiting(let task, let status): "task '\(task)' does not wait for an approval now: it is \(status.rawValue)"
     }
   }
@@ -57,6 +61,16 @@ extension WorkflowRun {
       return try child.signal(String(name[name.index(after: slash)...]), payload)
     }
     guard let mailbox else { throw .unknown(name: name, nearest: nil, known: []) }
+    if let journal {
+      try mailbox.check(name, payload)
+      let number = monitor.locked {
+        signalsRecorded += 1
+        return signalsRecorded
+      }
+      do throws(EventStoreError) {
+        try journal.record(.signalled(name: name, number: number, payload: payload))
+      } catch { throw .notRecorded("\(error)") }
+    }
     try mailbox.signal(name, payload, at: elapsed)
   }
 
@@ -93,6 +107,11 @@ extension WorkflowRun {
     }
     guard case .approval = definition.tasks[Int(node)].wait else { throw .noApproval(task: id) }
     if let number = monitor.locked({ held[node]?.number }) {
+      if let journal {
+        do throws(EventStoreError) {
+          try journal.record(.answered(id, attempt: number, answer))
+        } catch { throw .notRecorded("\(error)") }
+      }
       let note = { self.answers[node] = answer }
       if conclude(node, number, answer.ending, note) { return }
     }
@@ -101,7 +120,7 @@ extension WorkflowRun {
 }
 
 extension Answer {
-  fileprivate var ending: HeldEnding {
+  var ending: HeldEnding {
     if isApproved {
       let text = { (value: String?) in value.map(JSON.string) ?? .null }
       let output = JSON.object([.init("approved", true), .init("by", text(by)), .init("comment", text(comment))])

@@ -31,10 +31,10 @@ package import MillraceCore
   let mailbox: Mailbox?
   /// How many runs it is below.
   package let depth: Int
-  let seed: UInt64
-  let startedWall: Int64
+  package let seed: UInt64
+  package let startedWall: Int64
   /// On the clock of the host; 0: it has not begun. As `core`.
-  private(set) var started: UInt64 = 0
+  var started: UInt64 = 0
   /// When `start` was called: before `started` if it had to wait.
   var entered: UInt64 = 0
   /// Set once, by `begin`, before any hook is called; other threads look under the monitor.
@@ -50,8 +50,18 @@ package import MillraceCore
   let observation: RunObservation?
   /// Handlers find their contexts as `TaskContext.current`.
   let bindsContext: Bool
+  /// Where what becomes of it is written down before anybody sees it; nil: nowhere.
+  package let journal: RunJournal?
   /// Guards what follows.
   let monitor = Monitor()
+  /// What follows once the end of an attempt is recorded, by node.
+  var verdicts: [UInt32: RecordedVerdict] = [:]
+  /// Of a run that was taken over: how it goes on.
+  var resumption: RunResumption?
+  /// Attempts that do not count for the retry policy, by node: those before somebody had the task done again.
+  var attemptsBefore: [UInt32: Int] = [:]
+  /// Signals that were recorded.
+  var signalsRecorded = 0
   /// Tasks with timers or waiting for a retry.
   var slow: [UInt32: SlowNode] = [:]
   /// Why a task's priority has no value.
@@ -106,15 +116,25 @@ package import MillraceCore
     _ compiled: CompiledWorkflow, id: RunID, wall: Int64, seed: UInt64, host: TaskHost, secrets: [String: [UInt8]] = [:],
     tenant: RunTenant = .standard, trace: TraceContext? = nil, depth: Int = 0, ended: @escaping Ended
   ) throws(CompileError) {
+    try self.init(
+      compiled, id: id, wall: wall, seed: seed, host: host, secrets: secrets, tenant: tenant, trace: trace, depth: depth, journal: nil,
+      ended: ended)
+  }
+
+  /// With a `journal` a durable one: its stream begins with the creation of this run.
+  package convenience init(
+    _ compiled: CompiledWorkflow, id: RunID, wall: Int64, seed: UInt64, host: TaskHost, secrets: [String: [UInt8]],
+    tenant: RunTenant, trace: TraceContext?, depth: Int, journal: RunJournal?, ended: @escaping Ended
+  ) throws(CompileError) {
     for secret in secrets.values { host.redactor.add(secret) }
     // An empty one would be allocated.
     let secrets = secrets.isEmpty ? [:] : secrets.mapValues { KeptBytes($0, isSecret: true) }
     try self.init(
-      compiled, nil, nil, compiled.plan, id, wall, seed, host, secrets, tenant, .make(host.observer, trace), depth, ended)
+      compiled, nil, nil, compiled.plan, id, wall, seed, host, secrets, tenant, .make(host.observer, trace), depth, journal, ended)
     guard let tasks = compiled.cleanup else { return }
     cleanup = try WorkflowRun(
       tasks, self, nil, tasks.plan, id, wall, seed &+ UInt64(compiled.definition.tasks.count), host, secrets, tenant, observation, depth,
-      { [unowned self] in cleanedUp($0) })
+      journal, { [unowned self] in cleanedUp($0) })
   }
 
   /// Places for the items of a task of `owner`. Throws `CompileError`.
@@ -126,14 +146,14 @@ package import MillraceCore
     var seeds = SeededRandom(seed: owner.seed &+ UInt64(items.node))
     try self.init(
       foreach.body, nil, items, plan, owner.id, owner.startedWall, seeds.next(), owner.host, [:], owner.tenant, owner.observation,
-      owner.depth,
+      owner.depth, owner.journal,
       { [unowned items] in $0.itemsEnded(items) })
   }
 
   private init(
     _ compiled: CompiledWorkflow, _ origin: WorkflowRun?, _ items: Items?, _ plan: Plan, _ id: RunID, _ wall: Int64, _ seed: UInt64,
     _ host: TaskHost, _ secrets: [String: KeptBytes], _ tenant: RunTenant, _ observation: RunObservation?, _ depth: Int,
-    _ ended: @escaping Ended
+    _ journal: RunJournal?, _ ended: @escaping Ended
   ) throws(CompileError) {
     let definition = compiled.definition
     self.compiled = compiled
@@ -144,6 +164,7 @@ package import MillraceCore
     self.host = host
     self.seed = seed
     self.depth = depth
+    self.journal = journal
     self.tenant = tenant
     lineKey = origin == nil && items == nil ? definition.concurrency.map { $0.key ?? definition.name } : nil
     self.ended = ended
@@ -195,7 +216,7 @@ package import MillraceCore
 
   /// `put` puts the core's run onto it, by `Scheduler.start` or `Runtime.startHere`, if it need not wait for its turn.
   package func start(_ put: (Run) throws -> Void) throws {
-    entered = host.scheduler.clock.now
+    entered = resumption?.entered ?? host.scheduler.clock.now
     guard lineKey != nil, let concurrency = definition.concurrency else { return try begin(put) }
     try host.lines.start(self, concurrency)
   }
@@ -228,8 +249,13 @@ package import MillraceCore
         unsafe hooks.finished = { unsafe WorkflowRun.from($0).finishedItem(lane: $1, node: $2, outcome: $3) }
         unsafe hooks.bypassed = { unsafe WorkflowRun.from($0).bypassedItem(lane: $1, node: $2) }
       }
-      let core = try Run(plan, hooks: hooks, tenant: tenant.number)
-      let now = host.scheduler.clock.now
+      let resumption = resumption
+      if let resumption, resumption.isOver {
+        unsafe Unmanaged<WorkflowRun>.fromOpaque(context).release()
+        return beginOver(resumption)
+      }
+      let core = try Run(plan, hooks: hooks, tenant: tenant.number, resumption: resumption?.core)
+      let now = resumption?.entered ?? host.scheduler.clock.now
       monitor.locked {
         self.core = core
         started = now
@@ -242,6 +268,7 @@ package import MillraceCore
       // The other half of `stop`: a run that waited for its turn may have been cancelled just now.
       if stopReason.loadSequential() != 0 { core.stop() }
       try put(core)
+      if let resumption { goOnWaiting(resumption) }
     } catch {
       monitor.locked {
         core = nil

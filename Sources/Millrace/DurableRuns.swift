@@ -1,0 +1,87 @@
+internal import CMillrace
+internal import Glibc
+internal import MillraceCore
+internal import MillraceLog
+internal import MillracePlugins
+internal import MillraceWorkflow
+
+/// What an engine has for durable runs: the store of their events, and the builds of plugins that they are pinned to.
+final class DurableRuns: Sendable {
+  let runs: RunStore
+  let builds: BuildShelf?
+  /// The engine's own log, which it closes; nil: the store is the embedder's.
+  private let log: EventLog?
+
+  /// `store`: the embedder's; `directory`: of the engine's own log, and of builds. Throws `EngineError`.
+  init?(
+    _ store: (any EventStore)?, _ directory: String?, wall: @escaping @Sendable () -> Int64, report: @escaping @Sendable (String) -> Void
+  )
+    throws(EngineError)
+  {
+    guard store != nil || directory != nil else { return nil }
+    let boot = DurableRuns.bootID()
+    let now = { @Sendable in DurableTime(wall: wall(), boot: millrace_boottime(), bootID: boot) }
+    builds = try directory.map { path throws(EngineError) in
+      try DurableRuns.make(path)
+      return try BuildShelf(path + "/builds")
+    }
+    if let store {
+      log = nil
+      runs = RunStore(store, now: now, report: report, spawn: OwnThread.run)
+      return
+    }
+    do {
+      let log = try EventLog(DirectoryStorage((directory ?? "") + "/log"))
+      self.log = log
+      runs = RunStore(log, now: now, report: report, spawn: OwnThread.run)
+    } catch { throw .data(directory ?? "", "\(error)") }
+  }
+
+  static func make(_ path: String) throws(EngineError) {
+    if unsafe mkdir(path, 0o750) != 0, errno != EEXIST { throw .data(path, unsafe String(cString: strerror(errno))) }
+  }
+
+  /// Of this boot of the machine; empty, so that the wall clock decides, if the system does not tell.
+  private static func bootID() -> String {
+    guard let file = unsafe fopen("/proc/sys/kernel/random/boot_id", "r") else { return "" }
+    defer { unsafe fclose(file) }
+    var text = [CChar](repeating: 0, count: 64)
+    guard unsafe fgets(&text, Int32(text.count), file) != nil else { return "" }
+    return String(decoding: text.prefix { $0 > 32 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
+  }
+
+  /// After the engine's threads have ended: waits for what is being recorded, and closes the engine's own log.
+  func close() {
+    runs.close()
+    log?.close()
+  }
+}
+
+/// Builds of plugins by their SHA-256, kept for the runs that are pinned to them: `builds/SHA256.so`.
+final class BuildShelf: @unchecked Sendable {
+  private let directory: String
+  private let monitor = Monitor()
+  private var kept: Set<String> = []
+
+  /// Makes the directory if it is not there. Throws `EngineError`.
+  init(_ directory: String) throws(EngineError) {
+    self.directory = directory
+    try DurableRuns.make(directory)
+  }
+
+  deinit { monitor.deallocate() }
+
+  func path(_ sha256: String) -> String { "\(directory)/\(sha256).so" }
+
+  /// Keeps a build, on stable storage when this returns. Throws `EngineError`.
+  func keep(_ plugin: LoadedPlugin) throws(EngineError) {
+    try monitor.locked { () throws(EngineError) in
+      if kept.contains(plugin.sha256) { return }
+      let path = path(plugin.sha256)
+      if unsafe access(path, R_OK) != 0 {
+        do throws(PluginError) { try plugin.copy(to: path) } catch { throw .data(path, "\(error)") }
+      }
+      kept.insert(plugin.sha256)
+    }
+  }
+}

@@ -1,0 +1,220 @@
+internal import CMillrace
+internal import MillraceCore
+internal import MillraceLog
+internal import MillracePlugins
+internal import MillraceWorkflow
+
+/// What `Engine.resume` found.
+public struct ResumedRuns: Sendable {
+  /// Runs that go on, in the order in which they were created.
+  public var handles: [WorkflowHandle] = []
+  /// Runs that do not, and why. Nothing of them is lost: once the reason is gone, `resume` goes on with them.
+  public var problems: [(run: String, reason: String)] = []
+}
+
+extension Engine {
+  /// Goes on with the durable runs that are recorded in the engine's store and are not over: completed tasks are not run again, tasks that were under way are, with
+  /// the same idempotency keys. Once, before runs are started; handlers and deployed workflows are there by then.
+  ///
+  /// Reads what is recorded, and waits for that: not from a handler, nor from a Swift task. Complexity: O(events of all runs in the store). Throws `EngineError` or `EventStoreError`.
+  @discardableResult public func resume() throws -> ResumedRuns {
+    guard let durable else { throw EngineError.noStore(workflow: nil) }
+    var resumed = ResumedRuns()
+    var builds = PinnedBuilds(self)
+    var ready: [(run: WorkflowRun, handle: WorkflowHandle)] = []
+    for id in try durable.runs.runs() {
+      do {
+        guard let history = try durable.runs.history(of: id), history.ended == nil else { continue }
+        ready.append(try take(history, durable, &builds))
+      } catch {
+        resumed.problems.append((id.description, "\(error)"))
+      }
+    }
+    // A parent that begins finds its children.
+    for (run, handle) in ready.sorted(by: { $0.run.depth > $1.run.depth }) {
+      do {
+        try run.start()
+        resumed.handles.append(handle)
+      } catch {
+        resumed.problems.append((run.id.description, "\(error)"))
+      }
+    }
+    resumed.handles.sort { $0.id < $1.id }
+    return resumed
+  }
+
+  /// A run that is about to go on. Throws why it does not.
+  func take(
+    _ history: RunHistory, _ durable: DurableRuns, _ builds: inout PinnedBuilds
+  ) throws -> (WorkflowRun, WorkflowHandle) {
+    let creation = history.creation
+    if let suspects = history.quarantine { throw ResumptionError.quarantined(suspects: suspects) }
+    let tenant = try tenants.find(creation.tenant)
+    let journal = try RunJournal(durable.runs, creation.run, tenant: creation.tenant)
+    let recorded = try durable.runs.definition(creation.definition)
+    let upgrade = try upgrade(of: recorded, creation, durable, journal)
+    let definition = (upgrade ?? recorded).freed(by: history)
+    let parameters = Dictionary(creation.parameters.map { ($0.name, $0.value) }) { first, _ in first }
+      .filter { name, _ in definition.parameters.contains { $0.name == name } }
+    let workflow = try compile(definition, parameters: parameters, upgrade == nil ? try builds.handlers(creation) : try state.handlers())
+    let interrupted = history.running(definition)
+    if history.crashesWithoutProgress + (history.isSuspended || interrupted.isEmpty ? 0 : 1) >= RunHistory.mostCrashes {
+      try journal.record(.quarantined(suspects: interrupted))
+      throw ResumptionError.quarantined(suspects: interrupted)
+    }
+    try journal.record(.resumed(number: history.resumptions + 1, interrupted: interrupted, boot: durable.runs.now().bootID))
+    guard let now = try durable.runs.history(of: creation.run) else { throw ResumptionError.gone }
+    let taken = try RunJournal(durable.runs, creation.run, tenant: creation.tenant, history: now)
+    let link = creation.parent == nil ? nil : children.expect(creation.run)
+    let run = try makeRun(
+      workflow.compiled, creation.run, wall: creation.wall, seed: creation.seed, tenant: tenant, trace: creation.trace,
+      depth: creation.depth,
+      journal: taken
+    ) { link?.ended($0) }
+    link?.run = run
+    try run.restore()
+    return (run, WorkflowHandle(run, of: workflow.source, engine: self))
+  }
+
+  /// The version that a run goes over to between two of its tasks, recorded; nil: it stays with its own.
+  private func upgrade(
+    of definition: Definition, _ creation: RunCreation, _ durable: DurableRuns, _ journal: RunJournal
+  ) throws -> Definition? {
+    guard definition.versionPolicy == .upgradeAtStepBoundary, let newest = registry.newest[definition.name],
+      let sha256 = newest.sha256, sha256 != creation.definition, (newest.version ?? .max) > (definition.version ?? 0)
+    else { return nil }
+    let reply = Reply<Void>()
+    durable.runs.record(newest, sha256) { error in reply.give(error.map { .failure($0) } ?? .success(())) }
+    try reply.wait().get()
+    try journal.record(.upgraded(definition: sha256, version: newest.version))
+    return newest
+  }
+
+  // MARK: New runs
+
+  /// What every durable run of a workflow records of it; nil: its runs are not durable. Keeps the builds of its plugins. Throws `EngineError`.
+  func durability(_ compiled: CompiledWorkflow, _ source: DefinitionSource) throws(EngineError) -> DurableWorkflow? {
+    let definition = compiled.definition
+    if definition.durability == .none { return nil }
+    guard let durable else { throw .noStore(workflow: definition.name) }
+    guard let sha256 = source.sha256 else { throw .data("", "libcrypto offers no SHA-256") }
+    let handlers = definition.handlerNames
+    var builds: [JSON.Member] = []
+    for plugin in state.plugins where plugin.handlers.contains(where: { handlers.contains($0.qualifiedName) }) {
+      try durable.builds?.keep(plugin)
+      builds.append(.init(plugin.name, .string(plugin.sha256)))
+    }
+    return DurableWorkflow(
+      runs: durable.runs, definition: source.definition, sha256: sha256,
+      parameters: definition.parameters.compactMap { parameter in parameter.fallback.map { JSON.Member(parameter.name, $0) } },
+      builds: builds)
+  }
+
+  /// Puts a run on the core; of a durable one behind its creation. Blocks until that is on stable storage. Throws as `start`.
+  func begin(_ run: WorkflowRun, _ workflow: PreparedWorkflow, parent: (run: WorkflowRun, place: RunCreation.Parent)? = nil) throws {
+    guard let durable = workflow.durable, let journal = run.journal else { return try run.start() }
+    let reply = Reply<Void>()
+    durable.create(run, parent) { error in reply.give(error.map { .failure($0) } ?? .success(())) }
+    try reply.wait().get()
+    try start(run, journal) { try run.start() }
+  }
+
+  /// Starts a run whose creation is recorded; if it is refused that is recorded too.
+  func start(_ run: WorkflowRun, _ journal: RunJournal, _ start: () throws -> Void) throws {
+    do { try start() } catch {
+      try journal.record(.ended(.cancelled, reason: "it could not begin: \(error)"))
+      throw error
+    }
+  }
+}
+
+/// What the durable runs of a workflow have in common.
+struct DurableWorkflow: Sendable {
+  let runs: RunStore
+  /// As its author wrote it.
+  let definition: Definition
+  let sha256: String
+  let parameters: [JSON.Member]
+  let builds: [JSON.Member]
+
+  /// Records the creation of a run. `parent`: the attempt that started it, which is recorded with it.
+  func create(
+    _ run: WorkflowRun, _ parent: (run: WorkflowRun, place: RunCreation.Parent)?, then: @escaping @Sendable (EventStoreError?) -> Void
+  ) {
+    let creation = RunCreation(
+      run: run.id, workflow: definition.name, version: definition.version, definition: sha256, parameters: parameters, builds: builds,
+      tenant: run.tenant.name, wall: run.startedWall, seed: run.seed, boot: runs.now().bootID, depth: run.depth, trace: run.trace,
+      parent: parent?.place)
+    var others: [StreamAppend] = []
+    if let parent, let journal = parent.run.journal {
+      others.append(journal.with(.childStarted(parent.place.task, attempt: parent.place.attempt, run: run.id)))
+    }
+    runs.create(creation, definition, with: others, then: then)
+  }
+}
+
+/// Why a durable run does not go on.
+public enum ResumptionError: Error, Sendable, Hashable, CustomStringConvertible {
+  /// It was taken over again and again, and its processes ended before any of its tasks did. `suspects`: what ran then.
+  case quarantined(suspects: [String])
+  /// The run is pinned to a build of a plugin that is not there.
+  case missingBuild(plugin: String, sha256: String, reason: String)
+  /// Its stream has gone meanwhile.
+  case gone
+
+  public var description: String {
+    switch self {
+    case .quarantined(let suspects):
+      "it is in quarantine: its processes ended \(RunHistory.mostCrashes) times before a task did; what ran then: \(suspects.isEmpty ? "nothing that is known" : suspects.joined(separator: ", ")). Look at these handlers, then `millrace run retry`"
+    case .missingBuild(let plugin, let sha256, let reason):
+      "it is pinned to the build \(sha256) of the plugin \(plugin), which cannot be loaded: \(reason). Put that file back, or start the run anew"
+    case .gone: "its stream has gone"
+    }
+  }
+}
+
+/// Handlers of the builds that runs are pinned to.
+struct PinnedBuilds {
+  private let engine: Engine
+  private var loaded: [String: [String: TaskHandler]] = [:]
+
+  init(_ engine: Engine) { self.engine = engine }
+
+  /// The handlers for a run: of the builds that it was created with, and else the engine's. Throws `ResumptionError`, `EngineError`.
+  mutating func handlers(_ creation: RunCreation) throws -> [String: TaskHandler] {
+    var handlers = try engine.state.handlers()
+    for build in creation.builds {
+      guard let sha256 = build.value.string, !engine.plugins.contains(where: { $0.name == build.name && $0.sha256 == sha256 }) else {
+        continue
+      }
+      let own: [String: TaskHandler]
+      if let known = loaded[sha256] {
+        own = known
+      } else {
+        guard let shelf = engine.durable?.builds else {
+          throw ResumptionError.missingBuild(plugin: build.name, sha256: sha256, reason: "the engine has no data directory")
+        }
+        do {
+          own = try engine.state.load(build: shelf.path(sha256), engine.runtime.scheduler)
+        } catch {
+          throw ResumptionError.missingBuild(plugin: build.name, sha256: sha256, reason: "\(error)")
+        }
+        loaded[sha256] = own
+      }
+      handlers.merge(own) { $1 }
+    }
+    return handlers
+  }
+}
+
+extension Definition {
+  /// Tasks that are over wait for nothing: neither for one that a new version has put before them, nor for one whose skip was not recorded.
+  fileprivate func freed(by history: RunHistory) -> Definition {
+    var definition = self
+    for index in tasks.indices where history.tasks[tasks[index].id]?.isOver == true {
+      if tasks[index].dependencies.allSatisfy({ history.tasks[$0]?.isOver == true }) { continue }
+      definition.tasks[index].dependencies.removeAll { history.tasks[$0]?.isOver != true }
+    }
+    return definition
+  }
+}

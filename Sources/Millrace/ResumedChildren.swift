@@ -1,0 +1,53 @@
+internal import MillraceCore
+internal import MillraceWorkflow
+
+/// Runs that were taken over and whose parents will ask for them. Any thread.
+final class ResumedChildren: @unchecked Sendable {
+  /// From the end of a child to whoever waits for it, whichever comes first.
+  final class Link: @unchecked Sendable {
+    private let monitor = Monitor()
+    private var ended: WorkflowRun?
+    private var listener: WorkflowRun.Ended?
+    /// Set before the run is started.
+    var run: WorkflowRun?
+
+    deinit { monitor.deallocate() }
+
+    func ended(_ run: WorkflowRun) {
+      let listener = monitor.locked {
+        ended = run
+        return self.listener
+      }
+      listener?(run)
+    }
+
+    func listen(_ listener: @escaping WorkflowRun.Ended) {
+      let ended = monitor.locked {
+        self.listener = listener
+        return self.ended
+      }
+      if let ended { listener(ended) }
+    }
+  }
+
+  private let monitor = Monitor()
+  private var links: [RunID: Link] = [:]
+
+  deinit { monitor.deallocate() }
+
+  /// A child is about to be made.
+  func expect(_ child: RunID) -> Link {
+    monitor.locked {
+      let link = Link()
+      links[child] = link
+      return link
+    }
+  }
+
+  /// The run, for its parent; once. nil: it does not go on.
+  func take(_ child: RunID, _ ended: @escaping WorkflowRun.Ended) -> WorkflowRun? {
+    guard let link = monitor.locked({ links.removeValue(forKey: child) }), let run = link.run else { return nil }
+    link.listen(ended)
+    return run
+  }
+}

@@ -1,0 +1,240 @@
+internal import CMillrace
+internal import MillraceCore
+package import MillraceLog
+
+/// What the events of a run's stream come to: the run as it stood after the last of them. A value; the same events give the same history.
+package struct RunHistory: Sendable {
+  /// What the events say of a task, or an item.
+  package struct Task: Sendable {
+    /// PENDING, also while an attempt runs; COMPLETED, FAILED, TIMED_OUT, CANCELLED, or SKIPPED by its own condition.
+    package var status = TaskStatus.pending
+    /// Attempts that have begun.
+    package var attempts = 0
+    /// The attempt that has begun and not ended; nil: there is none.
+    package var running: DurableTime?
+    /// Those before somebody had the task done again: they do not count for its retry policy.
+    package var attemptsBefore = 0
+    /// Attempts that ended without an output, in their order, the interrupted ones among them.
+    package var failed: [FailedAttempt] = []
+    /// When the next attempt is due; nil: it does not wait for one.
+    package var due: DurableTime?
+    /// When schedule-to-close ends.
+    package var closes: DurableTime?
+    package var output: RecordedOutput?
+    /// Of the attempt that gave the output, wall time.
+    package var started: Int64 = 0
+    /// Of the last attempt, wall time.
+    package var ended: Int64 = 0
+    package var items: ItemsRecorded?
+    /// By index; those of which there is something to say.
+    package var byItem: [Int: Task] = [:]
+    /// The runs that its attempts have started, in their order.
+    package var children: [(attempt: Int, run: RunID)] = []
+    /// To an approval, and of which attempt.
+    package var answer: (attempt: Int, answer: Answer)?
+
+    /// No attempt follows.
+    package var isOver: Bool { status != .pending }
+  }
+
+  package struct Signal: Sendable {
+    package var name: String
+    package var number: Int
+    package var payload: [UInt8]
+    package var time: Int64
+  }
+
+  /// With the definition that it follows now.
+  package private(set) var creation: RunCreation
+  /// Those of which there is something to say, by id.
+  package private(set) var tasks: [String: Task] = [:]
+  package private(set) var signals: [Signal] = []
+  /// Who asked it to stop, and why; nil: nobody.
+  package private(set) var cancel: (by: String?, reason: String?)?
+  package private(set) var ended: WorkflowStatus?
+  package private(set) var endedAt: Int64?
+  /// Why, if that was not a task's end.
+  package private(set) var reason: String?
+  /// Processes that have taken it over.
+  package private(set) var resumptions = 0
+  /// Those among them, since the last attempt that ended, that came after a crash in which tasks of the run may have been running.
+  package private(set) var crashesWithoutProgress = 0
+  /// Its last process left it in order.
+  package private(set) var isSuspended = false
+  /// Tasks that may have made its processes end; nil: it goes on.
+  package private(set) var quarantine: [String]?
+  /// Of the last event.
+  package private(set) var version: UInt64
+  package private(set) var position: UInt64
+  /// Of the machine on which the last of its processes ran.
+  private var boot: String
+
+  /// Crashes without progress after which a run is not gone on with by itself.
+  package static let mostCrashes = 3
+
+  /// The first event of a run's stream. Throws `RecordError`: it is another one.
+  package init(first event: RecordedEvent) throws(RecordError) {
+    guard case .created(let creation)? = try RunEvent(event) else {
+      throw RecordError("stream \(event.stream) begins with \(event.type), not with run-created: it is no run's")
+    }
+    self.creation = creation
+    boot = creation.boot
+    version = event.version
+    position = event.position
+  }
+
+  /// The next event. Those of types that are not known are passed over. Throws `RecordError`; then nothing has changed.
+  package mutating func apply(_ event: RecordedEvent) throws(RecordError) {
+    let known = try RunEvent(event)
+    version = event.version
+    position = event.position
+    guard let known else { return }
+    switch known {
+    case .created: throw RecordError("event \(event.version) of stream \(event.stream) creates the run a second time")
+    case .started(let place, let attempt, let at, let closes):
+      let boot = boot
+      change(place) { task in
+        task.attempts = max(task.attempts, attempt)
+        task.running = at.of(boot)
+        task.due = nil
+        if let closes { task.closes = closes.of(boot) }
+      }
+    case .completed(let place, let attempt, let started, let ended, let output):
+      change(place) { task in
+        task.end(.completed, attempt, ended)
+        task.started = started
+        task.output = output
+      }
+      progressed()
+    case .retryScheduled(let attempt, let due, let closes):
+      let boot = boot
+      change(attempt.place) { task in
+        task.attempts = max(task.attempts, attempt.attempt)
+        task.running = nil
+        task.failed.append(attempt)
+        task.due = due.of(boot)
+        if let closes { task.closes = closes.of(boot) }
+      }
+      progressed()
+    case .failed(let attempt):
+      change(attempt.place) { task in
+        task.end(attempt.status, attempt.attempt, attempt.ended)
+        task.failed.append(attempt)
+      }
+      progressed()
+    case .skipped(let place): change(place) { $0.end(.skipped, 0, event.time) }
+    case .items(let id, let items): tasks[id, default: Task()].items = items
+    case .childStarted(let id, let attempt, let run): tasks[id, default: Task()].children.append((attempt, run))
+    case .answered(let id, let attempt, let answer): tasks[id, default: Task()].answer = (attempt, answer)
+    case .signalled(let name, let number, let payload):
+      signals.append(Signal(name: name, number: number, payload: payload, time: event.time))
+    case .cancelAsked(let by, let reason): cancel = (by, reason)
+    case .suspended: isSuspended = true
+    case .resumed(_, let interrupted, let boot):
+      self.boot = boot
+      resumptions += 1
+      // One that nobody broke off, or that only waited, has not made its process end.
+      if !isSuspended, !interrupted.isEmpty { crashesWithoutProgress += 1 }
+      isSuspended = false
+      for name in interrupted { interrupt(name, event.time) }
+    case .quarantined(let suspects): quarantine = suspects
+    case .retried(_, let again):
+      quarantine = nil
+      crashesWithoutProgress = 0
+      ended = nil
+      endedAt = nil
+      reason = nil
+      cancel = nil
+      for id in again { tasks[id]?.begin(again: event.time) }
+    case .upgraded(let definition, let version):
+      creation.definition = definition
+      creation.version = version
+    case .ended(let status, let reason):
+      ended = status
+      endedAt = event.time
+      self.reason = reason
+    }
+  }
+
+  private mutating func change(_ place: TaskPlace, _ body: (inout Task) -> Void) {
+    if let item = place.item {
+      body(&tasks[place.task, default: Task()].byItem[item, default: Task()])
+    } else {
+      body(&tasks[place.task, default: Task()])
+    }
+  }
+
+  /// An attempt ended: what runs now has not been running at the last crash as well.
+  private mutating func progressed() { crashesWithoutProgress = 0 }
+
+  /// The attempt of a task, or an item, may have been running when its process ended.
+  private mutating func interrupt(_ name: String, _ time: Int64) {
+    let place = TaskPlace(named: name)
+    change(place) { task in
+      guard let running = task.running else { return }
+      task.running = nil
+      task.failed.append(
+        FailedAttempt(
+          place: place, attempt: task.attempts, status: .failed, started: running.wall, ended: time,
+          errorType: EngineErrorType.interrupted, message: "its process ended while the attempt ran"))
+    }
+  }
+
+  /// What may have been running, by name, sorted: attempts that have begun and not ended, and tasks that nothing kept from beginning, for the beginnings of the last
+  /// moment may not be recorded. Waits and the like are not among them. Complexity: O(tasks + dependencies).
+  package func running(_ definition: Definition) -> [String] {
+    let held = definition.heldTasks
+    let isCleanup = Set(definition.cleanup.map(\.id))
+    var names: [String] = []
+    for task in definition.tasks + definition.cleanup {
+      let state = tasks[task.id]
+      for (item, state) in state?.byItem ?? [:] where state.running != nil { names.append(TaskPlace(task.id, item: item).name) }
+      if held.contains(task.id) || state?.isOver == true || state?.due != nil { continue }
+      let isReady = task.dependencies.allSatisfy { [.completed, .skipped].contains(tasks[$0]?.status ?? .pending) }
+      if state?.running != nil || isReady && cancel == nil && !isCleanup.contains(task.id) { names.append(task.id) }
+    }
+    return names.sorted()
+  }
+}
+
+extension RunHistory.Task {
+  /// Somebody has it done again: with its items, as far as these were not completed.
+  fileprivate mutating func begin(again time: Int64) {
+    status = .pending
+    output = nil
+    running = nil
+    due = nil
+    closes = nil
+    attemptsBefore = attempts
+    for (item, state) in byItem where state.isOver && state.status != .completed && state.status != .skipped {
+      byItem[item]?.begin(again: time)
+    }
+  }
+
+  fileprivate mutating func end(_ status: TaskStatus, _ attempt: Int, _ time: Int64) {
+    self.status = status
+    attempts = max(attempts, attempt)
+    running = nil
+    due = nil
+    ended = time
+  }
+}
+
+extension DurableTime {
+  fileprivate func of(_ boot: String) -> DurableTime { DurableTime(wall: wall, boot: self.boot, bootID: boot) }
+}
+
+extension TaskPlace {
+  /// What `name` gave: no id has a bracket.
+  init(named name: String) {
+    self.init(name)
+    guard name.hasSuffix("]"), let bracket = name.lastIndex(of: "["), let item = Int(name[name.index(after: bracket)...].dropLast())
+    else { return }
+    self.init(String(name[..<bracket]), item: item)
+  }
+}
+
+extension EngineErrorType {
+  /// The process of a durable run ended while the attempt ran; another one follows in the next process.
+  public static let interrupted = "interrupted"
+}

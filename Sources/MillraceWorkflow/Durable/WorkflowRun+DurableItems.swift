@@ -1,0 +1,121 @@
+internal import CMillrace
+internal import MillraceCore
+internal import MillraceLog
+
+/// The items of a durable run: their list is recorded before the first of them starts, and what became of each as it ends.
+extension WorkflowRun {
+  /// Records the list, and starts the items after that.
+  func keep(_ list: ItemList, _ journal: RunJournal, _ task: HeldTask, _ foreach: CompiledForeach) -> HeldStop? {
+    let isStopped = Flag()
+    journal.append(.items(task.definition.id, list.recorded)) { [self] error in
+      let next: @Sendable () -> Void = { [self] in
+        if error != nil || isStopped.isSet {
+          task.conclude(.cancelled)
+          return
+        }
+        do {
+          let stop = try start(list, task, foreach)
+          isStopped.then { stop?() }
+        } catch {
+          task.conclude(.failed(type: EngineErrorType.noRoom, message: "the items do not start: \(error)", isRetryable: false))
+        }
+      }
+      if let error { suspend(because: "it could not be recorded: \(error)") }
+      if !journal.runs.errands.run(next) { next() }
+    }
+    return { isStopped.set() }
+  }
+
+  /// What another process has recorded of a task's items; nil: nothing.
+  func itemHistory(_ node: UInt32) -> RunHistory.Task? {
+    guard items == nil, let task = journal?.history?.tasks[definition.tasks[Int(node)].id], task.items != nil, !task.isOver else {
+      return nil
+    }
+    return task
+  }
+
+  /// The items that are left.
+  func goOn(_ history: RunHistory.Task, _ task: HeldTask, _ foreach: CompiledForeach) -> HeldStop? {
+    do {
+      return try start(try list(history), task, foreach, try itemsHistory(history))
+    } catch {
+      task.conclude(.failed(type: EngineErrorType.noRoom, message: "the items do not go on: \(error)", isRetryable: false))
+      return nil
+    }
+  }
+
+  private func list(_ history: RunHistory.Task) throws -> ItemList {
+    guard let recorded = history.items else { throw RecordError("a task with items has no list") }
+    guard case .spilled(let version) = recorded, let journal else { return try ItemList(recorded: recorded) }
+    return try ItemList(recorded: .list(try journal.runs.payload(of: journal.run, version: version)))
+  }
+
+  private func itemsHistory(_ history: RunHistory.Task) throws -> Items.History {
+    let count = try list(history).count
+    var outputs: [Int: millrace_payload] = [:]
+    for (item, state) in history.byItem where item < count {
+      if let output = state.output { outputs[item] = try payload(output) }
+    }
+    var left: [UInt32] = []
+    var attempts: [UInt32: Int] = [:]
+    for item in 0..<count {
+      let state = history.byItem[item]
+      if state?.isOver == true { continue }
+      left.append(UInt32(item))
+      if let state, state.attempts > 0 { attempts[UInt32(item)] = state.attempts }
+    }
+    return Items.History(left: left, attempts: attempts) { [self] records in
+      for (item, state) in history.byItem where item < count && state.isOver {
+        records.restore(
+          item, state.status.recorded, start: moment(of: state.started), end: moment(of: state.ended), output: outputs[item] ?? .empty,
+          attempts: state.attempts)
+      }
+    }
+  }
+
+  private func moment(of wall: Int64) -> UInt64 { anchor.entered &+ UInt64(max(0, wall &- anchor.startedWall)) }
+
+  /// The items of a task that was completed in another process: its dependents read what they gave.
+  func restoreItems(_ node: UInt32, _ task: RunHistory.Task, _ clock: UInt64) throws {
+    guard compiled.foreaches[node] != nil else { return }
+    let list = task.items == nil ? try ItemList(recorded: .list(Array("[]".utf8))) : try list(task)
+    var history = task.items == nil ? Items.History(left: []) { _ in } : try itemsHistory(task)
+    history.left = []
+    let items = try Items(list, of: self, node: node, places: 0, task: nil, history: history)
+    items.end()
+    keep(items)
+  }
+
+  /// Of a run of items: those that were over before it began.
+  func restoreCounts(_ items: Items) {
+    for item in 0..<items.count {
+      switch items.records.status(item) {
+      case .completed: counters.count(.completed, lane: -1)
+      case .skipped: counters.count(.skipped, lane: -1)
+      case .failed, .timedOut:
+        counters.count(.failed, lane: -1)
+        items.note(item, nil)
+        if definition.onFailure == .failFast { _ = stopReason.replace(0, by: 1) }
+      case .pending, .running, .cancelled: break
+      }
+    }
+    for place in 0..<UInt32(items.places) {
+      let before = items.attemptsBefore(place)
+      if before > 0 { records.setAttempts(place, before) }
+    }
+  }
+}
+
+extension TaskStatus {
+  var recorded: NodeRecords.Status {
+    switch self {
+    case .pending: .pending
+    case .running: .running
+    case .completed: .completed
+    case .failed: .failed
+    case .skipped: .skipped
+    case .cancelled: .cancelled
+    case .timedOut: .timedOut
+    }
+  }
+}
