@@ -27,13 +27,13 @@ extension Engine {
   private func drainApart(_ timeout: Duration) async -> Bool {
     close()
     return await withCheckedContinuation { continuation in
-      let code = OwnThread.run { [self] in
+      let isApart = OwnThread.run { [self] in
         let (deadline, overflow) = millrace_monotonic().addingReportingOverflow(UInt64(clamping: timeout))
         let isIdle = host.waitUntilIdle(until: overflow ? .max : deadline)
         shutdown()
         continuation.resume(returning: isIdle)
       }
-      if code != 0 {
+      if !isApart {
         host.report("the engine could not be drained: no thread to be had; it is shut down at once")
         shutdown()
         continuation.resume(returning: false)
@@ -88,6 +88,6 @@ extension Engine {
     }
 
     /// False: there is no thread, and everything stays as it is.
-    func runApart() -> Bool { OwnThread.run { self.run() } == 0 }
+    func runApart() -> Bool { OwnThread.run { self.run() } }
   }
 }

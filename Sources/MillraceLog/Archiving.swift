@@ -13,7 +13,7 @@ final class Archiving: @unchecked Sendable {
   /// `body` archives a segment. Throws, and does nothing, if there is no thread to be had.
   func begin(_ body: @escaping @Sendable () -> Void) throws(StorageError) {
     monitor.locked { underWay += 1 }
-    let code = OwnThread.run { [self] in
+    let code = OwnThread.start { [self] in
       body()
       end()
     }

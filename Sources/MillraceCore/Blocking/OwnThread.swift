@@ -6,8 +6,11 @@ package final class OwnThread {
 
   private init(_ body: @escaping @Sendable () -> Void) { self.body = body }
 
-  /// 0, or an errno value: then there is no thread to be had, and nothing has happened.
-  package static func run(_ body: @escaping @Sendable () -> Void) -> Int32 {
+  /// False: there is no thread to be had, and nothing has happened.
+  package static func run(_ body: @escaping @Sendable () -> Void) -> Bool { start(body) == 0 }
+
+  /// As `run`: 0, or an errno value.
+  package static func start(_ body: @escaping @Sendable () -> Void) -> Int32 {
     // unsafe: retained for the thread, which gives it back.
     let own = unsafe Unmanaged.passRetained(OwnThread(body))
     var thread = pthread_t()
@@ -22,7 +25,7 @@ package final class OwnThread {
   }
 
   private static let main: @convention(c) (UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? = { own in
-    // unsafe: the retain of `run`.
+    // unsafe: the retain of `start`.
     unsafe Unmanaged<OwnThread>.fromOpaque(own!).takeRetainedValue().body()
     return nil
   }
