@@ -16,7 +16,7 @@ extension WorkflowRun {
   typealias RecordedVerdict = (_ lane: Int, _ isKept: Bool) -> Verdict
 
   /// Another process goes on with it: nothing new starts here, and what does not end well is not recorded.
-  var isSuspended: Bool { stopReason.loadRelaxed() == WorkflowRun.suspended }
+  var isSuspended: Bool { stopReason.loadRelaxed() == WorkflowRun.suspended || counters.lost.loadRelaxed() != 0 }
 
   /// A node as records name it.
   func place(_ node: UInt32) -> TaskPlace {
@@ -33,17 +33,28 @@ extension WorkflowRun {
   // MARK: What is waited for
 
   /// Records the end of an attempt; `verdict` follows.
-  private func keep(_ event: RunEvent, of node: UInt32, _ verdict: @escaping RecordedVerdict) {
+  func keep(_ event: RunEvent, of node: UInt32, _ verdict: @escaping RecordedVerdict) {
+    guard let saga, event.isOutcome else { return keepNow(event, of: node, verdict) }
+    // What happens to a saga is recorded in the order in which its machine hears of it.
+    saga.enqueue { [self] in
+      saga.setKnown(node)
+      keepNow(event, of: node, verdict)
+    }
+  }
+
+  private func keepNow(_ event: RunEvent, of node: UInt32, _ verdict: @escaping RecordedVerdict) {
     guard let journal else { preconditionFailure("a run that is not durable records nothing") }
     monitor.locked { verdicts[node] = verdict }
     let held = HeldNode(coreRun, node)
     journal.append(event) { [self] error in
       if let error {
+        // Before anybody goes by what is not recorded.
+        suspendSoon(because: error)
+        if anchor !== self { anchor.suspendSoon(because: error) }
         monitor.locked {
           let verdict = verdicts[node]
           verdicts[node] = { lane, _ in verdict?(lane, false) ?? .release }
         }
-        anchor.suspendSoon(because: error)
       }
       var one = held
       unsafe withUnsafePointer(to: &one) { [host] in unsafe host.scheduler.settle(Span(_unsafeStart: $0, count: 1), WorkflowRun.kept) }
@@ -76,7 +87,8 @@ extension WorkflowRun {
 
   /// The last attempt of a task has failed.
   func keepFailure(_ entry: LoggedAttempt) {
-    keep(.failed(failedAttempt(entry)), of: entry.node) { [self] lane, isKept in
+    keep(.failed(failedAttempt(entry), isUnknown: saga != nil && isUnknown(entry.node, adding: entry)), of: entry.node) {
+      [self] lane, isKept in
       if !isKept {
         lose(entry, lane)
         return .release
@@ -94,6 +106,10 @@ extension WorkflowRun {
       if !isKept {
         lose(entry, lane)
         return .release
+      }
+      if saga?.isStopAsked(entry.node) == true {
+        keepFailure(entry)
+        return .hold
       }
       switch hold(entry.node, until: due, entry) {
       case .held: return .hold
@@ -159,6 +175,7 @@ extension WorkflowRun {
   /// Asks the run to stop: what has not started is not started, waits end, what runs is asked to stop. Of a durable run the wish is on stable storage when
   /// this returns; if the store does not take it, the run is suspended. Any thread that may wait; any number of times.
   package func cancel(by who: String?, because reason: String?) {
+    if saga != nil, !isSuspended { return cancelSaga(by: who, because: reason, waits: true) }
     guard let journal, !shouldStop else { return stop(2, because: reason) }
     do throws(EventStoreError) {
       try journal.record(.cancelAsked(by: who, reason: reason))
@@ -170,11 +187,25 @@ extension WorkflowRun {
 
   /// As `cancel`, and does not wait.
   func cancelSoon(because reason: String?) {
+    if saga != nil, !isSuspended { return cancelSaga(by: nil, because: reason, waits: false) }
     guard let journal, !shouldStop else { return stop(2, because: reason) }
     journal.append(.cancelAsked(by: nil, reason: reason)) { [self] error in
       if let error { return suspendSoon(because: error) }
       if !journal.runs.errands.run({ [self] in stop(2, because: reason) }) { stop(2, because: reason) }
     }
+  }
+
+  /// A saga that can still be turned back is; what it says otherwise is told in its log.
+  private func cancelSaga(by who: String?, because reason: String?, waits: Bool) {
+    // In line for its turn: nothing has begun.
+    if monitor.locked({ core == nil }), host.lines.remove(self) { return endUnbegun(.cancelled, because: reason) }
+    monitor.locked { if cause == nil { cause = reason } }
+    let reply = waits ? Reply<Void>() : nil
+    want(.cancelAsked(by: who ?? "its caller", reason: reason ?? "")) { [host, id] error in
+      if let error { host.report("run \(id) is not cancelled: \(error)") }
+      reply?.give(.success(()))
+    }
+    _ = reply?.wait()
   }
 
   /// The attempt of its parent's task is to stop.
@@ -188,10 +219,16 @@ extension WorkflowRun {
     stop(WorkflowRun.suspended, because: reason)
   }
 
-  private func suspendSoon(because error: EventStoreError) {
+  /// The store has failed: nothing begins from here on; the rest is done where handlers' code may be called.
+  func suspendSoon(because error: EventStoreError) {
     guard let journal else { return }
     let reason = "it could not be recorded: \(error)"
-    // Without a thread of the store's: the completions of a store that has failed hold up nobody.
+    _ = counters.lost.exchange(1)
+    let core = monitor.locked {
+      if cause == nil { cause = reason }
+      return self.core
+    }
+    core?.stop()
     if !journal.runs.errands.run({ [self] in suspend(because: reason) }) { suspend(because: reason) }
   }
 }
