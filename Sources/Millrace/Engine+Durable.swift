@@ -44,22 +44,24 @@ extension Engine {
   }
 
   /// A run that is about to go on. Throws why it does not.
-  private func take(
+  func take(
     _ history: RunHistory, _ durable: DurableRuns, _ builds: inout PinnedBuilds
   ) throws -> (WorkflowRun, WorkflowHandle) {
     let creation = history.creation
     if let suspects = history.quarantine { throw ResumptionError.quarantined(suspects: suspects) }
-    let definition = try durable.runs.definition(creation.definition)
-    let parameters = Dictionary(creation.parameters.map { ($0.name, $0.value) }) { first, _ in first }
-    let workflow = try compile(definition, parameters: parameters, try builds.handlers(creation))
     let tenant = try tenants.find(creation.tenant)
     let journal = try RunJournal(durable.runs, creation.run, tenant: creation.tenant)
-    if history.resumptionsWithoutProgress >= RunHistory.mostResumptions {
-      try journal.record(.quarantined(suspects: history.running))
-      throw ResumptionError.quarantined(suspects: history.running)
+    let recorded = try durable.runs.definition(creation.definition)
+    let upgrade = try upgrade(of: recorded, creation, durable, journal)
+    let definition = (upgrade ?? recorded).freed(by: history)
+    let parameters = Dictionary(creation.parameters.map { ($0.name, $0.value) }) { first, _ in first }
+      .filter { name, _ in definition.parameters.contains { $0.name == name } }
+    let workflow = try compile(definition, parameters: parameters, upgrade == nil ? try builds.handlers(creation) : try state.handlers())
+    let interrupted = history.running(definition)
+    if history.crashesWithoutProgress + (history.isSuspended || interrupted.isEmpty ? 0 : 1) >= RunHistory.mostCrashes {
+      try journal.record(.quarantined(suspects: interrupted))
+      throw ResumptionError.quarantined(suspects: interrupted)
     }
-    let held = definition.heldTasks
-    let interrupted = history.running.filter { !held.contains($0) }
     try journal.record(.resumed(number: history.resumptions + 1, interrupted: interrupted, boot: durable.runs.now().bootID))
     guard let now = try durable.runs.history(of: creation.run) else { throw ResumptionError.gone }
     let taken = try RunJournal(durable.runs, creation.run, tenant: creation.tenant, history: now)
@@ -72,6 +74,20 @@ extension Engine {
     link?.run = run
     try run.restore()
     return (run, WorkflowHandle(run, of: workflow.source, engine: self))
+  }
+
+  /// The version that a run goes over to between two of its tasks, recorded; nil: it stays with its own.
+  private func upgrade(
+    of definition: Definition, _ creation: RunCreation, _ durable: DurableRuns, _ journal: RunJournal
+  ) throws -> Definition? {
+    guard definition.versionPolicy == .upgradeAtStepBoundary, let newest = registry.newest[definition.name],
+      let sha256 = newest.sha256, sha256 != creation.definition, (newest.version ?? .max) > (definition.version ?? 0)
+    else { return nil }
+    let reply = Reply<Void>()
+    durable.runs.record(newest, sha256) { error in reply.give(error.map { .failure($0) } ?? .success(())) }
+    try reply.wait().get()
+    try journal.record(.upgraded(definition: sha256, version: newest.version))
+    return newest
   }
 
   // MARK: New runs
@@ -149,7 +165,7 @@ public enum ResumptionError: Error, Sendable, Hashable, CustomStringConvertible 
   public var description: String {
     switch self {
     case .quarantined(let suspects):
-      "it is in quarantine: its processes ended \(RunHistory.mostResumptions) times before a task did; what ran then: \(suspects.isEmpty ? "nothing that is known" : suspects.joined(separator: ", ")). Look at these handlers, then `millrace run retry`"
+      "it is in quarantine: its processes ended \(RunHistory.mostCrashes) times before a task did; what ran then: \(suspects.isEmpty ? "nothing that is known" : suspects.joined(separator: ", ")). Look at these handlers, then `millrace run retry`"
     case .missingBuild(let plugin, let sha256, let reason):
       "it is pinned to the build \(sha256) of the plugin \(plugin), which cannot be loaded: \(reason). Put that file back, or start the run anew"
     case .gone: "its stream has gone"
@@ -188,5 +204,17 @@ struct PinnedBuilds {
       handlers.merge(own) { $1 }
     }
     return handlers
+  }
+}
+
+extension Definition {
+  /// Tasks that are over wait for nothing: neither for one that a new version has put before them, nor for one whose skip was not recorded.
+  fileprivate func freed(by history: RunHistory) -> Definition {
+    var definition = self
+    for index in tasks.indices where history.tasks[tasks[index].id]?.isOver == true {
+      if tasks[index].dependencies.allSatisfy({ history.tasks[$0]?.isOver == true }) { continue }
+      definition.tasks[index].dependencies.removeAll { history.tasks[$0]?.isOver != true }
+    }
+    return definition
   }
 }

@@ -79,8 +79,10 @@ extension Engine {
       for run in runs { run.suspend(because: run.journal == nil ? nil : reason) }
       for run in host.activeRuns where run.hasCleanup || run.hasChildren { _ = run.wait() }
       runtime.stop()
-      durable?.close()
+      // What tasks gave to the last moment is recorded; then that they are left to the next process.
+      durable?.runs.drain()
       host.endRuns()
+      durable?.close()
       state.unload()
       host.close()
     }

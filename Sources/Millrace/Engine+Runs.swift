@@ -50,6 +50,7 @@ extension Engine {
   }
 
   func compile(_ definition: Definition, parameters: [String: JSON], _ handlers: [String: TaskHandler]) throws -> PreparedWorkflow {
+    if definition.kind == .saga { throw EngineError.saga(definition.name) }
     let compiled = try CompiledWorkflow(
       definition.resolve(parameters: parameters), handlers: handlers, held: host.heldIndex, order: order, keys: host.keys)
     let source = DefinitionSource(definition)

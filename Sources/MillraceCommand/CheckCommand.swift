@@ -68,9 +68,10 @@ struct Verdict {
   private var line: String? {
     guard let definition else { return nil }
     let tasks = self.tasks.count
-    let handlers = Set(self.tasks.lazy.map(\.handler).filter { !$0.isEmpty }).count
+    let named = self.tasks.map(\.handler) + self.tasks.compactMap { $0.compensation?.handler }
+    let handlers = Set(named.filter { !$0.isEmpty }).count
     let warnings = faults.isEmpty ? "" : ", \(faults.count + omitted) \(faults.count + omitted == 1 ? "warning" : "warnings")"
-    return "\(file): correct: \(definition.name), \(tasks) \(tasks == 1 ? "task" : "tasks"), \(edges) dependencies, "
+    return "\(file): correct: \(definition.name), \(tasks) \(definition.noun)\(tasks == 1 ? "" : "s"), \(edges) dependencies, "
       + "\(handlers) \(handlers == 1 ? "handler" : "handlers")\(warnings)"
   }
 
@@ -84,6 +85,7 @@ struct Verdict {
       .init("file", .string(file)),
       .init("correct", .bool(definition != nil)),
       .init("workflow", definition.map { .string($0.name) } ?? .null),
+      .init("kind", definition.map { .string($0.kind.rawValue) } ?? .null),
       .init("tasks", definition.map { _ in .integer(Int64(tasks.count)) } ?? .null),
       .init("dependencies", definition.map { _ in .integer(Int64(edges)) } ?? .null),
       .init("faults", .array(faults.map(Self.json))),

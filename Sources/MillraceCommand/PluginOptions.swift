@@ -50,7 +50,7 @@ extension EngineError {
       .tooManyTenants, .unknownTenant, .unknownWorkflow, .badVersion:
       .wrongUse
     case .runtime(.memory), .runtime(.loop), .runtime(.thread): .tryAgain
-    case .plugins: .missing
+    case .plugins, .saga: .missing
     case .duplicateHandler, .tooManyHandlers, .tooManySchedules, .tooManyWorkflows: .badData
     }
   }

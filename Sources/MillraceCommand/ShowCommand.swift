@@ -23,7 +23,7 @@ struct ShowCommand: ParsableCommand {
   func run() throws {
     let overview: Overview
     do throws(DefinitionError) {
-      overview = Overview(try DefinitionReader().read(path: file))
+      overview = try Overview(try DefinitionReader().read(path: file))
     } catch {
       throw Refusal(.badData, "\(error)")
     }
@@ -38,22 +38,32 @@ struct ShowCommand: ParsableCommand {
 struct Overview {
   private let definition: Definition
   private let templates: [DefinitionReader.Template]
+  /// Of a saga.
+  private let plan: SagaPlan?
 
-  init(_ reading: DefinitionReader.Reading) {
+  init(_ reading: DefinitionReader.Reading) throws(DefinitionError) {
     definition = reading.definition
     templates = reading.templates
+    plan = definition.kind == .saga ? try SagaPlan(definition) : nil
   }
 
   private var all: [TaskDefinition] { definition.tasks + definition.cleanup }
 
+  /// The handlers of compensations.
+  private var undoing: [String] { all.compactMap(\.compensation).filter(\.isNeeded).map(\.handler) }
+
   /// How many tasks each handler has, most first.
   private var handlers: [(name: String, tasks: Int)] {
-    Dictionary(all.map { ($0.handler, 1) }, uniquingKeysWith: +).map { ($0.key, $0.value) }.sorted { ($1.1, $0.0) < ($0.1, $1.0) }
+    Dictionary((all.map(\.handler) + undoing).map { ($0, 1) }, uniquingKeysWith: +).map { ($0.key, $0.value) }.sorted {
+      ($1.1, $0.0) < ($0.1, $1.0)
+    }
   }
 
   var json: JSON {
     .object([
       .init("workflow", .string(definition.name)),
+      .init("kind", .string(definition.kind.rawValue)),
+      .init("durability", .string(definition.durability.rawValue)),
       .init("version", definition.version.map { .integer(Int64($0)) } ?? .null),
       .init("versionPolicy", .string(definition.versionPolicy.rawValue)),
       .init("sha256", definition.sha256.map(JSON.string) ?? .null),
@@ -69,6 +79,29 @@ struct Overview {
       .init("onFailure", .string(definition.onFailure.rawValue)),
       .init("result", definition.result.map(JSON.string) ?? .null),
       .init("schedule", definition.schedule.map(Self.json) ?? .null),
+      .init("steps", plan.map { plan in .array(definition.tasks.indices.map { json($0, of: plan) }) } ?? .null),
+    ])
+  }
+
+  private func json(_ step: Int, of plan: SagaPlan) -> JSON {
+    let task = definition.tasks[step]
+    return .object([
+      .init("step", .string(task.id)),
+      .init("kind", .string("\(plan.kind(of: step))")),
+      .init("handler", .string(task.handler)),
+      .init("compensation", task.compensation.map { $0.isNeeded ? .string($0.handler) : "none" } ?? .null),
+      .init("dependencies", .array(task.dependencies.map(JSON.string))),
+    ])
+  }
+
+  private func row(_ step: Int, of plan: SagaPlan) -> JSON {
+    let task = definition.tasks[step]
+    return .object([
+      .init("step", .string(task.id)),
+      .init("kind", .string("\(plan.kind(of: step))")),
+      .init("handler", .string(task.handler)),
+      .init("compensation", .string(task.compensation.map { $0.isNeeded ? $0.handler : "none" } ?? "")),
+      .init("after", .string(task.dependencies.joined(separator: " "))),
     ])
   }
 
@@ -118,14 +151,16 @@ struct Overview {
     let policy = definition.versionPolicy == .pinned ? "" : ", \(definition.versionPolicy.rawValue)"
     members.append(.init("version", .string((definition.version.map { "\($0)" } ?? "not numbered") + policy)))
     if let hash = definition.sha256 { members.append(.init("build", .string(String(hash.prefix(12))))) }
-    members.append(.init("tasks", .string(tasks)))
+    members.append(.init("\(definition.noun)s", .string(tasks)))
+    if definition.durability != .none { members.append(.init("durability", .string(definition.durability.rawValue))) }
     if let result = definition.result { members.append(.init("result", .string(result))) }
-    members.append(.init("onFailure", .string(definition.onFailure.rawValue)))
+    if definition.kind == .workflow { members.append(.init("onFailure", .string(definition.onFailure.rawValue))) }
     if let schedule = definition.schedule {
       members.append(.init("schedule", .string(Self.next(schedule).map { "next at \($0)" } ?? "no fire from now on")))
     }
     if !definition.parameters.isEmpty { members.append(.init("parameters", .array(definition.parameters.map(Self.row)))) }
     if !templates.isEmpty { members.append(.init("templates", .array(templates.map(Self.row)))) }
+    if let plan { members.append(.init("order", .array(definition.tasks.indices.map { row($0, of: plan) }))) }
     members.append(
       .init(
         "handlers",

@@ -13,8 +13,18 @@ public struct Definition: Sendable, Hashable {
   /// What `version` may be.
   public static let versions = 1...1_000_000_000
 
+  /// What its tasks are to each other.
+  public enum Kind: String, Sendable, Hashable, CaseIterable {
+    /// Work that is done, or fails.
+    case workflow
+    /// Steps that are undone if one of them fails: see docs/sagas.md.
+    case saga
+  }
+
   /// `[A-Za-z0-9._-]{1,128}`. Runs with a limit and no key of their own count together by it.
   public var name: String
+  /// A workflow, or a saga, whose `tasks` are its steps.
+  public var kind = Kind.workflow
   /// For people, of any length; empty: none.
   public var description: String
   /// Counts up with each change, 1 ... 1,000,000,000; nil: its author does not number it.
@@ -121,6 +131,16 @@ public struct TaskDefinition: Sendable, Hashable {
     get { deviation?.fields.child }
     set { change { $0.child = newValue } }
   }
+  /// How the step of a saga is undone; nil: nothing is said of it, as for tasks of workflows, pivots and the steps after them.
+  public var compensation: Compensation? {
+    get { deviation?.fields.compensation }
+    set { change { $0.compensation = newValue } }
+  }
+  /// The step of a saga is its pivot: once it is done, the saga only goes forward.
+  public var isPivot: Bool {
+    get { deviation?.fields.isPivot ?? false }
+    set { change { $0.isPivot = newValue } }
+  }
   /// Recorded duration of an imported task, seconds: what the critical-path order, the estimate and the bound start from.
   public var recordedSeconds: Double?
 
@@ -170,6 +190,8 @@ public struct TaskDefinition: Sendable, Hashable {
       var inputProgram: InputProgram?
       var wait: Wait?
       var child: ChildWorkflow?
+      var compensation: Compensation?
+      var isPivot = false
     }
 
     let fields: Fields

@@ -4,6 +4,8 @@
 public struct RetryPolicy: Sendable, Hashable {
   /// Smallest and largest `attempts`.
   public static let attemptsRange = 1...1_000_000
+  /// `attempts` without an end, for steps of sagas and their compensations: `attempts: unlimited` in a file.
+  public static let unlimited = Int.max
   /// Smallest and largest `factor`; at 1 the longest wait does not grow.
   public static let factorRange = 1.0...1_000.0
   /// Most error types of `nonRetryable`.
@@ -11,7 +13,7 @@ public struct RetryPolicy: Sendable, Hashable {
   /// Longest error type of `nonRetryable`, bytes; the shortest has 1.
   public static let maximumErrorTypeBytes = 64
 
-  /// Attempts in all, the first included, 1 ... 1,000,000.
+  /// Attempts in all, the first included, 1 ... 1,000,000; in sagas also `unlimited`.
   public var attempts: Int
   /// Nanoseconds.
   public var initial: UInt64

@@ -9,7 +9,7 @@ struct CommandExamplesTests {
 
   private static let all = [
     "approval", "archive", "children/release", "children/roll-out", "package-census", "patterns/sequential", "patterns/fan-out-fan-in",
-    "patterns/foreach", "patterns/rate-and-concurrency", "schedules/nightly", "templates/compare",
+    "patterns/foreach", "patterns/rate-and-concurrency", "sagas/agent-provisioning", "schedules/nightly", "templates/compare",
     "troubleshooting/contradicting-timeouts",
     "troubleshooting/stuck",
     "troubleshooting/timeout",
@@ -139,6 +139,26 @@ struct CommandExamplesTests {
     let nightly = try Command().run("workflow", "show", Self.example("schedules/nightly"), "-o", "json").object()
     #expect(nightly["schedule"]?["zone"] == "Europe/Berlin" && nightly["schedule"]?["next"]?.string != nil)
     #expect(try Command().run("workflow", "show", Self.example("troubleshooting/cycle")).exit == 65)
+  }
+
+  @Test("saga: show and graph tell kinds, pivot and compensations; it is not run")
+  func saga() throws {
+    let file = Self.example("sagas/agent-provisioning")
+    let text = try Command().run("workflow", "show", file)
+    #expect(text.exit == 0, "\(text.errors)")
+    for part in ["Steps:", "compensatable", "pivot", "retriable", "none", "create-agent"] {
+      #expect(text.output.contains(part), "\(text.output)")
+    }
+    let object = try Command().run("workflow", "show", file, "-o", "json").object()
+    #expect(object["kind"] == "saga" && object["durability"] == "log")
+    #expect(
+      object["steps"]?.array?.map { $0["kind"] } == [
+        "compensatable", "compensatable", "compensatable", "compensatable", "pivot", "retriable",
+      ])
+    #expect(object["steps"]?.array?.map { $0["compensation"] } == ["none", "shell/run", "shell/run", "shell/run", .null, .null])
+    #expect(try Command().run("workflow", "graph", file).output.contains("shell/run, undone by shell/run"))
+    let ending = try Command().run("run", file)
+    #expect(ending.exit == 69 && ending.errors.contains("agent-provisioning is a saga"), "\(ending.errors)")
   }
 
   @Test("list names the definitions of a folder, whether they are correct, and leaves out what is none")

@@ -20,7 +20,7 @@ struct BrokenFile: Sendable, CustomTestStringConvertible {
 @Suite struct BrokenDefinitionTests {
   static let table: [BrokenFile] =
     BrokenFile.shape + BrokenFile.tasks + BrokenFile.policies + BrokenFile.values + BrokenFile.ends + BrokenFile.templates
-    + BrokenFile.includes + BrokenFile.inputs
+    + BrokenFile.includes + BrokenFile.inputs + BrokenFile.sagas
 
   /// What the plugins that come with Millrace say of their inputs, and two that use more of the language.
   static let schemas: [String: String] = [
@@ -83,7 +83,8 @@ struct BrokenFile: Sendable, CustomTestStringConvertible {
 
   @Test("a broken file is refused in one pass with all of its faults, each with line, column, kind and what to do", arguments: table)
   func broken(_ broken: BrokenFile) throws {
-    #expect(try Self.faults(broken) == broken.faults)
+    let found = try Self.faults(broken)
+    #expect(found == broken.faults, "\(found.joined(separator: "\n"))")
   }
 
   @Test("the table has 60 files and more, 25 of them and more with several faults, and a schema for each handler that it names")

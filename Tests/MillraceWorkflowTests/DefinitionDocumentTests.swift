@@ -19,6 +19,16 @@ import Testing
     }
   }
 
+  @Test("the example of sagas.md is a saga without faults")
+  func sagas() throws {
+    let text = try String(contentsOfFile: "\(Self.root)/docs/sagas.md")
+    let block = try #require(text.split(separator: "```yaml\n").dropFirst().first)
+    let yaml = String(block.prefix(upTo: try #require(block.firstRange(of: "```")).lowerBound))
+    let reading = try DefinitionReader().read(Array(yaml.utf8), name: "sagas.md")
+    #expect(reading.warnings == [])
+    #expect(try SagaPlan(reading.definition).pivot == 3)
+  }
+
   /// A block that is a part of a definition, with the rest around it.
   private func whole(_ block: String) -> String {
     let names = ["scratch", "host", "directory", "mode"].map { "\($0): {}" }.joined(separator: ", ")
@@ -32,7 +42,11 @@ import Testing
   func schema() throws {
     let schema = try JSON(parsing: String(contentsOfFile: "\(Self.root)/docs/definition.schema.json"))
     let parts: [(JSON?, String)] = [
-      (schema, "zzzzzzzz: 1"), (schema["$defs"]?["task"], "format: 1\nworkflow: w\ntasks: [{ zzzzzzzz: 1 }]"),
+      (schema, "zzzzzzzz: 1"), (schema, "kind: saga\nzzzzzzzz: 1"),
+      (schema["$defs"]?["step"], "kind: saga\nsteps: [{ zzzzzzzz: 1 }]"),
+      (schema["$defs"]?["compensation"]?["anyOf"]?[1], "kind: saga\nsteps: [{ compensation: { zzzzzzzz: 1 } }]"),
+      (schema["$defs"]?["stepRetry"], "kind: saga\nsteps: [{ retry: { zzzzzzzz: 1 } }]"),
+      (schema["$defs"]?["task"], "format: 1\nworkflow: w\ntasks: [{ zzzzzzzz: 1 }]"),
       (schema["$defs"]?["template"], "format: 1\nworkflow: w\ntemplates: [{ zzzzzzzz: 1 }]\ntasks: []"),
       (schema["properties"]?["concurrency"], "concurrency: { zzzzzzzz: 1 }"),
       (schema["properties"]?["defaults"], "defaults: { zzzzzzzz: 1 }"),
@@ -40,7 +54,9 @@ import Testing
       (schema["$defs"]?["rate"], "defaults: { rate: { zzzzzzzz: 1 } }"),
     ]
     for (value, text) in parts {
-      let names = try #require(value?["properties"]?.object).map(\.name)
+      let kind = text.hasPrefix("kind: saga") ? "then" : "else"
+      let others = value?[kind]?["properties"]?.object?.map(\.name) ?? []
+      let names = try #require(value?["properties"]?.object).map(\.name).filter { !others.contains($0) }
       // The reader lists the keys it knows when it meets one it does not.
       let error = #expect(throws: DefinitionError.self) { try DefinitionReader().read(Array(text.utf8), name: "w") }
       let fault = try #require(error?.faults.first { $0.code == .unknownKey })

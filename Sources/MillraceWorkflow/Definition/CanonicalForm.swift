@@ -6,6 +6,7 @@ extension Definition {
   /// Gives the form to `sink` in parts. Complexity: O(tasks + dependencies + inputs); memory for one task.
   package func writeCanonicalForm(_ sink: ([UInt8]) -> Void) {
     var head: [JSON.Member] = [.init("format", .integer(Int64(Definition.format))), .init("workflow", .string(name))]
+    head.append("kind", kind == .workflow ? nil : .string(kind.rawValue))
     head.append("version", version.map { .integer(Int64($0)) })
     head.append("version_policy", versionPolicy == .pinned ? nil : .string(versionPolicy.rawValue))
     head.append("parameters", parameters.isEmpty ? nil : .array(parameters.map(\.canonical)))
@@ -49,7 +50,17 @@ extension TaskDefinition {
     members.append("parallelism", parallelism.map { .integer(Int64($0)) })
     members.append("wait", wait.map { .array([.string($0.kind), .string($0.text)]) })
     members.append("workflow", child.map { .array([.string($0.name), $0.definition.map { .string($0.canonicalText) } ?? .null]) })
+    members.append("compensation", compensation?.canonical)
+    members.append("pivot", isPivot ? .bool(true) : nil)
     return .object(members)
+  }
+}
+
+extension Compensation {
+  fileprivate var canonical: JSON {
+    if !isNeeded { return "none" }
+    let policy = Policy(retry: retry, timeouts: timeouts)
+    return .array([.string(handler), input?.sorted ?? false, policy == Policy() ? .null : policy.canonical])
   }
 }
 

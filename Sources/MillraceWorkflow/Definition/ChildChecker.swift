@@ -19,6 +19,10 @@ struct ChildChecker {
       }
       return
     }
+    if definition.kind == .saga {
+      return faults.add(
+        .mismatch, "\(label) runs '\(definition.name)', which is a saga", fix: "name a workflow", at: position, task: task.id)
+    }
     let given = task.input.object ?? []
     for member in given {
       guard let parameter = definition.parameters.first(where: { $0.name == member.name }) else {

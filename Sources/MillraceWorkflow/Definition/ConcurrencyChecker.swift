@@ -28,7 +28,7 @@ struct ConcurrencyChecker {
   }
 
   private func place(_ index: Int) -> String {
-    positions.map { "at line \($0.tasks[index].task.line)" } ?? "in task '\(definition.tasks[index].id)'"
+    positions.map { "at line \($0.tasks[index].task.line)" } ?? "in \(definition.noun) '\(definition.tasks[index].id)'"
   }
 
   private mutating func checkLimit(_ policy: Policy, _ index: Int, _ faults: inout FaultList) {

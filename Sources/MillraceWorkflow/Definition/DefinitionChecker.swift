@@ -51,15 +51,16 @@ public struct DefinitionChecker: Sendable {
     for (index, task) in definition.tasks.enumerated() where !task.id.isEmpty {
       guard let first = indices.updateValue(index, forKey: task.id) else { continue }
       indices[task.id] = first
-      let place = positions.map { " at line \($0.tasks[first].id.line)" } ?? " as task \(first + 1)"
+      let place = positions.map { " at line \($0.tasks[first].id.line)" } ?? " as \(definition.noun) \(first + 1)"
       faults.add(
-        .duplicateId, "the id '\(task.id)' is used twice; first\(place)", fix: "give one of the tasks another id",
+        .duplicateId, "the id '\(task.id)' is used twice; first\(place)", fix: "give one of the \(definition.noun)s another id",
         at: positions?.tasks[index].id, task: task.id)
     }
     let graph = TaskGraph(dependencies: rows(definition, indices, main: main, edges: edges, positions, &faults, &nearest))
     checkCycles(definition, graph, positions, &faults)
     UseChecker(definition: definition, main: main, graph: graph, indices: indices, positions: positions).check(uses, &faults, &nearest)
     checkResult(definition, main: main, graph, indices, positions, &faults, &nearest)
+    SagaChecker(definition: definition, graph: graph, positions: positions).check(&faults)
   }
 
   /// Child workflows of a definition made in Swift, and their own.
@@ -95,16 +96,24 @@ public struct DefinitionChecker: Sendable {
   ) {
     guard let handlers else { return }
     let sorted = handlers.sorted()
-    for (index, task) in definition.tasks.enumerated() where !handlers.contains(task.handler) {
-      // What is no name has been told.
-      guard Identifier.isHandler(task.handler) else { continue }
-      let near = faults.hasRoom ? nearest.nearest(to: task.handler, among: sorted) : nil
+    // What is no name has been told.
+    func check(_ handler: String, _ label: String, at position: Position?, _ task: String) -> Bool {
+      guard !handlers.contains(handler), Identifier.isHandler(handler) else { return true }
+      let near = faults.hasRoom ? nearest.nearest(to: handler, among: sorted) : nil
       let known = sorted.isEmpty ? "no plugin is loaded" : "load its plugin; known are \(sorted.prefix(8).joined(separator: ", "))"
       faults.add(
-        .unknownHandler, "\(definition.label(index)) has the unknown handler '\(task.handler)'",
+        .unknownHandler, "\(label) has the unknown handler '\(handler)'",
         fix: near.map { "did you mean '\($0)'?" } ?? (sorted.count > 8 ? known + " and \(sorted.count - 8) more" : known),
-        at: positions?.tasks[index].handler, task: task.id)
-      if positions?.isImport == true { return }
+        at: position, task: task)
+      return false
+    }
+    for (index, task) in definition.tasks.enumerated() {
+      let isKnown = check(task.handler, definition.label(index), at: positions?.tasks[index].handler, task.id)
+      if !isKnown, positions?.isImport == true { return }
+      if task.isSpecial, let undo = task.compensation {
+        _ = check(
+          undo.handler, "the compensation of \(definition.label(index))", at: positions?.compensations[index]?.handler, task.id)
+      }
     }
   }
 
@@ -134,9 +143,10 @@ public struct DefinitionChecker: Sendable {
         guard let target = indices[dependency] else {
           let near = faults.hasRoom ? nearest.nearest(to: dependency, among: definition.tasks.lazy.map(\.id)) : nil
           faults.add(
-            .unknownTask, "\(definition.label(index)) depends on '\(dependency)', which is not a task",
+            .unknownTask, "\(definition.label(index)) depends on '\(dependency)', which is not a \(definition.noun)",
             fix: positions?.use(holding: dependency).map { "depend on '\($0)': what stands inside of it cannot be named" }
-              ?? near.map { "did you mean '\($0)'?" } ?? "add the task, or remove the dependency", at: position, task: task.id)
+              ?? near.map { "did you mean '\($0)'?" } ?? "add the \(definition.noun), or remove the dependency", at: position, task: task.id
+          )
           continue
         }
         if (index < main) != (target < main) {
@@ -180,7 +190,7 @@ public struct DefinitionChecker: Sendable {
       path.append(first.id)
       let place = first.dependencies.firstIndex(of: next.id)
       faults.add(
-        .cycle, "a cycle of \(cycle.count) tasks, each waiting for the next: \(path.joined(separator: " -> "))",
+        .cycle, "a cycle of \(cycle.count) \(definition.noun)s, each waiting for the next: \(path.joined(separator: " -> "))",
         fix: "remove one of these dependencies, for example '\(next.id)' from '\(first.id)'",
         at: positions.map { $0.tasks[cycle[0]].dependencies[place ?? 0] }, task: first.id)
     }
@@ -201,7 +211,8 @@ public struct DefinitionChecker: Sendable {
     for task in 0..<graph.count where cause[task] >= 0 && sizes[Int(component[task])] == 1 {
       let id = definition.tasks[task].id
       faults.add(
-        .unreachable, "task '\(id)' can never start: it waits for '\(definition.tasks[Int(cause[task])].id)', which is on a cycle",
+        .unreachable,
+        "\(definition.noun) '\(id)' can never start: it waits for '\(definition.tasks[Int(cause[task])].id)', which is on a cycle",
         fix: "break the cycle", at: positions?.tasks[task].id, task: id)
     }
   }
@@ -214,14 +225,16 @@ public struct DefinitionChecker: Sendable {
     guard let root = indices[result] else {
       let near = faults.hasRoom ? nearest.nearest(to: result, among: definition.tasks.lazy.map(\.id)) : nil
       return faults.add(
-        .unknownTask, "the result '\(result)' is not a task",
-        fix: near.map { "did you mean '\($0)'?" } ?? "name the task whose output is the result",
+        .unknownTask, "the result '\(result)' is not a \(definition.noun)",
+        fix: near.map { "did you mean '\($0)'?" } ?? "name the \(definition.noun) whose output is the result",
         at: positions?.result)
     }
     if root >= main {
       return faults.add(
         .badDependency, "the result '\(result)' is a cleanup task", fix: "name a task of 'tasks'", at: positions?.result)
     }
+    // What a saga is for are the effects of its steps.
+    if definition.kind == .saga { return }
     var contributes = [Bool](repeating: false, count: graph.count)
     contributes[root] = true
     var stack = [root]
@@ -244,5 +257,8 @@ public struct DefinitionChecker: Sendable {
 
 extension Definition {
   /// The task by id, or by number from 1 if it has none.
-  func label(_ index: Int) -> String { tasks[index].id.isEmpty ? "task \(index + 1)" : "task '\(tasks[index].id)'" }
+  func label(_ index: Int) -> String { tasks[index].id.isEmpty ? "\(noun) \(index + 1)" : "\(noun) '\(tasks[index].id)'" }
+
+  /// What a task is called here.
+  package var noun: String { kind == .saga ? "step" : "task" }
 }

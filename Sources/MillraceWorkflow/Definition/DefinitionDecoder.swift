@@ -11,6 +11,10 @@ struct DefinitionPositions {
   var tasks: [TaskPositions] = []
   /// Templates by the ids of the tasks that stand for their tasks.
   var uses: [String: String] = [:]
+  /// Of steps that have one, by their numbers: the whole, and its handler.
+  var compensations: [Int: (whole: Position, handler: Position)] = [:]
+  /// Of steps that say whether they are the pivot, by their numbers.
+  var pivots: [Int: Position] = [:]
   /// All tasks of an import have the same handler: one fault tells that it is not there.
   var isImport = false
 }
@@ -34,13 +38,15 @@ struct DefinitionDecoder {
   var included = IncludedFiles()
   /// What is known of inputs, by handler.
   var schemas: [String: InputSchema] = [:]
+  /// The definition is one of a saga.
+  var isSaga = false
 
   init(faults: FaultList) { self.faults = faults }
 
   // MARK: The definition
 
   private static let keys = [
-    "format", "workflow", "description", "version", "version_policy", "include", "parameters", "defaults", "on_failure", "result",
+    "format", "kind", "workflow", "description", "version", "version_policy", "include", "parameters", "defaults", "on_failure", "result",
     "schedule", "concurrency", "durability", "templates", "tasks", "cleanup",
   ]
   static let taskKeys = [
@@ -52,11 +58,15 @@ struct DefinitionDecoder {
   /// The definition as far as it can be made out; it is only good if no error was added to `faults`.
   mutating func decode(_ root: Located) -> Definition {
     var definition = Definition("")
-    guard let entries = map(root, "the definition", Self.keys, fix: "begin with 'format: 1' and 'workflow: NAME'") else {
+    if let value = root["kind"] { definition.kind = kind(value) }
+    isSaga = definition.kind == .saga
+    let keys = isSaga ? Self.sagaKeys : Self.keys
+    guard let entries = map(root, "the definition", keys, fix: "begin with 'format: 1' and 'workflow: NAME'") else {
       return definition
     }
+    let list = isSaga ? "steps" : "tasks"
     require(
-      ["format", "workflow", "tasks"], in: entries, of: "the definition", examples: ["format: 1", "workflow: NAME", "tasks:"],
+      ["format", "workflow", list], in: entries, of: "the definition", examples: ["format: 1", "workflow: NAME", "\(list):"],
       at: root.position)
     // First, for anything may name a parameter that is declared below.
     if let list = entries.first(where: { $0.name == "parameters" })?.value { definition.parameters = parameters(list) }
@@ -79,7 +89,11 @@ struct DefinitionDecoder {
       default: break
       }
     }
-    if let list = entries.first(where: { $0.name == "tasks" })?.value { definition.tasks = tasks(list, "'tasks'") }
+    if let tasks = entries.first(where: { $0.name == list })?.value { definition.tasks = self.tasks(tasks, "'\(list)'") }
+    if isSaga {
+      if let value = root["schedule"] { definition.schedule = schedule(value, of: definition.parameters) }
+      return definition
+    }
     expressions.isCleanup = true
     if let list = entries.first(where: { $0.name == "cleanup" })?.value { definition.cleanup = tasks(list, "'cleanup'") }
     if let value = root["schedule"] { definition.schedule = schedule(value, of: definition.parameters) }
@@ -106,10 +120,13 @@ struct DefinitionDecoder {
 
   mutating func tasks(_ value: Located, _ label: String) -> [TaskDefinition] {
     guard case .list(let elements) = value.content else {
-      wrongType(value, label, "a list", fix: "write '- id: NAME' for each task")
+      wrongType(value, label, "a list", fix: "write '- id: NAME' for each \(noun)")
       return []
     }
-    if elements.isEmpty { faults.add(.missing, "\(label) is empty", fix: "add a task: '- id: NAME' with a 'handler'", at: value.position) }
+    if elements.isEmpty {
+      let noun = noun
+      faults.add(.missing, "\(label) is empty", fix: "add a \(noun): '- id: NAME' with a 'handler'", at: value.position)
+    }
     guard elements.count <= Definition.maximumTasks else {
       faults.add(
         .limit, "\(elements.count) tasks; at most \(Definition.maximumTasks) are allowed", fix: "let one task do the work of several",
@@ -119,7 +136,9 @@ struct DefinitionDecoder {
     positions.tasks.reserveCapacity(positions.tasks.count + elements.count)
     var tasks: [TaskDefinition] = []
     tasks.reserveCapacity(elements.count)
-    for (index, element) in elements.enumerated() { tasks.append(task(element, number: index + 1)) }
+    for (index, element) in elements.enumerated() {
+      tasks.append(isSaga ? step(element, number: index + 1) : task(element, number: index + 1))
+    }
     return tasks
   }
 
@@ -182,7 +201,7 @@ struct DefinitionDecoder {
     }
   }
 
-  private mutating func handler(_ value: Located) -> String {
+  mutating func handler(_ value: Located) -> String {
     guard let text = text(value, "'handler'") else { return "" }
     if !Identifier.isHandler(text) {
       faults.add(
@@ -192,7 +211,7 @@ struct DefinitionDecoder {
     return text
   }
 
-  private mutating func input(_ value: Located, of task: Int) -> JSON {
+  mutating func input(_ value: Located, of task: Int) -> JSON {
     checkExpressions(value, in: .input, of: task)
     let json = value.json
     if json.isLarger(than: Definition.maximumInputBytes) {
@@ -238,6 +257,7 @@ struct DefinitionDecoder {
       return nil
     }
     for entry in entries where !keys.contains(entry.name) {
+      if addMisplaced(entry, label, keys) { continue }
       let near = faults.hasRoom ? nearest.nearest(to: entry.name, among: keys) : nil
       faults.add(
         .unknownKey, "unknown key '\(entry.name.prefix(80))' in \(label)",

@@ -58,7 +58,9 @@ extension Definition {
 
 extension TaskDefinition {
   fileprivate var mayResolve: Bool {
-    input.mayHoldExpressions || isSpecial && (policy.priorityExpression != nil || policy.keysMayResolve)
+    input.mayHoldExpressions
+      || isSpecial
+        && (policy.priorityExpression != nil || policy.keysMayResolve || compensation?.input?.mayHoldExpressions == true)
   }
 
   fileprivate mutating func resolve(_ settled: SettledValues, _ faults: inout FaultList) {
@@ -66,23 +68,33 @@ extension TaskDefinition {
       var policy = policy
       policy.resolve(settled, "task '\(id)'", &faults)
       if policy != self.policy { self.policy = policy }
-    }
-    do throws(ExpressionError) {
-      guard let program = try InputProgram(input) else { return }
-      guard settled.settle(program) else {
-        inputProgram = program
-        return
+      if var compensation, var input = compensation.input {
+        if let program = resolve(&input, "the compensation's input", settled, &faults) { compensation.inputProgram = program }
+        compensation.input = input
+        if compensation != self.compensation { self.compensation = compensation }
       }
+    }
+    if let program = resolve(&input, "the input", settled, &faults) { inputProgram = program }
+  }
+
+  /// Puts the parameters into an input. The result is not nil if that needs what only the run will know, and stays as it is.
+  private func resolve(
+    _ input: inout JSON, _ label: String, _ settled: SettledValues, _ faults: inout FaultList
+  ) -> InputProgram? {
+    do throws(ExpressionError) {
+      guard let program = try InputProgram(input) else { return nil }
+      guard settled.settle(program) else { return program }
       let bytes = try program.bytes { ParameterScope(roots: program.expressions[$0].roots, settled: settled) }
       do throws(JSONSyntaxError) {
         input = try JSON(parsing: bytes)
       } catch {
-        faults.add(.limit, "task '\(id)': the input with its parameters: \(error.message)", fix: error.fix, at: nil, task: id)
+        faults.add(.limit, "task '\(id)': \(label) with its parameters: \(error.message)", fix: error.fix, at: nil, task: id)
       }
     } catch {
       let code: Fault.Code = error.kind == .limit ? .limit : .badExpression
-      faults.add(code, "task '\(id)': the input: \(error.message)", fix: error.fix, at: nil, task: id)
+      faults.add(code, "task '\(id)': \(label): \(error.message)", fix: error.fix, at: nil, task: id)
     }
+    return nil
   }
 }
 

@@ -91,7 +91,7 @@ public struct DefinitionReader: Sendable {
     guard case .success(let bytes) = FileBytes.read(path, limit: JSON.maximumBytes) else { return true }
     var faults = FaultList(file: path)
     guard let root = parse(bytes, name: path, &faults) else { return true }
-    return root["workflow"] != nil || root["format"] != nil && root["tasks"] != nil
+    return root["workflow"] != nil || root["format"] != nil && (root["tasks"] != nil || root["steps"] != nil)
   }
 
   static func parse(_ bytes: [UInt8], name: String, _ faults: inout FaultList) -> Located? {

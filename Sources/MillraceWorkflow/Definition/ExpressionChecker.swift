@@ -14,6 +14,8 @@ struct ExpressionChecker {
     var target: String
     /// nil for a definition made in Swift.
     var position: Position?
+    /// It belongs to the compensation of a step, which comes after the step itself.
+    var isOfCompensation = false
   }
 
   var parameters: Set<String> = []
@@ -27,6 +29,8 @@ struct ExpressionChecker {
   var isCleanup = false
   /// The task that is being looked at is done for each item of a list.
   var hasItems = false
+  /// The compensation of a step is being looked at.
+  var isCompensation = false
   private(set) var uses: [Use] = []
 
   mutating func add(_ use: Use) { uses.append(use) }
@@ -74,7 +78,7 @@ struct ExpressionChecker {
         .badExpression, "\(prefix)a priority is settled by parameters, or by the outputs of tasks before it",
         fix: "use params.NAME or tasks.ID.output", at: position, task: task)
     case .output(let target), .status(let target):
-      if let user { uses.append(Use(user: user, target: target, position: position)) }
+      if let user { uses.append(Use(user: user, target: target, position: position, isOfCompensation: isCompensation)) }
     case .secret where place != .environment:
       faults.add(
         .badExpression, "\(prefix)a secret may stand in 'env' only: elsewhere it would be written down",

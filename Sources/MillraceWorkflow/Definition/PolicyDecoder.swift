@@ -21,7 +21,7 @@ extension DefinitionDecoder {
         policy.priority = priority(entry.value)
       }
     case "timeouts": policy.timeouts = timeouts(entry.value)
-    case "retry": policy.retry = retry(entry.value)
+    case "retry": policy.retry = retry(entry.value, RetryPolicy())
     case "concurrency": concurrency(entry.value, &policy, of: task)
     case "rate": policy.rate = rate(entry.value, of: task)
     default: break
@@ -38,7 +38,7 @@ extension DefinitionDecoder {
     return nil
   }
 
-  private mutating func timeouts(_ value: Located) -> Timeouts {
+  mutating func timeouts(_ value: Located) -> Timeouts {
     var timeouts = Timeouts()
     let keys = ["scheduleToStart", "startToClose", "scheduleToClose", "heartbeat"]
     for entry in map(value, "'timeouts'", keys, fix: "write 'timeouts: { startToClose: 5m }'") ?? [] where keys.contains(entry.name) {
@@ -58,14 +58,16 @@ extension DefinitionDecoder {
     return timeouts
   }
 
-  private mutating func retry(_ value: Located) -> RetryPolicy? {
-    var retry = RetryPolicy()
+  /// `defaults`: what holds for the keys that are left out.
+  mutating func retry(_ value: Located, _ defaults: RetryPolicy) -> RetryPolicy? {
+    var retry = defaults
     var cap: UInt64?
     var capPosition = value.position
     let keys = ["attempts", "initial", "factor", "cap", "nonRetryable"]
     guard let entries = map(value, "'retry'", keys, fix: "write 'retry: { attempts: 3 }'") else { return nil }
     for entry in entries {
       switch entry.name {
+      case "attempts" where isSaga && entry.value.string != nil: retry.attempts = unlimitedAttempts(entry.value)
       case "attempts": retry.attempts = integer(entry.value, "'attempts'", RetryPolicy.attemptsRange) ?? retry.attempts
       case "initial": retry.initial = duration(entry.value, "'initial'") ?? retry.initial
       case "factor": retry.factor = factor(entry.value) ?? retry.factor

@@ -1,5 +1,5 @@
 /// Rows of task indices, one behind the other in one array.
-struct TaskRows {
+struct TaskRows: Sendable, Hashable {
   /// Row i is `targets[starts[i] ..< starts[i + 1]]`.
   private(set) var starts: [Int32] = [0]
   private(set) var targets: [Int32] = []

@@ -9,7 +9,13 @@ enum TimeoutChecker {
       let timeouts = Timeouts(
         startToClose: own.startToClose ?? defaults.startToClose, scheduleToClose: own.scheduleToClose ?? defaults.scheduleToClose,
         heartbeat: own.heartbeat ?? defaults.heartbeat)
-      check(timeouts, "task '\(task.id)'", at: positions?.tasks[index].task, task: task.id, &faults)
+      check(timeouts, definition.label(index), at: positions?.tasks[index].task, task: task.id, &faults)
+    }
+    guard definition.kind == .saga else { return }
+    for (index, step) in definition.tasks.enumerated() {
+      guard let undo = step.compensation else { continue }
+      check(
+        undo.timeouts, "the compensation of \(definition.label(index))", at: positions?.compensations[index]?.whole, task: step.id, &faults)
     }
   }
 

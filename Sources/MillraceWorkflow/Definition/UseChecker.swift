@@ -20,19 +20,20 @@ struct UseChecker {
       guard let target = indices[use.target] else {
         let near = faults.hasRoom ? nearest.nearest(to: use.target, among: definition.tasks.lazy.map(\.id)) : nil
         faults.add(
-          .unknownTask, "\(label) refers to '\(use.target)', which is not a task",
+          .unknownTask, "\(label) refers to '\(use.target)', which is not a \(definition.noun)",
           fix: positions?.use(holding: use.target).map { "name '\($0)': what stands inside of it cannot be named" }
-            ?? near.map { "did you mean '\($0)'?" } ?? "name a task that it depends on", at: use.position, task: task)
+            ?? near.map { "did you mean '\($0)'?" } ?? "name a \(definition.noun) that it depends on", at: use.position, task: task)
         continue
       }
       if use.user >= main, target < main { continue }
+      if use.isOfCompensation, target == use.user { continue }
       if use.user < main, target >= main {
         faults.add(
           .badDependency, "\(label) refers to '\(use.target)', a cleanup task, which runs after it", fix: "name a task that it depends on",
           at: use.position, task: task)
       } else if target == use.user {
         faults.add(
-          .selfDependency, "\(label) refers to itself", fix: "name a task that it depends on", at: use.position, task: task)
+          .selfDependency, "\(label) refers to itself", fix: "name a \(definition.noun) that it depends on", at: use.position, task: task)
       } else if !graph.dependencies[use.user].contains(Int32(truncatingIfNeeded: target)) {
         distant.append((target, use))
       }

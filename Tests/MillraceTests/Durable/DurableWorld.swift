@@ -1,3 +1,4 @@
+import Foundation
 import MillraceCore
 import MillraceLog
 import MillraceTesting
@@ -51,4 +52,18 @@ struct DurableWorld {
 
 extension RecordedEvent {
   var text: String { String(decoding: payload, as: UTF8.self) }
+}
+
+/// A directory that goes with this object.
+final class Folder: Sendable {
+  let path: String
+
+  init() throws {
+    path = NSTemporaryDirectory() + "durable-\(UInt64.random(in: .min ... .max))"
+    try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: false)
+  }
+
+  deinit {
+    do { try FileManager.default.removeItem(atPath: path) } catch { Issue.record("\(path) is not removed: \(error)") }
+  }
 }
