@@ -95,7 +95,7 @@ extension RunEvent {
       writer.name("status", status.rawValue)
       writer.text("reason", reason)
     }
-    return writer.object
+    return writer.end()
   }
 
   /// Of an event of a run's stream; nil: it is none of those known here, and may be passed over. Throws `RecordError`.
@@ -239,7 +239,11 @@ private struct RecordWriter {
     bytes.append(UInt8(ascii: "{"))
   }
 
-  var object: [UInt8] { bytes + [UInt8(ascii: "}")] }
+  /// Once, at the end.
+  mutating func end() -> [UInt8] {
+    bytes.append(UInt8(ascii: "}"))
+    return bytes
+  }
 
   private mutating func begin(_ name: StaticString) {
     if bytes.count > 1 { bytes.append(UInt8(ascii: ",")) }
