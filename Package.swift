@@ -93,7 +93,7 @@ let rows: [Row] = [
   Row(layer: 6, name: "LogBenchmark", kind: .benchmark, path: "Benchmarks/Log", needs: ["MillraceCore", "MillraceLog", "CMillrace"]),
   Row(
     layer: 6, name: "DurableBenchmark", kind: .benchmark, path: "Benchmarks/Durable",
-    needs: ["Millrace", "MillraceCore", "MillraceLog", "CMillrace"]),
+    needs: ["Millrace", "MillraceCore", "MillraceLog", "CJemalloc", "CMillrace"]),
   Row(
     layer: 6, name: "CoreBenchmark", kind: .benchmark, path: "Benchmarks/Core", needs: ["MillraceCore", "MillracePlugins", "CMillrace"],
     tests: []),

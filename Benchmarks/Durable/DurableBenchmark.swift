@@ -1,3 +1,5 @@
+// Not called: it is what Swift's memory comes from here, as in the command.
+import CJemalloc
 import Glibc
 import MillraceLog
 
