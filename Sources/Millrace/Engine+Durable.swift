@@ -53,7 +53,7 @@ extension Engine {
     let journal = try RunJournal(durable.runs, creation.run, tenant: creation.tenant)
     let recorded = try durable.runs.definition(creation.definition)
     let upgrade = try upgrade(of: recorded, creation, durable, journal)
-    let definition = (upgrade ?? recorded).freed(by: history)
+    let definition = recorded.kind == .saga ? recorded : (upgrade ?? recorded).freed(by: history)
     let parameters = Dictionary(creation.parameters.map { ($0.name, $0.value) }) { first, _ in first }
       .filter { name, _ in definition.parameters.contains { $0.name == name } }
     let workflow = try compile(definition, parameters: parameters, upgrade == nil ? try builds.handlers(creation) : try state.handlers())
@@ -80,7 +80,7 @@ extension Engine {
   private func upgrade(
     of definition: Definition, _ creation: RunCreation, _ durable: DurableRuns, _ journal: RunJournal
   ) throws -> Definition? {
-    guard definition.versionPolicy == .upgradeAtStepBoundary, let newest = registry.newest[definition.name],
+    guard definition.kind == .workflow, definition.versionPolicy == .upgradeAtStepBoundary, let newest = registry.newest[definition.name],
       let sha256 = newest.sha256, sha256 != creation.definition, (newest.version ?? .max) > (definition.version ?? 0)
     else { return nil }
     let reply = Reply<Void>()
@@ -141,10 +141,11 @@ struct DurableWorkflow: Sendable {
   func create(
     _ run: WorkflowRun, _ parent: (run: WorkflowRun, place: RunCreation.Parent)?, then: @escaping @Sendable (EventStoreError?) -> Void
   ) {
-    let creation = RunCreation(
+    var creation = RunCreation(
       run: run.id, workflow: definition.name, version: definition.version, definition: sha256, parameters: parameters, builds: builds,
       tenant: run.tenant.name, wall: run.startedWall, seed: run.seed, boot: runs.now().bootID, depth: run.depth, trace: run.trace,
       parent: parent?.place)
+    creation.isSaga = definition.kind == .saga
     var others: [StreamAppend] = []
     if let parent, let journal = parent.run.journal {
       others.append(journal.with(.childStarted(parent.place.task, attempt: parent.place.attempt, run: run.id)))

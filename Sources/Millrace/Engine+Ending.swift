@@ -77,7 +77,7 @@ extension Engine {
       let reason = "the engine was shut down: the run goes on when it is resumed"
       for run in runs where run.status == .created { run.suspend(because: run.journal == nil ? nil : reason) }
       for run in runs { run.suspend(because: run.journal == nil ? nil : reason) }
-      for run in host.activeRuns where run.hasCleanup || run.hasChildren { _ = run.wait() }
+      for run in host.activeRuns where run.hasCleanup || run.hasChildren || run.isUndoing { _ = run.wait() }
       runtime.stop()
       // What tasks gave to the last moment is recorded; then that they are left to the next process.
       durable?.runs.drain()

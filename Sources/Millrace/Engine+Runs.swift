@@ -50,9 +50,8 @@ extension Engine {
   }
 
   func compile(_ definition: Definition, parameters: [String: JSON], _ handlers: [String: TaskHandler]) throws -> PreparedWorkflow {
-    if definition.kind == .saga { throw EngineError.saga(definition.name) }
-    let compiled = try CompiledWorkflow(
-      definition.resolve(parameters: parameters), handlers: handlers, held: host.heldIndex, order: order, keys: host.keys)
+    let compiled = try CompiledWorkflow.compile(
+      definition, parameters: parameters, handlers: handlers, held: host.heldIndex, order: order, keys: host.keys)
     let source = DefinitionSource(definition)
     return PreparedWorkflow(compiled: compiled, source: source, state: state, durable: try durability(compiled, source))
   }

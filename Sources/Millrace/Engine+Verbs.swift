@@ -15,6 +15,7 @@ extension Engine {
   /// attempts; its cleanup runs again. A run in quarantine goes on. Not for a run that this engine runs. `by`: who wants it, for the record. Throws as `resume`.
   public func retry(_ run: String, by who: String? = nil) throws -> WorkflowHandle {
     let (durable, history) = try history(run)
+    if history.creation.isSaga { throw RunVerbError.saga(run: run) }
     if history.ended == .completed { throw RunVerbError.over(run: run, status: .completed) }
     if host.activeRuns.contains(where: { $0.id == history.creation.run }) { throw RunVerbError.active(run: run) }
     let definition = try durable.runs.definition(history.creation.definition)
@@ -32,6 +33,7 @@ extension Engine {
   /// its own. `tasks` empty: what has not completed is. The other run stays as it is. Throws as `resume`.
   public func fork(_ run: String, from tasks: [String] = [], by who: String? = nil) throws -> WorkflowHandle {
     let (durable, history) = try history(run)
+    if history.creation.isSaga { throw RunVerbError.saga(run: run) }
     let definition = try durable.runs.definition(history.creation.definition)
     for task in tasks where !definition.tasks.contains(where: { $0.id == task }) { throw RunVerbError.unknownTask(run: run, task: task) }
     var anew = Set(tasks)
@@ -89,6 +91,8 @@ public enum RunVerbError: Error, Sendable, Hashable, CustomStringConvertible {
   case over(run: String, status: WorkflowStatus)
   /// It goes on in this engine.
   case active(run: String)
+  /// It is a saga: what was done of it is undone, or goes forward, by its own rules.
+  case saga(run: String)
   /// Its workflow has no such task.
   case unknownTask(run: String, task: String)
 
@@ -97,6 +101,7 @@ public enum RunVerbError: Error, Sendable, Hashable, CustomStringConvertible {
     case .unknown(let run): "no run \(run.prefix(80)) is recorded here: `millrace run list --all` shows those that are"
     case .over(let run, let status): "run \(run) is over: \(status.rawValue)"
     case .active(let run): "run \(run) goes on: cancel it first, or wait for its end"
+    case .saga(let run): "run \(run) is a saga: resume, skip or force what is parked of it"
     case .unknownTask(let run, let task): "the workflow of run \(run) has no task '\(task.prefix(128))'"
     }
   }

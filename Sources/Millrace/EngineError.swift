@@ -26,8 +26,6 @@ public enum EngineError: Error, CustomStringConvertible {
   case badVersion(workflow: String, version: Int)
   /// As many workflows, versions counted, are deployed as an engine keeps.
   case tooManyWorkflows(limit: Int)
-  /// The definition of this name is a saga: this release checks and shows sagas, and does not run them.
-  case saga(String)
   /// A workflow was prepared by one engine and started on another.
   case preparedElsewhere
   /// A tenant of the configuration has a name that is none, or a weight out of bounds.
@@ -61,7 +59,6 @@ public enum EngineError: Error, CustomStringConvertible {
     case .badVersion(let workflow, let version):
       "version \(version) of \(workflow) cannot be deployed: \(version < 1 ? "versions begin with 1" : "it is already, and does not change")"
     case .tooManyWorkflows(let limit): "\(limit) workflows are deployed, the most an engine keeps"
-    case .saga(let name): "\(name) is a saga: this release checks and shows sagas, and does not run them"
     case .stopped: "the engine has been shut down"
     case .badTenant(let name, let weight):
       "the tenant \"\(name)\" of weight \(weight): a name has 1 to 128 of A-Z a-z 0-9 . _ and -, a weight is 1 to \(Tenants.maximumWeight)"

@@ -63,7 +63,6 @@ extension Engine {
   /// `version` nil: the definition's own, or the one after the newest. Gives the version. Throws `DefinitionError` (every fault of the definition) or `EngineError`.
   @discardableResult public func deploy(_ definition: Definition, version: Int? = nil) throws -> Int {
     _ = try DefinitionChecker(handlers: handlerNames, schemas: state.schemas, workflows: workflows).check(definition)
-    if definition.kind == .saga { throw EngineError.saga(definition.name) }
     return try registry.deploy(definition, version: version ?? definition.version)
   }
 

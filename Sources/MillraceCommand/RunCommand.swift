@@ -175,8 +175,6 @@ struct RunCommand: ParsableCommand {
     } catch let error as CompileError {
       if case .memory(let what) = error { throw Refusal(.tryAgain, what) }
       throw Refusal(.badData, "\(file): \(error)")
-    } catch EngineError.saga(let name) {
-      throw Refusal(.missing, "the run does not start: \(EngineError.saga(name))")
     } catch {
       // The definition is correct, but there is no room for it.
       throw Refusal(.tryAgain, "the run does not start: \(error)")

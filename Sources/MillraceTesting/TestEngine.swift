@@ -131,12 +131,13 @@ public final class TestEngine: HandlerRegistry {
     _ definition: Definition, parameters: [String: JSON], tenant: RunTenant, trace: TraceContext?, depth: Int,
     ended: @escaping WorkflowRun.Ended
   ) throws -> WorkflowRun {
-    let resolved = try definition.resolve(parameters: parameters)
+    let compiled = try CompiledWorkflow.compile(
+      definition, parameters: parameters, handlers: known, held: engine.host.heldIndex, order: .fifo, keys: engine.host.keys)
     var seeds = SeededRandom(seed: seed &+ runs)
     runs += 1
     return try WorkflowRun(
-      resolved, handlers: known, order: .fifo, id: RunID(wall: 0, random: &seeds), wall: 0, seed: seeds.next(), host: engine.host,
-      tenant: tenant, trace: trace, depth: depth, ended: ended)
+      compiled, id: RunID(wall: 0, random: &seeds), wall: 0, seed: seeds.next(), host: engine.host, tenant: tenant, trace: trace,
+      depth: depth, ended: ended)
   }
 
   /// Starts child workflows, on the thread that steps.

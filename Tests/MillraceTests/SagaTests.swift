@@ -32,26 +32,6 @@ import Testing
     #expect(try machine.apply(.began) == [.launch(0), .launch(1)])
   }
 
-  @Test("an engine refuses a saga however it comes, and says why: as a workflow it would not be undone")
-  func refused() throws {
-    let engine = try EngineTests.engine()
-    defer { engine.shutdown() }
-    for name in ["reserve", "release", "quote", "charge", "ship"] { try engine.register(name) { _ in .text("") } }
-    let saga = Self.order().definition
-    let attempts: [() throws -> Void] = [
-      { _ = try engine.start(saga) }, { _ = try engine.prepare(saga) }, { _ = try engine.deploy(saga) },
-      { _ = try engine.start(DefinitionReader.Reading(definition: saga, warnings: [])) },
-    ]
-    for attempt in attempts {
-      do {
-        try attempt()
-        Issue.record("the saga was taken")
-      } catch EngineError.saga(let name) {
-        #expect(name == "order")
-      }
-    }
-  }
-
   @Test("the handlers of compensations must be there as well")
   func handlers() throws {
     let engine = try EngineTests.engine()

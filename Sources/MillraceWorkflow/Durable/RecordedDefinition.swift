@@ -17,6 +17,7 @@ extension Definition {
     guard let first = lines.next() else { throw RecordError("a recorded definition is empty") }
     let head = try RecordReader(line: first)
     self.init(try head.text("workflow"))
+    kind = try head.optionalWord("kind") ?? .workflow
     version = try head.optionalInteger("version")
     versionPolicy = try head.optionalWord("version_policy") ?? .pinned
     durability = try head.optionalWord("durability") ?? .none
@@ -124,11 +125,27 @@ extension TaskDefinition {
       guard let kind = wait[0]?.string, let text = wait[1]?.string, let known = Wait(kind: kind, text) else { throw record.missing("wait") }
       self.wait = known
     }
+    if let compensation = record["compensation"] { self.compensation = try Compensation(canonical: compensation) }
+    if record["pivot"] == .bool(true) { isPivot = true }
     if let child = record["workflow"] {
       guard let name = child[0]?.string else { throw record.missing("workflow") }
       let definition = try child[1]?.string.map { text throws(RecordError) in try Definition(recorded: Array(text.utf8)) }
       self.child = ChildWorkflow(name: name, definition: definition)
     }
+  }
+}
+
+extension Compensation {
+  fileprivate init(canonical value: JSON) throws(RecordError) {
+    if value == "none" {
+      self = .notNeeded
+      return
+    }
+    guard let handler = value[0]?.string, let input = value[1], let rest = value[2] else {
+      throw RecordReader(value).missing("compensation")
+    }
+    let policy = rest.isNull ? Policy() : try Policy(canonical: rest)
+    self.init(handler: handler, input: input == false ? nil : input, retry: policy.retry, timeouts: policy.timeouts)
   }
 }
 
@@ -191,7 +208,11 @@ extension Policy {
 
 extension Definition {
   /// Of all its tasks, the cleanup's among them.
-  package var handlerNames: Set<String> { Set((tasks + cleanup).lazy.map(\.handler)) }
+  package var handlerNames: Set<String> {
+    var names = Set((tasks + cleanup).lazy.map(\.handler))
+    for task in tasks { if let undo = task.compensation, undo.isNeeded { names.insert(undo.handler) } }
+    return names
+  }
 
   /// Ids of the tasks whose work the run does itself.
   package var heldTasks: Set<String> { Set((tasks + cleanup).lazy.filter { $0.heldWork != nil }.map(\.id)) }

@@ -30,6 +30,7 @@ extension RunEvent {
     case .quarantined: "run-quarantined"
     case .retried: "run-retried"
     case .upgraded: "run-upgraded"
+    case .saga(let word, _): "saga-" + word
     case .ended: "run-ended"
     }
   }
@@ -52,7 +53,9 @@ extension RunEvent {
       writer.attempt(attempt)
       writer.time("due", due)
       if let closes { writer.time("closes", closes) }
-    case .failed(let attempt): writer.attempt(attempt)
+    case .failed(let attempt, let isUnknown):
+      writer.attempt(attempt)
+      if isUnknown { writer.flag("unknown", true) }
     case .skipped(let place): writer.place(place, nil)
     case .items(let task, let items):
       writer.name("task", task)
@@ -91,6 +94,7 @@ extension RunEvent {
     case .upgraded(let definition, let version):
       writer.name("definition", definition)
       if let version { writer.integer("version", Int64(version)) }
+    case .saga(_, let fact): return fact.utf8()
     case .ended(let status, let reason):
       writer.name("status", status.rawValue)
       writer.text("reason", reason)
@@ -122,7 +126,7 @@ extension RunEvent {
         ended: try record.integer("ended"), output: try record.output)
     case "task-retry-scheduled":
       return .retryScheduled(try record.failedAttempt, due: try record.time("due"), closes: try record.optionalTime("closes"))
-    case "task-failed": return .failed(try record.failedAttempt)
+    case "task-failed": return .failed(try record.failedAttempt, isUnknown: record["unknown"] == .bool(true))
     case "task-skipped": return .skipped(try record.place)
     case "task-items": return .items(try record.text("task"), try record.items)
     case "task-child-started":
@@ -146,7 +150,25 @@ extension RunEvent {
     case "run-upgraded":
       return .upgraded(definition: try record.text("definition"), version: try record.optionalInteger("version"))
     case "run-ended": return .ended(try record.word("status"), reason: try record.optionalText("reason"))
+    case let type where type.hasPrefix("saga-"): return .saga(word: String(type.dropFirst(5)), record.value)
     default: return nil
+    }
+  }
+
+  /// The machine of a saga hears of it.
+  var isOutcome: Bool {
+    switch self {
+    case .completed, .failed, .saga: true
+    default: false
+    }
+  }
+
+  /// What somebody wants of a saga.
+  init(wish fact: SagaFact, in plan: SagaPlan) {
+    if case .cancelAsked(let who, let reason) = fact {
+      self = .cancelAsked(by: who, reason: reason)
+    } else {
+      self = .saga(word: fact.word, fact.json(in: plan))
     }
   }
 
@@ -162,11 +184,11 @@ extension RunEvent {
     case .created: ("", -1, 0)
     case .upgraded(let definition, _): (definition, -1, 0)
     case .started(let place, let attempt, _, _), .completed(let place, let attempt, _, _, _): (place.task, place.item ?? -1, attempt)
-    case .retryScheduled(let attempt, _, _), .failed(let attempt): (attempt.place.task, attempt.place.item ?? -1, attempt.attempt)
+    case .retryScheduled(let attempt, _, _), .failed(let attempt, _): (attempt.place.task, attempt.place.item ?? -1, attempt.attempt)
     case .items(let task, _): (task, -1, 0)
     case .childStarted(let task, let attempt, _), .answered(let task, let attempt, _): (task, -1, attempt)
     case .signalled(_, let number, _), .resumed(let number, _, _): ("", -1, number)
-    case .cancelAsked, .ended, .quarantined, .retried, .skipped, .suspended: nil
+    case .cancelAsked, .ended, .quarantined, .retried, .saga, .skipped, .suspended: nil
     }
   }
 
@@ -192,6 +214,7 @@ extension RunCreation {
   /// As it is recorded.
   var json: JSON {
     var members: [JSON.Member] = [.init("run", .string(run.description)), .init("workflow", .string(workflow))]
+    if isSaga { members.append(.init("kind", "saga")) }
     if let version { members.append(.init("version", .integer(Int64(version)))) }
     members.append(.init("definition", .string(definition)))
     if !parameters.isEmpty { members.append(.init("parameters", .object(parameters))) }
@@ -222,6 +245,7 @@ extension RunCreation {
       tenant: try record.text("tenant"), wall: try record.integer("wall"), seed: UInt64(bitPattern: try record.integer("seed")),
       boot: try record.optionalText("boot") ?? "", depth: try record.optionalInteger("depth") ?? 0,
       trace: try record.optionalText("trace").flatMap { TraceContext($0) })
+    isSaga = record["kind"] == "saga"
     if let parent = record["parent"] {
       let reader = RecordReader(parent)
       self.parent = Parent(run: try reader.run("run"), task: try reader.text("task"), attempt: Int(try reader.integer("attempt")))
@@ -255,6 +279,10 @@ private struct RecordWriter {
 
   mutating func integer(_ name: StaticString, _ value: Int64) {
     begin(name)
+    decimal(value)
+  }
+
+  private mutating func decimal(_ value: Int64) {
     var digits: (UInt64, UInt64, UInt64) = (0, 0, 0)
     let magnitude = value.magnitude
     if value < 0 { bytes.append(UInt8(ascii: "-")) }
@@ -315,7 +343,7 @@ private struct RecordWriter {
     name.withUTF8Buffer { unsafe bytes.append(contentsOf: $0) }
     bytes.append(UInt8(ascii: "\""))
     bytes.append(UInt8(ascii: ":"))
-    bytes.append(contentsOf: String(value).utf8)
+    decimal(value)
   }
 
   mutating func place(_ place: TaskPlace, _ attempt: Int?) {

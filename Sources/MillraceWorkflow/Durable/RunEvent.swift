@@ -12,8 +12,8 @@ package enum RunEvent: Sendable, Equatable {
   case completed(TaskPlace, attempt: Int, started: Int64, ended: Int64, output: RecordedOutput)
   /// An attempt ended without an output, and another one is due.
   case retryScheduled(FailedAttempt, due: DurableTime, closes: DurableTime?)
-  /// As above, and it was the last.
-  case failed(FailedAttempt)
+  /// As above, and it was the last. `isUnknown`: of a step of a saga, which may have been done nevertheless.
+  case failed(FailedAttempt, isUnknown: Bool)
   /// Its condition was false.
   case skipped(TaskPlace)
   /// The list of a task with `foreach`, before its first item starts.
@@ -36,6 +36,8 @@ package enum RunEvent: Sendable, Equatable {
   case retried(by: String?, tasks: [String])
   /// It follows another version of its workflow from here on.
   case upgraded(definition: String, version: Int?)
+  /// What happened to a saga beside the ends of its steps' attempts: see `SagaFact`. `word`: that of the fact.
+  case saga(word: String, JSON)
   /// Over. `reason`: why, if that was not a task's end.
   case ended(WorkflowStatus, reason: String?)
 }
@@ -139,6 +141,7 @@ package struct RunCreation: Sendable, Equatable {
 
   package var run: RunID
   package var workflow: String
+  package var isSaga = false
   package var version: Int?
   /// SHA-256 of the definition, whose text stands in the stream `definition-` and this.
   package var definition: String

@@ -63,6 +63,8 @@ package struct RunHistory: Sendable {
   package private(set) var isSuspended = false
   /// Tasks that may have made its processes end; nil: it goes on.
   package private(set) var quarantine: [String]?
+  /// Of a saga: what its machine hears of, in its order.
+  private var happened: [SagaHappening] = []
   /// Of the last event.
   package private(set) var version: UInt64
   package private(set) var position: UInt64
@@ -100,6 +102,7 @@ package struct RunHistory: Sendable {
         if let closes { task.closes = closes.of(boot) }
       }
     case .completed(let place, let attempt, let started, let ended, let output):
+      if creation.isSaga { happened.append(.completed(place.task)) }
       change(place) { task in
         task.end(.completed, attempt, ended)
         task.started = started
@@ -116,7 +119,8 @@ package struct RunHistory: Sendable {
         if let closes { task.closes = closes.of(boot) }
       }
       progressed()
-    case .failed(let attempt):
+    case .failed(let attempt, let isUnknown):
+      if creation.isSaga { happened.append(.failed(attempt, isUnknown: isUnknown)) }
       change(attempt.place) { task in
         task.end(attempt.status, attempt.attempt, attempt.ended)
         task.failed.append(attempt)
@@ -128,11 +132,17 @@ package struct RunHistory: Sendable {
     case .answered(let id, let attempt, let answer): tasks[id, default: Task()].answer = (attempt, answer)
     case .signalled(let name, let number, let payload):
       signals.append(Signal(name: name, number: number, payload: payload, time: event.time))
-    case .cancelAsked(let by, let reason): cancel = (by, reason)
+    case .cancelAsked(let by, let reason):
+      cancel = (by, reason)
+      if creation.isSaga { happened.append(.cancelAsked(by: by ?? "", reason: reason ?? "")) }
+    case .saga(let word, let fact):
+      happened.append(.fact(fact))
+      begin(again: word, fact, event.time)
     case .suspended: isSuspended = true
     case .resumed(_, let interrupted, let boot):
       self.boot = boot
       resumptions += 1
+      if creation.isSaga { happened.append(.recovered) }
       // One that nobody broke off, or that only waited, has not made its process end.
       if !isSuspended, !interrupted.isEmpty { crashesWithoutProgress += 1 }
       isSuspended = false
@@ -153,6 +163,15 @@ package struct RunHistory: Sendable {
       ended = status
       endedAt = event.time
       self.reason = reason
+    }
+  }
+
+  /// What an operator has said of a step of a saga.
+  private mutating func begin(again word: String, _ fact: JSON, _ time: Int64) {
+    guard word == "resumed" || word == "skipped" else { return }
+    let ids = fact["step"]?.string.map { [$0, Definition.compensationID($0)] } ?? Array(tasks.keys)
+    for id in ids where tasks[id]?.isOver == true && tasks[id]?.status != .completed && tasks[id]?.status != .skipped {
+      if word == "skipped" { tasks[id]?.status = .skipped } else { tasks[id]?.begin(again: time) }
     }
   }
 
@@ -183,6 +202,7 @@ package struct RunHistory: Sendable {
   /// What may have been running, by name, sorted: attempts that have begun and not ended, and tasks that nothing kept from beginning, for the beginnings of the last
   /// moment may not be recorded. Waits and the like are not among them. Complexity: O(tasks + dependencies).
   package func running(_ definition: Definition) -> [String] {
+    if creation.isSaga { return tasks.filter { $0.value.running != nil }.keys.sorted() }
     let held = definition.heldTasks
     let isCleanup = Set(definition.cleanup.map(\.id))
     var names: [String] = []
@@ -237,4 +257,56 @@ extension TaskPlace {
 extension EngineErrorType {
   /// The process of a durable run ended while the attempt ran; another one follows in the next process.
   public static let interrupted = "interrupted"
+}
+
+/// What of a saga's stream its machine hears.
+enum SagaHappening: Sendable {
+  case completed(String)
+  case failed(FailedAttempt, isUnknown: Bool)
+  case cancelAsked(by: String, reason: String)
+  case fact(JSON)
+  case recovered
+}
+
+extension RunHistory {
+  /// The facts of a saga, from its beginning on. Throws `SagaFactError`, `RecordError`.
+  package func facts(in plan: SagaPlan) throws -> [SagaFact] {
+    var facts: [SagaFact] = [.began]
+    for event in happened {
+      switch event {
+      case .completed(let id):
+        let (step, isUndo) = try step(id, plan)
+        facts.append(isUndo ? .compensationCompleted(step) : .stepCompleted(step))
+      case .failed(let attempt, let isUnknown):
+        let (step, isUndo) = try step(attempt.place.task, plan)
+        let error = SagaError(attempt)
+        facts.append(isUndo ? .compensationFailed(step, error) : isUnknown ? .stepUnknown(step, error) : .stepFailed(step, error))
+      case .cancelAsked(let who, let reason): facts.append(.cancelAsked(by: who, reason: reason))
+      case .fact(let fact): facts.append(try SagaFact(fact, in: plan))
+      case .recovered: facts.append(.recovered)
+      }
+    }
+    return facts
+  }
+
+  /// The saga as it stands. Throws as `facts`, or `SagaRefusal`.
+  package func saga(in plan: SagaPlan) throws -> SagaMachine {
+    var machine = SagaMachine(plan)
+    for fact in try facts(in: plan) where !machine.status.hasEnded { try machine.apply(fact) }
+    return machine
+  }
+
+  private func step(_ id: String, _ plan: SagaPlan) throws(RecordError) -> (Int, isUndo: Bool) {
+    if let step = plan.number(of: id) { return (step, false) }
+    if id.hasSuffix("/c"), let step = plan.number(of: String(id.dropLast(2))) { return (step, true) }
+    throw RecordError("the saga has no step '\(id.prefix(128))'")
+  }
+}
+
+extension SagaError {
+  fileprivate init(_ attempt: FailedAttempt) {
+    self.init(
+      type: String(decoding: attempt.errorType.utf8.prefix(SagaError.maximumTypeBytes), as: UTF8.self),
+      message: String(decoding: attempt.message.utf8.prefix(SagaError.maximumMessageBytes - 4), as: UTF8.self))
+  }
 }

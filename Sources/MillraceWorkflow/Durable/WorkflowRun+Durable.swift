@@ -16,7 +16,7 @@ extension WorkflowRun {
   typealias RecordedVerdict = (_ lane: Int, _ isKept: Bool) -> Verdict
 
   /// Another process goes on with it: nothing new starts here, and what does not end well is not recorded.
-  var isSuspended: Bool { stopReason.loadRelaxed() == WorkflowRun.suspended }
+  var isSuspended: Bool { stopReason.loadRelaxed() == WorkflowRun.suspended || counters.lost.loadRelaxed() != 0 }
 
   /// A node as records name it.
   func place(_ node: UInt32) -> TaskPlace {
@@ -33,7 +33,16 @@ extension WorkflowRun {
   // MARK: What is waited for
 
   /// Records the end of an attempt; `verdict` follows.
-  private func keep(_ event: RunEvent, of node: UInt32, _ verdict: @escaping RecordedVerdict) {
+  func keep(_ event: RunEvent, of node: UInt32, _ verdict: @escaping RecordedVerdict) {
+    guard let saga, event.isOutcome else { return keepNow(event, of: node, verdict) }
+    // What happens to a saga is recorded in the order in which its machine hears of it.
+    saga.enqueue { [self] in
+      saga.setKnown(node)
+      keepNow(event, of: node, verdict)
+    }
+  }
+
+  private func keepNow(_ event: RunEvent, of node: UInt32, _ verdict: @escaping RecordedVerdict) {
     monitor.locked { verdicts[node] = verdict }
     write(event, of: node)
   }
@@ -48,8 +57,10 @@ extension WorkflowRun {
   func appendByName(_ event: RunEvent, _ node: UInt32?) {
     journal?.append(event) { [self] error in
       if let error {
-        if let node { lose(node) }
+        // Before anybody goes by what is not recorded.
+        if node != nil, anchor !== self { suspendSoon(because: error) }
         anchor.suspendSoon(because: error)
+        if let node { lose(node) }
       }
       guard let node else { return }
       var one = HeldNode(coreRun, node)
@@ -91,7 +102,8 @@ extension WorkflowRun {
 
   /// The last attempt of a task has failed.
   func keepFailure(_ entry: LoggedAttempt) {
-    keep(.failed(failedAttempt(entry)), of: entry.node) { [self] lane, isKept in
+    keep(.failed(failedAttempt(entry), isUnknown: saga != nil && isUnknown(entry.node, adding: entry)), of: entry.node) {
+      [self] lane, isKept in
       if !isKept {
         lose(entry, lane)
         return .release
@@ -109,6 +121,10 @@ extension WorkflowRun {
       if !isKept {
         lose(entry, lane)
         return .release
+      }
+      if saga?.isStopAsked(entry.node) == true {
+        keepFailure(entry)
+        return .hold
       }
       switch hold(entry.node, until: due, entry) {
       case .held: return .hold
@@ -174,6 +190,7 @@ extension WorkflowRun {
   /// Asks the run to stop: what has not started is not started, waits end, what runs is asked to stop. Of a durable run the wish is on stable storage when
   /// this returns; if the store does not take it, the run is suspended. Any thread that may wait; any number of times.
   package func cancel(by who: String?, because reason: String?) {
+    if saga != nil, !isSuspended { return cancelSaga(by: who, because: reason, waits: true) }
     guard let journal, !shouldStop else { return stop(2, because: reason) }
     do throws(EventStoreError) {
       try journal.record(.cancelAsked(by: who, reason: reason))
@@ -185,11 +202,25 @@ extension WorkflowRun {
 
   /// As `cancel`, and does not wait.
   func cancelSoon(because reason: String?) {
+    if saga != nil, !isSuspended { return cancelSaga(by: nil, because: reason, waits: false) }
     guard let journal, !shouldStop else { return stop(2, because: reason) }
     journal.append(.cancelAsked(by: nil, reason: reason)) { [self] error in
       if let error { return suspendSoon(because: error) }
       if !journal.runs.errands.run({ [self] in stop(2, because: reason) }) { stop(2, because: reason) }
     }
+  }
+
+  /// A saga that can still be turned back is; what it says otherwise is told in its log.
+  private func cancelSaga(by who: String?, because reason: String?, waits: Bool) {
+    // In line for its turn: nothing has begun.
+    if monitor.locked({ core == nil }), host.lines.remove(self) { return endUnbegun(.cancelled, because: reason) }
+    monitor.locked { if cause == nil { cause = reason } }
+    let reply = waits ? Reply<Void>() : nil
+    want(.cancelAsked(by: who ?? "its caller", reason: reason ?? "")) { [host, id] error in
+      if let error { host.report("run \(id) is not cancelled: \(error)") }
+      reply?.give(.success(()))
+    }
+    _ = reply?.wait()
   }
 
   /// The attempt of its parent's task is to stop.
@@ -203,10 +234,16 @@ extension WorkflowRun {
     stop(WorkflowRun.suspended, because: reason)
   }
 
-  private func suspendSoon(because error: EventStoreError) {
+  /// The store has failed: nothing begins from here on; the rest is done where handlers' code may be called.
+  func suspendSoon(because error: EventStoreError) {
     guard let journal else { return }
     let reason = "it could not be recorded: \(error)"
-    // Without a thread of the store's: the completions of a store that has failed hold up nobody.
+    _ = counters.lost.exchange(1)
+    let core = monitor.locked {
+      if cause == nil { cause = reason }
+      return self.core
+    }
+    core?.stop()
     if !journal.runs.errands.run({ [self] in suspend(because: reason) }) { suspend(because: reason) }
   }
 }

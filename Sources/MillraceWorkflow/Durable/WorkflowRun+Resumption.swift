@@ -23,10 +23,11 @@ extension WorkflowRun {
     let age = DurableTime(wall: startedWall, boot: 0).elapsed(to: now)
     // A machine that was started meanwhile: the clock is younger than the run.
     entered = max(1, clock &- min(clock, UInt64(max(0, age))))
-    if history.cancel != nil { _ = stopReason.replace(0, by: 2) }
+    if history.cancel != nil, saga == nil { _ = stopReason.replace(0, by: 2) }
     cause = history.cancel?.reason
     signalsRecorded = history.signals.map(\.number).max() ?? 0
     restoreSignals(history)
+    if let saga { return try restore(saga, history, now, clock) }
     try restoreTasks(history, now, clock)
     cleanup?.entered = entered
     try cleanup?.restoreTasks(history, now, clock)
@@ -39,6 +40,16 @@ extension WorkflowRun {
       if case .signal(let name) = task.wait, history.tasks[task.id]?.status == .completed { taken[name, default: []].append(task.id) }
     }
     mailbox.restore(history.signals.map { ($0.name, $0.payload, UInt64(max(0, $0.time &- startedWall))) }, taken: taken)
+  }
+
+  /// What of a saga was under way is launched once more by its machine.
+  private func restore(_ saga: SagaRun, _ history: RunHistory, _ now: DurableTime, _ clock: UInt64) throws {
+    var waiting: [(node: UInt32, due: UInt64)] = []
+    for node in 0..<UInt32(records.count) where try !restore(node, history, nil, now, clock) {
+      if let due = history.tasks[definition.tasks[Int(node)].id]?.due { waiting.append((node, moment(due, now, clock))) }
+    }
+    try saga.restore(try history.facts(in: saga.compiled.plan))
+    resumption = RunResumption(entered: entered, core: WorkflowRun.heldNodes(records.count), waiting: waiting)
   }
 
   private func restoreTasks(_ history: RunHistory, _ now: DurableTime, _ clock: UInt64) throws {
@@ -230,25 +241,26 @@ extension WorkflowRun {
 
   /// Tasks that waited for their next attempt do so again. The core has the run.
   func goOnWaiting(_ resumption: RunResumption) {
-    for (node, due) in resumption.waiting {
-      let isHeld: Bool = monitor.locked {
-        // As in `hold`: `endWaits` comes after the reason.
-        if shouldStop { return false }
-        do {
-          var state = slow[node] ?? SlowNode()
-          if state.closeAt != 0, state.close == nil { state.close = try arm(node, at: state.closeAt, TimerKind.scheduleToClose) }
-          state.retry = try arm(node, at: due, TimerKind.retry)
-          state.waitEnds = due
-          slow[node] = state
-          return true
-        } catch {
-          host.report("task \(name(node)) of run \(id) goes on at once, for its wait could not be kept: \(error)")
-          host.scheduler.resubmit(coreRun, node: node)
-          return true
-        }
+    for (node, due) in resumption.waiting { goOnWaiting(node, due) }
+  }
+
+  func goOnWaiting(_ node: UInt32, _ due: UInt64) {
+    let isHeld: Bool = monitor.locked {
+      // As in `hold`: `endWaits` comes after the reason.
+      if shouldStop { return false }
+      do {
+        var state = slow[node] ?? SlowNode()
+        if state.closeAt != 0, state.close == nil { state.close = try arm(node, at: state.closeAt, TimerKind.scheduleToClose) }
+        state.retry = try arm(node, at: due, TimerKind.retry)
+        state.waitEnds = due
+        slow[node] = state
+        return true
+      } catch {
+        host.report("task \(name(node)) of run \(id) goes on at once, for its wait could not be kept: \(error)")
+        return false
       }
-      // The core bypasses it.
-      if !isHeld { host.scheduler.resubmit(coreRun, node: node) }
     }
+    // A run that stops bypasses it.
+    if !isHeld { host.scheduler.resubmit(coreRun, node: node) }
   }
 }

@@ -118,6 +118,8 @@ public final class CompiledWorkflow: Sendable {
   let signalNames: [String]
   /// The core's limits of the policies' keys, each once.
   let limits: [UInt32]
+  /// nil: it is no saga.
+  let saga: CompiledSaga?
   /// The keys and rates of the policies.
   private let lease: KeyLease
   /// Names of the secrets that a run needs, each with the first task that does.
@@ -162,7 +164,15 @@ public final class CompiledWorkflow: Sendable {
   public convenience init(
     _ definition: Definition, handlers known: [String: TaskHandler], held: HandlerIndex, order: TaskOrder, keys: KeyTable
   ) throws(CompileError) {
-    try self.init(definition, known, held, order, Names(), keys)
+    try self.init(definition, known, held, order, Names(), keys, nil)
+  }
+
+  /// As above, of a saga too, expanded.
+  convenience init(
+    _ definition: Definition, handlers known: [String: TaskHandler], held: HandlerIndex, order: TaskOrder, keys: KeyTable,
+    saga: CompiledSaga?
+  ) throws(CompileError) {
+    try self.init(definition, known, held, order, Names(), keys, saga)
   }
 
   /// What expressions may name beside the tasks of the definition.
@@ -174,7 +184,8 @@ public final class CompiledWorkflow: Sendable {
   }
 
   private init(
-    _ definition: Definition, _ known: [String: TaskHandler], _ held: HandlerIndex, _ order: TaskOrder, _ names: Names, _ table: KeyTable
+    _ definition: Definition, _ known: [String: TaskHandler], _ held: HandlerIndex, _ order: TaskOrder, _ names: Names, _ table: KeyTable,
+    _ saga: CompiledSaga?
   ) throws(CompileError) {
     let tasks = definition.tasks
     if tasks.isEmpty { throw .empty(workflow: definition.name) }
@@ -202,7 +213,7 @@ public final class CompiledWorkflow: Sendable {
       var taskDefaults = definition.defaults
       if whole.isSpecial, whole.foreach != nil {
         let body = whole.ofItem(definition)
-        bodies[UInt32(i)] = try CompiledWorkflow(body, known, held, order, Names(around: binder), table)
+        bodies[UInt32(i)] = try CompiledWorkflow(body, known, held, order, Names(around: binder), table, nil)
         task = whole.aroundItems(body.defaults.priority)
         taskDefaults = Policy()
       }
@@ -267,11 +278,13 @@ public final class CompiledWorkflow: Sendable {
     do {
       plan = try Plan(
         count: tasks.count, node: node,
-        predecessors: { i, visit in for j in Int(rows[i])..<Int(rows[i + 1]) { visit(Int(predecessors[j])) } })
+        // Nothing of a saga is ready by itself.
+        predecessors: { i, visit in if saga == nil { for j in Int(rows[i])..<Int(rows[i + 1]) { visit(Int(predecessors[j])) } } })
     } catch {
       throw .memory("\(error)")
     }
     self.definition = definition
+    self.saga = saga
     self.order = order
     self.index = index
     self.rows = rows
@@ -291,7 +304,7 @@ public final class CompiledWorkflow: Sendable {
     hasRates = !lease.rates.isEmpty
     texts = TaskTexts(definition)
     let tasksOfCleanup = definition.ofCleanup
-    cleanup = tasksOfCleanup.tasks.isEmpty ? nil : try CompiledWorkflow(tasksOfCleanup, known, held, order, Names(ended: index), table)
+    cleanup = tasksOfCleanup.tasks.isEmpty ? nil : try CompiledWorkflow(tasksOfCleanup, known, held, order, Names(ended: index), table, nil)
     signalNames = definition.signalNames
     secrets = expressions.isEmpty && foreaches.isEmpty && cleanup == nil ? [] : definition.secrets
   }

@@ -36,7 +36,8 @@ internal import MillraceCore
     // unsafe: workers + 1 lines of seven words, and two more on the last.
     let word = unsafe SharedWord(memory + (own ? lane : workers) * padding + kind.rawValue * 8)
     // A worker's line has one writer.
-    if own { word.storeRelaxed(word.loadRelaxed() &+ UInt64(count)) } else { _ = word.add(UInt64(count)) }
+    let amount = UInt64(bitPattern: Int64(count))
+    if own { word.storeRelaxed(word.loadRelaxed() &+ amount) } else { _ = word.add(amount) }
   }
 
   /// 1: somebody waits for the next change. On the line of all others.
@@ -44,6 +45,9 @@ internal import MillraceCore
 
   /// Why nothing new starts: `WorkflowRun.stopReason`. On the same line.
   var stopReason: SharedWord { unsafe SharedWord(memory + workers * padding + 8 * 8) }
+
+  /// 1: the store of a durable run has failed. On the same line.
+  var lost: SharedWord { unsafe SharedWord(memory + workers * padding + 9 * 8) }
 
   func sum() -> Sum {
     func total(_ kind: Kind) -> Int {

@@ -92,6 +92,7 @@ extension WorkflowRun {
     tellWatcher()
     // The other half of `stop`: either it sees us running, or we see that we should not be.
     if stopReason.loadSequential() != 0 { return .ended(Outcome.cancelled.rawValue) }
+    if let saga, saga.isStopAsked(node), mayWithdraw(node) { return .ended(Outcome.cancelled.rawValue) }
     let rate = compiled.hasRates ? compiled.rate(node) : nil
     if isWatched, isTooLate(node, mayWait: rate != nil) { return .ended(Outcome.timedOut.rawValue) }
     var refusal: String?

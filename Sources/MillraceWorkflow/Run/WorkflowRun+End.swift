@@ -7,6 +7,7 @@ extension WorkflowRun {
     if let items { endItems(items) }
     let counts = counters.sum()
     // Cancelling a run whose last task is through changes nothing.
+    if let saga { return end(status(of: saga.state)) }
     let isAllDone = counts.completed + counts.skipped >= count
     // It goes on in another process, and so does its cleanup.
     if isSuspended, !isAllDone { return end(.running) }
@@ -142,6 +143,7 @@ extension WorkflowRun {
       return
     }
     if reason == WorkflowRun.suspended { cleanup?.stop(reason) }
+    defer { closeSaga() }
     core.stop()
     for limit in compiled.limits { host.scheduler.letOut(of: core, limit: limit) }
     for handler in compiled.handlers { host.scheduler.letOut(of: core, handler: handler.index) }

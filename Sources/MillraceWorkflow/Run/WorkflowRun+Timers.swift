@@ -188,6 +188,26 @@ extension WorkflowRun {
     for node in ended { endHeld(node, .cancelled) }
   }
 
+  /// Ends the wait of one task for its next attempt: a step of a saga is to stop. A pivot of which nobody knows what it did goes on.
+  func endWait(_ node: UInt32) {
+    guard mayWithdraw(node) else { return }
+    let isEnded = monitor.locked {
+      guard let state = slow[node] else { return false }
+      guard state.retryBlocked || state.isPaced || state.retry != nil && cancel(state.retry) else { return false }
+      slow[node]?.retry = nil
+      slow[node]?.retryBlocked = false
+      slow[node]?.isPaced = false
+      return true
+    }
+    if isEnded { endHeld(node, .cancelled) }
+  }
+
+  /// Nothing is done by the step, as far as its attempts tell, or it can be undone.
+  func mayWithdraw(_ node: UInt32) -> Bool {
+    guard let saga, saga.compiled.plan.pivot == Int(node) else { return true }
+    return monitor.locked { log.last { $0.node == node && !$0.isUnbegun } }?.isUnknown != true
+  }
+
   /// Ends a task that waits for its next attempt. `error`: of the attempt that there will not be.
   func endHeld(_ node: UInt32, _ status: NodeRecords.Status, _ error: AttemptError? = nil) {
     if compiled.hasRates { leaveRate(node) }

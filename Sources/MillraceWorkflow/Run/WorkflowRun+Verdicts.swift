@@ -76,7 +76,7 @@ extension WorkflowRun {
       ?? AttemptError(type: EngineErrorType.cancelled, message: "the run was stopped")
     let status: NodeRecords.Status =
       switch outcome {
-      case .cancelled where shouldStop: .cancelled
+      case .cancelled where shouldStop || saga?.isStopAsked(node) == true: .cancelled
       case .timedOut: .timedOut
       default: .failed
       }
@@ -122,8 +122,9 @@ extension WorkflowRun {
       conclude(node, .cancelled, lane: lane, now)
       return false
     }
-    let before = attemptsBefore.isEmpty ? 0 : attemptsBefore[node] ?? 0
-    if isRetryable, !shouldStop, let retry = compiled.policy(node).retry, entry.number - before < retry.attempts,
+    // Of a workflow they do not change while it runs.
+    let before = saga != nil ? before(node) : attemptsBefore.isEmpty ? 0 : attemptsBefore[node] ?? 0
+    if isRetryable, !shouldStop, !isStopAsked(entry), let retry = retryPolicy(entry), entry.number - before < retry.attempts,
       !retry.nonRetryable.contains(error.type)
     {
       let wait = retryAfter > 0 ? retryAfter : retryWait(retry, node, entry.number - before)
@@ -146,13 +147,26 @@ extension WorkflowRun {
         }
       }
     }
-    if journal != nil, entry.status != .cancelled {
+    if journal != nil, entry.status != .cancelled || saga != nil {
       keepFailure(entry)
       return true
     }
     monitor.locked { write(entry) }
     conclude(node, entry.status, lane: lane, now, entry.error)
     return false
+  }
+
+  private func retryPolicy(_ entry: LoggedAttempt) -> RetryPolicy? {
+    if let saga, saga.compiled.repeatsPivot, saga.compiled.plan.pivot == Int(entry.node), entry.isUnknown {
+      return Compensation.defaultRetry
+    }
+    return compiled.policy(entry.node).retry
+  }
+
+  /// A step of a saga is to stop: what it has come to counts. Only a pivot of which nobody knows what it did goes on.
+  private func isStopAsked(_ entry: LoggedAttempt) -> Bool {
+    guard let saga, saga.isStopAsked(entry.node) else { return false }
+    return !(saga.compiled.plan.pivot == Int(entry.node) && entry.isUnknown)
   }
 
   /// A handler that stops by itself when its time is over may be heard of before the timer: its attempt timed out all the same.
@@ -325,6 +339,10 @@ extension WorkflowRun {
 
   /// A node that the core does not have is over.
   func release(_ node: UInt32) {
+    if saga != nil {
+      if !stepOver(node) { host.scheduler.release(coreRun, node: node) }
+      return
+    }
     if !itemOver(node) { host.scheduler.release(coreRun, node: node) }
   }
 }

@@ -52,6 +52,8 @@ package import MillraceCore
   let bindsContext: Bool
   /// Where what becomes of it is written down before anybody sees it; nil: nowhere.
   package let journal: RunJournal?
+  /// What the run executes as a saga; nil: it is none.
+  let saga: SagaRun?
   /// Guards what follows.
   let monitor = Monitor()
   /// What follows once the end of an attempt is recorded, by node.
@@ -165,6 +167,7 @@ package import MillraceCore
     self.seed = seed
     self.depth = depth
     self.journal = journal
+    saga = compiled.saga.map(SagaRun.init)
     self.tenant = tenant
     lineKey = origin == nil && items == nil ? definition.concurrency.map { $0.key ?? definition.name } : nil
     self.ended = ended
@@ -249,6 +252,13 @@ package import MillraceCore
         unsafe hooks.finished = { unsafe WorkflowRun.from($0).finishedItem(lane: $1, node: $2, outcome: $3) }
         unsafe hooks.bypassed = { unsafe WorkflowRun.from($0).bypassedItem(lane: $1, node: $2) }
       }
+      if let saga {
+        unsafe hooks.finished = { unsafe WorkflowRun.from($0).finishedStep(lane: $1, node: $2, outcome: $3) }
+        unsafe hooks.bypassed = { unsafe WorkflowRun.from($0).bypassedStep(lane: $1, node: $2) }
+        if resumption == nil {
+          resumption = RunResumption(entered: entered, core: WorkflowRun.heldNodes(saga.nodes), waiting: [])
+        }
+      }
       let resumption = resumption
       if let resumption, resumption.isOver {
         unsafe Unmanaged<WorkflowRun>.fromOpaque(context).release()
@@ -268,7 +278,11 @@ package import MillraceCore
       // The other half of `stop`: a run that waited for its turn may have been cancelled just now.
       if stopReason.loadSequential() != 0 { core.stop() }
       try put(core)
-      if let resumption { goOnWaiting(resumption) }
+      if let saga {
+        beginSaga(saga)
+      } else if let resumption {
+        goOnWaiting(resumption)
+      }
     } catch {
       monitor.locked {
         core = nil
