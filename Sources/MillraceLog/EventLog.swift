@@ -60,7 +60,7 @@ public final class EventLog: @unchecked Sendable {
       let opened = try Opened(storage, settings)
       index = opened.index
       recovery = opened.recovery
-      retirement = Retirement(storage, index, configuration.retention, settings.wall)
+      retirement = Retirement(storage, index, configuration.retention, hasThreads: settings.hasThreads, settings.wall)
       let owner = Owner()
       self.owner = owner
       supply = SegmentSupply(storage, bytes: settings.segmentBytes, hasThread: settings.hasThreads) { owner.log?.retire() }
@@ -82,6 +82,7 @@ public final class EventLog: @unchecked Sendable {
       // There is nobody who would close it.
       _ = closedWord.exchange(1)
       supply.stop()
+      retirement.finish()
       storage.unlock()
       throw .storage(.of("pthread_create", "", code))
     }
@@ -113,7 +114,7 @@ public final class EventLog: @unchecked Sendable {
   /// On the supply's thread.
   private func retire() {
     retirement.work(
-      { number, done in
+      { [self] number, done in
         submit(
           PendingAppend(self, .retire(number)) { result in
             if case .success = result { done(true) } else { done(false) }
@@ -209,7 +210,8 @@ public final class EventLog: @unchecked Sendable {
 
   // MARK: Stopping
 
-  /// Refuses what comes from now on, commits what was accepted, writes the mark of a clean stop, and gives the directory free. Waits for that. Not from a sink.
+  /// Refuses what comes from now on, commits what was accepted, writes the mark of a clean stop, and gives the directory free. Waits for that. Not from a sink,
+  /// nor from `Retention.archive`.
   public func close() {
     // Order: sequentially consistent. Pairs with the looks after `reserve` and `release`.
     guard closedWord.exchange(1) == 0 else { return }
@@ -222,6 +224,7 @@ public final class EventLog: @unchecked Sendable {
       pthread_join(thread, nil)
     }
     supply.stop()
+    retirement.finish()
     storage.unlock()
     let waits = index.monitor.locked { index.takeWaits(all: true) }
     for completion in waits { completion(.failure(.closed)) }

@@ -8,9 +8,9 @@ public struct Retention: Sendable {
   public var bytes: Int?
   /// Nanoseconds since the last event of a segment; nil: no bound.
   public var age: UInt64?
-  /// Called with each segment before it goes, on a thread of the log's own; it stays until this returns. If it throws, the segment stays and is tried again with the
-  /// next one; `EventLog.retentionProblem` says why. It must not wait for an append to the same log: the thread that it has is the one that makes
-  /// segments, so appends wait for it when a segment fills meanwhile. After a crash it may be called again for the same segment.
+  /// Called with each segment before it goes, one after the other, on a thread of its own; it stays until this returns. If it throws, the segment stays and is tried
+  /// again with the next one; `EventLog.retentionProblem` says why. Appends go on meanwhile, into new segments, and the bounds are passed by as much. `close` waits for
+  /// it. After a crash it may be called again for the same segment.
   public var archive: (@Sendable (RetiredSegment) throws -> Void)?
 
   /// Without bounds all is kept.
@@ -36,7 +36,8 @@ public struct RetiredSegment: Sendable {
 /// Carries out a log's retention.
 ///
 /// # Threads
-/// `work` by the thread of the segments' supply (or, without threads, by whoever appends). A segment is taken out of the index by the committer, in the order of appends.
+/// `work` by the thread of the segments' supply (or, without threads, by whoever appends), `archive` on one of its own. A segment is taken out of the index by the
+/// committer, in the order of appends.
 final class Retirement: @unchecked Sendable {
   /// A retired file that waits to become the next segment.
   static let spare = "spare"
@@ -48,45 +49,75 @@ final class Retirement: @unchecked Sendable {
   private let monitor = Monitor()
   /// Taken out of the index; their files are to go.
   private var gone: [UInt64] = []
-  /// One at a time is on its way through the committer.
+  /// One at a time is archived, or on its way through the committer.
   private var underWay = false
   private var text: String?
+  /// Why the last segment could not be archived.
+  private var archiveText: String?
+  /// nil: there are no threads.
+  private let archiving: Archiving?
 
-  init(_ storage: any LogStorage, _ index: LogIndex, _ retention: Retention, _ wall: @escaping @Sendable () -> Int64) {
+  /// - Parameter hasThreads: archives have threads of their own.
+  init(
+    _ storage: any LogStorage, _ index: LogIndex, _ retention: Retention, hasThreads: Bool, _ wall: @escaping @Sendable () -> Int64
+  ) {
     self.storage = storage
     self.index = index
     self.retention = retention
     self.wall = wall
+    archiving = hasThreads ? Archiving() : nil
   }
 
   deinit { monitor.deallocate() }
 
   /// Why a segment that should go is still there.
-  var problem: String? { monitor.locked { text } }
+  var problem: String? { monitor.locked { text ?? archiveText } }
 
-  /// Gives the files of what is gone back, then finds what is to go, and asks for it by `retire`.
-  func work(_ retire: (UInt64, @escaping @Sendable (Bool) -> Void) -> Void, _ wake: @escaping @Sendable () -> Void) {
+  /// Takes a segment out of the index, and tells whether it is out.
+  typealias Retire = @Sendable (UInt64, @escaping @Sendable (Bool) -> Void) -> Void
+
+  /// Gives the files of what is gone back, then finds what is to go, has it archived, and asks for it by `retire`.
+  func work(_ retire: @escaping Retire, _ wake: @escaping @Sendable () -> Void) {
     if retention.bytes == nil, retention.age == nil { return }
     var problem: String?
     do throws(StorageError) { try removeGone() } catch { problem = error.description }
-    if let segment = next(&problem) {
-      do {
-        try retention.archive?(segment.retired)
-        let number = segment.number
-        monitor.locked { underWay = true }
-        retire(number) { [weak self] isGone in
-          guard let self else { return }
-          monitor.locked {
-            underWay = false
-            if isGone { gone.append(number) }
-          }
-          // Refused, as when too much is under way: again with the next segment.
-          if isGone { wake() }
-        }
-      } catch { problem = "\(segment.retired.name) is kept, since it cannot be archived: \(error)" }
-    }
+    let segment = next(&problem)
     monitor.locked { text = problem }
+    guard let segment else { return }
+    monitor.locked { underWay = true }
+    guard let archive = retention.archive else { return self.retire(segment.number, retire, wake) }
+    let body: @Sendable () -> Void = { [self] in
+      do {
+        try archive(segment.retired)
+        monitor.locked { archiveText = nil }
+        self.retire(segment.number, retire, wake)
+      } catch { keep(segment.retired, error) }
+    }
+    guard let archiving else { return body() }
+    do throws(StorageError) { try archiving.begin(body) } catch { keep(segment.retired, error) }
   }
+
+  private func keep(_ segment: RetiredSegment, _ error: any Error) {
+    monitor.locked {
+      underWay = false
+      archiveText = "\(segment.name) is kept, since it cannot be archived: \(error)"
+    }
+  }
+
+  private func retire(_ number: UInt64, _ retire: Retire, _ wake: @escaping @Sendable () -> Void) {
+    retire(number) { [weak self] isGone in
+      guard let self else { return }
+      monitor.locked {
+        underWay = false
+        if isGone { gone.append(number) }
+      }
+      // Refused, as when too much is under way: again with the next segment.
+      if isGone { wake() }
+    }
+  }
+
+  /// Waits for what is archived. When nobody calls `work` any more.
+  func finish() { archiving?.finish() }
 
   /// One that cannot be removed is tried again with the next segment. Only here numbers are taken out, by one thread.
   private func removeGone() throws(StorageError) {

@@ -53,7 +53,8 @@ public final class MemoryEventStore: EventStore, @unchecked Sendable {
     var woken: [(Wait, UInt64)] = []
     let result: Result<AppendReceipt, EventStoreError> = monitor.locked {
       do throws(EventStoreError) {
-        try check(appends)
+        if isClosed { throw .closed }
+        if let fault = EventStoreError.fault(in: appends) { throw fault }
         if let known = try repetition(of: appends) { return .success(known) }
         for append in appends { try expect(append) }
         let time = wall()
@@ -64,42 +65,6 @@ public final class MemoryEventStore: EventStore, @unchecked Sendable {
     }
     completion(result)
     for (wait, end) in woken { wait.completion(.success(end)) }
-  }
-
-  private func check(_ appends: [StreamAppend]) throws(EventStoreError) {
-    if isClosed { throw .closed }
-    guard 1...EventLimits.streamsInAppend ~= appends.count else {
-      throw .invalid("an append has 1 to \(EventLimits.streamsInAppend) streams, this one \(appends.count)")
-    }
-    guard Set(appends.map(\.stream)).count == appends.count else { throw .invalid("an append names a stream once") }
-    var count = 0
-    var bytes = 0
-    for append in appends {
-      if let tenant = append.tenant { try check(name: tenant, "tenant") }
-      if append.events.isEmpty { throw .invalid("an append has one event or more for stream \(append.stream)") }
-      guard Set(append.events.map(\.id)).count == append.events.count else { throw .invalid("the events of an append have different ids") }
-      for event in append.events { bytes += try check(event) }
-      count += append.events.count
-    }
-    if count > EventLimits.eventsInAppend {
-      throw .invalid("an append has \(EventLimits.eventsInAppend) events at most, this one \(count)")
-    }
-    if bytes > EventLimits.bytesInAppend { throw .invalid("an append has \(EventLimits.bytesInAppend) bytes at most, this one \(bytes)") }
-  }
-
-  private func check(_ event: EventDraft) throws(EventStoreError) -> Int {
-    try check(name: event.type, "type")
-    try check(name: event.contentType, "content type")
-    if event.payload.count > EventLimits.payload {
-      throw .invalid("a payload has \(EventLimits.payload) bytes at most, that of event \(event.id) \(event.payload.count)")
-    }
-    return event.payload.count
-  }
-
-  private func check(name: String, _ what: String) throws(EventStoreError) {
-    guard 1...EventLimits.name ~= name.utf8.count else {
-      throw .invalid("the name of a \(what) has 1 to \(EventLimits.name) bytes, this one \(name.utf8.count)")
-    }
   }
 
   /// The receipt of the first time if this append was made before.
@@ -164,9 +129,7 @@ public final class MemoryEventStore: EventStore, @unchecked Sendable {
     completion(
       monitor.locked {
         if isClosed { return .failure(.closed) }
-        guard 1...EventLimits.eventsInPage ~= request.limit else {
-          return .failure(.invalid("a page has 1 to \(EventLimits.eventsInPage) events, not \(request.limit)"))
-        }
+        if let fault = EventStoreError.fault(in: request) { return .failure(fault) }
         return .success(page(request))
       })
   }
@@ -301,11 +264,7 @@ public final class MemoryEventStore: EventStore, @unchecked Sendable {
       monitor.locked {
         do throws(EventStoreError) {
           if isClosed { throw .closed }
-          try check(name: snapshot.reducer, "reducer")
-          if snapshot.state.count > EventLimits.snapshot {
-            throw .invalid(
-              "a snapshot has \(EventLimits.snapshot) bytes at most, that of stream \(snapshot.stream) \(snapshot.state.count)")
-          }
+          if let fault = EventStoreError.fault(in: snapshot) { throw fault }
           let last = lastVersion(.stream(snapshot.stream))
           guard let last, snapshot.version <= last else {
             throw .snapshotAhead(stream: snapshot.stream, version: snapshot.version, actual: last)
@@ -319,7 +278,12 @@ public final class MemoryEventStore: EventStore, @unchecked Sendable {
   }
 
   public func snapshot(of stream: StreamName, reducer: String, completion: @escaping Completion<Snapshot?>) {
-    completion(monitor.locked { isClosed ? .failure(.closed) : .success(snapshots[SnapshotKey(stream: stream, reducer: reducer)]) })
+    completion(
+      monitor.locked {
+        if isClosed { return .failure(.closed) }
+        if let fault = EventStoreError.fault(inReducer: reducer) { return .failure(fault) }
+        return .success(snapshots[SnapshotKey(stream: stream, reducer: reducer)])
+      })
   }
 
   /// Loses all snapshots, as a store may at any time.

@@ -6,17 +6,26 @@ internal import Synchronization
 /// A stream is a counter: an append with an exact version is a compare and set. The order of its versions is the only order in which they can have taken place;
 /// the checker sees whether it agrees with what came before what, and whether each refusal saw a version that was the last one at some moment of its call.
 public final class ConcurrentHistory: Sendable {
-  struct Operation: Sendable {
-    var stream: Int
-    var began: UInt64
-    var ended: UInt64
-    var expected: ExpectedVersion
-    /// The receipt, or the version that the refusal names; nil: no events.
-    var outcome: Outcome
+  public struct Operation: Sendable {
+    let stream: Int
+    let began: UInt64
+    let ended: UInt64
+    let expected: ExpectedVersion
+    let outcome: Outcome
 
-    enum Outcome: Sendable {
+    /// The receipt, or the version that the refusal names; nil: no events.
+    public enum Outcome: Sendable {
       case appended(AppendReceipt.Stream)
       case refused(UInt64?)
+    }
+
+    /// `began`, `ended`: of two operations, one that ended with a smaller number than another one began with came before it.
+    public init(stream: Int, began: UInt64, ended: UInt64, expected: ExpectedVersion, outcome: Outcome) {
+      self.stream = stream
+      self.began = began
+      self.ended = ended
+      self.expected = expected
+      self.outcome = outcome
     }
   }
 
@@ -59,6 +68,9 @@ public final class ConcurrentHistory: Sendable {
     }
     operations.withLock { $0 += mine }
   }
+
+  /// What was seen elsewhere.
+  public func add(_ operation: Operation) { operations.withLock { $0.append(operation) } }
 
   /// Events of all appends that took place.
   public var appendedEvents: Int {

@@ -18,6 +18,7 @@ public struct EventStorePromise: Sendable, CustomTestStringConvertible {
 
   public static let all: [EventStorePromise] = [
     fields, expectedVersions, repetitions, atomicity, bounds, paging, histories, order, linearizability, waits, snapshots, limits, closing,
+    subscriptions,
   ].flatMap { $0 }
 }
 

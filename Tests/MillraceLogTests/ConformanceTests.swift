@@ -1,5 +1,6 @@
 import EventStoreConformance
 import MillraceLog
+import MillraceTesting
 import Synchronization
 import Testing
 
@@ -13,6 +14,8 @@ private final class LogWorld: EventStoreWorld {
     folders.withLock { $0.append(folder) }
     var configuration = EventLog.Configuration()
     configuration.wallClock = { clock.now }
+    // Small, so that a promise goes over several segments.
+    configuration.firstSegmentBytes = 256 << 10
     return try EventLog(DirectoryStorage(folder.path), configuration)
   }
 }
@@ -20,4 +23,14 @@ private final class LogWorld: EventStoreWorld {
 @Suite("a log keeps the promises of event stores", .serialized) struct LogConformanceTests {
   @Test(arguments: EventStorePromise.all)
   func promise(_ promise: EventStorePromise) async throws { try await promise.check(LogWorld()) }
+}
+
+private struct MemoryWorld: EventStoreWorld {
+  let operations = 20_000
+  func makeStore(_ clock: TestWallClock) async throws -> any EventStore { MemoryEventStore(wall: { clock.now }) }
+}
+
+@Suite("a store in memory keeps the promises of event stores", .serialized) struct MemoryConformanceTests {
+  @Test(arguments: EventStorePromise.all)
+  func promise(_ promise: EventStorePromise) async throws { try await promise.check(MemoryWorld()) }
 }

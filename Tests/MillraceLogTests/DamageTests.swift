@@ -1,7 +1,8 @@
-import MillraceLog
 import MillraceSimulation
 import Synchronization
 import Testing
+
+@testable import MillraceLog
 
 @Suite struct DamageTests {
   private static let segment = "00000000000000000001.log"
@@ -50,14 +51,33 @@ import Testing
     #expect(refused == 128 + 3 * 4096)
   }
 
-  @Test("a file that was cut off at any length is refused")
-  func truncations() async throws {
-    let (disk, _) = try await made()
-    for length in stride(from: 0, to: 64 << 10, by: 97) {
-      let cut = disk.copy()
-      cut.truncate(Self.segment, to: length)
-      #expect(throws: LogError.self, "\(length)") { try EventLog(cut, configuration()) }
+  @Test("a file that was cut off at any length is refused, and named", arguments: [1, 2])
+  func truncations(segment: UInt64) async throws {
+    let (disk, _) = try await made(20)
+    let name = SegmentHeader.name(of: segment)
+    let first: UInt64 = segment == 1 ? 0 : 15
+    // From the longest on, so that one disk serves all.
+    for length in (0..<64 << 10).reversed() {
+      disk.truncate(name, to: length)
+      switch refusal(of: disk, wholly: length % 97 == 0) {
+      case .damaged(position: first, segment: segment, _, _)?: break
+      case .storage? where length < SegmentHeader.bytes: break
+      case let other: Issue.record("\(length): \(String(describing: other))")
+      }
     }
+  }
+
+  /// Why the log is not opened. `wholly`: it is tried; else only what opening does first.
+  private func refusal(of disk: SimulatedDisk, wholly: Bool) -> LogError? {
+    do throws(LogError) {
+      if wholly {
+        try EventLog(disk, configuration()).close()
+      } else {
+        var builder = IndexBuilder(disk, nil)
+        _ = try LogScan(disk).walk(&builder)
+      }
+      return nil
+    } catch { return error }
   }
 
   @Test("a segment that is missing in their midst is named")

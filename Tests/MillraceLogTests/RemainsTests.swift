@@ -58,6 +58,37 @@ import Testing
     #expect(whole > 0)
   }
 
+  @Test("what counted as not written is not made whole by a later write, though that has the very bytes that are missing")
+  func comesBack() async throws {
+    let name = "00000000000000000001.log"
+    let disk = SimulatedDisk()
+    var log = try EventLog(disk, configuration())
+    _ = try await log.append("s", .any, [1])
+    let begun = try #require(disk.bytes(of: name))
+    _ = try await log.append("s", .any, [11], payload: payload)
+    let whole = try #require(disk.bytes(of: name))
+    log.close()
+    // Of its block a sector is missing that holds a part of its payload, and nothing else.
+    let block = 2 * disk.unit
+    let missing = block + 3 * 512..<block + 4 * 512
+    #expect(whole[missing].allSatisfy { $0 == payload[0] })
+    let left = SimulatedDisk()
+    left.put(name, Array(whole[..<missing.lowerBound] + begun[missing] + whole[missing.upperBound...]))
+    #expect(try ids(left.copy()) == [1])
+    // The next session appends the same payload, and is switched off when one sector of that is written.
+    log = try EventLog(left, configuration())
+    #expect(log.recovery.unfinishedBytes > 0)
+    let opened = try #require(left.bytes(of: name))
+    _ = try await log.append("s", .any, [21], payload: payload)
+    let written = try #require(left.bytes(of: name))
+    log.close()
+    for sector in stride(from: block, to: block + 4 * disk.unit, by: 512) {
+      let crashed = SimulatedDisk()
+      crashed.put(name, Array(opened[..<sector] + written[sector..<sector + 512] + opened[(sector + 512)...]))
+      #expect(try ids(crashed) == [1], "sector at \(sector)")
+    }
+  }
+
   @Test("blocks that another log left in a recycled file are not taken for this one's")
   func otherLog() async throws {
     // Fifteen commits to a segment: what is behind the first one of the second is the other log's.

@@ -1,3 +1,4 @@
+import Foundation
 import MillraceLog
 import MillraceSimulation
 import Synchronization
@@ -118,6 +119,88 @@ import Testing
     #expect(log.retentionProblem == nil)
     // The one that was written when the time came holds younger events as well.
     #expect(try segments(disk).first == "0000000000000000000\(before).log")
+    log.close()
+  }
+
+  @Test("an archive that takes its time keeps its segment and no append; closing waits for it")
+  func slow() async throws {
+    let disk = SimulatedDisk()
+    let goesOn = DispatchSemaphore(value: 0)
+    let told = Mutex<[String]>([])
+    var configuration = configuration(
+      Retention(bytes: 64 << 10) { segment in
+        told.withLock { $0.append(segment.name) }
+        // By itself only where appends wait for it.
+        _ = goesOn.wait(timeout: .now() + 20)
+        told.withLock { $0.append("archived") }
+      })
+    configuration.hasThreads = true
+    var log = try EventLog(disk, configuration)
+    var number: UInt64 = 0
+    func fill(until isDone: () throws -> Bool) async throws {
+      while try !isDone() {
+        _ = try await log.append("s", .any, [number], payload: Array(repeating: 1, count: 3000))
+        number += 1
+      }
+    }
+    try await fill { try segments(disk).count >= 6 && told.withLock { $0.count > 0 } }
+    try #require(told.withLock { $0.count == 1 })
+    #expect(try segments(disk).first == told.withLock { $0[0] } && log.recovery.firstPosition == 0)
+    #expect(try log.page(ReadRequest(.all, limit: 4096, bytes: 1 << 30)).events.count == Int(number))
+    // Each goes when its archive has returned, and the next one after it.
+    goesOn.signal()
+    goesOn.signal()
+    while try segments(disk).first != "00000000000000000003.log" { await Task.yield() }
+    while told.withLock({ $0.count < 5 }) { await Task.yield() }
+    let closing = Thread { [log] in
+      log.close()
+      told.withLock { $0.append("closed") }
+    }
+    closing.start()
+    await #expect(throws: EventStoreError.closed) { while true { _ = try await log.append("s", .any, [number]) } }
+    goesOn.signal()
+    while told.withLock({ $0.last != "closed" }) { await Task.yield() }
+    #expect(told.withLock { $0.suffix(2) } == ["archived", "closed"])
+    // It was not given back: the log was closed. So it is asked for again.
+    #expect(try segments(disk).first == "00000000000000000003.log")
+    configuration.retention.archive = { segment in told.withLock { $0.append(segment.name) } }
+    log = try EventLog(disk, configuration)
+    try await fill { try segments(disk).first != "00000000000000000003.log" }
+    log.close()
+    #expect(told.withLock { $0.contains("closed") && $0[7] == "00000000000000000003.log" })
+  }
+
+  @Test("when several segments go one after the other, no crash brings one back without those behind it")
+  func comesBack() async throws {
+    let disk = SimulatedDisk()
+    var configuration = configuration()
+    var log = try EventLog(disk, configuration)
+    var number: UInt64 = 0
+    func fill(until isDone: () throws -> Bool) async throws {
+      while try !isDone() {
+        _ = try await log.append("s", .any, [number], payload: Array(repeating: 1, count: 3000))
+        number += 1
+      }
+    }
+    try await fill { try segments(disk).count == 8 }
+    log.close()
+    configuration.hasThreads = true
+    // Not before the names of the last segment are on stable storage.
+    let isBegun = DispatchSemaphore(value: 0)
+    configuration.retention = Retention(bytes: 128 << 10) { _ in
+      isBegun.wait()
+      isBegun.signal()
+    }
+    log = try EventLog(disk, configuration)
+    try await fill { try segments(disk).last == "00000000000000000009.log" }
+    isBegun.signal()
+    while try segments(disk).count > 2 { await Task.yield() }
+    var random = Seed(5)
+    for _ in 0..<50 {
+      let again = try EventLog(disk.afterCrash(.lost, &random), self.configuration())
+      #expect(again.recovery.nextPosition == number)
+      again.close()
+    }
     log.close()
   }
 

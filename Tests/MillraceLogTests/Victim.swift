@@ -28,7 +28,9 @@ final class Victim {
     do { try FileManager.default.removeItem(atPath: folder) } catch { Issue.record(error) }
   }
 
-  func program(_ words: [String]) -> FaultedProgram { FaultedProgram(Self.path, ["append", directory] + words, directory: directory) }
+  func program(_ words: [String], _ work: String = "append") -> FaultedProgram {
+    FaultedProgram(Self.path, [work, directory] + words, directory: directory)
+  }
 
   /// Opens what is there by the log's own code, compares it with what was said, and goes on. nil: nothing is wrong.
   func complaint(isWhole: Bool = true) -> String? {

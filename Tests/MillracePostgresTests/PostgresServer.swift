@@ -45,7 +45,6 @@
     deinit {
       orders.fileHandleForWriting.closeFile()
       keeper.waitUntilExit()
-      try? FileManager.default.removeItem(atPath: folder)
     }
 
     private static func append(_ text: String, to path: String) throws {
@@ -55,18 +54,23 @@
       try file.close()
     }
 
-    /// A shell starts and stops the server at our word, and stops it when our end of its input is closed. Not we ourselves: what the server inherits from
-    /// whoever starts it stays open, and `Process` would wait for that.
+    /// A shell starts and stops the server at our word, and stops it and removes its folder when our end of its input is closed, however our process ends. Not we
+    /// ourselves: what the server inherits from whoever starts it stays open, and `Process` would wait for that.
+    ///
+    /// `kill` is SIGKILL for the postmaster; its children, who see that it is gone, have ended when it is answered. It is halted before, so that none is born meanwhile.
     private func keep() throws {
       let control = Self.asServer([Self.program("pg_ctl"), "-D", folder + "/data"]).map { "'\($0)'" }.joined(separator: " ")
       let script = """
         while read -r order; do
           case $order in
+          kill) main=$(head -n 1 '\(folder)/data/postmaster.pid') && kill -STOP "$main" && children=$(pgrep -P "$main") && kill -KILL "$main" &&
+            for child in $main $children; do tail --pid="$child" -s 0.02 -f /dev/null; done && echo done || echo failed ;;
           start) \(control) start -w -l \(folder)/data/log </dev/null >/dev/null 2>&1 && echo done || echo failed ;;
           *) \(control) stop -w -m "$order" </dev/null >/dev/null 2>&1 && echo done || echo failed ;;
           esac
         done
         \(control) stop -m immediate >/dev/null 2>&1
+        rm -rf '\(folder)'
         """
       keeper.executableURL = URL(fileURLWithPath: "/bin/sh")
       keeper.arguments = ["-c", script]

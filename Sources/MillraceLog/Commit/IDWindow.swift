@@ -104,7 +104,8 @@ internal import MillraceCore
           if event.id == id, event.stream == stream { return event.place }
         }
       }
-      if !isHeld(sentOn(line)) { return nil }
+      // All lines at most.
+      if !isHeld(sentOn(line)) || looked == lines { return nil }
       line = (line &+ 1) & (lines &- 1)
     }
   }

@@ -73,7 +73,7 @@
     }
 
     /// 0, or an errno value.
-    func start() -> Int32 { OwnThread.run { [self] in run() } }
+    func start() -> Int32 { OwnThread.start { [self] in run() } }
 
     private func run() {
       while !(work.isDone && sent.isEmpty) {

@@ -234,6 +234,7 @@ extension RunCreation {
             .init("attempt", .integer(Int64(parent.attempt))),
           ])))
     }
+    if let schedule { members.append(.init("schedule", .string(schedule))) }
     if let origin { members.append(.init("origin", .string(origin.description))) }
     return .object(members)
   }
@@ -246,6 +247,7 @@ extension RunCreation {
       boot: try record.optionalText("boot") ?? "", depth: try record.optionalInteger("depth") ?? 0,
       trace: try record.optionalText("trace").flatMap { TraceContext($0) })
     isSaga = record["kind"] == "saga"
+    schedule = try record.optionalText("schedule")
     if let parent = record["parent"] {
       let reader = RecordReader(parent)
       self.parent = Parent(run: try reader.run("run"), task: try reader.text("task"), attempt: Int(try reader.integer("attempt")))

@@ -232,7 +232,7 @@ package final class RunStore: @unchecked Sendable {
     }
   }
 
-  private func read(_ request: ReadRequest) throws(EventStoreError) -> EventPage {
+  func read(_ request: ReadRequest) throws(EventStoreError) -> EventPage {
     let reply = Reply<EventPage>()
     store.read(request) { reply.give($0) }
     return try reply.wait().get()

@@ -113,7 +113,7 @@ struct LedgerCheck {
     }
     let (stream, draft, isFirst) = rest.removeLast()
     guard event.id == draft.id else { return "at \(event.position) is \(event.id), not \(draft.id): an append is not whole" }
-    guard unsafe event.withPayload({ unsafe $0.elementsEqual(draft.payload) }) else { return "event \(draft.id) is altered" }
+    guard unsafe event.withPayload({ unsafe Array($0) }) == draft.payload else { return "event \(draft.id) is altered" }
     guard numbers.updateValue(event.stream, forKey: stream).map({ $0 == event.stream }) ?? true else {
       return "event \(draft.id) is of another stream"
     }

@@ -1,5 +1,3 @@
-import Dispatch
-import Glibc
 import LogLoad
 import MillraceLog
 import Synchronization
@@ -66,23 +64,7 @@ final class Load: Sendable {
   /// As the program's exit code.
   var code: Int32 { Int32(ending.load(ordering: .sequentiallyConsistent)) }
 
-  func run() {
-    var threads: [pthread_t] = []
-    for _ in 0..<options.threads {
-      var thread = pthread_t()
-      // Safe: this object outlives its threads, which are joined below.
-      let code = unsafe pthread_create(&thread, nil, Self.body, Unmanaged.passUnretained(self).toOpaque())
-      precondition(code == 0, "a thread can be made")
-      threads.append(thread)
-    }
-    for thread in threads { pthread_join(thread, nil) }
-  }
-
-  private static let body: @convention(c) (UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? = { context in
-    // Safe: `run` hands over the object, and keeps it.
-    unsafe Unmanaged<Load>.fromOpaque(context!)._withUnsafeGuaranteedRef { $0.work() }
-    return nil
-  }
+  func run() { onThreads(options.threads) { _ in self.work() } }
 
   private func work() {
     // After a failure a few more, none of which may be acknowledged.
@@ -106,26 +88,26 @@ final class Load: Sendable {
     }
   }
 
-  private enum Outcome { case full, failed }
+  private enum Outcome: Sendable { case full, failed }
 
   /// nil: appended.
   private func append(_ number: UInt64) -> Outcome? {
-    let outcome = Mutex<Outcome?>(nil)
+    // Said where the log tells it, in the order of commits.
     waitFor { done in
       log.append(LoadAppend(number).appends) { result in
         switch result {
-        case .success(let receipt): say(Ledger.mark(number, receipt))
+        case .success(let receipt):
+          say(Ledger.mark(number, receipt))
+          done(nil)
         case .failure(.noSpace):
           say("refused \(number)")
-          outcome.withLock { $0 = .full }
+          done(.full)
         case .failure:
           say("failed \(number)")
-          outcome.withLock { $0 = .failed }
+          done(.failed)
         }
-        done()
       }
     }
-    return outcome.withLock { $0 }
   }
 
   private func setLimit(_ number: Int) {
@@ -133,7 +115,7 @@ final class Load: Sendable {
     waitFor { done in
       log.setLimits(StreamLimits(count: count), of: LoadAppend.limited) { result in
         if case .success = result { say("limit \(LoadAppend.limited) \(count)") }
-        done()
+        done(())
       }
     }
   }
@@ -146,14 +128,8 @@ final class Load: Sendable {
     waitFor { done in
       log.save(LoadAppend.snapshot(of: stream, version: version)) { result in
         if case .success = result { say("snapshot \(stream) \(version)") }
-        done()
+        done(())
       }
     }
-  }
-
-  private func waitFor(_ body: (@escaping @Sendable () -> Void) -> Void) {
-    let ended = DispatchSemaphore(value: 0)
-    body { ended.signal() }
-    ended.wait()
   }
 }

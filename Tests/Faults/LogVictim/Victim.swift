@@ -2,14 +2,17 @@ import Glibc
 import LogLoad
 import MillraceLog
 
-/// `append DIRECTORY [NAME=NUMBER...] [way=WAY]`, `check DIRECTORY LEDGER [retention=1]`. Ends with 0: all is well; 1: the log cannot be opened, or is wrong; 2: it has
-/// failed while it worked; 3: the disk stayed full; 64: wrong use.
+/// `append DIRECTORY [NAME=NUMBER...] [way=WAY]`, `history` likewise, `check DIRECTORY LEDGER [retention=1]`. Ends with 0: all is well; 1: the log cannot be opened,
+/// or is wrong; 2: it has failed while it worked; 3: the disk stayed full; 64: wrong use.
 nonisolated func victim(_ words: [String]) -> Int32 {
   guard words.count >= 2 else { return usage() }
   switch words[0] {
   case "append":
     guard let options = LoadOptions(words.dropFirst(2)) else { return usage() }
     return append(words[1], options)
+  case "history":
+    guard let options = LoadOptions(words.dropFirst(2)) else { return usage() }
+    return history(words[1], options)
   case "check":
     guard words.count >= 3, let options = LoadOptions(words.dropFirst(3)), let text = SmallFile.text(words[2]) else { return usage() }
     return check(words[1], Ledger(text.split(separator: "\n").map(String.init)), options)
@@ -18,7 +21,8 @@ nonisolated func victim(_ words: [String]) -> Int32 {
 }
 
 nonisolated private func usage() -> Int32 {
-  tell("usage: LogVictim append DIRECTORY [threads= count= from= segment= retention= deadline= way=] | check DIRECTORY LEDGER [retention=]")
+  tell("usage: LogVictim append|history DIRECTORY [threads= count= from= segment= retention= deadline= way=]")
+  tell("       LogVictim check DIRECTORY LEDGER [retention=]")
   return 64
 }
 
@@ -35,6 +39,19 @@ nonisolated private func append(_ directory: String, _ options: LoadOptions) -> 
   load.run()
   log.close()
   return load.code
+}
+
+nonisolated private func history(_ directory: String, _ options: LoadOptions) -> Int32 {
+  alarm(UInt32(options.deadline))
+  do {
+    let log = try options.open(directory)
+    HistoryLoad(log, options).run()
+    log.close()
+    return 0
+  } catch {
+    tell("\(error)")
+    return 1
+  }
 }
 
 nonisolated private func check(_ directory: String, _ ledger: Ledger, _ options: LoadOptions) -> Int32 {

@@ -1,3 +1,4 @@
+import EventStoreConformance
 import MillraceCore
 import MillraceTesting
 import Synchronization

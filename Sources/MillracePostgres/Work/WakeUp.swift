@@ -7,35 +7,6 @@
     static var now: UInt64 { Clock.monotonic.now }
   }
 
-  /// A thread of its own for a connection.
-  final class OwnThread {
-    private let body: @Sendable () -> Void
-
-    private init(_ body: @escaping @Sendable () -> Void) { self.body = body }
-
-    /// 0, or an errno value: then nothing has happened.
-    static func run(_ body: @escaping @Sendable () -> Void) -> Int32 {
-      // unsafe: retained for the thread, which gives it back.
-      let own = unsafe Unmanaged.passRetained(OwnThread(body))
-      var thread = pthread_t()
-      let code = unsafe pthread_create(&thread, nil, OwnThread.main, own.toOpaque())
-      if code == 0 {
-        pthread_detach(thread)
-      } else {
-        // unsafe: no thread took it.
-        unsafe own.release()
-      }
-      return code
-    }
-
-    private static let main: @convention(c) (UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? = { own in
-      guard let own = unsafe own else { return nil }
-      // unsafe: the retain of `run`.
-      unsafe Unmanaged<OwnThread>.fromOpaque(own).takeRetainedValue().body()
-      return nil
-    }
-  }
-
   /// Wakes a thread that polls: a pipe. Any thread.
   final class WakeUp: Sendable {
     /// What to poll.
