@@ -176,6 +176,28 @@ package final class RunStore: @unchecked Sendable {
     return open.sorted { $0.value < $1.value }.compactMap { RunID(String($0.key.description.dropFirst(RunEvent.category.utf8.count + 1))) }
   }
 
+  /// All runs, in the order in which they were created, with how they ended; nil: they have not. Complexity: O(events of all runs). Blocks. Throws `EventStoreError`.
+  package func list() throws(EventStoreError) -> [(run: RunID, workflow: String, ended: WorkflowStatus?)] {
+    var places: [StreamName: Int] = [:]
+    var runs: [(run: RunID, workflow: String, ended: WorkflowStatus?)] = []
+    var failure: RecordError?
+    try pages(ReadRequest(.category(RunEvent.category), limit: EventLimits.eventsInPage)) { event in
+      guard ["run-created", "run-retried", "run-ended"].contains(event.type), failure == nil else { return }
+      do throws(RecordError) {
+        switch try RunEvent(event) {
+        case .created(let creation):
+          places[event.stream] = runs.count
+          runs.append((creation.run, creation.workflow, nil))
+        case .retried: if let place = places[event.stream] { runs[place].ended = nil }
+        case .ended(let status, _): if let place = places[event.stream] { runs[place].ended = status }
+        default: break
+        }
+      } catch { failure = error }
+    }
+    if let failure { throw .damaged(position: 0, failure.description) }
+    return runs
+  }
+
   /// The history of a run, up to `position` at most; nil: there is no such run, or it was not there yet. Complexity: O(its events). Blocks. Throws
   /// `EventStoreError`, `RecordError`.
   package func history(of run: RunID, until position: UInt64 = .max) throws -> RunHistory? {

@@ -51,7 +51,7 @@ nonisolated private func work(_ log: EventLog, _ runs: Int, _ steps: Int) throws
 }
 
 /// In one call: so nothing that was said is held back.
-nonisolated private func put(_ text: String, _ descriptor: Int32) {
+nonisolated func put(_ text: String, _ descriptor: Int32) {
   let bytes = Array(text.utf8)
   // unsafe: the bytes outlive the call.
   let wrote = unsafe bytes.withUnsafeBytes { unsafe write(descriptor, $0.baseAddress, $0.count) }
