@@ -7,14 +7,16 @@ import Testing
   private static let victim = URL(filePath: ProcessInfo.processInfo.arguments[0]).deletingLastPathComponent().appending(path: "RunVictim")
     .path
 
-  private func trace(_ way: String, runs: Int, steps: Int) throws -> RecordedTrace {
-    let directory = URL(filePath: NSTemporaryDirectory()).resolvingSymlinksInPath().appending(path: "millrace-runs-\(UUID().uuidString)")
-      .path
-    try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: false)
-    defer { do { try FileManager.default.removeItem(atPath: directory) } catch { Issue.record(error) } }
-    var program = FaultedProgram(Self.victim, [directory, "\(runs)", "\(steps)", way], directory: directory)
+  private func ending(_ way: String, runs: Int, steps: Int, fault: String? = nil) throws -> FaultedProgram.Ending {
+    let folder = try Folder()
+    var program = FaultedProgram(Self.victim, [folder.path, "\(runs)", "\(steps)", way], directory: folder.path)
     program.records = true
-    let ending = try program.run()
+    program.fault = fault
+    return try program.run()
+  }
+
+  private func trace(_ way: String, runs: Int, steps: Int) throws -> RecordedTrace {
+    let ending = try ending(way, runs: runs, steps: steps)
     #expect(ending.exit == 0, "\(ending.errors)")
     return try #require(ending.trace)
   }
@@ -46,5 +48,18 @@ import Testing
     // The handler's first words before the syncs that it waited for.
     let marks = records.filter { $0.kind == .mark }
     #expect(RunTrace(marks + records.filter { $0.kind != .mark }).complaint != nil)
+  }
+
+  @Test(
+    "after a write or a sync that failed no step begins, for none before it is recorded",
+    arguments: [
+      ("direct", "pwrite:40:EIO"), ("dataSync", "pwrite:33:EIO"), ("sync", "fdatasync:20:EIO-dropped"), ("sync", "fdatasync:25:EIO"),
+    ])
+  func fails(way: String, fault: String) throws {
+    let ending = try ending(way, runs: 3, steps: 40, fault: fault)
+    #expect(ending.exit == 1 && ending.report.injected.count == 1, "\(ending.exit) \(ending.errors)")
+    let story = RunTrace(try #require(ending.trace).records)
+    #expect(!story.keys.isEmpty && story.keys.count < 120)
+    #expect(story.complaint == nil)
   }
 }
