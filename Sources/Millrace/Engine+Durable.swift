@@ -73,7 +73,9 @@ extension Engine {
     ) { link?.ended($0) }
     link?.run = run
     try run.restore()
-    return (run, WorkflowHandle(run, of: workflow.source, engine: self))
+    let handle = WorkflowHandle(run, of: workflow.source, engine: self)
+    if let schedule = creation.schedule { book.adopt(handle, schedule) }
+    return (run, handle)
   }
 
   /// The version that a run goes over to between two of its tasks, recorded; nil: it stays with its own.
@@ -111,10 +113,13 @@ extension Engine {
   }
 
   /// Puts a run on the core; of a durable one behind its creation. Blocks until that is on stable storage. Throws as `start`.
-  func begin(_ run: WorkflowRun, _ workflow: PreparedWorkflow, parent: (run: WorkflowRun, place: RunCreation.Parent)? = nil) throws {
+  /// `fire`: of the schedule that starts it.
+  func begin(
+    _ run: WorkflowRun, _ workflow: PreparedWorkflow, parent: (run: WorkflowRun, place: RunCreation.Parent)? = nil, fire: UTCTime? = nil
+  ) throws {
     guard let durable = workflow.durable, let journal = run.journal else { return try run.start() }
     let reply = Reply<Void>()
-    durable.create(run, parent) { error in reply.give(error.map { .failure($0) } ?? .success(())) }
+    durable.create(run, parent, fire) { error in reply.give(error.map { .failure($0) } ?? .success(())) }
     try reply.wait().get()
     try start(run, journal) { try run.start() }
   }
@@ -139,7 +144,8 @@ struct DurableWorkflow: Sendable {
 
   /// Records the creation of a run. `parent`: the attempt that started it, which is recorded with it.
   func create(
-    _ run: WorkflowRun, _ parent: (run: WorkflowRun, place: RunCreation.Parent)?, then: @escaping @Sendable (EventStoreError?) -> Void
+    _ run: WorkflowRun, _ parent: (run: WorkflowRun, place: RunCreation.Parent)?, _ fire: UTCTime? = nil,
+    then: @escaping @Sendable (EventStoreError?) -> Void
   ) {
     var creation = RunCreation(
       run: run.id, workflow: definition.name, version: definition.version, definition: sha256, parameters: parameters, builds: builds,
@@ -149,6 +155,10 @@ struct DurableWorkflow: Sendable {
     var others: [StreamAppend] = []
     if let parent, let journal = parent.run.journal {
       others.append(journal.with(.childStarted(parent.place.task, attempt: parent.place.attempt, run: run.id)))
+    }
+    if let fire {
+      creation.schedule = definition.name
+      do throws(EventStoreError) { others.append(try runs.fire(definition.name, fire, run: run.id)) } catch { return then(error) }
     }
     runs.create(creation, definition, with: others, then: then)
   }

@@ -57,15 +57,18 @@ extension Engine {
   }
 
   func startChecked(
-    _ definition: Definition, parameters: [String: JSON], _ handlers: [String: TaskHandler], tenant: String?, trace: TraceContext? = nil
+    _ definition: Definition, parameters: [String: JSON], _ handlers: [String: TaskHandler], tenant: String?, trace: TraceContext? = nil,
+    fire: UTCTime? = nil
   ) throws -> WorkflowHandle {
     let tenant = try tenants.find(tenant)
-    return try start(compile(definition, parameters: parameters, handlers), tenant, trace)
+    return try start(compile(definition, parameters: parameters, handlers), tenant, trace, fire)
   }
 
-  private func start(_ workflow: PreparedWorkflow, _ tenant: RunTenant, _ trace: TraceContext?) throws -> WorkflowHandle {
+  private func start(
+    _ workflow: PreparedWorkflow, _ tenant: RunTenant, _ trace: TraceContext?, _ fire: UTCTime? = nil
+  ) throws -> WorkflowHandle {
     let handle = try makeRun(workflow, tenant, trace)
-    try begin(handle.run, workflow)
+    try begin(handle.run, workflow, fire: fire)
     return handle
   }
 

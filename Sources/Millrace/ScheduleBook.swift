@@ -12,6 +12,7 @@ internal import MillraceWorkflow
   // Guarded by the monitor.
   private var entries: [UInt64: ScheduledWorkflow] = [:]
   private var last: UInt64 = 0
+  private var adopted: [String: [WorkflowHandle]] = [:]
   private var handler: HandlerIndex?
   private var core: (scheduler: Scheduler, timers: Timers, shard: Int)?
   /// Weak: the engine is let go of when its owner does so, whatever it follows.
@@ -56,10 +57,15 @@ internal import MillraceWorkflow
 
   // MARK: ScheduleRunner
 
-  func start(_ definition: Definition, parameters: [String: JSON], tenant: String?) throws -> WorkflowHandle {
+  func start(_ definition: Definition, parameters: [String: JSON], tenant: String?, fire: UTCTime) throws -> WorkflowHandle {
     guard let engine = monitor.locked({ engine }) else { throw EngineError.stopped }
-    return try engine.startChecked(definition, parameters: parameters, engine.handlerTable(), tenant: tenant)
+    return try engine.startChecked(definition, parameters: parameters, engine.handlerTable(), tenant: tenant, fire: fire)
   }
+
+  /// A run that another process had started for a schedule goes on: whoever follows the schedule from here on counts it.
+  func adopt(_ run: WorkflowHandle, _ schedule: String) { monitor.locked { adopted[schedule, default: []].append(run) } }
+
+  func takeAdopted(_ schedule: String) -> [WorkflowHandle] { monitor.locked { adopted.removeValue(forKey: schedule) ?? [] } }
 
   func request(_ number: UInt64) {
     guard let (handler, scheduler) = monitor.locked({ handler.flatMap { handler in core.map { (handler, $0.scheduler) } } }) else { return }
@@ -91,7 +97,8 @@ extension Engine {
   /// Follows the definition's schedule: starts a run at each fire, until it is stopped or the engine is shut down.
   ///
   /// The runs get the schedule's parameters; `parameters` go before them. `state`: as it was stored, to go on after a restart: what was missed meanwhile is
-  /// treated as the schedule says. nil: fires from now on. `observe` is called for each start, on a worker, and must not block.
+  /// treated as the schedule says. nil: fires from now on; of a durable workflow from where the engine's store says that it was left, and the runs of it that `resume`
+  /// went on with count as its own. `observe` is called for each start, on a worker, and must not block.
   ///
   /// `tenant`: whose work the runs are.
   ///
@@ -107,11 +114,20 @@ extension Engine {
     // What each start would find wrong is told now.
     let first = schedule.next(after: UTCTime(seconds: -1)) ?? UTCTime(seconds: 0)
     _ = try definition.resolve(parameters: schedule.parameters(of: first).merging(parameters) { _, given in given })
+    var state = state
+    var runs: [WorkflowHandle] = []
+    if definition.durability == .log {
+      guard let durable else { throw EngineError.noStore(workflow: definition.name) }
+      let recorded = try durable.runs.schedule(definition.name, from: UTCTime(seconds: wallClock() / 1_000_000_000))
+      if state == nil { state = recorded }
+      runs = book.takeAdopted(definition.name)
+    }
     let scheduled = try book.add { number in
       ScheduledWorkflow(
         definition, schedule, parameters: parameters, tenant: tenant, state: state, number: number, runner: book, clock: wallClock,
-        observe: observe)
+        adopting: runs, observe: observe)
     }
+    scheduled.followAdopted()
     scheduled.checkClock()
     return scheduled
   }

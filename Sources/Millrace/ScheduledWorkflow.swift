@@ -44,12 +44,19 @@ public import MillraceWorkflow
   init(
     _ definition: Definition, _ schedule: Schedule, parameters: [String: JSON], tenant: String?, state: ScheduleState?, number: UInt64,
     runner: any ScheduleRunner,
-    clock: @escaping @Sendable () -> Int64, observe: (@Sendable (Event) -> Void)?
+    clock: @escaping @Sendable () -> Int64, adopting runs: [WorkflowHandle] = [], observe: (@Sendable (Event) -> Void)?
   ) {
     (self.definition, self.schedule, self.parameters, self.number) = (definition, schedule, parameters, number)
     (self.tenant, self.runner, self.clock, self.observe) = (tenant, runner, clock, observe)
     progress = state ?? ScheduleState(handled: UTCTime(seconds: clock() / 1_000_000_000))
     queue = ScheduleQueue(overlap: schedule.overlap)
+    queue.adopt(runs.count)
+    self.runs = runs
+  }
+
+  /// Runs of another process that go on: whoever follows the schedule hears of their ends.
+  func followAdopted() {
+    for run in monitor.locked({ runs }) { run.whenFinished { [self] _ in ended() } }
   }
 
   deinit { monitor.deallocate() }
@@ -163,7 +170,7 @@ public import MillraceWorkflow
   private func start(_ fire: UTCTime) -> [ScheduleQueue.Action] {
     do {
       let run = try runner.start(
-        definition, parameters: schedule.parameters(of: fire).merging(parameters) { _, given in given }, tenant: tenant)
+        definition, parameters: schedule.parameters(of: fire).merging(parameters) { _, given in given }, tenant: tenant, fire: fire)
       monitor.locked { runs.append(run) }
       observe?(.started(fire, run))
       run.whenFinished { [self] _ in ended() }
@@ -218,7 +225,7 @@ extension WorkflowHandle {
 
 /// What a followed schedule needs of its engine.
 protocol ScheduleRunner: Sendable {
-  func start(_ definition: Definition, parameters: [String: JSON], tenant: String?) throws -> WorkflowHandle
+  func start(_ definition: Definition, parameters: [String: JSON], tenant: String?, fire: UTCTime) throws -> WorkflowHandle
   /// Has `work` called on a worker soon.
   func request(_ number: UInt64)
   /// Has `work` called after so many nanoseconds.

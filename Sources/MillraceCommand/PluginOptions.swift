@@ -50,7 +50,9 @@ extension EngineError {
       .tooManyTenants, .unknownTenant, .unknownWorkflow, .badVersion:
       .wrongUse
     case .runtime(.memory), .runtime(.loop), .runtime(.thread): .tryAgain
-    case .plugins, .saga: .missing
+    case .noStore: .wrongUse
+    case .data: .tryAgain
+    case .plugins: .missing
     case .duplicateHandler, .tooManyHandlers, .tooManySchedules, .tooManyWorkflows: .badData
     }
   }

@@ -60,7 +60,7 @@ extension Compensation {
   fileprivate var canonical: JSON {
     if !isNeeded { return "none" }
     let policy = Policy(retry: retry, timeouts: timeouts)
-    return .array([.string(handler), input?.sorted ?? false, policy == Policy() ? .null : policy.canonical])
+    return .array([.string(handler), .array(input.map { [$0.sorted] } ?? []), policy == Policy() ? .null : policy.canonical])
   }
 }
 

@@ -141,11 +141,11 @@ extension Compensation {
       self = .notNeeded
       return
     }
-    guard let handler = value[0]?.string, let input = value[1], let rest = value[2] else {
+    guard let handler = value[0]?.string, let input = value[1]?.array, let rest = value[2] else {
       throw RecordReader(value).missing("compensation")
     }
     let policy = rest.isNull ? Policy() : try Policy(canonical: rest)
-    self.init(handler: handler, input: input == false ? nil : input, retry: policy.retry, timeouts: policy.timeouts)
+    self.init(handler: handler, input: input.first, retry: policy.retry, timeouts: policy.timeouts)
   }
 }
 

@@ -99,7 +99,7 @@ extension RunEvent {
       writer.name("status", status.rawValue)
       writer.text("reason", reason)
     }
-    return writer.object
+    return writer.end()
   }
 
   /// Of an event of a run's stream; nil: it is none of those known here, and may be passed over. Throws `RecordError`.
@@ -234,6 +234,7 @@ extension RunCreation {
             .init("attempt", .integer(Int64(parent.attempt))),
           ])))
     }
+    if let schedule { members.append(.init("schedule", .string(schedule))) }
     if let origin { members.append(.init("origin", .string(origin.description))) }
     return .object(members)
   }
@@ -246,6 +247,7 @@ extension RunCreation {
       boot: try record.optionalText("boot") ?? "", depth: try record.optionalInteger("depth") ?? 0,
       trace: try record.optionalText("trace").flatMap { TraceContext($0) })
     isSaga = record["kind"] == "saga"
+    schedule = try record.optionalText("schedule")
     if let parent = record["parent"] {
       let reader = RecordReader(parent)
       self.parent = Parent(run: try reader.run("run"), task: try reader.text("task"), attempt: Int(try reader.integer("attempt")))
@@ -263,7 +265,11 @@ private struct RecordWriter {
     bytes.append(UInt8(ascii: "{"))
   }
 
-  var object: [UInt8] { bytes + [UInt8(ascii: "}")] }
+  /// Once, at the end.
+  mutating func end() -> [UInt8] {
+    bytes.append(UInt8(ascii: "}"))
+    return bytes
+  }
 
   private mutating func begin(_ name: StaticString) {
     if bytes.count > 1 { bytes.append(UInt8(ascii: ",")) }
@@ -275,6 +281,10 @@ private struct RecordWriter {
 
   mutating func integer(_ name: StaticString, _ value: Int64) {
     begin(name)
+    decimal(value)
+  }
+
+  private mutating func decimal(_ value: Int64) {
     var digits: (UInt64, UInt64, UInt64) = (0, 0, 0)
     let magnitude = value.magnitude
     if value < 0 { bytes.append(UInt8(ascii: "-")) }
@@ -335,7 +345,7 @@ private struct RecordWriter {
     name.withUTF8Buffer { unsafe bytes.append(contentsOf: $0) }
     bytes.append(UInt8(ascii: "\""))
     bytes.append(UInt8(ascii: ":"))
-    bytes.append(contentsOf: String(value).utf8)
+    decimal(value)
   }
 
   mutating func place(_ place: TaskPlace, _ attempt: Int?) {

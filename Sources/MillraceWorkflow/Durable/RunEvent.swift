@@ -160,6 +160,8 @@ package struct RunCreation: Sendable, Equatable {
   package var parent: Parent?
   /// The run whose history it goes on from.
   package var origin: RunID?
+  /// The schedule that started it, by its workflow's name.
+  package var schedule: String?
 
   package init(
     run: RunID, workflow: String, version: Int? = nil, definition: String, parameters: [JSON.Member] = [], builds: [JSON.Member] = [],

@@ -12,6 +12,8 @@ package final class RunStore: @unchecked Sendable {
   /// This moment, by the wall clock and by that of this boot.
   package let now: @Sendable () -> DurableTime
   let errands: Errands
+  /// nil: the store is no log that takes events where they lie.
+  let logTypes: RunLogTypes?
   /// Told what keeps records from being written, in words.
   private let report: @Sendable (String) -> Void
   /// Appends whose end is not told yet.
@@ -34,6 +36,7 @@ package final class RunStore: @unchecked Sendable {
     self.now = now
     self.report = report
     errands = Errands(spawn: spawn)
+    logTypes = RunLogTypes(store)
   }
 
   deinit { monitor.deallocate() }
@@ -53,8 +56,11 @@ package final class RunStore: @unchecked Sendable {
     }
   }
 
-  private func ended() {
-    let left = underWay.subtract(1, ordering: .sequentiallyConsistent).newValue
+  /// An append is under way whose end `ended` tells.
+  func begun() { underWay.add(1, ordering: .sequentiallyConsistent) }
+
+  func ended(_ count: Int = 1) {
+    let left = underWay.subtract(count, ordering: .sequentiallyConsistent).newValue
     if left == 0, isClosing.load(ordering: .sequentiallyConsistent) { monitor.locked { monitor.broadcast(.ended) } }
   }
 
@@ -62,7 +68,7 @@ package final class RunStore: @unchecked Sendable {
 
   /// Appends, again and again if the store has no room or cannot be reached just now. `then`: what it gave, on any thread that must not be held up.
   func append(_ appends: [StreamAppend], then: @escaping EventCompletion<AppendReceipt>) {
-    underWay.add(1, ordering: .sequentiallyConsistent)
+    begun()
     attempt(appends, wait: RunStore.firstWait) { [self] result in
       then(result)
       ended()
@@ -226,7 +232,7 @@ package final class RunStore: @unchecked Sendable {
     }
   }
 
-  private func read(_ request: ReadRequest) throws(EventStoreError) -> EventPage {
+  func read(_ request: ReadRequest) throws(EventStoreError) -> EventPage {
     let reply = Reply<EventPage>()
     store.read(request) { reply.give($0) }
     return try reply.wait().get()

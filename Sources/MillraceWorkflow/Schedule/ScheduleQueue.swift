@@ -22,6 +22,9 @@ package struct ScheduleQueue: Sendable, Hashable {
 
   package var waitingCount: Int { waiting.count - head + (replacement == nil ? 0 : 1) }
 
+  /// Runs that another process has started go on: `ended` is owed for each.
+  package mutating func adopt(_ runs: Int) { active += runs }
+
   /// A fire that is on time.
   package mutating func offer(_ fire: UTCTime) -> [Action] {
     if active == 0, waitingCount == 0 || overlap == .allow { return [start(fire)] }

@@ -146,6 +146,17 @@ import Testing
     }
   }
 
+  @Test("a recorded saga is read again: its kind, its pivot, its compensations")
+  func recorded() throws {
+    let saga = try read(Self.order).definition
+    let again = try Definition(recorded: saga.recorded)
+    #expect(again.kind == .saga && again.tasks.map(\.isPivot) == saga.tasks.map(\.isPivot))
+    #expect(again.tasks.map { $0.compensation?.handler } == saga.tasks.map { $0.compensation?.handler })
+    #expect(again.tasks.map { $0.compensation?.retry } == saga.tasks.map { $0.compensation?.retry })
+    // Members of objects stand by their names there.
+    #expect(again.recorded == saga.recorded)
+  }
+
   @Test("the graph shows the pivot and how each step is undone")
   func graph() throws {
     #expect(

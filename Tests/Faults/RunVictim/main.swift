@@ -1,0 +1,4 @@
+import Glibc
+
+// Durable runs, to be watched. See docs/faults.md.
+exit(victim(Array(CommandLine.arguments.dropFirst())))
