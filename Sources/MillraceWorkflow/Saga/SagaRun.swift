@@ -65,8 +65,9 @@ final class SagaRun: @unchecked Sendable {
 
   /// What is to be done when the run begins.
   func begin() -> [SagaAction] {
-    if let first = monitor.locked({ first }) { return first }
-    return tell(.began)
+    // Whoever cancels a saga just before it begins has ended it.
+    let (first, hasEnded) = monitor.locked { (self.first, machine.status.hasEnded) }
+    return hasEnded ? [] : first ?? tell(.began)
   }
 
   /// The machine hears of a fact that it must take: it has been launched, or looked at with `check`.

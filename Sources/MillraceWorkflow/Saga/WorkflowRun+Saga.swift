@@ -128,13 +128,13 @@ extension WorkflowRun {
 
   /// The saga has ended: its nodes are released, and the run ends with the last of them.
   private func endIfOver(_ saga: SagaRun) {
-    guard saga.state.status.hasEnded else { return }
+    // One that has not begun finds that it has ended when it does.
+    guard saga.state.status.hasEnded, let core = monitor.locked({ core }) else { return }
     let held = saga.close()
     for node in held where !isOver(node) {
       records.setStatus(node, .skipped)
       counters.count(.skipped, lane: -1)
     }
-    let core = coreRun
     for node in held { host.scheduler.release(core, node: node) }
   }
 
