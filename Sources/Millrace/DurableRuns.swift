@@ -21,7 +21,8 @@ final class DurableRuns: Sendable {
     guard store != nil || directory != nil else { return nil }
     // Segments go by their age, whatever runs are open in them.
     if (store as? EventLog)?.forgets == true {
-      throw .data("", "the log's retention has a bound, by which runs that go on would lose their beginnings: record runs in a log that keeps all")
+      throw .data(
+        "", "the log's retention has a bound, by which runs that go on would lose their beginnings: record runs in a log that keeps all")
     }
     let boot = DurableRuns.bootID()
     let now = { @Sendable in DurableTime(wall: wall(), boot: millrace_boottime(), bootID: boot) }

@@ -16,6 +16,7 @@ struct WaitDesk {
   /// Signals of child workflows that were not there yet.
   private var signals: [Assignment] = []
   private var question: OpenWait?
+  private var toldParked: [String] = []
   private var typed: [UInt8] = []
 
   /// `mayAsk`: at the terminal, if there is one.
@@ -50,6 +51,7 @@ struct WaitDesk {
     ticks += 1
     guard ticks % Self.pause == 1 else { return }
     if !signals.isEmpty { send() }
+    lookAtSaga(clear)
     let waits = handle.waits
     if let question, !waits.contains(question) {
       Output.aside("\n")
@@ -71,6 +73,21 @@ struct WaitDesk {
       Output.note(line)
       if told.count == Self.lines { Output.note("what else waits is not told") }
     }
+  }
+
+  /// A saga that is parked says so, once for each way in which it is.
+  private mutating func lookAtSaga(_ clear: () -> Void) {
+    guard let saga = handle.saga else { return }
+    let state = saga.state
+    let parked = state.parkedSteps.map { state.plan.ids[$0] }
+    if parked == toldParked { return }
+    toldParked = parked
+    if parked.isEmpty { return }
+    clear()
+    let how =
+      handle.definition.durability == .log
+      ? ": `millrace saga resume|skip|force \(handle.id)`" : ", and nobody can say how it goes on: Ctrl-C"
+    Output.note("the saga is \(state.status.rawValue) at \(parked.joined(separator: ", "))\(how)")
   }
 
   private func line(_ wait: OpenWait) -> String? {
