@@ -45,6 +45,17 @@ package final class RunWishes {
     try journal(history).record(.signalled(name: path, number: number, payload: payload.utf8()))
   }
 
+  /// What an operator says of a saga that is parked counts when it goes on. `fact`: of its plan. Throws `SagaRefusal`, `WishError`, `EventStoreError`, `RecordError`.
+  package func saga(_ run: RunID, _ fact: (SagaPlan) throws -> SagaFact) throws {
+    let history = try open(run)
+    guard history.creation.isSaga else { throw WishError.noSaga(run.description) }
+    let plan = try SagaPlan(durable.runs.definition(history.creation.definition))
+    let fact = try fact(plan)
+    var machine = try history.saga(in: plan)
+    try machine.apply(fact)
+    try journal(history).record(RunEvent(wish: fact, in: plan))
+  }
+
   private func open(_ run: RunID) throws -> RunHistory {
     guard let history = try durable.runs.history(of: run) else { throw WishError.unknown(run.description) }
     if let ended = history.ended { throw WishError.ended(ended) }
@@ -60,12 +71,15 @@ package final class RunWishes {
 package enum WishError: Error, CustomStringConvertible {
   case unknown(String)
   case ended(WorkflowStatus)
+  /// It is a workflow.
+  case noSaga(String)
   /// Nothing of it goes on, its cancellation neither.
   case quarantined(String)
 
   package var description: String {
     switch self {
     case .unknown(let run): "there is no run \(run)"
+    case .noSaga(let run): "run \(run) is no saga"
     case .ended(let status): "it has ended: \(status.rawValue)"
     case .quarantined(let run): "it is in quarantine: `millrace run retry \(run)` first, then cancel it"
     }

@@ -151,8 +151,12 @@ struct ControlDesk {
         throw Problem(code: "refused", message: "\(error)")
       }
     case "approve", "reject": try answer(handle, verb == "approve", request)
+    case "saga-resume", "saga-skip", "saga-force": try saga(handle, verb, request)
     case "explain": return try explain(handle, request)
-    default: throw Problem(code: "bad-request", message: "no verb is '\(verb.prefix(64))': cancel, signal, approve, reject, explain")
+    default:
+      throw Problem(
+        code: "bad-request",
+        message: "no verb is '\(verb.prefix(64))': cancel, signal, approve, reject, saga-resume, saga-skip, saga-force, explain")
     }
     return []
   }
@@ -161,6 +165,21 @@ struct ControlDesk {
     let status = handle.status
     guard status == .created || status == .running else { throw Problem(code: "refused", message: "it has ended: \(status.rawValue)") }
     handle.cancel(by: try optionalText("by", request), because: try optionalText("reason", request))
+  }
+
+  private func saga(_ handle: WorkflowHandle, _ verb: String, _ request: JSON) throws(Problem) {
+    guard let saga = handle.saga else { throw Problem(code: "refused", message: "it is no saga") }
+    let who = try text("by", request)
+    let step = try optionalText("step", request)
+    do {
+      switch verb {
+      case "saga-resume": try saga.resume(step: step, by: who)
+      case "saga-skip": try saga.skip(step: step ?? "", by: who, reason: try text("reason", request))
+      default: try saga.force(by: who, reason: try text("reason", request))
+      }
+    } catch let problem as Problem {
+      throw problem
+    } catch { throw Problem(code: "refused", message: "\(error)") }
   }
 
   private func answer(_ handle: WorkflowHandle, _ isApproved: Bool, _ request: JSON) throws(Problem) {
