@@ -47,7 +47,7 @@ struct RunArchive {
   }
 
   /// A run as it was at a position, or a moment, or as it is.
-  func run(_ id: RunID, at place: RecordPlace = .end) throws(Refusal) -> RecordedRun {
+  func run(_ id: RunID, at place: RecordPlace = .end) throws(Refusal) -> RunView {
     let (position, time) = place.bounds
     let moment: DurableTime? =
       switch place {
@@ -55,7 +55,7 @@ struct RunArchive {
       case .position: nil
       case .time(let time): DurableTime(wall: time, boot: 0)
       }
-    let found: RecordedRun?
+    let found: RunView?
     do {
       found = try log.recorded(id, now: moment, isAttended: isAttended || place != .end, until: position, at: time)
     } catch let error as EventStoreError {

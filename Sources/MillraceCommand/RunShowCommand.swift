@@ -42,7 +42,7 @@ struct RunShowCommand: ParsableCommand {
     let folder = try report.map(ReportFolder.init)
     let archive = try RunArchive(data)
     let run = try archive.run(try archive.find(id), at: place)
-    let view = RecordedRunView(run: run, owner: place == .end ? archive.owner : nil)
+    let view = RunViewText(run: run, owner: place == .end ? archive.owner : nil)
     switch format {
     case .json: try Output.result(view.json)
     case .text: try Output.result(view.text(tasks: tasks, width: Output.width))
@@ -52,8 +52,8 @@ struct RunShowCommand: ParsableCommand {
 }
 
 /// A recorded run for people, and as JSON.
-private struct RecordedRunView {
-  let run: RecordedRun
+private struct RunViewText {
+  let run: RunView
   /// The process that has it; nil: none, or it is shown as it was.
   let owner: String?
 

@@ -2,7 +2,7 @@ internal import MillraceCore
 internal import MillraceLog
 
 /// A durable run as it can be told without the process that has it.
-package struct RecordedRun: Sendable {
+package struct RunView: Sendable {
   package let history: RunHistory
   /// What it runs, with its parameters in place.
   package let definition: Definition
@@ -16,7 +16,7 @@ extension RunReading {
   /// record was made. `until`, `at`: as for `history`. Complexity: O(its events + tasks + dependencies), and those of its child runs. Blocks. Throws `EventStoreError`, `RecordError`, `DefinitionError`.
   package func recorded(
     _ run: RunID, now: DurableTime?, isAttended: Bool, until position: UInt64 = .max, at time: Int64 = .max
-  ) throws -> RecordedRun? {
+  ) throws -> RunView? {
     guard let history = try history(of: run, until: position, at: time) else { return nil }
     let creation = history.creation
     let parameters = Dictionary(creation.parameters.map { ($0.name, $0.value) }) { first, _ in first }
@@ -30,7 +30,7 @@ extension RunReading {
       teller.lists[id] = try ItemList(recorded: .list(try payload(of: run, version: version))).count
     }
     let record = try teller.record()
-    return RecordedRun(history: history, definition: definition, record: record, moment: teller.moment(record))
+    return RunView(history: history, definition: definition, record: record, moment: teller.moment(record))
   }
 }
 
