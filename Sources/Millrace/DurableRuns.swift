@@ -46,7 +46,7 @@ final class DurableRuns: Sendable {
   }
 
   /// Of this boot of the machine; empty, so that the wall clock decides, if the system does not tell.
-  private static func bootID() -> String {
+  static func bootID() -> String {
     guard let file = unsafe fopen("/proc/sys/kernel/random/boot_id", "r") else { return "" }
     defer { unsafe fclose(file) }
     var text = [CChar](repeating: 0, count: 64)

@@ -164,7 +164,7 @@ extension RunEvent {
   }
 
   /// What somebody wants of a saga.
-  init(wish fact: SagaFact, in plan: SagaPlan) {
+  package init(wish fact: SagaFact, in plan: SagaPlan) {
     if case .cancelAsked(let who, let reason) = fact {
       self = .cancelAsked(by: who, reason: reason)
     } else {

@@ -155,8 +155,26 @@ package final class RunStore: @unchecked Sendable {
     RunEvent.id(RunID(high: 0, low: 0), sha256, ("", -1, start))
   }
 
-  // MARK: Reading
+  package func read(_ request: ReadRequest) throws(EventStoreError) -> EventPage {
+    let reply = Reply<EventPage>()
+    store.read(request) { reply.give($0) }
+    return try reply.wait().get()
+  }
+}
 
+/// What durable runs are read from: a store, or a log that another process writes.
+package protocol RunReading {
+  /// Blocks.
+  func read(_ request: ReadRequest) throws(EventStoreError) -> EventPage
+}
+
+extension RunStore: RunReading {}
+
+extension LogReader: RunReading {
+  package func read(_ request: ReadRequest) throws(EventStoreError) -> EventPage { try page(request) }
+}
+
+extension RunReading {
   /// Ids of the runs that are not over, in the order in which they were created; `all`: of all runs. Complexity: O(events of all runs). Blocks. Throws
   /// `EventStoreError`.
   package func runs(all: Bool = false) throws(EventStoreError) -> [RunID] {
@@ -198,15 +216,17 @@ package final class RunStore: @unchecked Sendable {
     return runs
   }
 
-  /// The history of a run, up to `position` at most; nil: there is no such run, or it was not there yet. Complexity: O(its events). Blocks. Throws
-  /// `EventStoreError`, `RecordError`.
-  package func history(of run: RunID, until position: UInt64 = .max) throws -> RunHistory? {
+  /// The history of a run, up to `position` at most and to the first event after `time`, nanoseconds since 1970; nil: there is no such run, or it was not there
+  /// yet. Complexity: O(its events). Blocks. Throws `EventStoreError`, `RecordError`.
+  package func history(of run: RunID, until position: UInt64 = .max, at time: Int64 = .max) throws -> RunHistory? {
     var history: RunHistory?
     var failure: RecordError?
+    var isThere = false
     // What a run that goes on from another one's history has of it stands before its creation.
     var before: [RecordedEvent] = []
     try pages(ReadRequest(.stream(try run.stream), limit: EventLimits.eventsInPage)) { event in
-      if event.position > position || failure != nil { return }
+      isThere = isThere || event.position > position || event.time > time
+      if isThere || failure != nil { return }
       do throws(RecordError) {
         if history != nil {
           try history?.apply(event)
@@ -252,12 +272,6 @@ package final class RunStore: @unchecked Sendable {
       guard !page.isLast, let next = page.next else { return }
       request.start = .at(next)
     }
-  }
-
-  func read(_ request: ReadRequest) throws(EventStoreError) -> EventPage {
-    let reply = Reply<EventPage>()
-    store.read(request) { reply.give($0) }
-    return try reply.wait().get()
   }
 }
 
