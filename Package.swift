@@ -73,7 +73,8 @@ let rows: [Row] = [
   Row(layer: 3, name: "FilesPlugin", kind: .pluginSwift, path: "plugins/files", needs: ["MillracePluginKit", "CCrypto"]),
   Row(
     layer: 4, name: "Millrace", kind: .swift, needs: ["MillraceCore", "MillraceLog", "MillraceWorkflow", "MillracePlugins", "CMillrace"],
-    tests: ["MillraceTesting"]),
+    tests: ["MillraceFaults", "MillraceTesting"]),
+  Row(layer: 5, name: "AgentHost", kind: .benchmark, path: "Tests/Faults/AgentHost", needs: ["Millrace", "MillraceWorkflow"]),
   Row(
     layer: 5, name: "MillraceBench", kind: .swift, needs: ["Millrace", "MillraceCore", "MillracePlugins", "MillraceWorkflow", "CMillrace"],
     packages: [histogram], tests: []),
