@@ -172,7 +172,7 @@ struct CommandExamplesTests {
         "--param", "check=\(check)", "--report", "report")
     }
     let failed = try publish("echo it is bad >&2; exit 9")
-    #expect(failed.exit == 1 && failed.errors.contains("it is bad"), "\(failed)")
+    #expect(failed.exit == 1 && failed.output.contains("it is bad"), "\(failed)")
     #expect(try FileManager.default.contentsOfDirectory(atPath: site).isEmpty)
     let done = try publish("tar -tzf \"$archive\"")
     #expect(done.exit == 0, "\(done.errors)")
