@@ -4,10 +4,11 @@ PLUGINS := bench debian files replay shell
 RELEASE := swift build -c release
 TRAITS := --traits Services,Postgres
 TESTS := swift test $(TRAITS)
-BENCHMARKS := $(notdir $(wildcard Benchmarks/*))
+# The others are told what to do, and where.
+BENCHMARKS := $(filter-out Durable Log,$(notdir $(wildcard Benchmarks/*)))
 TRACES := ../shared/data/wfinstances
 
-.PHONY: help deps build run test docs bench peers bench-log lint clean build-deps outside
+.PHONY: help deps build run test docs bench peers bench-log bench-durable lint clean build-deps outside
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
@@ -34,6 +35,7 @@ test: deps ## everything: Swift tests, plugins under sanitizers, models, documen
 	Tests/Documentation/run
 	Tests/Outside/run
 	Tests/LogPeers/run
+	Tests/DurablePeers/run
 	@$(MAKE) --no-print-directory lint
 
 docs: deps ## the documentation of the modules as pages, in .build/documentation
@@ -60,6 +62,12 @@ bench-log: ## the durable log beside its limit, RocksDB, PostgreSQL, SQLite and 
 	@if [ -d Benchmarks/Log ]; then $(RELEASE) --product LogBenchmark; fi
 	@perf/log/build
 	@perf/log/run $(ARGUMENTS)
+
+bench-durable: ## durable workflows beside DBOS and an engine of a page on PostgreSQL; ROUNDS=5, SECONDS=2, WORK=durable-1, DIRECTORY=on/a/disk
+	@.ci/deps log-peers
+	$(RELEASE) --product DurableBenchmark
+	@perf/durable/build
+	@perf/durable/run $(ARGUMENTS)
 
 lint: ## style of all Swift files
 	swift format lint --strict -r Sources Tests Benchmarks Examples plugins Package.swift

@@ -73,7 +73,7 @@ let rows: [Row] = [
   Row(layer: 3, name: "FilesPlugin", kind: .pluginSwift, path: "plugins/files", needs: ["MillracePluginKit", "CCrypto"]),
   Row(
     layer: 4, name: "Millrace", kind: .swift, needs: ["MillraceCore", "MillraceLog", "MillraceWorkflow", "MillracePlugins", "CMillrace"],
-    tests: ["MillraceFaults", "MillraceTesting"]),
+    tests: ["MillraceFaults", "MillraceSimulation", "MillraceTesting"]),
   Row(layer: 5, name: "AgentHost", kind: .benchmark, path: "Tests/Faults/AgentHost", needs: ["Millrace", "MillraceWorkflow"]),
   Row(
     layer: 5, name: "MillraceBench", kind: .swift, needs: ["Millrace", "MillraceCore", "MillracePlugins", "MillraceWorkflow", "CMillrace"],
@@ -89,8 +89,12 @@ let rows: [Row] = [
     layer: 6, name: "MillraceTesting", kind: .swift,
     needs: ["Millrace", "MillraceCore", "MillraceLog", "MillraceSimulation", "MillraceWorkflow"], tests: []),
   Row(layer: 6, name: "EngineBenchmark", kind: .benchmark, path: "Benchmarks/Engine", needs: ["Millrace", "MillraceCore"], tests: []),
+  Row(layer: 6, name: "RunVictim", kind: .benchmark, path: "Tests/Faults/RunVictim", needs: ["Millrace", "MillraceLog"]),
   Row(layer: 6, name: "LogCrashes", kind: .benchmark, path: "Tests/Faults/LogCrashes", needs: ["MillraceSimulation"]),
   Row(layer: 6, name: "LogBenchmark", kind: .benchmark, path: "Benchmarks/Log", needs: ["MillraceCore", "MillraceLog", "CMillrace"]),
+  Row(
+    layer: 6, name: "DurableBenchmark", kind: .benchmark, path: "Benchmarks/Durable",
+    needs: ["Millrace", "MillraceCore", "MillraceLog", "CJemalloc", "CMillrace"]),
   Row(
     layer: 6, name: "CoreBenchmark", kind: .benchmark, path: "Benchmarks/Core", needs: ["MillraceCore", "MillracePlugins", "CMillrace"],
     tests: []),

@@ -19,6 +19,10 @@ final class DurableRuns: Sendable {
     throws(EngineError)
   {
     guard store != nil || directory != nil else { return nil }
+    // Segments go by their age, whatever runs are open in them.
+    if (store as? EventLog)?.forgets == true {
+      throw .data("", "the log's retention has a bound, by which runs that go on would lose their beginnings: record runs in a log that keeps all")
+    }
     let boot = DurableRuns.bootID()
     let now = { @Sendable in DurableTime(wall: wall(), boot: millrace_boottime(), bootID: boot) }
     builds = try directory.map { path throws(EngineError) in
@@ -42,7 +46,7 @@ final class DurableRuns: Sendable {
   }
 
   /// Of this boot of the machine; empty, so that the wall clock decides, if the system does not tell.
-  private static func bootID() -> String {
+  static func bootID() -> String {
     guard let file = unsafe fopen("/proc/sys/kernel/random/boot_id", "r") else { return "" }
     defer { unsafe fclose(file) }
     var text = [CChar](repeating: 0, count: 64)

@@ -10,6 +10,8 @@ public struct ResumedRuns: Sendable {
   public var handles: [WorkflowHandle] = []
   /// Runs that do not, and why. Nothing of them is lost: once the reason is gone, `resume` goes on with them.
   public var problems: [(run: String, reason: String)] = []
+
+  package init() {}
 }
 
 extension Engine {

@@ -106,3 +106,21 @@ public enum RunVerbError: Error, Sendable, Hashable, CustomStringConvertible {
     }
   }
 }
+
+/// A durable run as the store tells it.
+public struct ListedRun: Sendable, Hashable {
+  /// UUIDv7.
+  public var id: String
+  /// The name of its workflow.
+  public var workflow: String
+  /// How it ended; nil: it has not.
+  public var ended: WorkflowStatus?
+}
+
+extension Engine {
+  /// All durable runs that the engine's store knows, in the order in which they were created. Complexity: O(events of all runs). Throws `EngineError`, `EventStoreError`.
+  public func recordedRuns() throws -> [ListedRun] {
+    guard let durable else { throw EngineError.noStore(workflow: nil) }
+    return try durable.runs.list().map { ListedRun(id: $0.run.description, workflow: $0.workflow, ended: $0.ended) }
+  }
+}

@@ -15,18 +15,27 @@ final class ResumedChildren: @unchecked Sendable {
 
     func ended(_ run: WorkflowRun) {
       let listener = monitor.locked {
-        ended = run
+        // The run keeps this link.
+        self.run = nil
+        if self.listener == nil { ended = run }
+        defer { self.listener = nil }
         return self.listener
       }
       listener?(run)
     }
 
-    func listen(_ listener: @escaping WorkflowRun.Ended) {
-      let ended = monitor.locked {
-        self.listener = listener
-        return self.ended
+    /// Who has the run from here on. nil: it has ended, and `listener` has been told.
+    func listen(_ listener: @escaping WorkflowRun.Ended) -> WorkflowRun? {
+      let (run, ended) = monitor.locked {
+        defer {
+          self.run = nil
+          self.ended = nil
+        }
+        if self.ended == nil { self.listener = listener }
+        return (self.run ?? self.ended, self.ended)
       }
       if let ended { listener(ended) }
+      return run
     }
   }
 
@@ -46,8 +55,6 @@ final class ResumedChildren: @unchecked Sendable {
 
   /// The run, for its parent; once. nil: it does not go on.
   func take(_ child: RunID, _ ended: @escaping WorkflowRun.Ended) -> WorkflowRun? {
-    guard let link = monitor.locked({ links.removeValue(forKey: child) }), let run = link.run else { return nil }
-    link.listen(ended)
-    return run
+    monitor.locked { links.removeValue(forKey: child) }?.listen(ended)
   }
 }

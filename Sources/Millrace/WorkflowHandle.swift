@@ -46,6 +46,9 @@ public final class WorkflowHandle: Sendable {
   /// Asks the run to stop: nothing new starts, waits end, handlers are asked to stop. Any number of times.
   public func cancel() { run.cancel() }
 
+  /// As `cancel`; of a durable run who asked for it, and why, is recorded.
+  public func cancel(by who: String?, because reason: String? = nil) { run.cancel(by: who, because: reason) }
+
   var hasEnded: Bool { run.hasEnded }
 
   /// Blocks the calling thread until the run has ended. Not from a handler, whose worker the run may need, nor from a Swift task: use `finished`.

@@ -14,7 +14,7 @@ struct AnswerOptions: ParsableArguments {
     name: .customLong("approve"), help: ArgumentHelp("Says yes when the task asks for an approval. May be repeated.", valueName: "task"))
   var approvals: [String] = []
 
-  @Sendable private static func signal(_ text: String) throws -> Assignment {
+  @Sendable static func signal(_ text: String) throws -> Assignment {
     text.contains("=") ? try Assignment.parse(text) : Assignment(name: text, value: "null")
   }
 

@@ -89,7 +89,7 @@ struct BenchRunCommand: ParsableCommand {
   var slots: Int?
 
   @Option(help: "What idle threads do.")
-  var wait: RunCommand.Wait = .adaptive
+  var wait: EngineOptions.Wait = .adaptive
 
   @Flag(help: "Give each worker and generator thread a processor of its own.")
   var pin = false

@@ -16,38 +16,10 @@ struct RunCommand: ParsableCommand {
         millrace run Examples/approval.yaml --signal 'build={"version": "1.2"}' --approve ok
 
       The file is YAML, JSON, or a recorded trace in WfFormat 1.5.
-      Ctrl-C asks the run to stop, and tells what was done (exit code 130); a second one ends it at once.
+      Ctrl-C asks the run to stop, and tells what was done (exit code 130); a second one ends it at once. A run whose definition says
+      'durability: log' is suspended by it: `millrace run resume` goes on with it.
       SIGUSR1 makes it tell what it waits for, and goes on.
       """)
-
-  /// A handler that runs for longer is told of, nanoseconds: a minute. Work of some seconds is what people start a command for.
-  private static let stallAfter: UInt64 = 60_000_000_000
-
-  /// The engine's words, as options.
-  enum Order: String, ExpressibleByArgument, CaseIterable {
-    case fifo, deadline
-    case criticalPath = "critical-path"
-
-    var engine: Engine.Order {
-      switch self {
-      case .fifo: .fifo
-      case .deadline: .deadline
-      case .criticalPath: .criticalPath
-      }
-    }
-  }
-
-  enum Wait: String, ExpressibleByArgument, CaseIterable {
-    case spin, adaptive, park
-
-    var engine: WaitPolicy {
-      switch self {
-      case .spin: .spin
-      case .adaptive: .adaptive
-      case .park: .park
-      }
-    }
-  }
 
   @Argument(help: "The definition of the workflow.", completion: .file(extensions: ["yaml", "yml", "json"]))
   var file: String
@@ -59,29 +31,9 @@ struct RunCommand: ParsableCommand {
     transform: Assignment.parse)
   var parameters: [Assignment] = []
 
-  @Option(
-    name: .customLong("set"), help: ArgumentHelp("A setting, such as replay.mode=wait. May be repeated.", valueName: "name=value"),
-    transform: Assignment.parse)
-  var settings: [Assignment] = []
+  @OptionGroup var engine: EngineOptions
 
-  @Option(help: "Tasks in progress at once. (default: as many as threads)")
-  var slots: Int?
-
-  @Option(help: "Threads that run handlers. (default: the processors granted)")
-  var threads: Int?
-
-  @Option(help: "Which ready task of a priority goes first.")
-  var order: Order = .fifo
-
-  @Option(help: "What idle threads do.")
-  var wait: Wait = .adaptive
-
-  @Option(help: ArgumentHelp("Replayed seconds for each recorded one: sets replay.time-scale.", valueName: "factor"))
-  var timeScale: Double?
-
-  @OptionGroup var plugins: PluginOptions
-
-  @OptionGroup var secrets: SecretOptions
+  @OptionGroup var data: DataOptions
 
   @OptionGroup var answers: AnswerOptions
 
@@ -93,42 +45,34 @@ struct RunCommand: ParsableCommand {
 
   func validate() throws {
     _ = try Assignment.table(parameters, option: "--param", \.json)
-    let settings = try Assignment.table(settings, option: "--set", \.value)
-    if let slots, slots < 1 { throw ValidationError("--slots is \(slots): give 1 or more") }
-    if let threads, threads < 1 { throw ValidationError("--threads is \(threads): give 1 or more") }
-    if let timeScale {
-      guard timeScale.isFinite, timeScale >= 0 else {
-        throw ValidationError("--time-scale is \(timeScale): give a number from 0 on, as 0.01")
-      }
-      if settings[Trace.scaleSetting] != nil {
-        throw ValidationError("--time-scale and --set \(Trace.scaleSetting) say the same: give one")
-      }
-    }
   }
 
   func run() throws {
     let folder = try report.map(ReportFolder.init)
     let messages = Messages()
-    // First of all: it changes the environment.
-    let secrets = try secrets.source()
-    var configuration = try configuration(messages)
-    configuration.secrets = secrets
+    // First of all: it may change the environment.
+    var configuration = try engine.configuration(messages)
+    if let directory = try dataDirectory { configuration.data = directory }
     let engine = try Engine.made(configuration)
     engine.tellPluginProblems()
     let reading = try read(engine)
     for warning in reading.warnings { Output.aside("\(warning)\n") }
     try answers.check(reading.definition)
+    if data.given != nil, !reading.definition.isRecorded {
+      Output.note("warning: \(reading.definition.name) does not say 'durability: log': its run is not recorded in \(data.directory)")
+    }
 
     let handle = try start(reading, engine)
     Output.note(
       "run \(handle.id) of \(reading.definition.name): \(handle.progress().tasks) tasks, \(engine.slots) slots, \(engine.threads) threads"
     )
-    let signal = follow(handle, messages)
+    let follower = RunFollower(engine, messages, data, directory: configuration.data)
+    let signal = follower.follow([handle], answers)
 
+    let (record, resumption) = follower.record(handle)
     let outcome = RunOutcome(
-      record: handle.record(), result: handle.result?.mapTexts(engine.redact),
-      trace: Trace(reading.definition, timeScale: scale, waits: waits),
-      signal: signal)
+      record: record, result: handle.result?.mapTexts(engine.redact),
+      trace: Trace(reading.definition, timeScale: self.engine.scale, waits: self.engine.waits), signal: signal, resumption: resumption)
     let refusals = [
       attempt { () throws(Refusal) in try outcome.print(format) }, attempt { () throws(Refusal) in try folder?.write(outcome) },
     ]
@@ -139,19 +83,19 @@ struct RunCommand: ParsableCommand {
     throw ExitCode(exit.rawValue)
   }
 
-  private func configuration(_ messages: Messages) throws -> Engine.Configuration {
-    var configuration = Engine.Configuration()
-    configuration.slots = slots
-    configuration.threads = threads
-    configuration.order = order.engine
-    configuration.wait = wait.engine
-    configuration.plugins = plugins.search
-    configuration.settings = try Assignment.table(settings, option: "--set", \.value)
-    if let timeScale { configuration.settings[Trace.scaleSetting] = "\(timeScale)" }
-    configuration.log = { level, line in if level != .debug { messages.add(line) } }
-    configuration.stallAfter = Self.stallAfter
-    configuration.stalled = { messages.add("stalled: \($0)") }
-    return configuration
+  /// Where the run is to be recorded; nil: it is not. The engine is made with it before the definition can be checked, so that is looked at twice; for long ones only
+  /// if they have the word.
+  private var dataDirectory: String? {
+    get throws(Refusal) {
+      if data.given != nil { return data.forEngine() }
+      guard case .success(let bytes) = FileBytes.read(file, limit: JSON.maximumBytes), bytes.contains(Array("durability".utf8)) else {
+        return nil
+      }
+      let definition: Definition
+      // What is wrong with it is told when it is read for good.
+      do throws(DefinitionError) { definition = try DefinitionReader().read(path: file).definition } catch { return nil }
+      return definition.isRecorded ? data.forEngine() : nil
+    }
   }
 
   private func read(_ engine: Engine) throws(Refusal) -> DefinitionReader.Reading {
@@ -181,45 +125,6 @@ struct RunCommand: ParsableCommand {
     }
   }
 
-  /// Shows the run until it has ended; at a signal, cancels it.
-  ///
-  /// - Returns: the signal.
-  private func follow(_ handle: WorkflowHandle, _ messages: Messages) -> Int32? {
-    let display = ProgressDisplay()
-    var desk = WaitDesk(handle, answers)
-    desk.send()
-    var signal: Int32?
-    // A tick is what a person hardly notices, and a redraw every second one.
-    while handle.wait(nanoseconds: 50_000_000) == nil {
-      if signal == nil, let number = Signals.received {
-        signal = number
-        display.clear()
-        let running = handle.runningTasks
-        let names = running.isEmpty ? "" : " (\(running.joined(separator: ", ")))"
-        Output.note("\(number == SIGINT ? "interrupted" : "told to stop"): waiting for the running tasks\(names); once more ends at once")
-        handle.cancel()
-      }
-      var lines = messages.take()
-      if Signals.isAsked { lines += Self.explanation(handle) }
-      if !lines.isEmpty { display.clear() }
-      for line in lines { Output.note(line) }
-      desk.look(clear: display.clear)
-      if desk.isAsking { continue }
-      let progress = handle.progress()
-      display.update(progress: progress, running: handle.runningTasks, now: progress.elapsed)
-    }
-    display.finish()
-    Signals.unwatch()
-    return signal
-  }
-
-  /// What the run waits for.
-  private static func explanation(_ handle: WorkflowHandle) -> [String] {
-    let progress = handle.progress()
-    return ["run \(handle.id): \(progress.finished) of \(progress.tasks) tasks are done"]
-      + handle.explain().flatMap { $0.text.split(separator: "\n").map(String.init) }
-  }
-
   /// Does it, says what went wrong, and goes on: the run's outcome must not be lost by it.
   private func attempt(_ work: () throws(Refusal) -> Void) -> Refusal? {
     do throws(Refusal) {
@@ -230,10 +135,13 @@ struct RunCommand: ParsableCommand {
       return error
     }
   }
+}
 
-  private var scale: Double? { timeScale ?? settings.first { $0.name == Trace.scaleSetting }.flatMap { Double($0.value) } }
-
-  private var waits: Bool { settings.contains(Assignment(name: "replay.mode", value: "wait")) }
+extension Definition {
+  /// Its runs, or those that its tasks start, are durable.
+  fileprivate var isRecorded: Bool {
+    durability == .log || (tasks + cleanup).contains { $0.isSpecial && $0.child?.definition?.isRecorded == true }
+  }
 }
 
 extension Refusal {

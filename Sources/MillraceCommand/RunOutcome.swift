@@ -9,12 +9,15 @@ struct RunOutcome {
   var trace: Trace?
   /// The signal that ended it.
   var signal: Int32?
+  /// The command that goes on with it; nil: it is over, or is not recorded.
+  var resumption: String?
 
   /// Graham's bound, seconds: for the recorded durations of a trace, else for the measured ones.
   var bound: Double { trace?.bound(record) ?? Bound.graham(of: record).bound }
 
   var exit: Exit {
     if let signal { return Signals.exit(after: signal) }
+    if resumption != nil { return .tryAgain }
     switch record.status {
     case .completed: return .done
     case .cancelled: return .stopped
@@ -40,7 +43,11 @@ struct RunOutcome {
       let tables = result.map { ResultTables.text($0, width: Output.width) + "\n" } ?? ""
       try Output.result(tables + words)
     }
-    if let signal {
+    if let resumption {
+      let why = signal == nil ? record.reason.map { " (\($0))" } ?? "" : signal == SIGINT ? ", interrupted" : ", stopped by a signal"
+      Output.note(
+        "\(record.count(.completed)) of \(record.taskCount) tasks completed\(why); run \(record.run) goes on with: \(resumption)")
+    } else if let signal {
       let count = { (status: TaskStatus) in record.count(status) }
       let name = signal == SIGINT ? "interrupted" : "stopped by a signal"
       Output.note(

@@ -9,7 +9,7 @@ struct WaitDesk {
   private static let pause = 4
 
   private let handle: WorkflowHandle
-  private let options: AnswerOptions
+  private let options: AnswerOptions?
   private var hasTerminal = isatty(STDIN_FILENO) == 1 && isatty(STDERR_FILENO) == 1
   private var ticks = 0
   private var told: Set<OpenWait> = []
@@ -18,10 +18,12 @@ struct WaitDesk {
   private var question: OpenWait?
   private var typed: [UInt8] = []
 
-  init(_ handle: WorkflowHandle, _ options: AnswerOptions) {
+  /// `mayAsk`: at the terminal, if there is one.
+  init(_ handle: WorkflowHandle, _ options: AnswerOptions?, mayAsk: Bool = true) {
     self.handle = handle
     self.options = options
-    signals = options.signals
+    signals = options?.signals ?? []
+    if !mayAsk { hasTerminal = false }
   }
 
   /// A question stands on the terminal: nothing else should be drawn.
@@ -55,7 +57,7 @@ struct WaitDesk {
     }
     for wait in waits {
       if case .approval(let text) = wait.wait {
-        if options.approvals.contains(wait.task) {
+        if options?.approvals.contains(wait.task) == true {
           answer(wait, true, clear)
           continue
         }
@@ -64,18 +66,33 @@ struct WaitDesk {
           continue
         }
       }
-      guard told.insert(wait).inserted, told.count <= Self.lines, let line = Self.line(wait) else { continue }
+      guard told.insert(wait).inserted, told.count <= Self.lines, let line = line(wait) else { continue }
       clear()
       Output.note(line)
       if told.count == Self.lines { Output.note("what else waits is not told") }
     }
   }
 
-  private static func line(_ wait: OpenWait) -> String? {
-    switch wait.wait {
+  private func line(_ wait: OpenWait) -> String? {
+    if handle.definition.durability == .log { return durableLine(wait) }
+    return switch wait.wait {
     case .approval(let text):
       "task \(wait.task) waits for an approval: \(TerminalText.escaped(text)) There is no terminal to ask at: start with --approve \(wait.task), or end it with Ctrl-C"
-    case .signal(let name): "task \(wait.task) waits for the signal \(name): start with --signal \(name), or end it with Ctrl-C"
+    case .signal(let name):
+      "task \(wait.task) waits for the signal \(name): start with --signal \(Self.path(wait))\(name), or end it with Ctrl-C"
+    case .until, .duration: nil
+    }
+  }
+
+  /// What stands before the signal's name: the tasks whose child workflow waits.
+  private static func path(_ wait: OpenWait) -> Substring { wait.task.lastIndex(of: "/").map { wait.task[...$0] } ?? "" }
+
+  private func durableLine(_ wait: OpenWait) -> String? {
+    switch wait.wait {
+    case .approval(let text):
+      "task \(wait.task) waits for an approval: \(TerminalText.escaped(text)) `millrace run approve \(handle.id) \(wait.task)`, or reject"
+    case .signal(let name):
+      "task \(wait.task) waits for the signal \(name): `millrace run signal \(handle.id) \(Self.path(wait))\(name)`"
     case .until, .duration: nil
     }
   }

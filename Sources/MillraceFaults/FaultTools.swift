@@ -11,6 +11,8 @@ public enum FaultTools {
   public static func directory() throws -> String { try built.get() }
   public static func injector() throws -> String { try directory() + "/injector.so" }
   public static func recorder() throws -> String { try directory() + "/recorder.so" }
+  /// A plugin of `Tests/Faults/ledger.c`.
+  public static func ledger() throws -> String { try directory() + "/libmillrace-plugin-ledger.so" }
   public static func victim() throws -> String { try directory() + "/victim" }
 
   private static let source = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()

@@ -14,6 +14,12 @@ extension EventLog {
     submit(PendingAppend(self, .limits(limits, of: number(of: stream))) { result in completion(result.map { _ in }) })
   }
 
+  /// Its retention has a bound: old events go.
+  package var forgets: Bool { retirement.forgets }
+
+  /// What is appended by name is sealed; a `RawEvent` is not.
+  package var seals: Bool { settings.seal != nil }
+
   /// The appends with their payloads sealed, and the keys of all events; none without a seal.
   fileprivate func sealed(_ appends: [StreamAppend]) throws(EventStoreError) -> ([StreamAppend], [UInt32]) {
     guard let seal = settings.seal else { return (appends, []) }

@@ -20,7 +20,7 @@ public final class EventLog: @unchecked Sendable {
   let settings: Settings
   let index: LogIndex
   private let supply: SegmentSupply
-  private let retirement: Retirement
+  let retirement: Retirement
   /// Belongs to the holder of the committer's role.
   private var writer: LogWriter
   private let handOver: HandOver

@@ -47,6 +47,7 @@ final class Retirement: @unchecked Sendable {
   private let retention: Retention
   private let wall: @Sendable () -> Int64
   private let monitor = Monitor()
+  var forgets: Bool { retention.bytes != nil || retention.age != nil }
   /// Taken out of the index; their files are to go.
   private var gone: [UInt64] = []
   /// One at a time is archived, or on its way through the committer.

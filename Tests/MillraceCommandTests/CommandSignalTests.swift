@@ -13,7 +13,11 @@ struct CommandSignalTests {
 
     init(_ command: Command, _ definition: String, _ arguments: [String]) throws {
       let file = try command.write("going.yaml", definition)
-      (process, output, _) = try command.process(["run", file] + arguments)
+      try self.init(command, arguments: ["run", file] + arguments)
+    }
+
+    init(_ command: Command, arguments: [String]) throws {
+      (process, output, _) = try command.process(arguments)
       process.standardError = errors
       try process.run()
     }

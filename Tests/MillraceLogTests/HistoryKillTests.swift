@@ -6,14 +6,16 @@ import Testing
 
 /// Appends with expected versions from several threads, in a program that is killed.
 @Suite struct HistoryKillTests {
-  @Test("the union of all lives of a program that is killed again and again is one linearizable history, stream by stream and over all")
-  func lives() throws {
-    var random = Seed(11)
+  @Test(
+    "the union of all lives of a program that is killed again and again is one linearizable history, stream by stream and over all",
+    arguments: 1...3)
+  func lives(seed: UInt64) throws {
+    var random = Seed(seed)
     let victim = try Victim()
     var history = KilledHistory()
-    let wanted = Victim.isFull ? 1_000_000 : 100_000
+    let wanted = Victim.isFull ? 350_000 : 35_000
     var lives = 0
-    while lives < 24 || history.count < wanted {
+    while lives < 8 || history.count < wanted {
       let running = try victim.program(["threads=8", "segment=\(1 << 20)", "from=\(lives * 1_000_000)"], "history").start()
       var lines: [String] = []
       let last = Int.random(in: 0...20_000, using: &random)

@@ -47,6 +47,26 @@ struct RunLineTests {
     engine.shutdown()
   }
 
+  @Test("runs of a version that drains begin when those of the other have ended, and then beside each other")
+  func drains() throws {
+    let engine = try engine(slots: 4)
+    let door = try Self.door(engine)
+    let version = { (number: Int) in
+      var workflow = Definition("w", version: number, versionPolicy: .drain)
+      workflow.task("t", handler: "door")
+      return workflow
+    }
+    let old = try (0..<2).map { _ in try engine.start(version(1)) }
+    let new = try (0..<2).map { _ in try engine.start(version(2)) }
+    #expect(door.wait(for: 2))
+    #expect((old + new).map(\.status) == [.running, .running, .created, .created])
+    #expect(new[1].waitsFor == RunWait(key: "w", holder: old[0].id, ahead: 1))
+    door.open()
+    #expect((old + new).map { $0.wait() } == [.completed, .completed, .completed, .completed])
+    #expect(new.allSatisfy { run in old.allSatisfy { run.record().startedWall >= $0.record().startedWall } } && engine.waitingRuns == 0)
+    engine.shutdown()
+  }
+
   @Test("run awaits a run that waits; cancelling the Swift task takes it out of the line; what was cancelled for another's sake says so")
   func awaited() async throws {
     let engine = try engine(slots: 4)

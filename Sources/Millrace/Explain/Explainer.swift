@@ -14,7 +14,8 @@ struct Explainer {
   }
 
   func explain(_ index: Int) -> Explanation {
-    switch record.tasks[index].status {
+    if let standstill = moment?.standstill, isUnfinished(index) { return standing(index, standstill) }
+    return switch record.tasks[index].status {
     case .completed: completed(index)
     case .failed, .timedOut: failed(index)
     case .skipped: skipped(index)
@@ -144,10 +145,11 @@ struct Explainer {
   private func waiting(_ task: TaskRecord, _ wait: Wait, _ time: UInt64) -> Explanation {
     let (what, remedy) =
       switch wait {
-      case .signal(let name): ("the signal \(name)", "send the signal (`--signal \(name)`)")
+      case .signal(let name): ("the signal \(name)", "send the signal: `--signal \(name)`, or `millrace run signal` of a durable run")
       case .until(let time): ("the time \(time)", "")
       case .duration(let time): ("\(time) to pass", "")
-      case .approval(let question): ("an approval: \(question)", "approve it (`--approve \(task.id)`), or reject it")
+      case .approval(let question):
+        ("an approval: \(question)", "approve or reject it: `--approve \(task.id)`, or `millrace run approve` of a durable run")
       }
     return Explanation(
       task: task.id, status: task.status, reason: .running, summary: "has waited \(Quantity.nanoseconds(time)) for \(what)",
@@ -205,6 +207,11 @@ struct Explainer {
       return explanation(
         .handlerLimit, "waits in line: \(task.handler) takes \(Quantity.count(own.handlerLimit, "task")) at once", names(withHandler),
         "wait; the limit is the handler's own")
+    }
+    if moment.isFromRecord {
+      return explanation(
+        .unrecorded, "is ready, and has not started: why, only the process knows that has the run", names(running),
+        "send SIGUSR1 to that process: it tells what its tasks wait for")
     }
     if running.count >= record.slots {
       return explanation(

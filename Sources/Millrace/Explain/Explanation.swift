@@ -42,6 +42,12 @@ public struct Explanation: Sendable, Hashable {
     case slots
     /// Nothing keeps it: it is about to start.
     case starting
+    /// The run is durable, and no process has it.
+    case noProcess = "no-process"
+    /// The run is durable, and in quarantine.
+    case quarantine
+    /// It is ready, and why it has not started only the process knows that has its run.
+    case unrecorded
   }
 
   /// The definition's id of the task.

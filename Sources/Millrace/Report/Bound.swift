@@ -105,7 +105,7 @@ extension RunRecord {
   }
 
   /// Attempts of all tasks.
-  var attemptCount: Int { tasks.reduce(0) { $0 + $1.attempts.count + ($1.items?.unlistedAttempts ?? 0) } }
+  package var attemptCount: Int { tasks.reduce(0) { $0 + $1.attempts.count + ($1.items?.unlistedAttempts ?? 0) } }
 
   /// How many tasks and items are in a status.
   public func count(_ status: TaskStatus) -> Int {

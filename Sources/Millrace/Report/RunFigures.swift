@@ -57,7 +57,7 @@ extension TaskStatus {
 
 extension RunRecord {
   /// `1,700 completed, 2 failed`: the statuses that occur, in the order of `TaskStatus`, completed first.
-  var countsInWords: String {
+  package var countsInWords: String {
     let order: [TaskStatus] = [.completed, .failed, .timedOut, .skipped, .cancelled, .running, .pending]
     let words = order.compactMap { status in
       let count = self.count(status)

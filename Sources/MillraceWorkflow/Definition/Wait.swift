@@ -82,11 +82,11 @@ public enum Wait: Sendable, Hashable {
 }
 
 /// Moments as RFC 3339 writes them.
-enum WallTime {
-  static let fix = "write it with its zone, as 2026-12-24T18:00:00Z or 2026-12-24T18:00:00+01:00"
+package enum WallTime {
+  package static let fix = "write it with its zone, as 2026-12-24T18:00:00Z or 2026-12-24T18:00:00+01:00"
 
   /// Nanoseconds since 1970 in UTC; nil: it is no moment from 1970 to 2262, or has no zone.
-  static func nanoseconds(_ text: String) -> Int64? {
+  package static func nanoseconds(_ text: String) -> Int64? {
     var whole = text
     var fraction: Int64 = 0
     if let point = text.firstIndex(of: ".") {

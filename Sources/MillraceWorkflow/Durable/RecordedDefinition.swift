@@ -13,7 +13,7 @@ extension Definition {
 
   /// What `recorded` gave. Throws `RecordError`.
   package init(recorded text: some Collection<UInt8>) throws(RecordError) {
-    var lines = text.split(separator: UInt8(ascii: "\n")).makeIterator()
+    var lines = RecordedDefinition.values(text).makeIterator()
     guard let first = lines.next() else { throw RecordError("a recorded definition is empty") }
     let head = try RecordReader(line: first)
     self.init(try head.text("workflow"))
@@ -40,6 +40,42 @@ extension Definition {
       default: throw reader.unexpected
       }
     }
+  }
+}
+
+private enum RecordedDefinition {
+  /// The JSON texts that stand one behind the other: on lines of their own, or, of a child workflow, without anything between them. Complexity: O(bytes).
+  static func values(_ text: some Collection<UInt8>) -> [[UInt8]] {
+    var values: [[UInt8]] = []
+    var value: [UInt8] = []
+    var (depth, isText, isEscaped) = (0, false, false)
+    for byte in text {
+      if value.isEmpty, byte == UInt8(ascii: "\n") { continue }
+      value.append(byte)
+      if isText {
+        if isEscaped {
+          isEscaped = false
+        } else if byte == UInt8(ascii: "\\") {
+          isEscaped = true
+        } else if byte == UInt8(ascii: "\"") {
+          isText = false
+        }
+        if isText { continue }
+      } else {
+        switch byte {
+        case UInt8(ascii: "\""): isText = true
+        case UInt8(ascii: "{"), UInt8(ascii: "["): depth += 1
+        case UInt8(ascii: "}"), UInt8(ascii: "]"): depth -= 1
+        default: break
+        }
+        if isText { continue }
+      }
+      if depth == 0 {
+        values.append(value)
+        value = []
+      }
+    }
+    return value.isEmpty ? values : values + [value]
   }
 }
 

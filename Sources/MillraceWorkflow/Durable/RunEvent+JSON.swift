@@ -99,7 +99,7 @@ extension RunEvent {
       writer.name("status", status.rawValue)
       writer.text("reason", reason)
     }
-    return writer.object
+    return writer.end()
   }
 
   /// Of an event of a run's stream; nil: it is none of those known here, and may be passed over. Throws `RecordError`.
@@ -164,7 +164,7 @@ extension RunEvent {
   }
 
   /// What somebody wants of a saga.
-  init(wish fact: SagaFact, in plan: SagaPlan) {
+  package init(wish fact: SagaFact, in plan: SagaPlan) {
     if case .cancelAsked(let who, let reason) = fact {
       self = .cancelAsked(by: who, reason: reason)
     } else {
@@ -265,7 +265,11 @@ private struct RecordWriter {
     bytes.append(UInt8(ascii: "{"))
   }
 
-  var object: [UInt8] { bytes + [UInt8(ascii: "}")] }
+  /// Once, at the end.
+  mutating func end() -> [UInt8] {
+    bytes.append(UInt8(ascii: "}"))
+    return bytes
+  }
 
   private mutating func begin(_ name: StaticString) {
     if bytes.count > 1 { bytes.append(UInt8(ascii: ",")) }
@@ -277,6 +281,10 @@ private struct RecordWriter {
 
   mutating func integer(_ name: StaticString, _ value: Int64) {
     begin(name)
+    decimal(value)
+  }
+
+  private mutating func decimal(_ value: Int64) {
     var digits: (UInt64, UInt64, UInt64) = (0, 0, 0)
     let magnitude = value.magnitude
     if value < 0 { bytes.append(UInt8(ascii: "-")) }
@@ -337,7 +345,7 @@ private struct RecordWriter {
     name.withUTF8Buffer { unsafe bytes.append(contentsOf: $0) }
     bytes.append(UInt8(ascii: "\""))
     bytes.append(UInt8(ascii: ":"))
-    bytes.append(contentsOf: String(value).utf8)
+    decimal(value)
   }
 
   mutating func place(_ place: TaskPlace, _ attempt: Int?) {

@@ -68,6 +68,8 @@ package struct RunHistory: Sendable {
   /// Of the last event.
   package private(set) var version: UInt64
   package private(set) var position: UInt64
+  /// When it was recorded, nanoseconds since 1970, UTC.
+  package private(set) var time: Int64
   /// Of the machine on which the last of its processes ran.
   private var boot: String
 
@@ -83,6 +85,7 @@ package struct RunHistory: Sendable {
     boot = creation.boot
     version = event.version
     position = event.position
+    time = event.time
   }
 
   /// The next event. Those of types that are not known are passed over. Throws `RecordError`; then nothing has changed.
@@ -90,6 +93,7 @@ package struct RunHistory: Sendable {
     let known = try RunEvent(event)
     version = event.version
     position = event.position
+    time = event.time
     guard let known else { return }
     switch known {
     case .created: throw RecordError("event \(event.version) of stream \(event.stream) creates the run a second time")

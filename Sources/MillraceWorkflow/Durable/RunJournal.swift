@@ -11,6 +11,8 @@ package final class RunJournal: @unchecked Sendable {
   package let run: RunID
   private let stream: StreamName
   private let tenant: String
+  /// nil: all is appended by name.
+  let target: RunLogStream?
   /// Of a run that was gone on with: how it stood.
   package let history: RunHistory?
 
@@ -20,6 +22,7 @@ package final class RunJournal: @unchecked Sendable {
     self.tenant = tenant
     self.history = history
     stream = try run.stream
+    target = try RunLogStream(runs, stream, tenant: tenant)
   }
 
   /// Appends an event. `then`: nil when it is on stable storage; on any thread, which must not be held up.

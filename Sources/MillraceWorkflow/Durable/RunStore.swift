@@ -12,6 +12,8 @@ package final class RunStore: @unchecked Sendable {
   /// This moment, by the wall clock and by that of this boot.
   package let now: @Sendable () -> DurableTime
   let errands: Errands
+  /// nil: the store is no log that takes events where they lie.
+  let logTypes: RunLogTypes?
   /// Told what keeps records from being written, in words.
   private let report: @Sendable (String) -> Void
   /// Appends whose end is not told yet.
@@ -34,6 +36,7 @@ package final class RunStore: @unchecked Sendable {
     self.now = now
     self.report = report
     errands = Errands(spawn: spawn)
+    logTypes = RunLogTypes(store)
   }
 
   deinit { monitor.deallocate() }
@@ -53,8 +56,11 @@ package final class RunStore: @unchecked Sendable {
     }
   }
 
-  private func ended() {
-    let left = underWay.subtract(1, ordering: .sequentiallyConsistent).newValue
+  /// An append is under way whose end `ended` tells.
+  func begun() { underWay.add(1, ordering: .sequentiallyConsistent) }
+
+  func ended(_ count: Int = 1) {
+    let left = underWay.subtract(count, ordering: .sequentiallyConsistent).newValue
     if left == 0, isClosing.load(ordering: .sequentiallyConsistent) { monitor.locked { monitor.broadcast(.ended) } }
   }
 
@@ -62,7 +68,7 @@ package final class RunStore: @unchecked Sendable {
 
   /// Appends, again and again if the store has no room or cannot be reached just now. `then`: what it gave, on any thread that must not be held up.
   func append(_ appends: [StreamAppend], then: @escaping EventCompletion<AppendReceipt>) {
-    underWay.add(1, ordering: .sequentiallyConsistent)
+    begun()
     attempt(appends, wait: RunStore.firstWait) { [self] result in
       then(result)
       ended()
@@ -149,8 +155,26 @@ package final class RunStore: @unchecked Sendable {
     RunEvent.id(RunID(high: 0, low: 0), sha256, ("", -1, start))
   }
 
-  // MARK: Reading
+  package func read(_ request: ReadRequest) throws(EventStoreError) -> EventPage {
+    let reply = Reply<EventPage>()
+    store.read(request) { reply.give($0) }
+    return try reply.wait().get()
+  }
+}
 
+/// What durable runs are read from: a store, or a log that another process writes.
+package protocol RunReading {
+  /// Blocks.
+  func read(_ request: ReadRequest) throws(EventStoreError) -> EventPage
+}
+
+extension RunStore: RunReading {}
+
+extension LogReader: RunReading {
+  package func read(_ request: ReadRequest) throws(EventStoreError) -> EventPage { try page(request) }
+}
+
+extension RunReading {
   /// Ids of the runs that are not over, in the order in which they were created; `all`: of all runs. Complexity: O(events of all runs). Blocks. Throws
   /// `EventStoreError`.
   package func runs(all: Bool = false) throws(EventStoreError) -> [RunID] {
@@ -170,15 +194,39 @@ package final class RunStore: @unchecked Sendable {
     return open.sorted { $0.value < $1.value }.compactMap { RunID(String($0.key.description.dropFirst(RunEvent.category.utf8.count + 1))) }
   }
 
-  /// The history of a run, up to `position` at most; nil: there is no such run, or it was not there yet. Complexity: O(its events). Blocks. Throws
-  /// `EventStoreError`, `RecordError`.
-  package func history(of run: RunID, until position: UInt64 = .max) throws -> RunHistory? {
+  /// All runs, in the order in which they were created, with how they ended; nil: they have not. Complexity: O(events of all runs). Blocks. Throws `EventStoreError`.
+  package func list() throws(EventStoreError) -> [(run: RunID, workflow: String, ended: WorkflowStatus?)] {
+    var places: [StreamName: Int] = [:]
+    var runs: [(run: RunID, workflow: String, ended: WorkflowStatus?)] = []
+    var failure: RecordError?
+    try pages(ReadRequest(.category(RunEvent.category), limit: EventLimits.eventsInPage)) { event in
+      guard ["run-created", "run-retried", "run-ended"].contains(event.type), failure == nil else { return }
+      do throws(RecordError) {
+        switch try RunEvent(event) {
+        case .created(let creation):
+          places[event.stream] = runs.count
+          runs.append((creation.run, creation.workflow, nil))
+        case .retried: if let place = places[event.stream] { runs[place].ended = nil }
+        case .ended(let status, _): if let place = places[event.stream] { runs[place].ended = status }
+        default: break
+        }
+      } catch { failure = error }
+    }
+    if let failure { throw .damaged(position: 0, failure.description) }
+    return runs
+  }
+
+  /// The history of a run, up to `position` at most and to the first event after `time`, nanoseconds since 1970; nil: there is no such run, or it was not there
+  /// yet. Complexity: O(its events). Blocks. Throws `EventStoreError`, `RecordError`.
+  package func history(of run: RunID, until position: UInt64 = .max, at time: Int64 = .max) throws -> RunHistory? {
     var history: RunHistory?
     var failure: RecordError?
+    var isThere = false
     // What a run that goes on from another one's history has of it stands before its creation.
     var before: [RecordedEvent] = []
     try pages(ReadRequest(.stream(try run.stream), limit: EventLimits.eventsInPage)) { event in
-      if event.position > position || failure != nil { return }
+      isThere = isThere || event.position > position || event.time > time
+      if isThere || failure != nil { return }
       do throws(RecordError) {
         if history != nil {
           try history?.apply(event)
@@ -224,12 +272,6 @@ package final class RunStore: @unchecked Sendable {
       guard !page.isLast, let next = page.next else { return }
       request.start = .at(next)
     }
-  }
-
-  func read(_ request: ReadRequest) throws(EventStoreError) -> EventPage {
-    let reply = Reply<EventPage>()
-    store.read(request) { reply.give($0) }
-    return try reply.wait().get()
   }
 }
 

@@ -43,21 +43,36 @@ extension WorkflowRun {
   }
 
   private func keepNow(_ event: RunEvent, of node: UInt32, _ verdict: @escaping RecordedVerdict) {
-    guard let journal else { preconditionFailure("a run that is not durable records nothing") }
     monitor.locked { verdicts[node] = verdict }
-    let held = HeldNode(coreRun, node)
-    journal.append(event) { [self] error in
+    write(event, of: node)
+  }
+
+  /// Appends an event. `node`: held until it is on stable storage; nil: nobody waits.
+  private func write(_ event: RunEvent, of node: UInt32?) {
+    guard let journal else { preconditionFailure("a run that is not durable records nothing") }
+    if !RunAppend.submit(event, journal, self, node) { appendByName(event, node) }
+  }
+
+  /// As `write`, to any store.
+  func appendByName(_ event: RunEvent, _ node: UInt32?) {
+    journal?.append(event) { [self] error in
       if let error {
         // Before anybody goes by what is not recorded.
-        suspendSoon(because: error)
-        if anchor !== self { anchor.suspendSoon(because: error) }
-        monitor.locked {
-          let verdict = verdicts[node]
-          verdicts[node] = { lane, _ in verdict?(lane, false) ?? .release }
-        }
+        if node != nil, anchor !== self { suspendSoon(because: error) }
+        anchor.suspendSoon(because: error)
+        if let node { lose(node) }
       }
-      var one = held
+      guard let node else { return }
+      var one = HeldNode(coreRun, node)
       unsafe withUnsafePointer(to: &one) { [host] in unsafe host.scheduler.settle(Span(_unsafeStart: $0, count: 1), WorkflowRun.kept) }
+    }
+  }
+
+  /// What was to be recorded of a node is not: its verdict is told so.
+  private func lose(_ node: UInt32) {
+    monitor.locked {
+      let verdict = verdicts[node]
+      verdicts[node] = { lane, _ in verdict?(lane, false) ?? .release }
     }
   }
 
@@ -155,7 +170,7 @@ extension WorkflowRun {
 
   /// Records something that nobody waits for.
   func note(_ event: RunEvent) {
-    journal?.append(event) { [self] error in if let error { anchor.suspendSoon(because: error) } }
+    if journal != nil { write(event, of: nil) }
   }
 
   /// An attempt begins.

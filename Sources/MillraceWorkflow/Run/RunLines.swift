@@ -50,6 +50,13 @@ public struct RunWait: Sendable, Hashable, CustomStringConvertible {
     var holders: [WorkflowRun] = []
     /// In the order in which they came.
     var waiting: [WorkflowRun] = []
+
+    /// Runs of another version of its workflow go on, and it is to begin when they have ended.
+    func drains(before run: WorkflowRun) -> Bool {
+      let definition = run.definition
+      guard definition.versionPolicy == .drain else { return false }
+      return holders.contains { $0.definition.name == definition.name && $0.definition.version != definition.version }
+    }
   }
 
   private let monitor = Monitor()
@@ -105,7 +112,7 @@ public struct RunWait: Sendable, Hashable, CustomStringConvertible {
     _ run: WorkflowRun, _ key: String, _ concurrency: RunConcurrency, _ older: inout [WorkflowRun]
   ) throws(RunLineFull) -> Entry {
     var line = lines[key] ?? Line()
-    if line.waiting.isEmpty, line.holders.count < concurrency.limit {
+    if line.waiting.isEmpty, line.holders.count < concurrency.limit, !line.drains(before: run) {
       line.holders.append(run)
       lines[key] = line
       return .begins
@@ -184,7 +191,7 @@ public struct RunWait: Sendable, Hashable, CustomStringConvertible {
       if line.holders.isEmpty { lines[key] = nil }
       return nil
     }
-    guard line.holders.count < first.definition.concurrency?.limit ?? 1 else { return nil }
+    guard line.holders.count < first.definition.concurrency?.limit ?? .max, !line.drains(before: first) else { return nil }
     lines[key]?.waiting.removeFirst()
     lines[key]?.holders.append(first)
     waiting -= 1

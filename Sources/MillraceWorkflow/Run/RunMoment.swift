@@ -40,6 +40,14 @@ public struct RunMoment: Sendable {
     public var age: UInt64
   }
 
+  /// Why nothing of a durable run goes on, whatever its tasks wait for.
+  public enum Standstill: Sendable, Hashable {
+    /// No process has it. `since`: its last record, nanoseconds since the start of the run.
+    case noProcess(since: UInt64)
+    /// It was taken over again and again, and its processes ended before any of its tasks did; `suspects` ran then.
+    case quarantine(suspects: [String])
+  }
+
   /// By index into the record's tasks.
   public var tasks: [Int: Task] = [:]
   /// Those that run now, the longest first.
@@ -50,6 +58,10 @@ public struct RunMoment: Sendable {
   public var wait: RunWait?
   /// Nothing new starts: a task failed, or the run is cancelled.
   public var isStopping = false
+  /// nil: it goes on.
+  public var standstill: Standstill?
+  /// Made from what is recorded: what only its process knows is left out, as slots, keys and rates that are taken.
+  public var isFromRecord = false
 }
 
 extension WorkflowRun {

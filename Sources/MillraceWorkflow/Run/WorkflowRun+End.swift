@@ -29,6 +29,7 @@ extension WorkflowRun {
     if isRoot { _ = host.ended(self) }
     if isRoot { noteEnd(status) }
     mailbox?.close()
+    saga?.end()
     let now = host.scheduler.clock.now
     if isRoot, hadTurn, let observation { observation.observer?.ended(status, after: .nanoseconds(now &- started)) }
     let waiters = monitor.locked {

@@ -169,7 +169,9 @@ package import MillraceCore
     self.journal = journal
     saga = compiled.saga.map(SagaRun.init)
     self.tenant = tenant
-    lineKey = origin == nil && items == nil ? definition.concurrency.map { $0.key ?? definition.name } : nil
+    // Runs of a version that drains wait for those of the others.
+    let own = definition.concurrency.map { $0.key ?? definition.name } ?? (definition.versionPolicy == .drain ? definition.name : nil)
+    lineKey = origin == nil && items == nil ? own : nil
     self.ended = ended
     self.observation = observation
     bindsContext = host.bindsContext || host.observer != nil
@@ -220,8 +222,8 @@ package import MillraceCore
   /// `put` puts the core's run onto it, by `Scheduler.start` or `Runtime.startHere`, if it need not wait for its turn.
   package func start(_ put: (Run) throws -> Void) throws {
     entered = resumption?.entered ?? host.scheduler.clock.now
-    guard lineKey != nil, let concurrency = definition.concurrency else { return try begin(put) }
-    try host.lines.start(self, concurrency)
+    guard lineKey != nil else { return try begin(put) }
+    try host.lines.start(self, definition.concurrency ?? RunConcurrency(limit: .max))
   }
 
   /// What it waits for before it begins; nil: it does not. Complexity: O(runs with its key).

@@ -9,6 +9,11 @@ internal import MillraceCore
 /// # Threads
 /// Any.
 final class SagaRun: @unchecked Sendable {
+  private struct Errand {
+    let work: () -> Void
+    let refuse: () -> Void
+  }
+
   enum Place: UInt8 {
     /// The run has it.
     case held
@@ -25,7 +30,8 @@ final class SagaRun: @unchecked Sendable {
   private var places: [Place]
   private var stopAsked: [Bool]
   private var isClosing = false
-  private var queue: [() -> Void] = []
+  private var queue: [Errand] = []
+  private var isOver = false
   private var isBusy = false
   /// Nodes whose outcome is recorded, and not told to the machine yet.
   private var known: Set<UInt32> = []
@@ -59,8 +65,9 @@ final class SagaRun: @unchecked Sendable {
 
   /// What is to be done when the run begins.
   func begin() -> [SagaAction] {
-    if let first = monitor.locked({ first }) { return first }
-    return tell(.began)
+    // Whoever cancels a saga just before it begins has ended it.
+    let (first, hasEnded) = monitor.locked { (self.first, machine.status.hasEnded) }
+    return hasEnded ? [] : first ?? tell(.began)
   }
 
   /// The machine hears of a fact that it must take: it has been launched, or looked at with `check`.
@@ -86,17 +93,34 @@ final class SagaRun: @unchecked Sendable {
 
   // MARK: One after the other
 
-  /// Does `work` when what came before it is done; it ends with `done`.
-  func enqueue(_ work: @escaping () -> Void) {
-    let isFirst = monitor.locked {
+  private enum Turn { case now, later, never }
+
+  /// Does `work` when what came before it is done; it ends with `done`. `refuse`: in its place, if the run ends before.
+  func enqueue(_ work: @escaping () -> Void, orElse refuse: @escaping () -> Void = {}) {
+    let turn: Turn = monitor.locked {
+      if isOver { return .never }
       if isBusy {
-        queue.append(work)
-        return false
+        queue.append(Errand(work: work, refuse: refuse))
+        return .later
       }
       isBusy = true
-      return true
+      return .now
     }
-    if isFirst { work() }
+    switch turn {
+    case .now: work()
+    case .later: break
+    case .never: refuse()
+    }
+  }
+
+  /// The run has ended: nothing more is done.
+  func end() {
+    let left = monitor.locked {
+      isOver = true
+      defer { queue = [] }
+      return queue
+    }
+    for errand in left { errand.refuse() }
   }
 
   func done() {
@@ -105,7 +129,7 @@ final class SagaRun: @unchecked Sendable {
         isBusy = false
         return nil
       }
-      return queue.removeFirst()
+      return queue.removeFirst().work
     }
     next?()
   }

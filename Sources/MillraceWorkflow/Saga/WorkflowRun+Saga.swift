@@ -128,13 +128,13 @@ extension WorkflowRun {
 
   /// The saga has ended: its nodes are released, and the run ends with the last of them.
   private func endIfOver(_ saga: SagaRun) {
-    guard saga.state.status.hasEnded else { return }
+    // One that has not begun finds that it has ended when it does.
+    guard saga.state.status.hasEnded, let core = monitor.locked({ core }) else { return }
     let held = saga.close()
     for node in held where !isOver(node) {
       records.setStatus(node, .skipped)
       counters.count(.skipped, lane: -1)
     }
-    let core = coreRun
     for node in held { host.scheduler.release(core, node: node) }
   }
 
@@ -163,26 +163,27 @@ extension WorkflowRun {
   /// `then`: nil when it counts. Throws nothing: `then` is told, on any thread that must not be held up.
   package func want(_ fact: SagaFact, then: @escaping @Sendable ((any Error)?) -> Void) {
     guard let saga else { return then(RunVerbRefusal.noSaga) }
-    saga.enqueue { [self] in
-      do throws(SagaRefusal) { try saga.check(fact) } catch {
-        saga.done()
-        return then(error)
-      }
-      guard let journal else {
-        take(fact, saga)
-        saga.done()
-        return then(nil)
-      }
-      journal.append(RunEvent(wish: fact, in: saga.compiled.plan)) { [self] error in
-        let next: @Sendable () -> Void = { [self] in
-          if let error { suspendSoon(because: error) } else { take(fact, saga) }
+    saga.enqueue(
+      { [self] in
+        do throws(SagaRefusal) { try saga.check(fact) } catch {
           saga.done()
-          then(error)
+          return then(error)
         }
-        // What follows may call handlers' code: not on the committer's thread.
-        if !journal.runs.errands.run(next) { next() }
-      }
-    }
+        guard let journal else {
+          take(fact, saga)
+          saga.done()
+          return then(nil)
+        }
+        journal.append(RunEvent(wish: fact, in: saga.compiled.plan)) { [self] error in
+          let next: @Sendable () -> Void = { [self] in
+            if let error { suspendSoon(because: error) } else { take(fact, saga) }
+            saga.done()
+            then(error)
+          }
+          // What follows may call handlers' code: not on the committer's thread.
+          if !journal.runs.errands.run(next) { next() }
+        }
+      }, orElse: { then(RunVerbRefusal.left) })
   }
 
   private func take(_ fact: SagaFact, _ saga: SagaRun) {
@@ -218,8 +219,15 @@ extension WorkflowRun {
 /// What cannot be wanted of a run.
 package enum RunVerbRefusal: Error, CustomStringConvertible {
   case noSaga
+  /// The engine has left it meanwhile.
+  case left
 
-  package var description: String { "the run is no saga: resume, skip and force are for sagas" }
+  package var description: String {
+    switch self {
+    case .noSaga: "the run is no saga: resume, skip and force are for sagas"
+    case .left: "the run has ended, or was left to another process, before that was done"
+    }
+  }
 }
 
 extension SagaError {

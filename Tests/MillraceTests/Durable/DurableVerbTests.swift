@@ -202,6 +202,18 @@ import Testing
     engine.shutdown()
   }
 
+  @Test("a log that forgets is no place for runs")
+  func retention() throws {
+    let folder = try Folder()
+    var settings = EventLog.Configuration()
+    settings.retention = Retention(bytes: 1 << 30)
+    let log = try EventLog(DirectoryStorage(folder.path, way: .sync), settings)
+    defer { log.close() }
+    var configuration = Engine.Configuration()
+    configuration.store = log
+    #expect(throws: EngineError.self) { try Engine(configuration) }
+  }
+
   @Test("in a directory of its own an engine leaves runs to the next process, one at a time")
   func directory() throws {
     let folder = try Folder()

@@ -28,6 +28,8 @@ struct DurableWorld {
     var configuration = Engine.Configuration()
     configuration.slots = 2
     configuration.threads = 2
+    // Many engines at once: each keeps room for its tasks.
+    configuration.capacity = 10_000
     configuration.store = store
     configuration.seed = 7
     let engine = try Engine(configuration)

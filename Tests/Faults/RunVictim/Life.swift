@@ -1,0 +1,122 @@
+import Glibc
+import Millrace
+import MillraceLog
+
+/// `live DIRECTORY PLUGIN LEDGER RUNS`: one life of a program that lives on what it has recorded in DIRECTORY: it goes on with what is there, starts runs of all kinds until RUNS
+/// have been created in all its lives, and ends when all have ended. Says `created KIND RUN` when a run is recorded, `ended RUN STATUS` when it has ended.
+nonisolated func live(_ words: [String]) -> Int32 {
+  guard words.count == 4, let wanted = Int(words[3]) else {
+    put("usage: RunVictim live DIRECTORY PLUGIN LEDGER RUNS\n", 2)
+    return 64
+  }
+  alarm(120)
+  do {
+    var log = EventLog.Configuration()
+    log.segmentBytes = 1 << 20
+    log.firstSegmentBytes = 256 << 10
+    let store = try EventLog(DirectoryStorage(words[0], way: .sync), log)
+    defer { store.close() }
+    var configuration = Engine.Configuration()
+    configuration.store = store
+    configuration.threads = 2
+    configuration.slots = 16
+    configuration.plugins = PluginSearch(paths: [words[1]])
+    configuration.settings = ["ledger.directory": words[2]]
+    let engine = try Engine(configuration)
+    defer { engine.shutdown() }
+    if let problem = engine.pluginProblems.first { throw problem }
+    for child in Life.children { try engine.deploy(child) }
+    return try Life(engine, wanted).run()
+  } catch {
+    put("\(error)\n", 2)
+    return 1
+  }
+}
+
+struct Life {
+  private let engine: Engine
+  private let wanted: Int
+
+  init(_ engine: Engine, _ wanted: Int) {
+    self.engine = engine
+    self.wanted = wanted
+  }
+
+  /// What is run: a workflow or saga for each kind, in turn.
+  static let kinds: [(name: String, definition: Definition)] = [
+    ("chain", chain), ("items", items), ("waits", waits), ("parent", parent), ("undone", saga(fails: true)), ("done", saga(fails: false)),
+  ]
+
+  private static let quick = RetryPolicy(attempts: 3, initial: 1_000_000, factor: 1, cap: 1_000_000)
+
+  private static func workflow(_ name: String, _ body: (inout Definition) -> Void) -> Definition {
+    var workflow = Definition(name)
+    workflow.durability = .log
+    body(&workflow)
+    return workflow
+  }
+
+  private static let chain = workflow("chain") { workflow in
+    var last: [TaskReference] = []
+    for task in ["a", "b", "c", "d"] {
+      last = [workflow.task(task, handler: task == "b" ? "ledger/flaky" : "ledger/do", dependencies: last, retry: quick)]
+    }
+    workflow.cleanup = [TaskDefinition("tidy", handler: "ledger/do")]
+  }
+  private static let items = workflow("items") { workflow in
+    let each = workflow.task("each", handler: "ledger/flaky", foreach: .range(from: 1, to: 6), parallelism: 2, retry: quick)
+    workflow.task("after", handler: "ledger/do", dependencies: [each])
+  }
+  private static let waits = workflow("waits") { workflow in
+    let a = workflow.task("a", handler: "ledger/do")
+    let pause = workflow.wait("pause", for: .lasting(.milliseconds(3)), dependencies: [a])
+    let go = workflow.wait("go", for: .signal("go"), dependencies: [pause])
+    workflow.task("b", handler: "ledger/do", dependencies: [go])
+  }
+  private static let parent = workflow("parent") { workflow in
+    let child = workflow.workflow("child", named: "child")
+    workflow.task("after", handler: "ledger/do", dependencies: [child])
+  }
+  static let children = [
+    workflow("child") { workflow in
+      let a = workflow.task("a", handler: "ledger/flaky", retry: quick)
+      workflow.task("b", handler: "ledger/do", dependencies: [a])
+    }
+  ]
+  private static func saga(fails: Bool) -> Definition {
+    var saga = Definition(saga: fails ? "undone" : "done", durability: .log)
+    let root = saga.step("root", handler: "ledger/do", compensation: "ledger/do")
+    let left = saga.step("left", handler: "ledger/flaky", dependencies: [root], compensation: "ledger/do", retry: quick)
+    let right = saga.step("right", handler: "ledger/do", dependencies: [root], compensation: "ledger/do")
+    let pivot = saga.step("pivot", handler: fails ? "ledger/fail" : "ledger/do", dependencies: [left, right], isPivot: true)
+    saga.step("after", handler: "ledger/flaky", dependencies: [pivot], retry: quick)
+    return saga
+  }
+
+  func run() throws -> Int32 {
+    let resumed = try engine.resume()
+    if let (run, reason) = resumed.problems.first {
+      put("run \(run) does not go on: \(reason)\n", 2)
+      return 1
+    }
+    var open = resumed.handles.filter { $0.definition.name != "child" }
+    var created = try engine.recordedRuns().count { $0.workflow != "child" }
+    while created < wanted || !open.isEmpty {
+      if created < wanted, open.count < 8 {
+        let kind = Life.kinds[created % Life.kinds.count]
+        let run = try engine.start(kind.definition)
+        created += 1
+        put("created \(kind.name) \(run.id)\n", 1)
+        open.append(run)
+        continue
+      }
+      for run in open where run.waits.contains(where: { $0.wait == .signal("go") }) { try run.signal("go") }
+      open.removeAll { run in
+        guard let status = run.wait(nanoseconds: 100_000) else { return false }
+        put("ended \(run.id) \(status.rawValue)\n", 1)
+        return true
+      }
+    }
+    return 0
+  }
+}

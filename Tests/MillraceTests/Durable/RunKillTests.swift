@@ -1,0 +1,156 @@
+import Foundation
+import MillraceFaults
+import MillraceLog
+import MillraceSimulation
+import MillraceWorkflow
+import Testing
+
+@testable import Millrace
+
+/// A program that lives on what its runs have recorded, killed again and again. What its handlers did stands in a ledger of their own.
+@Suite struct RunKillTests {
+  private static let victim = URL(filePath: ProcessInfo.processInfo.arguments[0]).deletingLastPathComponent().appending(path: "RunVictim")
+    .path
+  private static let isFull = ProcessInfo.processInfo.environment["MILLRACE_FULL"] != nil
+
+  /// Keys whose effects each kind of run has in the end, without the run's id.
+  private static let effects: [String: Set<String>] = [
+    "chain": ["a", "b", "c", "d", "tidy"], "items": Set((0..<6).map { "each[\($0)]" } + ["after"]), "waits": ["a", "b"],
+    "parent": ["after"], "child": ["a", "b"], "undone": ["root", "left", "right", "root~c", "left~c", "right~c"],
+    "done": ["root", "left", "right", "pivot", "after"],
+  ]
+  private static let statuses: [String: WorkflowStatus] = ["undone": .failed]
+
+  /// What the directory of a log says of its runs, when nobody writes it any more.
+  private func runs(in directory: String) throws -> [RunHistory] {
+    let log = try EventLog(DirectoryStorage(directory, create: false, way: .sync))
+    defer { log.close() }
+    let store = RunStore(log, now: { DurableTime(wall: 0, boot: 0) }, report: { _ in }, spawn: { _ in false })
+    return try store.runs(all: true).map { try #require(try store.history(of: $0)) }
+  }
+
+  /// The keys of a run's effects, without its id.
+  private func keys(_ ledger: String) throws -> [String: Set<String>] {
+    var keys: [String: Set<String>] = [:]
+    for file in try FileManager.default.contentsOfDirectory(atPath: ledger) {
+      let parts = file.split(separator: "~", maxSplits: 1)
+      keys[String(parts[0]), default: []].insert(String(parts[1]))
+    }
+    return keys
+  }
+
+  private func check(_ directory: String, _ ledger: String, created: [String: String], ended: [String: String], _ place: String) throws {
+    let effects = try keys(ledger)
+    let runs = try runs(in: directory)
+    for history in runs {
+      let name = history.creation.workflow
+      let id = history.creation.run.description
+      // Everything has ended, as it should, and each effect is there once: no key but those of its tasks.
+      #expect(history.ended == Self.statuses[name] ?? .completed, "\(place): \(name) \(id) is \(String(describing: history.ended))")
+      #expect(effects[id] == Self.effects[name], "\(place): \(name) \(id)")
+    }
+    // What was said to be recorded is there; what was said of its end is so.
+    let known = Dictionary(uniqueKeysWithValues: runs.map { ($0.creation.run.description, $0) })
+    for (id, kind) in created { #expect(known[id]?.creation.workflow == kind, "\(place): \(kind) \(id) is lost") }
+    for (id, status) in ended { #expect(known[id]?.ended?.rawValue == status, "\(place): \(id) ended \(status)") }
+    #expect(Set(effects.keys).isSubset(of: Set(known.keys)), "\(place)")
+  }
+
+  /// What was recorded as completed was not done again, and no attempt was called twice.
+  private func checkCalls(_ directory: String, _ ledger: String, _ place: String) throws {
+    var calls: [String: [Int]] = [:]
+    for line in try String(contentsOfFile: ledger + ".calls", encoding: .utf8).split(separator: "\n") {
+      let words = line.split(separator: " ")
+      calls[String(words[0]), default: []].append(Int(words[1]) ?? 0)
+    }
+    for history in try runs(in: directory) {
+      let id = history.creation.run.description
+      for (task, state) in history.tasks {
+        for (item, one) in state.byItem where one.status == .completed {
+          #expect((calls["\(id)/\(task)[\(item)]"] ?? []).max() == one.attempts, "\(place): \(id)/\(task)[\(item)]")
+        }
+        guard state.status == .completed, let numbers = calls["\(id)/\(task)"] else { continue }
+        #expect(numbers.max() == state.attempts, "\(place): \(id)/\(task) \(numbers)")
+      }
+    }
+  }
+
+  @Test(
+    "two hundred times killed: nothing acknowledged is lost, nothing recorded is done again, every run ends as it should, each effect has one key"
+  )
+  func killed() throws {
+    var random = Seed(11)
+    var kills = 0
+    var rounds = 0
+    while kills < (Self.isFull ? 2000 : 200) {
+      rounds += 1
+      let folder = try Folder()
+      let (directory, ledger) = (folder.path + "/log", folder.path + "/ledger")
+      for path in [directory, ledger] { try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: false) }
+      var created: [String: String] = [:]
+      var ended: [String: String] = [:]
+      var lives = 0
+      while true {
+        lives += 1
+        // More runs with each life, so that there is always something to be killed in.
+        let target = 12 + 6 * min(lives, 40)
+        let program = FaultedProgram(
+          Self.victim, ["live", directory, try FaultTools.ledger(), ledger, "\(target)"], directory: directory)
+        let running = try program.start()
+        let wanted = Int.random(in: 0...14, using: &random)
+        var lines = 0
+        while lines < wanted, try running.line() != nil { lines += 1 }
+        let isLast = lives > 40
+        if !isLast { running.kill() }
+        let ending = try running.wait()
+        for line in ending.lines {
+          let words = line.split(separator: " ").map(String.init)
+          if words.count == 3, words[0] == "created" { created[words[2]] = words[1] }
+          if words.count == 3, words[0] == "ended" { ended[words[1]] = words[2] }
+        }
+        if ending.exit == -SIGKILL {
+          kills += 1
+        } else {
+          #expect(ending.exit == 0, "life \(lives): \(ending.errors)")
+          if isLast || ending.exit != 0 { break }
+        }
+      }
+      try check(directory, ledger, created: created, ended: ended, "round \(rounds)")
+      try checkCalls(directory, ledger, "round \(rounds)")
+    }
+    #expect(kills >= 200)
+  }
+
+  @Test("whatever a crash leaves of the files, another process goes on from it and ends all runs as they should")
+  func images() throws {
+    let folder = try Folder()
+    let (directory, ledger) = (folder.path + "/log", folder.path + "/ledger")
+    for path in [directory, ledger] { try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: false) }
+    var program = FaultedProgram(Self.victim, ["live", directory, try FaultTools.ledger(), ledger, "18"], directory: directory)
+    program.records = true
+    let ending = try program.run()
+    #expect(ending.exit == 0, "\(ending.errors)")
+    let images = try CrashImages(try #require(ending.trace))
+    for number in 0..<(Self.isFull ? 2000 : 200) {
+      let image = images.image(seed: UInt64(number))
+      let copy = try Folder()
+      let log = copy.path + "/log"
+      try image.directory.write(to: log)
+      // The ledger is as it was at the end, as that of another system would be: what was done is not done again under another key.
+      let after = try FaultedProgram(Self.victim, ["live", log, try FaultTools.ledger(), ledger, "0"], directory: log).run()
+      #expect(after.exit == 0, "\(image): \(after.errors)")
+      let effects = try keys(ledger)
+      let runs = try runs(in: log)
+      for history in runs {
+        let name = history.creation.workflow
+        #expect(history.ended == Self.statuses[name] ?? .completed, "\(image): \(name)")
+        #expect(effects[history.creation.run.description] == Self.effects[name], "\(image): \(name)")
+      }
+      let known = Set(runs.map { $0.creation.run.description })
+      for mark in image.marks {
+        let words = mark.split(separator: " ").map(String.init)
+        if words.first == "created" { #expect(known.contains(words[2]), "\(image): \(mark) is lost") }
+      }
+    }
+  }
+}
