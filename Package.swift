@@ -74,6 +74,7 @@ let rows: [Row] = [
   Row(
     layer: 4, name: "Millrace", kind: .swift, needs: ["MillraceCore", "MillraceLog", "MillraceWorkflow", "MillracePlugins", "CMillrace"],
     tests: ["MillraceFaults", "MillraceSimulation", "MillraceTesting"]),
+  Row(layer: 5, name: "AgentHost", kind: .benchmark, path: "Tests/Faults/AgentHost", needs: ["Millrace", "MillraceWorkflow"]),
   Row(
     layer: 5, name: "MillraceBench", kind: .swift, needs: ["Millrace", "MillraceCore", "MillracePlugins", "MillraceWorkflow", "CMillrace"],
     packages: [histogram], tests: []),

@@ -9,7 +9,8 @@ struct CommandExamplesTests {
 
   private static let all = [
     "approval", "archive", "children/release", "children/roll-out", "package-census", "patterns/sequential", "patterns/fan-out-fan-in",
-    "patterns/foreach", "patterns/rate-and-concurrency", "sagas/agent-provisioning", "schedules/nightly", "templates/compare",
+    "patterns/foreach", "patterns/rate-and-concurrency", "sagas/agent-provisioning", "sagas/task-workflow", "schedules/nightly",
+    "templates/compare",
     "troubleshooting/contradicting-timeouts",
     "troubleshooting/stuck",
     "troubleshooting/timeout",
@@ -157,6 +158,28 @@ struct CommandExamplesTests {
       ])
     #expect(object["steps"]?.array?.map { $0["compensation"] } == ["none", "shell/run", "shell/run", "shell/run", .null, .null])
     #expect(try Command().run("workflow", "graph", file).output.contains("shell/run, undone by shell/run"))
+  }
+
+  @Test("task-workflow: what is published is there, and a release that fails leaves nothing")
+  func taskWorkflow() throws {
+    let command = try Command()
+    let site = command.file("site")
+    try FileManager.default.createDirectory(atPath: command.file("pages"), withIntermediateDirectories: false)
+    try command.write("pages/index", "hello")
+    func publish(_ check: String) throws -> Command.Ending {
+      try command.run(
+        "run", Self.example("sagas/task-workflow"), "--param", "folder=\(command.file("pages"))", "--param", "site=\(site)",
+        "--param", "check=\(check)", "--report", "report")
+    }
+    let failed = try publish("echo it is bad >&2; exit 9")
+    #expect(failed.exit == 1 && failed.output.contains("it is bad"), "\(failed)")
+    #expect(try FileManager.default.contentsOfDirectory(atPath: site).isEmpty)
+    let done = try publish("tar -tzf \"$archive\"")
+    #expect(done.exit == 0, "\(done.errors)")
+    let run = try FileManager.default.destinationOfSymbolicLink(atPath: site + "/current")
+    #expect(try Set(FileManager.default.contentsOfDirectory(atPath: site)) == ["current", run])
+    #expect(try FileManager.default.contentsOfDirectory(atPath: "\(site)/\(run)") == ["site.tar.gz"])
+    #expect(try JSON(parsing: command.read("report/report.json"))["stdout"]?.string?.hasPrefix("published ") == true)
   }
 
   @Test("list names the definitions of a folder, whether they are correct, and leaves out what is none")

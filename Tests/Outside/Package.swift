@@ -12,5 +12,5 @@ let package = Package(
   targets: [
     .executableTarget(name: "ReadMe", dependencies: [.product(name: "Millrace", package: "millrace")]),
     .executableTarget(name: "Outside", dependencies: [.product(name: "Millrace", package: "millrace")]),
-  ] + (["Tutorial"] + articles + steps).map { .executableTarget(name: $0, dependencies: both) }
+  ] + (["Tutorial", "Sagas"] + articles + steps).map { .executableTarget(name: $0, dependencies: both) }
 )
