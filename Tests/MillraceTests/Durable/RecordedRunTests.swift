@@ -131,7 +131,7 @@ import Testing
     let store = MemoryEventStore()
     let told = try whole(store)
     let id = try #require(RunID(told.run))
-    let first = try #require(store.all.firstIndex { $0.type == "task-completed" })
+    let first = try #require(store.all.firstIndex { $0.type == "task-completed" && $0.text.contains(#""task":"first""#) })
     let cut = DurableWorld().store(store.all.prefix(first + 1))
     for (isAttended, reason) in [(false, Explanation.Reason.noProcess), (true, .unrecorded)] {
       let run = try #require(try runs(cut).recorded(id, now: .now(), isAttended: isAttended))

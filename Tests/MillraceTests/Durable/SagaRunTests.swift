@@ -226,7 +226,9 @@ import Testing
   @Test("a saga in memory goes forward, or is undone, as its steps say", arguments: scenarios)
   func inMemory(scenario: Scenario) throws {
     let diary = Diary()
-    let engine = try Engine()
+    var configuration = Engine.Configuration()
+    configuration.capacity = 10_000
+    let engine = try Engine(configuration)
     try register(engine, diary)
     let run = try engine.start(scenario.saga())
     try drive(run, scenario, diary)
