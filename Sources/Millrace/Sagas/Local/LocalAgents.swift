@@ -28,6 +28,7 @@ public final class LocalAgents: Sendable {
   /// Opens a directory; makes it if it is not there, its parents are not.
   ///
   /// - Parameters:
+  ///   - directory: its path.
   ///   - programs: by the agents' type the program, a path, and its arguments.
   ///   - grace: from SIGTERM to SIGKILL, nanoseconds.
   ///   - healthTimeout: for the first answer of a new agent, nanoseconds.
