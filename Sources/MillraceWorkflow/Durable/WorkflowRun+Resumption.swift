@@ -251,7 +251,9 @@ extension WorkflowRun {
       do {
         var state = slow[node] ?? SlowNode()
         if state.closeAt != 0, state.close == nil { state.close = try arm(node, at: state.closeAt, TimerKind.scheduleToClose) }
-        state.retry = try arm(node, at: due, TimerKind.retry)
+        // What closed while no process was there does not begin: both timers would fire now.
+        let isClosed = state.closeAt != 0 && state.closeAt <= host.scheduler.clock.now
+        state.retry = try arm(node, at: isClosed ? .max : due, TimerKind.retry)
         state.waitEnds = due
         slow[node] = state
         return true
