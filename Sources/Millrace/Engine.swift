@@ -119,7 +119,9 @@ public import MillraceWorkflow
     tenants = try Tenants(configuration.tenants)
     let wall = configuration.wallClock ?? { millrace_wall() }
     wallClock = wall
-    durable = try DurableRuns(configuration.store, configuration.data, wall: wall, boot: configuration.bootClock) { [host] in host.report($0) }
+    durable = try DurableRuns(configuration.store, configuration.data, wall: wall, boot: configuration.bootClock) { [host] in
+      host.report($0)
+    }
     runtimeConfiguration.scheduler.tenants = tenants.count
     runtimeConfiguration.takesGuests = true
     hooks = HooksBox(host: host, book: book, stalled: configuration.stalled)

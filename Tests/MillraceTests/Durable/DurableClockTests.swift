@@ -45,13 +45,17 @@ import Testing
     }
   }
 
+  /// Many: two timers of each are due at once.
+  private static let limited = (0..<16).map { "limited-\($0)" }
   private static let twice = RetryPolicy(attempts: 2)
 
   private var workflow: Definition {
     var workflow = Definition("waits", durability: .log)
     workflow.onFailure = .continue
     workflow.task("again", handler: "later", retry: Self.twice)
-    workflow.task("limited", handler: "later", retry: Self.twice, timeouts: Timeouts(scheduleToClose: 5400 * 1_000_000_000))
+    for task in Self.limited {
+      workflow.task(task, handler: "later", retry: Self.twice, timeouts: Timeouts(scheduleToClose: 5400 * 1_000_000_000))
+    }
     workflow.wait("pause", for: .lasting(.seconds(Self.hour)))
     workflow.wait("open", for: .signal("end"))
     return workflow
@@ -84,19 +88,22 @@ import Testing
   func workflow(restart: Restart) throws {
     let (clocks, effects) = (MachineClocks(wall: Self.begin), Effects())
     let store = MemoryEventStore { clocks.wall }
-    let id = try left(workflow, clocks, store, effects, retries: 2)
+    let id = try left(workflow, clocks, store, effects, retries: 1 + Self.limited.count)
     restart.pass(clocks)
     let engine = try clocks.engine(store) { try register($0, effects) }
     let run = try engine.resume(id)
     let (isDue, isTooLate) = (restart.minutes > 60, restart.minutes > 90)
-    if isDue { wait(store, "task-completed", isTooLate ? 2 : 3) }
-    if isTooLate { wait(store, "task-failed", 1) }
+    if isDue { wait(store, "task-completed", isTooLate ? 2 : 2 + Self.limited.count) }
+    if isTooLate { wait(store, "task-failed", Self.limited.count) }
     try engine.settle()
     let statuses = Dictionary(uniqueKeysWithValues: run.record().tasks.map { ($0.id, $0.status) })
     #expect(statuses["again"] == (isDue ? .completed : .pending))
     #expect(statuses["pause"] == (isDue ? .completed : .running))
-    #expect(statuses["limited"] == (isTooLate ? .timedOut : isDue ? .completed : .pending))
-    #expect(effects.count("\(id)/again") == (isDue ? 2 : 1) && effects.count("\(id)/limited") == (isDue && !isTooLate ? 2 : 1))
+    for task in Self.limited {
+      #expect(statuses[task] == (isTooLate ? .timedOut : isDue ? .completed : .pending))
+      #expect(effects.count("\(id)/\(task)") == (isDue && !isTooLate ? 2 : 1))
+    }
+    #expect(effects.count("\(id)/again") == (isDue ? 2 : 1))
     if !isDue {
       // They are due when the rest of their hour is over, to the second; the test itself takes some.
       let moment = run.run.moment()
