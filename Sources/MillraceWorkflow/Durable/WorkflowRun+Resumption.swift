@@ -169,7 +169,7 @@ extension WorkflowRun {
   // MARK: Times
 
   /// A recorded moment on this host's clock.
-  private func moment(_ time: DurableTime, _ now: DurableTime, _ clock: UInt64) -> UInt64 {
+  func moment(_ time: DurableTime, _ now: DurableTime, _ clock: UInt64) -> UInt64 {
     let elapsed = time.elapsed(to: now)
     if elapsed >= 0 { return clock &- min(clock, UInt64(elapsed)) }
     let (moment, overflow) = clock.addingReportingOverflow(elapsed.magnitude)
