@@ -124,7 +124,8 @@ extension Engine {
   /// Puts a run on the core; of a durable one behind its creation. Blocks until that is on stable storage. Throws as `start`.
   /// `fire`: of the schedule that starts it.
   func begin(
-    _ run: WorkflowRun, _ workflow: PreparedWorkflow, parent: (run: WorkflowRun, place: RunCreation.Parent)? = nil, fire: UTCTime? = nil
+    _ run: WorkflowRun, _ workflow: PreparedWorkflow, parent: (run: WorkflowRun, place: RunCreation.Parent)? = nil,
+    fire: ScheduledFire? = nil
   ) throws {
     guard let durable = workflow.durable, let journal = run.journal else { return try run.start() }
     let reply = Reply<Void>()
@@ -153,7 +154,7 @@ struct DurableWorkflow: Sendable {
 
   /// Records the creation of a run. `parent`: the attempt that started it, which is recorded with it.
   func create(
-    _ run: WorkflowRun, _ parent: (run: WorkflowRun, place: RunCreation.Parent)?, _ fire: UTCTime? = nil,
+    _ run: WorkflowRun, _ parent: (run: WorkflowRun, place: RunCreation.Parent)?, _ fire: ScheduledFire? = nil,
     then: @escaping @Sendable (EventStoreError?) -> Void
   ) {
     var creation = RunCreation(

@@ -8,7 +8,7 @@ import Testing
 @testable import Millrace
 
 /// Schedules that another process goes on with.
-@Suite struct DurableScheduleTests {
+@Suite(.timeLimit(.minutes(3))) struct DurableScheduleTests {
   private func workflow(_ missed: String, overlap: String = "allow", catchUp: String = "48h") throws -> Definition {
     let text = """
       format: 1
@@ -179,5 +179,81 @@ import Testing
     wait(store, 4)
     third.shutdown()
     #expect(told.all == [name(101): 1, name(105): 1, name(106): 1, name(107): 1])
+  }
+
+  /// How often each hour stands in the schedule's stream.
+  private func fires(_ store: MemoryEventStore) throws -> [Int64: Int] {
+    var fires: [Int64: Int] = [:]
+    for event in store.all where event.type == "schedule-fired" {
+      fires[try #require(JSON(parsing: event.text)["seconds"]?.integer) / 3600, default: 0] += 1
+    }
+    return fires
+  }
+
+  @Test("what is filled in is beside the schedule: the next process goes on from where the schedule was")
+  func filledIn() throws {
+    let store = MemoryEventStore()
+    let told = Effects()
+    let clocks = MachineClocks(wall: 100 * 3600 + 1800)
+    let first = try life(store, clocks, told)
+    let schedule = try first.schedule(workflow("all"))
+    try look(101, first, schedule, clocks)
+    wait(store, 1)
+    #expect(try schedule.backfill(UTCTime(seconds: 10 * 3600)..<UTCTime(seconds: 12 * 3600)) == 2)
+    wait(store, 3)
+    first.shutdown()
+    let second = try life(store, clocks, told)
+    let again = try second.schedule(workflow("all"))
+    try look(102, second, again, clocks)
+    wait(store, 4)
+    second.shutdown()
+    #expect(again.passedOver == 0)
+    #expect(try fires(store) == [10: 1, 11: 1, 101: 1, 102: 1])
+  }
+
+  /// Three hours are missed, and a fourth comes while the first of them runs.
+  private func busy(_ overlap: Schedule.Overlap) throws -> MemoryEventStore {
+    let store = MemoryEventStore()
+    let clocks = MachineClocks(wall: 100 * 3600 + 1800)
+    let first = try life(store, clocks, Effects())
+    _ = try first.schedule(workflow("all", overlap: overlap.rawValue))
+    first.shutdown()
+    clocks.set(wall: 103 * 3600 + 1800)
+    let door = Door()
+    let second = try life(store, clocks, Effects(), door: door)
+    let schedule = try second.schedule(workflow("all", overlap: overlap.rawValue))
+    #expect(door.wait(for: 1))
+    try look(104, second, schedule, clocks)
+    door.open()
+    wait(store, overlap == .skip ? 3 : 4)
+    second.shutdown()
+    return store
+  }
+
+  @Test("whatever record is the last before a crash, no fire is lost and none comes twice", arguments: Schedule.Overlap.allCases)
+  func everyPrefix(overlap: Schedule.Overlap) throws {
+    let events = try busy(overlap).all
+    let begin = try #require(events.firstIndex { $0.type == "schedule-followed" })
+    // What follows these is appended with them.
+    for count in begin + 1...events.count where !["definition-part", "run-created"].contains(events[count - 1].type) {
+      let store = DurableWorld().store(events.prefix(count))
+      let clocks = MachineClocks(wall: 104 * 3600)
+      let engine = try life(store, clocks, Effects())
+      _ = try engine.resume()
+      let schedule = try engine.schedule(workflow("all", overlap: overlap.rawValue))
+      // Its own fire may be passed over where a run goes on: it is on time.
+      let expected: Set<Int64> = overlap == .skip ? [101, 102, 103] : [101, 102, 103, 104]
+      let deadline = Clock.monotonic.now + 60_000_000_000
+      func isDone() throws -> Bool {
+        let fires = try fires(store)
+        return expected.isSubset(of: fires.keys) && store.all.count { $0.type == "run-ended" } == fires.values.reduce(0, +)
+      }
+      while try !isDone(), Clock.monotonic.now < deadline { millrace_yield() }
+      schedule.checkClock()
+      try engine.settle()
+      engine.shutdown()
+      let all = try fires(store)
+      #expect(try isDone() && all.values.allSatisfy { $0 == 1 }, "after \(count) of \(events.count) events: \(all)")
+    }
   }
 }

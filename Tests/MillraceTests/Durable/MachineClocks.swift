@@ -38,7 +38,7 @@ final class MachineClocks: @unchecked Sendable {
   func engine(_ store: any EventStore, _ more: (Engine) throws -> Void) throws -> Engine {
     var configuration = Engine.Configuration()
     configuration.threads = 1
-    configuration.slots = 2
+    configuration.slots = 8
     configuration.capacity = 10_000
     configuration.store = store
     configuration.wallClock = { self.wall }
