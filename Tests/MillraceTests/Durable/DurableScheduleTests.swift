@@ -22,7 +22,7 @@ import Testing
     return try DefinitionReader(handlers: ["tell"]).read(Array(text.utf8), name: "hourly.yaml").definition
   }
 
-  private func life(_ store: MemoryEventStore, _ clocks: MachineClocks, _ told: Effects, door: Door? = nil) throws -> Engine {
+  private func life(_ store: any EventStore, _ clocks: MachineClocks, _ told: Effects, door: Door? = nil) throws -> Engine {
     try clocks.engine(store) { engine in
       try engine.register("tell", blocking: true) { (at: String, _: TaskContext) -> String in
         door?.pass()
@@ -255,5 +255,40 @@ import Testing
       let all = try fires(store)
       #expect(try isDone() && all.values.allSatisfy { $0 == 1 }, "after \(count) of \(events.count) events: \(all)")
     }
+  }
+
+  @Test("a fire whose run is recorded while its engine is shut down is started by the next one")
+  func shutDown() throws {
+    let kept = MemoryEventStore()
+    let store = FailingStore(kept, after: .max, .closed)
+    let (recorded, door, told) = (Door(), Door(), Effects())
+    store.meets = { appends in
+      guard appends.contains(where: { $0.stream.category == "schedule" && $0.events[0].type == "schedule-fired" }) else { return }
+      door.pass()
+    }
+    let clocks = MachineClocks(wall: 100 * 3600 + 1800)
+    let first = try life(store, clocks, told)
+    let schedule = try first.schedule(workflow("all"))
+    clocks.set(wall: 101 * 3600)
+    schedule.checkClock()
+    #expect(door.wait(for: 1))
+    let isApart = OwnThread.run {
+      first.shutdown()
+      recorded.open()
+    }
+    #expect(isApart)
+    // Once the core takes nothing more.
+    while first.runtime.scheduler.isStopping == false { millrace_yield() }
+    door.open()
+    #expect(recorded.pass())
+    let second = try life(kept, clocks, told)
+    let resumed = try second.resume()
+    #expect(resumed.handles.count == 1 && resumed.handles.first?.wait() == .completed)
+    let again = try second.schedule(workflow("all"))
+    again.checkClock()
+    try second.settle()
+    second.shutdown()
+    #expect(told.all == [name(101): 1])
+    #expect(try fires(kept) == [101: 1])
   }
 }
