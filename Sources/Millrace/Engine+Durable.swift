@@ -59,7 +59,7 @@ extension Engine {
     let parameters = Dictionary(creation.parameters.map { ($0.name, $0.value) }) { first, _ in first }
       .filter { name, _ in definition.parameters.contains { $0.name == name } }
     let workflow = try compile(definition, parameters: parameters, upgrade == nil ? try builds.handlers(creation) : try state.handlers())
-    let interrupted = history.running(definition)
+    let interrupted = try history.running(workflow.compiled)
     if history.crashesWithoutProgress + (history.isSuspended || interrupted.isEmpty ? 0 : 1) >= RunHistory.mostCrashes {
       try journal.record(.quarantined(suspects: interrupted))
       throw ResumptionError.quarantined(suspects: interrupted)
