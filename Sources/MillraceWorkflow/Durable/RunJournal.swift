@@ -40,7 +40,9 @@ package final class RunJournal: @unchecked Sendable {
   }
 
   /// Appends an event. `then`: nil when it is on stable storage; on any thread, which must not be held up.
-  package func append(_ event: RunEvent, then: @escaping @Sendable (EventStoreError?) -> Void) { append(RunRecords(nil, event), then: then) }
+  package func append(_ event: RunEvent, then: @escaping @Sendable (EventStoreError?) -> Void) {
+    append(RunRecords(nil, event), then: then)
+  }
 
   /// As above.
   func append(_ records: RunRecords, then: @escaping @Sendable (EventStoreError?) -> Void) {

@@ -47,8 +47,8 @@ import Testing
     let order = try attempts(kept)
     #expect(
       order == [
-        "begin a 1", "fail a 1", "begin a 2", "end a 2", "begin b 1", "fail b 1", "begin b 2", "end b 2", "begin c 1", "fail c 1", "begin c 2",
-        "fail c 2", "over",
+        "begin a 1", "fail a 1", "begin a 2", "end a 2", "begin b 1", "fail b 1", "begin b 2", "end b 2",
+        "begin c 1", "fail c 1", "begin c 2", "fail c 2", "over",
       ])
     // A sweep may have come between; it does not do so each time. The definition, the creation and the end have one each.
     #expect(store.asked < order.count)
