@@ -58,7 +58,7 @@ extension Engine {
     let build = try upgrade == nil ? builds(of: creation) : (handlers: state.handlers(), plugins: plugins)
     let workflow = try compile(definition, parameters: parameters, build.handlers)
     if let upgrade { try record(upgrade, durable, journal) }
-    let interrupted = history.running(definition)
+    let interrupted = try history.running(workflow.compiled)
     if history.crashesWithoutProgress + (history.isSuspended || interrupted.isEmpty ? 0 : 1) >= RunHistory.mostCrashes {
       try journal.record(.quarantined(suspects: interrupted))
       throw ResumptionError.quarantined(suspects: interrupted)
