@@ -97,8 +97,9 @@ struct CommandDiskTests {
 
   @Test("where the log cannot grow, a run waits for room and says so; Ctrl-C suspends it", arguments: [false, true])
   func grows(isInterrupted: Bool) throws {
-    var (waited, isDone) = (0, false)
-    for call in 1...100 where !isDone {
+    // How many calls there are depends on what the log writes ahead meanwhile: some runs end without having met the fault before the last one does.
+    var (waited, unmet) = (0, 0)
+    for call in 1...100 where unmet < 3 {
       let place = "allocation \(call)"
       let command = try Command()
       try FileManager.default.createDirectory(atPath: command.file("data"), withIntermediateDirectories: false)
@@ -106,8 +107,8 @@ struct CommandDiskTests {
       var run = try Starved(command, ["run", "start", file, "--data", "data"], "allocate:\(call)+:ENOSPC")
       guard try run.see("durable runs wait until they can be recorded: no space") else {
         let exit = try run.end()
-        isDone = exit == 0
-        if !isDone { try Self.refused(command, run, exit, place) }
+        unmet = exit == 0 ? unmet + 1 : 0
+        if exit != 0 { try Self.refused(command, run, exit, place) }
         continue
       }
       waited += 1
@@ -122,22 +123,25 @@ struct CommandDiskTests {
         #expect(try Self.effects(command) == Self.tasks, "\(place)")
       }
     }
-    #expect(isDone && waited > 0)
+    #expect(unmet == 3 && waited > 0)
   }
 
   @Test("where a write fails for lack of room, a run is suspended with exit code 75, and `run resume` goes on with it")
   func fails() throws {
-    var (suspended, isDone) = (0, false)
+    var (suspended, unmet) = (0, 0)
     // The first calls make the log: not each of them.
-    for call in Array(stride(from: 1, to: 60, by: 20)) + Array(60...200) where !isDone {
+    for call in Array(stride(from: 1, to: 60, by: 20)) + Array(60...200) where unmet < 5 {
       let place = "write \(call)"
       let command = try Command()
       try FileManager.default.createDirectory(atPath: command.file("data"), withIntermediateDirectories: false)
       let file = try command.write("chain.yaml", Self.chain(command, bytes: 10))
       var run = try Starved(command, ["run", "start", file, "--data", "data"], "write:\(call)+:ENOSPC")
       let exit = try run.end()
-      isDone = exit == 0
-      if isDone { continue }
+      unmet = exit == 0 ? unmet + 1 : 0
+      if exit == 0 {
+        #expect(try Self.effects(command) == Self.tasks, "\(place)")
+        continue
+      }
       guard let id = run.lines.first(where: { $0.contains(" of chain: ") }) else {
         try Self.refused(command, run, exit, place)
         continue
@@ -149,6 +153,6 @@ struct CommandDiskTests {
       #expect(run.lines.contains { $0.contains("goes on with: millrace run resume --data data") }, "\(place): \(id) \(run.lines)")
       try Self.resume(command, place)
     }
-    #expect(isDone && suspended > 5)
+    #expect(unmet == 5 && suspended >= 3)
   }
 }
