@@ -64,8 +64,8 @@
 
   /// It holds nothing any more. Complexity: O(consumers).
   mutating func remove(_ number: UInt32) {
-    unsafe all[Int(number)].isThere = false
-    unsafe all[Int(number)].isInLine = false
+    unsafe self[number].pointee.isThere = false
+    unsafe self[number].pointee.isInLine = false
     line.removeFirst(lineStart)
     lineStart = 0
     line.removeAll { $0 == number }
@@ -75,7 +75,7 @@
     guard count == 1, let last = oldest else { return }
     only = last
     line.removeAll()
-    unsafe all[Int(last)].isInLine = false
+    unsafe self[last].pointee.isInLine = false
   }
 
   private mutating func grow() {
@@ -105,7 +105,7 @@
 
   private mutating func enterLine(_ number: UInt32) {
     if unsafe all[Int(number)].isInLine || !all[Int(number)].hasCredit { return }
-    unsafe all[Int(number)].isInLine = true
+    unsafe self[number].pointee.isInLine = true
     line.append(number)
   }
 
@@ -123,7 +123,7 @@
         line.removeFirst(lineStart)
         lineStart = 0
       }
-      unsafe all[Int(number)].isInLine = false
+      unsafe self[number].pointee.isInLine = false
       if unsafe all[Int(number)].hasCredit { return number }
     }
     line.removeAll(keepingCapacity: true)

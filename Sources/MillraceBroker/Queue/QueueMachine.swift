@@ -172,10 +172,10 @@
     unsafe entry.pointee.state = .listed
     unsafe entry.pointee.next = QueueEntries.none
     let level = unsafe Int(entry.pointee.priority)
-    let last = unsafe levels[level].last
+    let last = unsafe (levels + level).pointee.last
     unsafe entry.pointee.previous = last
-    if last == QueueEntries.none { unsafe levels[level].first = index } else { unsafe entries[last].pointee.next = index }
-    unsafe levels[level].last = index
+    if last == QueueEntries.none { unsafe (levels + level).pointee.first = index } else { unsafe entries[last].pointee.next = index }
+    unsafe (levels + level).pointee.last = index
     entered(level)
   }
 
@@ -185,12 +185,12 @@
     unsafe entry.pointee.generation &+= 1
     unsafe entry.pointee.state = .returned
     let level = unsafe Int(entry.pointee.priority)
-    unsafe levels[level].returned.put(entry.pointee.sequence, index, stamp: entry.pointee.generation)
+    unsafe (levels + level).pointee.returned.put(entry.pointee.sequence, index, stamp: entry.pointee.generation)
     entered(level)
   }
 
   private mutating func entered(_ level: Int) {
-    unsafe levels[level].count += 1
+    unsafe (levels + level).pointee.count += 1
     occupied |= 1 << UInt32(level)
     ready += 1
   }
@@ -199,8 +199,8 @@
   private mutating func takeFirst() -> UInt32 { takeFirst(of: 31 - occupied.leadingZeroBitCount) }
 
   private mutating func takeFirst(of level: Int) -> UInt32 {
-    let first = unsafe levels[level].first
-    if unsafe levels[level].returned.count > 0, let back = firstReturned(level) {
+    let first = unsafe (levels + level).pointee.first
+    if unsafe (levels + level).pointee.returned.count > 0, let back = firstReturned(level) {
       if first == QueueEntries.none { return taken(back, level) }
       if unsafe entries[back].pointee.sequence < entries[first].pointee.sequence { return taken(back, level) }
     }
@@ -208,7 +208,7 @@
   }
 
   private mutating func firstReturned(_ level: Int) -> UInt32? {
-    unsafe levels[level].returned.first(entries)?.entry
+    unsafe (levels + level).pointee.returned.first(entries)?.entry
   }
 
   /// A ready message is so no more.
@@ -218,16 +218,16 @@
     let wasReturned = unsafe entry.pointee.state == .returned
     unsafe bytes -= Int(entry.pointee.bytes)
     unsafe entry.pointee.generation &+= 1
-    unsafe levels[level].count -= 1
+    unsafe (levels + level).pointee.count -= 1
     ready -= 1
-    if unsafe levels[level].count == 0 { occupied &= ~(1 << UInt32(level)) }
-    if wasReturned { unsafe levels[level].returned.took(entries) }
+    if unsafe (levels + level).pointee.count == 0 { occupied &= ~(1 << UInt32(level)) }
+    if wasReturned { unsafe (levels + level).pointee.returned.took(entries) }
     return index
   }
 
   private mutating func unlink(_ previous: UInt32, _ next: UInt32, _ level: Int) {
-    if previous == QueueEntries.none { unsafe levels[level].first = next } else { unsafe entries[previous].pointee.next = next }
-    if next == QueueEntries.none { unsafe levels[level].last = previous } else { unsafe entries[next].pointee.previous = previous }
+    if previous == QueueEntries.none { unsafe (levels + level).pointee.first = next } else { unsafe entries[previous].pointee.next = next }
+    if next == QueueEntries.none { unsafe (levels + level).pointee.last = previous } else { unsafe entries[next].pointee.previous = previous }
   }
 
   /// It is nowhere any more.
