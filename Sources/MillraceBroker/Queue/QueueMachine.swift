@@ -226,8 +226,9 @@
   }
 
   private mutating func unlink(_ previous: UInt32, _ next: UInt32, _ level: Int) {
-    if previous == QueueEntries.none { unsafe (levels + level).pointee.first = next } else { unsafe entries[previous].pointee.next = next }
-    if next == QueueEntries.none { unsafe (levels + level).pointee.last = previous } else { unsafe entries[next].pointee.previous = previous }
+    let own = unsafe levels + level
+    if previous == QueueEntries.none { unsafe own.pointee.first = next } else { unsafe entries[previous].pointee.next = next }
+    if next == QueueEntries.none { unsafe own.pointee.last = previous } else { unsafe entries[next].pointee.previous = previous }
   }
 
   /// It is nowhere any more.
