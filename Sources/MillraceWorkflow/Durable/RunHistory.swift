@@ -160,9 +160,10 @@ package struct RunHistory: Sendable {
       reason = nil
       cancel = nil
       for id in again { tasks[id]?.begin(again: event.time) }
-    case .upgraded(let definition, let version):
+    case .upgraded(let definition, let version, let builds):
       creation.definition = definition
       creation.version = version
+      creation.builds = builds
     case .ended(let status, let reason):
       ended = status
       endedAt = event.time
