@@ -125,6 +125,9 @@ public final class Router: @unchecked Sendable {
 
   public func exchange(named name: BrokerName) -> ExchangeID? { monitor.locked { table.exchange(named: name) } }
 
+  /// The number of the queue of this name.
+  public func queue(named name: BrokerName) -> UInt32? { monitor.locked { table.queueNumbers[name] } }
+
   /// Where bindings of this exchange lead, in no order. Throws `RoutingError.noExchange`.
   public func bindings(from name: BrokerName) throws(RoutingError) -> [Binding] {
     try monitor.locked { () throws(RoutingError) in try table.bindings(from: name) }
