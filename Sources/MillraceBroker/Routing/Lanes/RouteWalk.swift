@@ -1,3 +1,4 @@
+internal import CMillrace
 internal import MillraceCore
 
 /// Finds the queues of one message, and what it needs for that: kept from message to message, so that nothing is allocated.
@@ -35,14 +36,15 @@ internal import MillraceCore
 
   private var words = Growing<Word>()
   private var nodes = Growing<Reached>()
-  private var next = Growing<Reached>()
+  /// Places that the word at hand may lead to.
+  private var found = Growing<UInt>()
   /// Nodes for many words that were reached: they go on with each later word.
   private var open = Growing<Reached>()
   private var seenMany = Marks(capacity: 64)
   private var many = Growing<UInt32>()
 
-  /// Up to so many queues are put in order by insertion.
-  private static let few = 32
+  /// Up to so many queues are put in order by insertion, and more if their numbers lie far apart.
+  private static let few = 8
 
   init(_ limits: RoutingLimits) {
     seenQueues = Marks(capacity: limits.queues)
@@ -156,22 +158,38 @@ internal import MillraceCore
       let word = words[index]
       let opened = open.count
       if nodes.count == 0, opened == 0 { break }
-      next.removeAll()
-      for at in 0..<nodes.count { unsafe step(nodes[at].node, word, key, isHidden: isHidden && index == 0) }
-      for at in 0..<opened { unsafe step(open[at].node, word, key, isHidden: false) }
-      swap(&nodes, &next)
+      found.removeAll()
+      for at in 0..<nodes.count { unsafe look(nodes[at].node, word.hash, isHidden: isHidden && index == 0) }
+      for at in 0..<opened { unsafe look(open[at].node, word.hash, isHidden: false) }
+      nodes.removeAll()
+      for at in 0..<found.count { unsafe step(to: found[at], word, key) }
     }
     for at in 0..<nodes.count { unsafe reach(nodes[at].node.pointee.targets) }
     for at in 0..<many.count { seenMany.remove(many[at]) }
   }
 
-  @inline(__always) private mutating func step(_ node: NodePointer, _ word: Word, _ key: UnsafePointer<UInt8>, isHidden: Bool) {
-    if let child = unsafe NodePointer.child(in: node.pointee.words, word.hash, key + word.start, word.length) { unsafe reach(child) }
-    if !isHidden, let child = unsafe node.pointee.one { unsafe reach(child) }
+  /// Where a word may lead. Those places are only fetched, so that the waits for memory overlap.
+  @inline(__always) private mutating func look(_ node: NodePointer, _ hash: UInt64, isHidden: Bool) {
+    let leaf = unsafe HashTrie<NodeLeaf>.candidate(node.pointee.words, hash)
+    if leaf != 0 {
+      found.append(leaf)
+      unsafe millrace_prefetch_read(NodeLeaf.node(leaf))
+    }
+    if !isHidden, let one = unsafe node.pointee.one {
+      unsafe millrace_prefetch_read(one)
+      found.append(UInt(bitPattern: one))
+    }
+  }
+
+  /// A leaf that may be another word's, or the address of a node for any word.
+  @inline(__always) private mutating func step(to place: UInt, _ word: Word, _ key: UnsafePointer<UInt8>) {
+    if place & 1 == 0 { return unsafe reach(NodePointer(bitPattern: place)!) }
+    if let node = unsafe NodePointer.first(of: place, word.hash, key + word.start, word.length) { unsafe reach(node) }
   }
 
   @inline(__always) private mutating func reach(_ node: NodePointer) {
-    unsafe next.append(Reached(node: node))
+    unsafe millrace_prefetch_read(UnsafeRawPointer(bitPattern: node.pointee.words))
+    unsafe nodes.append(Reached(node: node))
     unsafe reach(many: node.pointee.many)
   }
 
@@ -193,8 +211,16 @@ internal import MillraceCore
   @inline(__always) private mutating func reach(_ targets: UInt) {
     if targets == 0 { return }
     hasMatched = true
-    if targets & 1 != 0 { return reach(TargetLeaf.target(targets)) }
-    HashTrie<TargetLeaf>.forEach(targets) { reach(TargetLeaf.target($0)) }
+    if targets & 1 != 0 { reach(TargetLeaf.target(targets)) } else { reachAll(targets) }
+  }
+
+  /// Depth: 6, since a target's code has 32 bits.
+  private mutating func reachAll(_ branch: UInt) {
+    let slots = HashTrie<TargetLeaf>.slots(branch)
+    for index in 0..<slots.count {
+      let slot = slots[index]
+      if slot & 1 != 0 { reach(TargetLeaf.target(slot)) } else { reachAll(slot) }
+    }
   }
 
   @inline(__always) private mutating func reach(_ target: TargetCode) {
@@ -222,7 +248,7 @@ internal import MillraceCore
   /// Puts the queues in order, and takes them out of the marks.
   private mutating func finish() {
     let count = queues.count
-    if !isSorted, count > RouteWalk.few {
+    if !isSorted, count > RouteWalk.few, count > 8 * RouteWalk.few || Int(high - low) >> 8 < count {
       return unsafe seenQueues.drain(from: low, through: high, into: queues.base)
     }
     for index in 0..<count { seenQueues.remove(queues[index]) }

@@ -27,6 +27,12 @@ enum TargetLeaf: TrieLeaf {
 
   /// The leaf, or 0. Complexity: O(log n).
   @inline(__always) static func find(_ root: UInt, _ key: UInt64) -> UInt {
+    let leaf = candidate(root, key)
+    return leaf != 0 && Leaf.key(leaf) == key ? leaf : 0
+  }
+
+  /// The only leaf that may have this key, or 0. It is not looked at.
+  @inline(__always) static func candidate(_ root: UInt, _ key: UInt64) -> UInt {
     var slot = root
     var rest = key
     while slot & 1 == 0 {
@@ -38,7 +44,24 @@ enum TargetLeaf: TrieLeaf {
       slot = unsafe UInt(branch[2 &+ (bitmap & (bit &- 1)).nonzeroBitCount])
       rest &>>= 6
     }
-    return Leaf.key(slot) == key ? slot : 0
+    return slot
+  }
+
+  /// What a branch has: leaves and branches.
+  @safe struct Slots {
+    fileprivate let base: UnsafePointer<UInt>
+    let count: Int
+
+    @inline(__always) subscript(index: Int) -> UInt {
+      // unsafe: below the count, as the caller sees to.
+      unsafe base[index]
+    }
+  }
+
+  @inline(__always) static func slots(_ slot: UInt) -> Slots {
+    // unsafe: as many slots as bits.
+    let branch = unsafe branch(slot)
+    return unsafe Slots(base: UnsafeRawPointer(branch + 2).assumingMemoryBound(to: UInt.self), count: branch[1].nonzeroBitCount)
   }
 
   /// All leaves. Complexity: O(n). Depth: 11.

@@ -56,11 +56,15 @@ extension UnsafeMutablePointer<Node> {
 
   /// The child with these bytes.
   @inline(__always) static func child(in words: UInt, _ hash: UInt64, _ word: UnsafePointer<UInt8>, _ count: Int) -> NodePointer? {
-    let leaf = HashTrie<NodeLeaf>.find(words, hash)
-    if leaf == 0 { return nil }
+    let leaf = HashTrie<NodeLeaf>.candidate(words, hash)
+    return leaf == 0 ? nil : unsafe first(of: leaf, hash, word, count)
+  }
+
+  /// The node with these bytes, at a leaf that may be another's.
+  @inline(__always) static func first(of leaf: UInt, _ hash: UInt64, _ word: UnsafePointer<UInt8>, _ count: Int) -> NodePointer? {
     var node = unsafe Optional(NodeLeaf.node(leaf))
     while let candidate = unsafe node {
-      if unsafe candidate.has(word, count) { return unsafe candidate }
+      if unsafe candidate.pointee.hash == hash && candidate.has(word, count) { return unsafe candidate }
       unsafe node = candidate.pointee.next
     }
     return nil
