@@ -22,20 +22,25 @@
       state = KeyHash.fold(state ^ word, 0x9E37_79B9_7F4A_7C15)
       at &+= 8
     }
-    let left = count &- at
-    var last: UInt64 = 0
-    // Each byte once, some twice: by their length they differ all the same.
-    if left >= 4 {
-      let low = unsafe raw.loadUnaligned(fromByteOffset: at, as: UInt32.self)
-      let high = unsafe raw.loadUnaligned(fromByteOffset: count &- 4, as: UInt32.self)
-      last = UInt64(low) | UInt64(high) << 32
-    } else if left > 0 {
-      let first = unsafe UInt64(bytes[at])
-      let middle = unsafe UInt64(bytes[at &+ left / 2])
-      let end = unsafe UInt64(bytes[count &- 1])
-      last = first | middle << 8 | end << 16
-    }
+    let last = unsafe KeyHash.short(bytes + at, count &- at)
     return KeyHash.fold(state ^ last, 0xD1B5_4A32_D192_ED03 ^ seed) & mask
+  }
+
+  /// Up to 7 bytes as a number, little-endian. unsafe: `count` bytes from `bytes` on are read.
+  @unsafe @inline(__always) static func short(_ bytes: UnsafePointer<UInt8>, _ count: Int) -> UInt64 {
+    // Halves that overlap: the same bytes fall on the same bits.
+    let raw = unsafe UnsafeRawPointer(bytes)
+    if count >= 4 {
+      let low = unsafe UInt64(raw.loadUnaligned(as: UInt32.self).littleEndian)
+      let high = unsafe UInt64(raw.loadUnaligned(fromByteOffset: count &- 4, as: UInt32.self).littleEndian)
+      return low | high &<< UInt64(8 &* (count &- 4))
+    }
+    if count >= 2 {
+      let low = unsafe UInt64(raw.loadUnaligned(as: UInt16.self).littleEndian)
+      let high = unsafe UInt64(raw.loadUnaligned(fromByteOffset: count &- 2, as: UInt16.self).littleEndian)
+      return low | high &<< UInt64(8 &* (count &- 2))
+    }
+    return count == 0 ? 0 : unsafe UInt64(bytes[0])
   }
 
   @inline(__always) private static func fold(_ a: UInt64, _ b: UInt64) -> UInt64 {

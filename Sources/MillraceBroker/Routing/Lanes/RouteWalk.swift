@@ -174,6 +174,7 @@ internal import MillraceCore
     if leaf != 0 {
       found.append(leaf)
       unsafe millrace_prefetch_read(NodeLeaf.node(leaf))
+      unsafe millrace_prefetch_read(UnsafeRawPointer(NodeLeaf.node(leaf)) + 64)
     }
     if !isHidden, let one = unsafe node.pointee.one {
       unsafe millrace_prefetch_read(one)

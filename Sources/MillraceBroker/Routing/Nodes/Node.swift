@@ -51,7 +51,10 @@ extension UnsafeMutablePointer<Node> {
   var content: UnsafeBufferPointer<UInt8> { unsafe UnsafeBufferPointer(start: bytes, count: Int(pointee.length)) }
 
   @inline(__always) func has(_ word: UnsafePointer<UInt8>, _ count: Int) -> Bool {
-    unsafe Int(pointee.length) == count && (count == 0 || memcmp(bytes, word, count) == 0)
+    if unsafe Int(pointee.length) != count { return false }
+    if count >= 8 { return unsafe memcmp(bytes, word, count) == 0 }
+    // unsafe: blocks end at a multiple of 8, with zeroes.
+    return unsafe count == 0 || UnsafeRawPointer(bytes).load(as: UInt64.self).littleEndian == KeyHash.short(word, count)
   }
 
   /// The child with these bytes.
