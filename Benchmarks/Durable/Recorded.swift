@@ -4,7 +4,7 @@ import MillraceLog
 struct Recorded {
   private(set) var events = 0
   private(set) var runs = 0
-  private var completedTasks = 0
+  private var endedTasks = 0
 
   init(_ storage: any LogStorage) throws {
     let log = try EventLog(storage)
@@ -16,7 +16,7 @@ struct Recorded {
         events += 1
         switch event.type {
         case "run-ended": runs += 1
-        case "task-completed": completedTasks += 1
+        case "task-completed", "task-failed": endedTasks += 1
         default: break
         }
       }
@@ -26,12 +26,11 @@ struct Recorded {
   }
 
   /// Throws if it is not what was done.
-  func check(_ finished: (runs: Int, calls: Int)) throws {
-    let steps = Chains.steps * finished.runs
-    guard runs == finished.runs, finished.calls == steps, completedTasks == steps else {
+  func check(_ work: Work, _ finished: (runs: Int, calls: Int)) throws {
+    let calls = work.calls * finished.runs
+    guard runs == finished.runs, finished.calls == calls, endedTasks == calls else {
       throw Difference(
-        description:
-          "of \(finished.runs) completed runs the log has \(runs), and \(completedTasks) completed steps where \(finished.calls) were done")
+        description: "of \(finished.runs) runs the log has \(runs), and \(endedTasks) ended steps where \(finished.calls) were done")
     }
   }
 

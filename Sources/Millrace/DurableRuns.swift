@@ -12,20 +12,23 @@ final class DurableRuns: Sendable {
   /// The engine's own log, which it closes; nil: the store is the embedder's.
   private let log: EventLog?
 
-  /// `store`: the embedder's; `directory`: of the engine's own log, and of builds. Throws `EngineError`.
+  /// `store`: the embedder's; `directory`: of the engine's own log, and of builds; `boot`: as `Engine.Configuration.bootClock`. Throws `EngineError`.
   init?(
-    _ store: (any EventStore)?, _ directory: String?, wall: @escaping @Sendable () -> Int64, report: @escaping @Sendable (String) -> Void
-  )
-    throws(EngineError)
-  {
+    _ store: (any EventStore)?, _ directory: String?, wall: @escaping @Sendable () -> Int64,
+    boot: (@Sendable () -> (id: String, nanoseconds: UInt64))? = nil, report: @escaping @Sendable (String) -> Void
+  ) throws(EngineError) {
     guard store != nil || directory != nil else { return nil }
     // Segments go by their age, whatever runs are open in them.
     if (store as? EventLog)?.forgets == true {
       throw .data(
         "", "the log's retention has a bound, by which runs that go on would lose their beginnings: record runs in a log that keeps all")
     }
-    let boot = DurableRuns.bootID()
-    let now = { @Sendable in DurableTime(wall: wall(), boot: millrace_boottime(), bootID: boot) }
+    let id = DurableRuns.bootID()
+    let boot = boot ?? { (id, millrace_boottime()) }
+    let now = { @Sendable in
+      let (id, nanoseconds) = boot()
+      return DurableTime(wall: wall(), boot: nanoseconds, bootID: id)
+    }
     builds = try directory.map { path throws(EngineError) in
       try DurableRuns.make(path)
       return try BuildShelf(path + "/builds")

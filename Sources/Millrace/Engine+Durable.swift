@@ -22,12 +22,11 @@ extension Engine {
   @discardableResult public func resume() throws -> ResumedRuns {
     guard let durable else { throw EngineError.noStore(workflow: nil) }
     var resumed = ResumedRuns()
-    var builds = PinnedBuilds(self)
     var ready: [(run: WorkflowRun, handle: WorkflowHandle)] = []
     for id in try durable.runs.runs() {
       do {
         guard let history = try durable.runs.history(of: id), history.ended == nil else { continue }
-        ready.append(try take(history, durable, &builds))
+        ready.append(try take(history, durable))
       } catch {
         resumed.problems.append((id.description, "\(error)"))
       }
@@ -46,20 +45,20 @@ extension Engine {
   }
 
   /// A run that is about to go on. Throws why it does not.
-  func take(
-    _ history: RunHistory, _ durable: DurableRuns, _ builds: inout PinnedBuilds
-  ) throws -> (WorkflowRun, WorkflowHandle) {
+  func take(_ history: RunHistory, _ durable: DurableRuns) throws -> (WorkflowRun, WorkflowHandle) {
     let creation = history.creation
     if let suspects = history.quarantine { throw ResumptionError.quarantined(suspects: suspects) }
     let tenant = try tenants.find(creation.tenant)
     let journal = try RunJournal(durable.runs, creation.run, tenant: creation.tenant)
     let recorded = try durable.runs.definition(creation.definition)
-    let upgrade = try upgrade(of: recorded, creation, durable, journal)
-    let definition = recorded.kind == .saga ? recorded : (upgrade ?? recorded).freed(by: history)
+    let upgrade = upgrade(of: recorded, creation)
+    let definition = recorded.kind == .saga ? recorded : (upgrade?.definition ?? recorded).freed(by: history)
     let parameters = Dictionary(creation.parameters.map { ($0.name, $0.value) }) { first, _ in first }
       .filter { name, _ in definition.parameters.contains { $0.name == name } }
-    let workflow = try compile(definition, parameters: parameters, upgrade == nil ? try builds.handlers(creation) : try state.handlers())
-    let interrupted = history.running(definition)
+    let build = try upgrade == nil ? builds(of: creation) : (handlers: state.handlers(), plugins: plugins)
+    let workflow = try compile(definition, parameters: parameters, build.handlers)
+    if let upgrade { try record(upgrade, durable, journal) }
+    let interrupted = try history.running(workflow.compiled)
     if history.crashesWithoutProgress + (history.isSuspended || interrupted.isEmpty ? 0 : 1) >= RunHistory.mostCrashes {
       try journal.record(.quarantined(suspects: interrupted))
       throw ResumptionError.quarantined(suspects: interrupted)
@@ -75,23 +74,36 @@ extension Engine {
     ) { link?.ended($0) }
     link?.run = run
     try run.restore()
-    let handle = WorkflowHandle(run, of: workflow.source, engine: self)
+    let handle = WorkflowHandle(run, of: DefinitionSource(upgrade?.definition ?? recorded), engine: self, plugins: build.plugins)
     if let schedule = creation.schedule { book.adopt(handle, schedule) }
     return (run, handle)
   }
 
-  /// The version that a run goes over to between two of its tasks, recorded; nil: it stays with its own.
-  private func upgrade(
-    of definition: Definition, _ creation: RunCreation, _ durable: DurableRuns, _ journal: RunJournal
-  ) throws -> Definition? {
+  /// The version that a run goes over to between two of its tasks; nil: it stays with its own.
+  private func upgrade(of definition: Definition, _ creation: RunCreation) -> (definition: Definition, sha256: String)? {
     guard definition.kind == .workflow, definition.versionPolicy == .upgradeAtStepBoundary, let newest = registry.newest[definition.name],
       let sha256 = newest.sha256, sha256 != creation.definition, (newest.version ?? .max) > (definition.version ?? 0)
     else { return nil }
+    return (newest, sha256)
+  }
+
+  /// From here on the run is pinned to that version, and to the builds of plugins that the engine has for it.
+  private func record(_ upgrade: (definition: Definition, sha256: String), _ durable: DurableRuns, _ journal: RunJournal) throws {
+    let builds = try keepBuilds(upgrade.definition.handlerNames, durable)
     let reply = Reply<Void>()
-    durable.runs.record(newest, sha256) { error in reply.give(error.map { .failure($0) } ?? .success(())) }
+    durable.runs.record(upgrade.definition, upgrade.sha256) { error in reply.give(error.map { .failure($0) } ?? .success(())) }
     try reply.wait().get()
-    try journal.record(.upgraded(definition: sha256, version: newest.version))
-    return newest
+    try journal.record(.upgraded(definition: upgrade.sha256, version: upgrade.definition.version, builds: builds))
+  }
+
+  /// Keeps the builds of the plugins that have these handlers. Name to SHA-256. Throws `EngineError`.
+  private func keepBuilds(_ handlers: Set<String>, _ durable: DurableRuns) throws(EngineError) -> [JSON.Member] {
+    var builds: [JSON.Member] = []
+    for plugin in state.plugins where plugin.handlers.contains(where: { handlers.contains($0.qualifiedName) }) {
+      try durable.builds?.keep(plugin)
+      builds.append(.init(plugin.name, .string(plugin.sha256)))
+    }
+    return builds
   }
 
   // MARK: New runs
@@ -102,12 +114,7 @@ extension Engine {
     if definition.durability == .none { return nil }
     guard let durable else { throw .noStore(workflow: definition.name) }
     guard let sha256 = source.sha256 else { throw .data("", "libcrypto offers no SHA-256") }
-    let handlers = definition.handlerNames
-    var builds: [JSON.Member] = []
-    for plugin in state.plugins where plugin.handlers.contains(where: { handlers.contains($0.qualifiedName) }) {
-      try durable.builds?.keep(plugin)
-      builds.append(.init(plugin.name, .string(plugin.sha256)))
-    }
+    let builds = try keepBuilds(definition.handlerNames, durable)
     return DurableWorkflow(
       runs: durable.runs, definition: source.definition, sha256: sha256,
       parameters: definition.parameters.compactMap { parameter in parameter.fallback.map { JSON.Member(parameter.name, $0) } },
@@ -117,7 +124,8 @@ extension Engine {
   /// Puts a run on the core; of a durable one behind its creation. Blocks until that is on stable storage. Throws as `start`.
   /// `fire`: of the schedule that starts it.
   func begin(
-    _ run: WorkflowRun, _ workflow: PreparedWorkflow, parent: (run: WorkflowRun, place: RunCreation.Parent)? = nil, fire: UTCTime? = nil
+    _ run: WorkflowRun, _ workflow: PreparedWorkflow, parent: (run: WorkflowRun, place: RunCreation.Parent)? = nil,
+    fire: ScheduledFire? = nil
   ) throws {
     guard let durable = workflow.durable, let journal = run.journal else { return try run.start() }
     let reply = Reply<Void>()
@@ -146,7 +154,7 @@ struct DurableWorkflow: Sendable {
 
   /// Records the creation of a run. `parent`: the attempt that started it, which is recorded with it.
   func create(
-    _ run: WorkflowRun, _ parent: (run: WorkflowRun, place: RunCreation.Parent)?, _ fire: UTCTime? = nil,
+    _ run: WorkflowRun, _ parent: (run: WorkflowRun, place: RunCreation.Parent)?, _ fire: ScheduledFire? = nil,
     then: @escaping @Sendable (EventStoreError?) -> Void
   ) {
     var creation = RunCreation(
@@ -186,37 +194,31 @@ public enum ResumptionError: Error, Sendable, Hashable, CustomStringConvertible 
   }
 }
 
-/// Handlers of the builds that runs are pinned to.
-struct PinnedBuilds {
-  private let engine: Engine
-  private var loaded: [String: [String: TaskHandler]] = [:]
+/// A build that is loaded beside the one of its name that is there.
+struct PinnedBuild {
+  let plugin: LoadedPlugin
+  let handlers: [String: TaskHandler]
+}
 
-  init(_ engine: Engine) { self.engine = engine }
-
-  /// The handlers for a run: of the builds that it was created with, and else the engine's. Throws `ResumptionError`, `EngineError`.
-  mutating func handlers(_ creation: RunCreation) throws -> [String: TaskHandler] {
-    var handlers = try engine.state.handlers()
+extension Engine {
+  /// The handlers for a run, and their plugins: of the builds that it was created with, and else the engine's. Throws `ResumptionError`, `EngineError`.
+  private func builds(of creation: RunCreation) throws -> (handlers: [String: TaskHandler], plugins: [LoadedPlugin]) {
+    var handlers = try state.handlers()
+    var plugins = plugins
     for build in creation.builds {
-      guard let sha256 = build.value.string, !engine.plugins.contains(where: { $0.name == build.name && $0.sha256 == sha256 }) else {
-        continue
+      guard let sha256 = build.value.string, !plugins.contains(where: { $0.name == build.name && $0.sha256 == sha256 }) else { continue }
+      guard let shelf = durable?.builds else {
+        throw ResumptionError.missingBuild(plugin: build.name, sha256: sha256, reason: "the engine has no data directory")
       }
-      let own: [String: TaskHandler]
-      if let known = loaded[sha256] {
-        own = known
-      } else {
-        guard let shelf = engine.durable?.builds else {
-          throw ResumptionError.missingBuild(plugin: build.name, sha256: sha256, reason: "the engine has no data directory")
-        }
-        do {
-          own = try engine.state.load(build: shelf.path(sha256), engine.runtime.scheduler)
-        } catch {
-          throw ResumptionError.missingBuild(plugin: build.name, sha256: sha256, reason: "\(error)")
-        }
-        loaded[sha256] = own
-      }
-      handlers.merge(own) { $1 }
+      let own: PinnedBuild
+      do {
+        own = try state.load(build: shelf.path(sha256), sha256, runtime.scheduler)
+      } catch { throw ResumptionError.missingBuild(plugin: build.name, sha256: sha256, reason: "\(error)") }
+      handlers.merge(own.handlers) { $1 }
+      plugins.removeAll { $0.name == build.name }
+      plugins.append(own.plugin)
     }
-    return handlers
+    return (handlers, plugins)
   }
 }
 

@@ -58,14 +58,14 @@ extension Engine {
 
   func startChecked(
     _ definition: Definition, parameters: [String: JSON], _ handlers: [String: TaskHandler], tenant: String?, trace: TraceContext? = nil,
-    fire: UTCTime? = nil
+    fire: ScheduledFire? = nil
   ) throws -> WorkflowHandle {
     let tenant = try tenants.find(tenant)
     return try start(compile(definition, parameters: parameters, handlers), tenant, trace, fire)
   }
 
   private func start(
-    _ workflow: PreparedWorkflow, _ tenant: RunTenant, _ trace: TraceContext?, _ fire: UTCTime? = nil
+    _ workflow: PreparedWorkflow, _ tenant: RunTenant, _ trace: TraceContext?, _ fire: ScheduledFire? = nil
   ) throws -> WorkflowHandle {
     let handle = try makeRun(workflow, tenant, trace)
     try begin(handle.run, workflow, fire: fire)

@@ -76,8 +76,7 @@ extension Engine {
     if host.activeRuns.contains(where: { $0.id == history.creation.run }) {
       throw RunVerbError.active(run: history.creation.run.description)
     }
-    var builds = PinnedBuilds(self)
-    let (run, handle) = try take(history, durable, &builds)
+    let (run, handle) = try take(history, durable)
     try run.start()
     return handle
   }

@@ -78,6 +78,8 @@ public import MillraceWorkflow
     public var bindsContext = false
     /// What schedules are followed by, and waits for a time end by, nanoseconds since 1970 in UTC; nil: the system's clock. For tests.
     public var wallClock: (@Sendable () -> Int64)?
+    /// By which the waits of durable runs go on in another engine: id of the machine's boot, and nanoseconds since then, while the machine slept too; nil: the system's. For tests.
+    package var bootClock: (@Sendable () -> (id: String, nanoseconds: UInt64))?
 
     /// Everything by default: as many slots and threads as there are processors, no plugins, no log.
     public init() {}
@@ -117,7 +119,9 @@ public import MillraceWorkflow
     tenants = try Tenants(configuration.tenants)
     let wall = configuration.wallClock ?? { millrace_wall() }
     wallClock = wall
-    durable = try DurableRuns(configuration.store, configuration.data, wall: wall) { [host] in host.report($0) }
+    durable = try DurableRuns(configuration.store, configuration.data, wall: wall, boot: configuration.bootClock) { [host] in
+      host.report($0)
+    }
     runtimeConfiguration.scheduler.tenants = tenants.count
     runtimeConfiguration.takesGuests = true
     hooks = HooksBox(host: host, book: book, stalled: configuration.stalled)

@@ -9,8 +9,8 @@ internal import MillraceWorkflow
   private var known: [String: TaskHandler] = [:]
   private var registered: [RegisteredHandler] = []
   private var loader: PluginLoader
-  /// Builds that runs are pinned to, beside those that are loaded.
-  private var pinned: [LoadedPlugin] = []
+  /// Builds that runs are pinned to, beside those that are loaded, by SHA-256.
+  private var pinned: [String: PinnedBuild] = [:]
   // unsafe: the host's, which lives as long as the engine.
   private nonisolated(unsafe) let hostTable: UnsafePointer<millrace_host>
   private var refused: [PluginError] = []
@@ -72,22 +72,26 @@ internal import MillraceWorkflow
     }
   }
 
-  /// Loads another build of a plugin beside the one that is there, for the runs that are pinned to it. Its handlers. Throws `PluginError` or `EngineError`.
-  func load(build path: String, _ scheduler: Scheduler) throws -> [String: TaskHandler] {
+  /// Loads another build of a plugin beside the one that is there, for the runs that are pinned to it. Throws `PluginError` or `EngineError`.
+  func load(build path: String, _ sha256: String, _ scheduler: Scheduler) throws -> PinnedBuild {
     try monitor.locked {
+      if let build = pinned[sha256] { return build }
       // unsafe: as in `init`. A loader of its own: the handlers have the names of those that are there.
       var loader = unsafe PluginLoader(host: hostTable)
-      let plugin = try loader.load(path)
-      pinned.append(plugin)
+      let plugin = try loader.load(path, sha256: sha256)
       var handlers: [String: TaskHandler] = [:]
       for handler in plugin.handlers {
         // unsafe: as in `load`.
         guard let index = scheduler.register(unsafe WorkflowRun.handler(for: handler.pointer)) else {
+          // No run knows its handlers.
+          plugin.unload()
           throw EngineError.tooManyHandlers(limit: Scheduler.maxHandlers)
         }
         handlers[handler.qualifiedName] = unsafe TaskHandler(name: handler.qualifiedName, index: index, pointer: handler.pointer)
       }
-      return handlers
+      let build = PinnedBuild(plugin: plugin, handlers: handlers)
+      pinned[sha256] = build
+      return build
     }
   }
 
@@ -137,8 +141,8 @@ internal import MillraceWorkflow
 
   func unload() {
     monitor.locked {
-      for plugin in pinned.reversed() { plugin.unload() }
-      pinned = []
+      for build in pinned.values { build.plugin.unload() }
+      pinned = [:]
       loader.unloadAll()
     }
   }

@@ -57,7 +57,7 @@ internal import MillraceWorkflow
 
   // MARK: ScheduleRunner
 
-  func start(_ definition: Definition, parameters: [String: JSON], tenant: String?, fire: UTCTime) throws -> WorkflowHandle {
+  func start(_ definition: Definition, parameters: [String: JSON], tenant: String?, fire: ScheduledFire) throws -> WorkflowHandle {
     guard let engine = monitor.locked({ engine }) else { throw EngineError.stopped }
     return try engine.startChecked(definition, parameters: parameters, engine.handlerTable(), tenant: tenant, fire: fire)
   }
@@ -116,16 +116,17 @@ extension Engine {
     _ = try definition.resolve(parameters: schedule.parameters(of: first).merging(parameters) { _, given in given })
     var state = state
     var runs: [WorkflowHandle] = []
+    var started: Set<UTCTime> = []
     if definition.durability == .log {
       guard let durable else { throw EngineError.noStore(workflow: definition.name) }
       let recorded = try durable.runs.schedule(definition.name, from: UTCTime(seconds: wallClock() / 1_000_000_000))
-      if state == nil { state = recorded }
+      if state == nil { (state, started) = recorded }
       runs = book.takeAdopted(definition.name)
     }
     let scheduled = try book.add { number in
       ScheduledWorkflow(
         definition, schedule, parameters: parameters, tenant: tenant, state: state, number: number, runner: book, clock: wallClock,
-        adopting: runs, observe: observe)
+        adopting: runs, started: started, observe: observe)
     }
     scheduled.followAdopted()
     scheduled.checkClock()

@@ -40,11 +40,14 @@ public import MillraceWorkflow
   private var isStopped = false
   private var missed = 0
   private var endedRuns = 0
+  /// Fires to come whose runs another process has started.
+  private var started: Set<UTCTime>
 
   init(
     _ definition: Definition, _ schedule: Schedule, parameters: [String: JSON], tenant: String?, state: ScheduleState?, number: UInt64,
     runner: any ScheduleRunner,
-    clock: @escaping @Sendable () -> Int64, adopting runs: [WorkflowHandle] = [], observe: (@Sendable (Event) -> Void)?
+    clock: @escaping @Sendable () -> Int64, adopting runs: [WorkflowHandle] = [], started: Set<UTCTime> = [],
+    observe: (@Sendable (Event) -> Void)?
   ) {
     (self.definition, self.schedule, self.parameters, self.number) = (definition, schedule, parameters, number)
     (self.tenant, self.runner, self.clock, self.observe) = (tenant, runner, clock, observe)
@@ -52,6 +55,7 @@ public import MillraceWorkflow
     queue = ScheduleQueue(overlap: schedule.overlap)
     queue.adopt(runs.count)
     self.runs = runs
+    self.started = started
   }
 
   /// Runs of another process that go on: whoever follows the schedule hears of their ends.
@@ -119,7 +123,7 @@ public import MillraceWorkflow
       throw ScheduleError(
         "more than \(most) fires from \(range.lowerBound) to \(range.upperBound)", fix: "fill in a shorter time, one after the other")
     }
-    let actions = monitor.locked { isStopped ? [] : fires.flatMap { queue.makeUp($0) } }
+    let actions = monitor.locked { isStopped ? [] : fires.flatMap { queue.makeUp($0, isFilled: true) } }
     carryOut(actions)
     return fires.count
   }
@@ -135,8 +139,8 @@ public import MillraceWorkflow
       let look = progress.look(schedule, name: definition.name, now: now)
       missed += look.passedOver
       var actions = takeEnded() + queue.pump()
-      for fire in look.madeUp { actions += queue.makeUp(fire) }
-      for fire in look.fires { actions += queue.offer(fire) }
+      for fire in look.madeUp where started.remove(fire) == nil { actions += queue.makeUp(fire) }
+      for fire in look.fires where started.remove(fire) == nil { actions += queue.offer(fire) }
       arm(look.wake.map { max(0, min($0 - now, Self.longestWait)) })
       return actions
     }
@@ -169,9 +173,14 @@ public import MillraceWorkflow
 
   private func start(_ fire: UTCTime) -> [ScheduleQueue.Action] {
     do {
+      let (followed, isFilled) = monitor.locked { (queue.followed(with: fire, handled: progress.handled), !queue.owes(fire)) }
       let run = try runner.start(
-        definition, parameters: schedule.parameters(of: fire).merging(parameters) { _, given in given }, tenant: tenant, fire: fire)
-      monitor.locked { runs.append(run) }
+        definition, parameters: schedule.parameters(of: fire).merging(parameters) { _, given in given }, tenant: tenant,
+        fire: ScheduledFire(fire, followed: followed, isFilled: isFilled))
+      monitor.locked {
+        queue.settle(fire)
+        runs.append(run)
+      }
       observe?(.started(fire, run))
       run.whenFinished { [self] _ in ended() }
       return []
@@ -183,7 +192,10 @@ public import MillraceWorkflow
       return []
     } catch {
       observe?(.refused(fire, error))
-      return monitor.locked { queue.ended() }
+      return monitor.locked {
+        queue.settle(fire)
+        return queue.ended()
+      }
     }
   }
 
@@ -225,7 +237,7 @@ extension WorkflowHandle {
 
 /// What a followed schedule needs of its engine.
 protocol ScheduleRunner: Sendable {
-  func start(_ definition: Definition, parameters: [String: JSON], tenant: String?, fire: UTCTime) throws -> WorkflowHandle
+  func start(_ definition: Definition, parameters: [String: JSON], tenant: String?, fire: ScheduledFire) throws -> WorkflowHandle
   /// Has `work` called on a worker soon.
   func request(_ number: UInt64)
   /// Has `work` called after so many nanoseconds.

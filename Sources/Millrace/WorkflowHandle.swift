@@ -1,5 +1,6 @@
 internal import CMillrace
 internal import MillraceCore
+internal import MillracePlugins
 public import MillraceWorkflow
 
 /// A run that was started: watch it, wait for it, cancel it, read what it made. Any thread.
@@ -7,11 +8,14 @@ public final class WorkflowHandle: Sendable {
   let run: WorkflowRun
   private let engine: Engine
   private let source: DefinitionSource
+  private let plugins: [LoadedPlugin]?
 
-  init(_ run: WorkflowRun, of source: DefinitionSource, engine: Engine) {
+  /// `plugins`: those that its tasks are done by; nil: the engine's.
+  init(_ run: WorkflowRun, of source: DefinitionSource, engine: Engine, plugins: [LoadedPlugin]? = nil) {
     self.run = run
     self.source = source
     self.engine = engine
+    self.plugins = plugins
   }
 
   /// UUIDv7: by time of start, unique everywhere.
@@ -35,7 +39,7 @@ public final class WorkflowHandle: Sendable {
   /// Everything that is known of the run. Complexity: O(tasks + attempts).
   public func record() -> RunRecord {
     var record = run.record(slots: engine.slots, threads: engine.threads)
-    record.add(source, engine.plugins)
+    record.add(source, plugins ?? engine.plugins)
     record.nameCaller()
     return record
   }

@@ -12,6 +12,9 @@ public struct WorkflowResult: Sendable {
     self.status = status
   }
 
+  /// What has become of the saga that the run executed; nil: it executed a workflow.
+  public var saga: SagaStatus? { handle.saga?.status }
+
   /// UUIDv7 of the run.
   public var id: String { handle.id }
 
@@ -70,8 +73,9 @@ public struct WorkflowError: Error, Sendable, CustomStringConvertible {
 
   public var description: String {
     let name = result.handle.definition.name
-    guard let task else { return "workflow \(name) is \(result.status.rawValue)" + (result.handle.reason.map { ": \($0)" } ?? "") }
-    return "workflow \(name) is \(result.status.rawValue): task \(task): \(errorType)" + (message.isEmpty ? "" : ": \(message)")
+    let what = result.saga.map { "saga \(name) is \($0.rawValue)" } ?? "workflow \(name) is \(result.status.rawValue)"
+    guard let task else { return what + (result.handle.reason.map { ": \($0)" } ?? "") }
+    return what + ": \(result.saga == nil ? "task" : "step") \(task): \(errorType)" + (message.isEmpty ? "" : ": \(message)")
   }
 }
 

@@ -32,14 +32,15 @@ public import CMillrace
     self.fileLimit = fileLimit
   }
 
-  /// Loads one file. Its name is free.
+  /// Loads one file. Its name is free. `sha256`: what it must have, before any of its code runs; nil: any.
   ///
   /// - Complexity: O(bytes of the file) for the copy and its SHA-256, and what the linker and `init` take.
   /// - Throws: every ``PluginError`` except `tooManyPlugins`.
-  public mutating func load(_ path: String) throws(PluginError) -> LoadedPlugin {
+  public mutating func load(_ path: String, sha256 expected: String? = nil) throws(PluginError) -> LoadedPlugin {
     loaded.removeAll { !$0.isLoaded }
     let copy = try PrivateCopy.make(of: path, limit: fileLimit)
     let sha256 = copy.sha256
+    if let expected, expected != sha256 { throw .unreadable(path: path, reason: "it is another build: its SHA-256 is \(sha256)") }
     let file = try ObjectFile(checking: DescriptorBytes(descriptor: copy.descriptor, size: copy.size), path: path)
     let object = try SharedObject(copy, mustStay: file.mustStay, path: path)
     let description: PluginDescription

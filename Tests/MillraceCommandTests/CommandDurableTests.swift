@@ -123,6 +123,23 @@ struct CommandDurableTests {
     #expect(text.exit == 0 && text.output.contains("one COMPLETED") && text.output.contains("only"))
   }
 
+  @Test("Examples/approval.yaml waits for a yes through the end of its process")
+  func approval() throws {
+    let command = try Command()
+    let example = Command.packageRoot.appending(path: "Examples/approval.yaml").path
+    var run = try Going(command, arguments: ["run", example, "--signal", #"build={"version": "1.2"}"#])
+    #expect(try run.see("Deploy 1.2 to production?"), "\(run.lines)")
+    kill(run.process.processIdentifier, SIGKILL)
+    run.process.waitUntilExit()
+    let id = try #require(try Self.listed(command)["run"]?.string)
+    var resumed = try Going(command, arguments: ["run", "resume", "-o", "json"])
+    #expect(try resumed.see("task ok waits for an approval"), "\(resumed.lines)")
+    #expect(try command.run("run", "approve", id, "ok", "--by", "ann").exit == 0)
+    #expect(try resumed.end() == 0, "\(resumed.lines)")
+    let shown = try command.run("run", "show", id, "-o", "json").object()
+    #expect(Self.statuses(shown) == ["build": "COMPLETED", "ok": "COMPLETED", "deploy": "COMPLETED"])
+  }
+
   @Test("Ctrl-C suspends a durable run, and tells how it goes on")
   func interrupt() throws {
     let command = try Command()

@@ -89,6 +89,7 @@ struct DefinitionDecoder {
       default: break
       }
     }
+    checkEffect(of: definition, root["version_policy"])
     if let tasks = entries.first(where: { $0.name == list })?.value { definition.tasks = self.tasks(tasks, "'\(list)'") }
     if isSaga {
       if let value = root["schedule"] { definition.schedule = schedule(value, of: definition.parameters) }

@@ -16,12 +16,6 @@ extension DefinitionDecoder {
   mutating func versionPolicy(_ value: Located) -> VersionPolicy {
     guard let text = text(value, "'version_policy'") else { return .pinned }
     if let policy = VersionPolicy(rawValue: text) {
-      if policy != .pinned {
-        faults.add(
-          .unused,
-          "'version_policy: \(text)' has no effect on runs in memory, all that this release has: they end with the version they began with",
-          fix: "leave it out, or write 'pinned'", at: value.position, severity: .warning)
-      }
       return policy
     }
     let names = VersionPolicy.allCases.map(\.rawValue)
@@ -31,5 +25,14 @@ extension DefinitionDecoder {
       fix: near.map { "did you mean '\($0)'?" } ?? "write \(names.dropLast().joined(separator: ", ")) or \(names.last ?? "")",
       at: value.position)
     return .pinned
+  }
+
+  /// Only a durable run is there when a new version comes, and a saga is never changed.
+  mutating func checkEffect(of definition: Definition, _ value: Located?) {
+    guard let value, definition.versionPolicy == .upgradeAtStepBoundary, isSaga || definition.durability == .none else { return }
+    faults.add(
+      .unused,
+      "'version_policy: \(definition.versionPolicy.rawValue)' has no effect: \(isSaga ? "sagas" : "runs in memory") end with the version they began with",
+      fix: isSaga ? "leave it out" : "leave it out, or write 'durability: log'", at: value.position, severity: .warning)
   }
 }

@@ -45,7 +45,7 @@ struct RunLogTypes: Sendable {
   }
 }
 
-/// An event of a run on its way into a log: the request and all that it points to, in one piece of memory. What the log does not take at once is appended by name, which knows
+/// Events of a run on their way into a log: the request and all that it points to, in one piece of memory. What the log does not take at once is appended by name, which knows
 /// what to do then.
 ///
 /// # Threads
@@ -53,22 +53,27 @@ struct RunLogTypes: Sendable {
 @safe final class RunAppend: @unchecked Sendable {
   private let journal: RunJournal
   private let run: WorkflowRun
-  private let event: RunEvent
+  private let records: RunRecords
   /// Whose attempt has ended, and which is held until this is on stable storage; nil: nobody waits.
   private let node: UInt32?
   private let memory: UnsafeMutableRawPointer
   private var request: UnsafeMutablePointer<AppendRequest> { unsafe memory.assumingMemoryBound(to: AppendRequest.self) }
 
-  // Each has words in it, so that its stride keeps the next one aligned.
+  // Each has words in it, so that its stride keeps the next one aligned. Two events at most.
   private static let partAt = MemoryLayout<AppendRequest>.stride
-  private static let eventAt = partAt + MemoryLayout<RawStreamAppend>.stride
-  private static let contextAt = eventAt + MemoryLayout<RawEvent>.stride
-  private static let payloadAt = contextAt + MemoryLayout<EventContext>.stride
+  private static let eventsAt = partAt + MemoryLayout<RawStreamAppend>.stride
+  private static let contextAt = eventsAt + 2 * MemoryLayout<RawEvent>.stride
+  private static let payloadsAt = contextAt + MemoryLayout<EventContext>.stride
 
-  /// False: it is to be appended by name.
-  static func submit(_ event: RunEvent, _ journal: RunJournal, _ run: WorkflowRun, _ node: UInt32?) -> Bool {
-    guard let target = journal.target, let type = target.types.number(of: event) else { return false }
-    let append = RunAppend(event, journal, run, node, target, type)
+  /// False: they are to be appended by name.
+  static func submit(_ records: RunRecords, _ journal: RunJournal, _ run: WorkflowRun, _ node: UInt32?) -> Bool {
+    guard let target = journal.target, let type = target.types.number(of: records.event) else { return false }
+    var startType: EventTypeNumber?
+    if let start = records.start {
+      startType = target.types.number(of: start)
+      if startType == nil { return false }
+    }
+    let append = RunAppend(records, journal, run, node, target, startType, type)
     journal.runs.begun()
     unsafe append.request.pointee.context = Unmanaged.passRetained(append).toOpaque()
     do throws(EventLog.Refusal) {
@@ -77,32 +82,37 @@ struct RunLogTypes: Sendable {
       return true
     } catch {
       unsafe Unmanaged<RunAppend>.fromOpaque(append.request.pointee.context!).release()
-      run.appendByName(event, node)
+      run.appendByName(records, node)
       journal.runs.ended(1)
       return true
     }
   }
 
   private init(
-    _ event: RunEvent, _ journal: RunJournal, _ run: WorkflowRun, _ node: UInt32?, _ target: RunLogStream, _ type: EventTypeNumber
+    _ records: RunRecords, _ journal: RunJournal, _ run: WorkflowRun, _ node: UInt32?, _ target: RunLogStream,
+    _ startType: EventTypeNumber?, _ type: EventTypeNumber
   ) {
     self.journal = journal
     self.run = run
-    self.event = event
+    self.records = records
     self.node = node
-    let draft = event.draft(of: journal.run)
-    let bytes = draft.payload.count
+    let start = records.start?.draft(of: journal.run)
+    let end = records.event.draft(of: journal.run)
+    let startBytes = start?.payload.count ?? 0
     // unsafe: ours until `deinit`; what lies in it is trivial.
-    unsafe memory = .allocate(byteCount: Self.payloadAt + bytes, alignment: 16)
-    let payload = unsafe memory + Self.payloadAt
-    unsafe draft.payload.withUnsafeBytes { unsafe payload.copyMemory(from: $0.baseAddress!, byteCount: bytes) }
+    unsafe memory = .allocate(byteCount: Self.payloadsAt + startBytes + end.payload.count, alignment: 16)
     let context = unsafe (memory + Self.contextAt).assumingMemoryBound(to: EventContext.self)
-    unsafe context.initialize(to: EventContext(correlation: draft.correlation))
-    let raw = unsafe (memory + Self.eventAt).assumingMemoryBound(to: RawEvent.self)
-    unsafe raw.initialize(
-      to: RawEvent(id: draft.id, type: type, typeVersion: draft.typeVersion, payload: payload, bytes: bytes, context: context))
+    unsafe context.initialize(to: EventContext(correlation: end.correlation))
+    let events = unsafe (memory + Self.eventsAt).assumingMemoryBound(to: RawEvent.self)
+    let payloads = unsafe memory + Self.payloadsAt
+    var count = 0
+    if let start, let startType {
+      unsafe events.initialize(to: RawEvent(start, startType, at: payloads, context))
+      count = 1
+    }
+    unsafe (events + count).initialize(to: RawEvent(end, type, at: payloads + startBytes, context))
     let part = unsafe (memory + Self.partAt).assumingMemoryBound(to: RawStreamAppend.self)
-    unsafe part.initialize(to: RawStreamAppend(stream: target.stream, tenant: target.tenant, events: raw, count: 1))
+    unsafe part.initialize(to: RawStreamAppend(stream: target.stream, tenant: target.tenant, events: events, count: count + 1))
     unsafe request.initialize(to: AppendRequest(part, sink: Self.sink))
   }
 
@@ -128,9 +138,20 @@ struct RunLogTypes: Sendable {
     if unsafe request.pointee.outcome == .appended {
       ended.add(journal.runs, run.host.scheduler, node.map { HeldNode(run.coreRun, $0) })
     } else {
-      run.appendByName(event, node)
+      run.appendByName(records, node)
       ended.add(journal.runs, run.host.scheduler, nil)
     }
+  }
+}
+
+extension RawEvent {
+  /// Puts the payload of a draft to where there is room for it.
+  fileprivate init(
+    _ draft: EventDraft, _ type: EventTypeNumber, at payload: UnsafeMutableRawPointer, _ context: UnsafeMutablePointer<EventContext>
+  ) {
+    let bytes = draft.payload.count
+    unsafe draft.payload.withUnsafeBytes { if bytes > 0 { unsafe payload.copyMemory(from: $0.baseAddress!, byteCount: bytes) } }
+    unsafe self.init(id: draft.id, type: type, typeVersion: draft.typeVersion, payload: payload, bytes: bytes, context: context)
   }
 }
 

@@ -91,9 +91,11 @@ extension RunEvent {
     case .retried(let by, let tasks):
       writer.text("by", by)
       writer.names("tasks", tasks)
-    case .upgraded(let definition, let version):
-      writer.name("definition", definition)
-      if let version { writer.integer("version", Int64(version)) }
+    case .upgraded(let definition, let version, let builds):
+      var members: [JSON.Member] = [.init("definition", .string(definition))]
+      if let version { members.append(.init("version", .integer(Int64(version)))) }
+      if !builds.isEmpty { members.append(.init("builds", .object(builds))) }
+      return JSON.object(members).utf8()
     case .saga(_, let fact): return fact.utf8()
     case .ended(let status, let reason):
       writer.name("status", status.rawValue)
@@ -148,7 +150,8 @@ extension RunEvent {
     case "run-quarantined": return .quarantined(suspects: try record.texts("suspects"))
     case "run-retried": return .retried(by: try record.optionalText("by"), tasks: try record.texts("tasks"))
     case "run-upgraded":
-      return .upgraded(definition: try record.text("definition"), version: try record.optionalInteger("version"))
+      return .upgraded(
+        definition: try record.text("definition"), version: try record.optionalInteger("version"), builds: record["builds"]?.object ?? [])
     case "run-ended": return .ended(try record.word("status"), reason: try record.optionalText("reason"))
     case let type where type.hasPrefix("saga-"): return .saga(word: String(type.dropFirst(5)), record.value)
     default: return nil
@@ -182,7 +185,7 @@ extension RunEvent {
   private var key: (name: String, item: Int, number: Int)? {
     switch self {
     case .created: ("", -1, 0)
-    case .upgraded(let definition, _): (definition, -1, 0)
+    case .upgraded(let definition, _, _): (definition, -1, 0)
     case .started(let place, let attempt, _, _), .completed(let place, let attempt, _, _, _): (place.task, place.item ?? -1, attempt)
     case .retryScheduled(let attempt, _, _), .failed(let attempt, _): (attempt.place.task, attempt.place.item ?? -1, attempt.attempt)
     case .items(let task, _): (task, -1, 0)

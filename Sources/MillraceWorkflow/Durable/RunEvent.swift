@@ -34,8 +34,8 @@ package enum RunEvent: Sendable, Equatable {
   case quarantined(suspects: [String])
   /// Somebody has failed tasks, and all that did not run because of them, done again. Lifts a quarantine.
   case retried(by: String?, tasks: [String])
-  /// It follows another version of its workflow from here on.
-  case upgraded(definition: String, version: Int?)
+  /// It follows another version of its workflow from here on, by these builds of plugins.
+  case upgraded(definition: String, version: Int?, builds: [JSON.Member])
   /// What happened to a saga beside the ends of its steps' attempts: see `SagaFact`. `word`: that of the fact.
   case saga(word: String, JSON)
   /// Over. `reason`: why, if that was not a task's end.

@@ -160,9 +160,10 @@ package struct RunHistory: Sendable {
       reason = nil
       cancel = nil
       for id in again { tasks[id]?.begin(again: event.time) }
-    case .upgraded(let definition, let version):
+    case .upgraded(let definition, let version, let builds):
       creation.definition = definition
       creation.version = version
+      creation.builds = builds
     case .ended(let status, let reason):
       ended = status
       endedAt = event.time
@@ -193,32 +194,56 @@ package struct RunHistory: Sendable {
   /// The attempt of a task, or an item, may have been running when its process ended.
   private mutating func interrupt(_ name: String, _ time: Int64) {
     let place = TaskPlace(named: name)
+    let isSaga = creation.isSaga
     change(place) { task in
-      guard let running = task.running else { return }
+      // What a saga launched counts as begun: it may be undone, or must be.
+      if task.running == nil, !isSaga { return }
+      if task.running == nil { task.attempts += 1 }
+      let started = task.running?.wall ?? time
       task.running = nil
+      task.due = nil
       task.failed.append(
         FailedAttempt(
-          place: place, attempt: task.attempts, status: .failed, started: running.wall, ended: time,
+          place: place, attempt: task.attempts, status: .failed, started: started, ended: time,
           errorType: EngineErrorType.interrupted, message: "its process ended while the attempt ran"))
     }
   }
 
-  /// What may have been running, by name, sorted: attempts that have begun and not ended, and tasks that nothing kept from beginning, for the beginnings of the last
-  /// moment may not be recorded. Waits and the like are not among them. Complexity: O(tasks + dependencies).
-  package func running(_ definition: Definition) -> [String] {
-    if creation.isSaga { return tasks.filter { $0.value.running != nil }.keys.sorted() }
+  /// What may have been running, by name, sorted: attempts that have begun and not ended, and what nothing kept from beginning, for the beginnings of the last moment may
+  /// not be recorded. Waits and the like are not among them. Complexity: O(tasks + dependencies). Of a saga: throws as `saga`.
+  package func running(_ workflow: CompiledWorkflow) throws -> [String] {
+    if let saga = workflow.saga { return try running(in: saga.plan).sorted() }
+    let definition = workflow.definition
     let held = definition.heldTasks
     let isCleanup = Set(definition.cleanup.map(\.id))
     var names: [String] = []
     for task in definition.tasks + definition.cleanup {
       let state = tasks[task.id]
       for (item, state) in state?.byItem ?? [:] where state.running != nil { names.append(TaskPlace(task.id, item: item).name) }
-      if held.contains(task.id) || state?.isOver == true || state?.due != nil { continue }
+      if held.contains(task.id) || state?.isOver == true || isWaiting(task.id) { continue }
       let isReady = task.dependencies.allSatisfy { [.completed, .skipped].contains(tasks[$0]?.status ?? .pending) }
       if state?.running != nil || isReady && cancel == nil && !isCleanup.contains(task.id) { names.append(task.id) }
     }
     return names.sorted()
   }
+
+  private func running(in plan: SagaPlan) throws -> [String] {
+    // Whoever left it in order has recorded all beginnings.
+    if isSuspended { return tasks.filter { $0.value.running != nil }.map(\.key) }
+    let machine = try saga(in: plan)
+    return (0..<plan.count).compactMap { step in
+      let id: String
+      switch machine.state(of: step) {
+      case .running, .stopping: id = plan.ids[step]
+      case .compensating: id = Definition.compensationID(plan.ids[step])
+      default: return nil
+      }
+      return isWaiting(id) ? nil : id
+    }
+  }
+
+  /// It waits for its next attempt, as far as is known; the last event is later than the due time of one that has begun.
+  private func isWaiting(_ id: String) -> Bool { tasks[id]?.due.map { $0.wall > time } ?? false }
 }
 
 extension RunHistory.Task {

@@ -2,6 +2,20 @@ internal import CMillrace
 internal import MillraceCore
 package import MillraceLog
 
+/// What is appended in one piece.
+struct RunRecords {
+  /// The beginning of the attempt that `event` ends, if it is not on its way yet.
+  let start: RunEvent?
+  let event: RunEvent
+
+  init(_ start: RunEvent?, _ event: RunEvent) {
+    self.start = start
+    self.event = event
+  }
+
+  func drafts(of run: RunID) -> [EventDraft] { (start.map { [$0.draft(of: run)] } ?? []) + [event.draft(of: run)] }
+}
+
 /// What one durable run writes down.
 ///
 /// # Threads
@@ -27,13 +41,18 @@ package final class RunJournal: @unchecked Sendable {
 
   /// Appends an event. `then`: nil when it is on stable storage; on any thread, which must not be held up.
   package func append(_ event: RunEvent, then: @escaping @Sendable (EventStoreError?) -> Void) {
-    guard let (id, large) = event.largePart(of: run) else { return write(event, then: then) }
+    append(RunRecords(nil, event), then: then)
+  }
+
+  /// As above.
+  func append(_ records: RunRecords, then: @escaping @Sendable (EventStoreError?) -> Void) {
+    guard let (id, large) = records.event.largePart(of: run) else { return write(records, then: then) }
     // The stream gets the large part first, which is nothing by itself.
     let draft = EventDraft(id: id, type: RunEvent.payload, contentType: "application/octet-stream", payload: large)
     runs.append([append([draft])]) { [self] result in
       switch result {
       case .failure(let error): then(error)
-      case .success(let receipt): write(event.spilled(to: receipt.streams[0].firstVersion), then: then)
+      case .success(let receipt): write(RunRecords(records.start, records.event.spilled(to: receipt.streams[0].firstVersion)), then: then)
       }
     }
   }
@@ -76,8 +95,8 @@ package final class RunJournal: @unchecked Sendable {
   /// What stands or falls with the creation of another run.
   package func with(_ event: RunEvent) -> StreamAppend { append([event.draft(of: run)]) }
 
-  private func write(_ event: RunEvent, then: @escaping @Sendable (EventStoreError?) -> Void) {
-    runs.append([append([event.draft(of: run)])]) { result in
+  private func write(_ records: RunRecords, then: @escaping @Sendable (EventStoreError?) -> Void) {
+    runs.append([append(records.drafts(of: run))]) { result in
       if case .failure(let error) = result { then(error) } else { then(nil) }
     }
   }

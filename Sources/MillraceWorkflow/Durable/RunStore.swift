@@ -12,6 +12,7 @@ package final class RunStore: @unchecked Sendable {
   /// This moment, by the wall clock and by that of this boot.
   package let now: @Sendable () -> DurableTime
   let errands: Errands
+  let starts: HeldStarts
   /// nil: the store is no log that takes events where they lie.
   let logTypes: RunLogTypes?
   /// Told what keeps records from being written, in words.
@@ -36,6 +37,7 @@ package final class RunStore: @unchecked Sendable {
     self.now = now
     self.report = report
     errands = Errands(spawn: spawn)
+    starts = HeldStarts(errands)
     logTypes = RunLogTypes(store)
   }
 

@@ -32,30 +32,31 @@ extension WorkflowRun {
 
   // MARK: What is waited for
 
-  /// Records the end of an attempt; `verdict` follows.
-  func keep(_ event: RunEvent, of node: UInt32, _ verdict: @escaping RecordedVerdict) {
-    guard let saga, event.isOutcome else { return keepNow(event, of: node, verdict) }
+  /// Records the end of an attempt that began on a lane; `verdict` follows.
+  func keep(_ event: RunEvent, of node: UInt32, lane: Int, _ verdict: @escaping RecordedVerdict) {
+    let start = journal?.runs.starts.take(self, node, lane: lane)
+    guard let saga, event.isOutcome else { return keepNow(start, event, of: node, verdict) }
     // What happens to a saga is recorded in the order in which its machine hears of it.
     saga.enqueue { [self] in
       saga.setKnown(node)
-      keepNow(event, of: node, verdict)
+      keepNow(start, event, of: node, verdict)
     }
   }
 
-  private func keepNow(_ event: RunEvent, of node: UInt32, _ verdict: @escaping RecordedVerdict) {
+  private func keepNow(_ start: RunEvent?, _ event: RunEvent, of node: UInt32, _ verdict: @escaping RecordedVerdict) {
     monitor.locked { verdicts[node] = verdict }
-    write(event, of: node)
+    write(RunRecords(start, event), of: node)
   }
 
-  /// Appends an event. `node`: held until it is on stable storage; nil: nobody waits.
-  private func write(_ event: RunEvent, of node: UInt32?) {
+  /// Appends events. `node`: held until they are on stable storage; nil: nobody waits.
+  private func write(_ records: RunRecords, of node: UInt32?) {
     guard let journal else { preconditionFailure("a run that is not durable records nothing") }
-    if !RunAppend.submit(event, journal, self, node) { appendByName(event, node) }
+    if !RunAppend.submit(records, journal, self, node) { appendByName(records, node) }
   }
 
   /// As `write`, to any store.
-  func appendByName(_ event: RunEvent, _ node: UInt32?) {
-    journal?.append(event) { [self] error in
+  func appendByName(_ records: RunRecords, _ node: UInt32?) {
+    journal?.append(records) { [self] error in
       if let error {
         // Before anybody goes by what is not recorded.
         if node != nil, anchor !== self { suspendSoon(because: error) }
@@ -94,7 +95,7 @@ extension WorkflowRun {
     let event = RunEvent.completed(
       place(entry.node), attempt: entry.number, started: wall(entry.start), ended: wall(entry.end),
       output: .inline(bytes, contentType: output.content_type))
-    keep(event, of: entry.node) { [self] lane, isKept in
+    keep(event, of: entry.node, lane: entry.lane) { [self] lane, isKept in
       if isKept { complete(entry, output, lane: lane) } else { lose(entry, lane) }
       return .release
     }
@@ -102,7 +103,7 @@ extension WorkflowRun {
 
   /// The last attempt of a task has failed.
   func keepFailure(_ entry: LoggedAttempt) {
-    keep(.failed(failedAttempt(entry), isUnknown: saga != nil && isUnknown(entry.node, adding: entry)), of: entry.node) {
+    keep(.failed(failedAttempt(entry), isUnknown: saga != nil && isUnknown(entry.node, adding: entry)), of: entry.node, lane: entry.lane) {
       [self] lane, isKept in
       if !isKept {
         lose(entry, lane)
@@ -116,7 +117,8 @@ extension WorkflowRun {
 
   /// An attempt has failed, and the next one is due in a time.
   func keepRetry(_ entry: LoggedAttempt, _ error: AttemptError, due: UInt64, after wait: UInt64) {
-    keep(.retryScheduled(failedAttempt(entry), due: time(after: wait), closes: closes(entry.node)), of: entry.node) { [self] lane, isKept in
+    let event = RunEvent.retryScheduled(failedAttempt(entry), due: time(after: wait), closes: closes(entry.node))
+    keep(event, of: entry.node, lane: entry.lane) { [self] lane, isKept in
       var entry = entry
       if !isKept {
         lose(entry, lane)
@@ -170,19 +172,23 @@ extension WorkflowRun {
 
   /// Records something that nobody waits for.
   func note(_ event: RunEvent) {
-    if journal != nil { write(event, of: nil) }
+    if journal != nil { write(RunRecords(nil, event), of: nil) }
   }
 
-  /// An attempt begins.
-  func noteStart(_ node: UInt32, _ number: Int, _ now: UInt64) {
-    note(.started(place(node), attempt: number, at: time(after: 0), closes: closes(node)))
+  /// An attempt begins. `lane`: which runs its handler; nil: it waits, and its end is far.
+  func noteStart(_ node: UInt32, _ number: Int, lane: Int? = nil) {
+    let event = RunEvent.started(place(node), attempt: number, at: time(after: 0), closes: closes(node))
+    // A crash names what may have been running by what nothing kept from beginning; of items it does not.
+    guard let lane, items == nil, let journal else { return note(event) }
+    journal.runs.starts.begin(self, node, lane: lane, event)
   }
 
   /// The run is over.
   func noteEnd(_ status: WorkflowStatus) {
-    if journal == nil { return }
+    guard let journal else { return }
+    journal.runs.starts.flush(self)
     // It is already: nobody is to be told that the store has failed.
-    if status == .running { journal?.append(.suspended) { _ in } } else { note(.ended(status, reason: reason)) }
+    if status == .running { journal.append(.suspended) { _ in } } else { note(.ended(status, reason: reason)) }
   }
 
   // MARK: Stopping

@@ -57,23 +57,28 @@ extension WorkflowRun {
       if let output = state.output { outputs[item] = try payload(output) }
     }
     var left: [UInt32] = []
-    var attempts: [UInt32: Int] = [:]
+    var pasts: [UInt32: Items.Past] = [:]
+    let (now, clock) = (journal?.runs.now(), host.scheduler.clock.now)
+    let moment = { (time: DurableTime?) in now.flatMap { now in time.map { self.moment($0, now, clock) } } }
     for item in 0..<count {
       let state = history.byItem[item]
       if state?.isOver == true { continue }
       left.append(UInt32(item))
-      if let state, state.attempts > 0 { attempts[UInt32(item)] = state.attempts }
+      if let state, state.attempts > 0 {
+        pasts[UInt32(item)] = Items.Past(
+          attempts: state.attempts, before: state.attemptsBefore, due: moment(state.due), closes: moment(state.closes))
+      }
     }
-    return Items.History(left: left, attempts: attempts) { [self] records in
+    return Items.History(left: left, pasts: pasts) { [self] records in
       for (item, state) in history.byItem where item < count && state.isOver {
         records.restore(
-          item, state.status.recorded, start: moment(of: state.started), end: moment(of: state.ended), output: outputs[item] ?? .empty,
+          item, state.status.recorded, start: reported(state.started), end: reported(state.ended), output: outputs[item] ?? .empty,
           attempts: state.attempts)
       }
     }
   }
 
-  private func moment(of wall: Int64) -> UInt64 { anchor.entered &+ UInt64(max(0, wall &- anchor.startedWall)) }
+  private func reported(_ wall: Int64) -> UInt64 { anchor.entered &+ UInt64(max(0, wall &- anchor.startedWall)) }
 
   /// The items of a task that was completed in another process: its dependents read what they gave.
   func restoreItems(_ node: UInt32, _ task: RunHistory.Task, _ clock: UInt64) throws {
@@ -86,8 +91,17 @@ extension WorkflowRun {
     keep(items)
   }
 
-  /// Of a run of items: those that were over before it began.
-  func restoreCounts(_ items: Items) {
+  /// A place goes on with an item that has had attempts in another process. When its next one is due; nil: now.
+  func takeUp(_ past: Items.Past, _ place: UInt32) -> UInt64? {
+    records.setAttempts(place, past.attempts)
+    if let closes = past.closes, compiled.policy(place).timeouts.scheduleToClose != nil {
+      monitor.locked { slow[place, default: SlowNode()].closeAt = max(1, closes) }
+    }
+    return past.due.flatMap { $0 > host.scheduler.clock.now ? $0 : nil }
+  }
+
+  /// Of a run of items: those that were over before it began, and those that its places begin with.
+  func restoreItems(_ items: Items) {
     for item in 0..<items.count {
       switch items.records.status(item) {
       case .completed: counters.count(.completed, lane: -1)
@@ -99,10 +113,14 @@ extension WorkflowRun {
       case .pending, .running, .cancelled: break
       }
     }
+    var waiting: [(node: UInt32, due: UInt64)] = []
     for place in 0..<UInt32(items.places) {
-      let before = items.attemptsBefore(place)
-      if before > 0 { records.setAttempts(place, before) }
+      if let past = items.past(place), let due = takeUp(past, place) { waiting.append((place, due)) }
     }
+    if waiting.isEmpty || shouldStop { return }
+    resumption = RunResumption(
+      entered: host.scheduler.clock.now,
+      core: Run.Resumption(finished: [Bool](repeating: false, count: items.places), held: Set(waiting.map(\.node))), waiting: waiting)
   }
 }
 

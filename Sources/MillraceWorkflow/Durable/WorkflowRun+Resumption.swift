@@ -169,7 +169,7 @@ extension WorkflowRun {
   // MARK: Times
 
   /// A recorded moment on this host's clock.
-  private func moment(_ time: DurableTime, _ now: DurableTime, _ clock: UInt64) -> UInt64 {
+  func moment(_ time: DurableTime, _ now: DurableTime, _ clock: UInt64) -> UInt64 {
     let elapsed = time.elapsed(to: now)
     if elapsed >= 0 { return clock &- min(clock, UInt64(elapsed)) }
     let (moment, overflow) = clock.addingReportingOverflow(elapsed.magnitude)
@@ -251,7 +251,9 @@ extension WorkflowRun {
       do {
         var state = slow[node] ?? SlowNode()
         if state.closeAt != 0, state.close == nil { state.close = try arm(node, at: state.closeAt, TimerKind.scheduleToClose) }
-        state.retry = try arm(node, at: due, TimerKind.retry)
+        // What closed while no process was there does not begin: both timers would fire now.
+        let isClosed = state.closeAt != 0 && state.closeAt <= host.scheduler.clock.now
+        state.retry = try arm(node, at: isClosed ? .max : due, TimerKind.retry)
         state.waitEnds = due
         slow[node] = state
         return true

@@ -176,7 +176,7 @@ extension WorkflowRun {
         return nil
       }
       let run = try WorkflowRun(items, of: self, foreach)
-      if history != nil { run.restoreCounts(items) }
+      if history != nil { run.restoreItems(items) }
       do {
         // Keeps it here before an item starts: who sees the task end finds what came of them.
         try run.start()

@@ -20,8 +20,8 @@ internal import MillraceCore
   let places: Int
   /// Items that are left to do, where the run was taken over from another process; nil: all.
   private let left: [UInt32]?
-  /// Attempts of those that have had some.
-  private let attempts: [UInt32: Int]
+  /// What those among them have had there.
+  private let pasts: [UInt32: Past]
   private let memory: UnsafeMutableRawPointer
   /// Guards what follows.
   let monitor = Monitor()
@@ -38,10 +38,21 @@ internal import MillraceCore
   struct History {
     /// Those that are left to do, in their order.
     var left: [UInt32]
-    /// Attempts of those among them that have had some.
-    var attempts: [UInt32: Int] = [:]
+    /// Of those among them that have had attempts.
+    var pasts: [UInt32: Past] = [:]
     /// What became of the others.
     var restore: (ItemRecords) -> Void
+  }
+
+  /// What an item that is not over has had in another process. Times are the host's clock's.
+  struct Past {
+    var attempts: Int
+    /// Those that do not count for the retry policy: before somebody had the task done again.
+    var before: Int
+    /// When the next attempt is due; nil: at once.
+    var due: UInt64?
+    /// When schedule-to-close ends; nil: it has not begun.
+    var closes: UInt64?
   }
 
   /// `task`: whom to tell of the end; nil: nobody.
@@ -52,7 +63,7 @@ internal import MillraceCore
     self.node = node
     self.list = list
     left = history?.left
-    attempts = history?.attempts ?? [:]
+    pasts = history?.pasts ?? [:]
     self.places = min(places, history?.left.count ?? list.count)
     self.task = task
     records = try ItemRecords(count: list.count)
@@ -101,8 +112,8 @@ internal import MillraceCore
   /// Items that places take.
   var leftCount: Int { left?.count ?? count }
 
-  /// Attempts that the item of a place had before its run was taken over.
-  func attemptsBefore(_ place: UInt32) -> Int { attempts.isEmpty ? 0 : attempts[UInt32(item(place))] ?? 0 }
+  /// What the item of a place had before its run was taken over; nil: nothing.
+  func past(_ place: UInt32) -> Past? { pasts.isEmpty ? nil : pasts[UInt32(item(place))] }
 
   /// The place takes the next item. False: there is none.
   func take(_ place: UInt32) -> Bool {

@@ -158,9 +158,11 @@ extension WorkflowRun {
       return false
     }
     records.clear(node)
-    let before = items.attemptsBefore(node)
-    if before > 0 { records.setAttempts(node, before) }
-    host.scheduler.resubmit(coreRun, node: node)
+    if let past = items.past(node), let due = takeUp(past, node) {
+      goOnWaiting(node, due)
+    } else {
+      host.scheduler.resubmit(coreRun, node: node)
+    }
     return true
   }
 

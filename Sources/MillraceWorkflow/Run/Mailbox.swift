@@ -152,8 +152,16 @@ final class Mailbox: @unchecked Sendable {
     }
   }
 
-  /// The run has ended.
-  func close() { monitor.locked { isClosed = true } }
+  /// The run has ended. Tasks that still stand in line hold it: they go.
+  func close() {
+    let left = monitor.locked {
+      isClosed = true
+      defer { for name in names { lines[name]?.waiting = Queue() } }
+      return lines
+    }
+    // Not with the monitor held: the last reference to the run may be among them.
+    withExtendedLifetime(left) {}
+  }
 }
 
 /// First in first out. Complexity: O(1), amortised.

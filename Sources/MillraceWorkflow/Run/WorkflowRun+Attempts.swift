@@ -129,7 +129,7 @@ extension WorkflowRun {
     unsafe texts.key(task(node), into: attempt.key)
     if let items { unsafe name(attempt, after: items) }
     unsafe records.setAttempt(node, attempt)
-    if journal != nil { unsafe noteStart(node, Int(attempt.pointee.number), now) }
+    if journal != nil { unsafe noteStart(node, Int(attempt.pointee.number), lane: lane) }
     if let refusal {
       unsafe fail(attempt, EngineErrorType.expression, refusal)
       return .ended(Outcome.failed.rawValue)

@@ -40,7 +40,7 @@ extension WorkflowRun {
     }
     counters.count(.attempts, lane: lane)
     let number = Int(records.countAttempt(node))
-    if journal != nil { noteStart(node, number, now) }
+    if journal != nil { noteStart(node, number) }
     let reason: HeldState.Reason? = monitor.locked {
       // Under the monitor: `stopHeld` comes after `stopReason`, and the timeout after `finalError`, so that they find the task or we find them.
       if shouldStop { return .runStops }

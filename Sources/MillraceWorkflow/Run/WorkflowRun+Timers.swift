@@ -58,7 +58,11 @@ extension WorkflowRun {
         // Of a run that was taken over it may have begun in another process.
         if state.close == nil, state.finalError == nil, let close = timeouts.scheduleToClose {
           if state.closeAt == 0 { state.closeAt = now &+ close }
-          state.close = try arm(node, at: state.closeAt, TimerKind.scheduleToClose)
+          if state.closeAt > now {
+            state.close = try arm(node, at: state.closeAt, TimerKind.scheduleToClose)
+          } else {
+            state.finalError = EngineErrorType.scheduleToClose
+          }
         }
         // A task that its rate made wait has waited for its start all the time.
         if state.open == nil, let open = timeouts.scheduleToStart { state.open = try arm(node, at: now &+ open, TimerKind.scheduleToStart) }

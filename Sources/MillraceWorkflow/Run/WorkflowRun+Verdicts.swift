@@ -123,7 +123,7 @@ extension WorkflowRun {
       return false
     }
     // Of a workflow they do not change while it runs.
-    let before = saga != nil ? before(node) : attemptsBefore.isEmpty ? 0 : attemptsBefore[node] ?? 0
+    let before = saga != nil ? before(node) : items?.past(node)?.before ?? (attemptsBefore.isEmpty ? 0 : attemptsBefore[node] ?? 0)
     if isRetryable, !shouldStop, !isStopAsked(entry), let retry = retryPolicy(entry), entry.number - before < retry.attempts,
       !retry.nonRetryable.contains(error.type)
     {

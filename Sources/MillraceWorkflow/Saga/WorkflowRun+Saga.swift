@@ -100,7 +100,7 @@ extension WorkflowRun {
 
   private func keepFact(_ node: UInt32, _ saga: SagaRun) {
     let fact = fact(node, saga)
-    keep(.saga(word: fact.word, fact.json(in: saga.compiled.plan)), of: node) { _, _ in .release }
+    keep(.saga(word: fact.word, fact.json(in: saga.compiled.plan)), of: node, lane: -1) { _, _ in .release }
   }
 
   /// What has become of a node, as the machine hears it.

@@ -17,6 +17,8 @@ package struct ScheduleQueue: Sendable, Hashable {
   private var head = 0
   /// What starts when the cancelled run has ended.
   private var replacement: UTCTime?
+  /// Fires that are neither passed over nor known to have been started; those that are filled in are not among them.
+  private var owed: Set<UTCTime> = []
 
   package init(overlap: Schedule.Overlap) { self.overlap = overlap }
 
@@ -27,13 +29,14 @@ package struct ScheduleQueue: Sendable, Hashable {
 
   /// A fire that is on time.
   package mutating func offer(_ fire: UTCTime) -> [Action] {
+    owed.insert(fire)
     if active == 0, waitingCount == 0 || overlap == .allow { return [start(fire)] }
     switch overlap {
     case .allow: return [start(fire)]
     case .queue: append(fire)
-    case .skip: passedOver += 1
+    case .skip: passOver(fire)
     case .cancel:
-      if replacement != nil { passedOver += 1 }
+      if let replacement { passOver(replacement) }
       replacement = fire
       return [.cancelRuns]
     }
@@ -41,11 +44,24 @@ package struct ScheduleQueue: Sendable, Hashable {
   }
 
   /// A fire that was missed, or is filled in: these start one after the other, whatever the policy does with fires that are on time, but for `allow`.
-  package mutating func makeUp(_ fire: UTCTime) -> [Action] {
+  package mutating func makeUp(_ fire: UTCTime, isFilled: Bool = false) -> [Action] {
+    if !isFilled { owed.insert(fire) }
     if overlap == .allow { return [start(fire)] }
     append(fire)
     return pump()
   }
+
+  /// Up to here each fire is started or passed over, once that of `fire` is; `handled`: as far as they have been looked at. Complexity: O(fires that wait).
+  package func followed(with fire: UTCTime, handled: UTCTime) -> UTCTime {
+    let first = owed.filter { $0 != fire }.min()
+    return first.map { min(UTCTime(seconds: $0.seconds - 1), handled) } ?? handled
+  }
+
+  /// It is not filled in, and not yet settled.
+  package func owes(_ fire: UTCTime) -> Bool { owed.contains(fire) }
+
+  /// Its run is started, or never will be.
+  package mutating func settle(_ fire: UTCTime) { owed.remove(fire) }
 
   /// A run has ended, or could not be started.
   package mutating func ended() -> [Action] {
@@ -81,7 +97,7 @@ package struct ScheduleQueue: Sendable, Hashable {
 
   /// Nothing waits any more.
   package mutating func clear() {
-    (waiting, head, replacement) = ([], 0, nil)
+    (waiting, head, replacement, owed) = ([], 0, nil, [])
   }
 
   private mutating func start(_ fire: UTCTime) -> Action {
@@ -90,6 +106,11 @@ package struct ScheduleQueue: Sendable, Hashable {
   }
 
   private mutating func append(_ fire: UTCTime) {
-    if waiting.count - head < Schedule.maximumWaiting { waiting.append(fire) } else { passedOver += 1 }
+    if waiting.count - head < Schedule.maximumWaiting { waiting.append(fire) } else { passOver(fire) }
+  }
+
+  private mutating func passOver(_ fire: UTCTime) {
+    passedOver += 1
+    owed.remove(fire)
   }
 }

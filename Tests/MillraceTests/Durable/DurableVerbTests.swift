@@ -95,6 +95,27 @@ import Testing
     engine.shutdown()
   }
 
+  @Test("a run that is left, or cancelled, while it waits holds nothing of its engine", arguments: [true, false])
+  func letGo(isLeft: Bool) throws {
+    weak var host: TaskHost?
+    var waiting = Definition("waits", durability: .log)
+    waiting.wait("signal", for: .signal("go"))
+    waiting.wait("time", for: .lasting(.seconds(3600)))
+    waiting.wait("answer", for: .approval("Shall it?"))
+    try {
+      let engine = try DurableWorld().engine(over: MemoryEventStore()) { host = $0.host }
+      let run = try engine.start(waiting)
+      while run.waits.count < 3 { _ = run.wait(nanoseconds: 200_000) }
+      if !isLeft {
+        run.cancel()
+        _ = run.wait()
+      }
+      engine.shutdown()
+      #expect(run.status == (isLeft ? .running : .cancelled))
+    }()
+    #expect(host == nil)
+  }
+
   @Test("a run whose processes end again and again in the same task is put in quarantine, and goes on when somebody says so")
   func quarantine() throws {
     let world = DurableWorld()

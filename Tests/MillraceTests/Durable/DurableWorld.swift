@@ -37,9 +37,9 @@ struct DurableWorld {
     return engine
   }
 
-  /// A store with the first `count` events of another.
-  func store(_ events: some Sequence<RecordedEvent>) -> MemoryEventStore {
-    let store = MemoryEventStore()
+  /// A store with these events of another, as new. `wall`: as that of `MemoryEventStore`.
+  func store(_ events: some Sequence<RecordedEvent>, wall: (@Sendable () -> Int64)? = nil) -> MemoryEventStore {
+    let store = MemoryEventStore(wall: wall)
     for event in events {
       let draft = EventDraft(
         id: event.id, type: event.type, typeVersion: event.typeVersion, contentType: event.contentType, payload: event.payload,

@@ -72,7 +72,7 @@ import Testing
     if type == "forgets" { saga.taskTimeout = 1_000_000 }
     let failure = await #expect(throws: WorkflowError.self) { try await engine.run(saga) }
     #expect(failure?.task == step && failure?.errorType == error, "\(String(describing: failure))")
-    #expect(failure?.result.handle.saga?.status == .compensated)
+    #expect(failure?.result.saga == .compensated)
     #expect(try await world.isEmpty(agents), "\(world.processes) \(world.tokens) \(world.homes)")
     engine.shutdown()
   }

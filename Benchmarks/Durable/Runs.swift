@@ -3,22 +3,57 @@ import Millrace
 import MillraceLog
 import Synchronization
 
-/// An engine whose workflow is a chain of ten empty steps, each recorded before the next one begins.
-final class Chains: Sendable {
-  static let steps = 10
+/// What is done again and again.
+enum Work: String {
+  /// A chain of ten empty steps.
+  case chain = "durable"
+  /// A chain of five steps, of which the last fails and the one before it has a compensation.
+  case saga
 
+  /// Of one run: calls of handlers, each recorded.
+  var calls: Int { self == .chain ? 10 : 6 }
+  /// Steps that a run is counted by.
+  var steps: Int { self == .chain ? 10 : 5 }
+
+  var definition: Definition {
+    var before: [TaskReference] = []
+    switch self {
+    case .chain:
+      var chain = Definition("chain")
+      chain.durability = .log
+      for step in 1...steps { before = [chain.task("step-\(step)", handler: "nothing", dependencies: before)] }
+      return chain
+    case .saga:
+      var saga = Definition(saga: "order")
+      saga.durability = .log
+      for step in 1...steps {
+        before = [
+          saga.step(
+            "step-\(step)", handler: step == steps ? "fail" : "nothing", dependencies: before,
+            compensation: step == steps - 1 ? "nothing" : .notNeeded)
+        ]
+      }
+      return saga
+    }
+  }
+}
+
+/// An engine whose durable runs do some work, each step recorded before the next one begins.
+final class Runs: Sendable {
   private let log: EventLog
   private let engine: Engine
+  private let work: Work
   private let workflow: PreparedWorkflow
   private let called: Counter
-  /// Runs that have completed.
+  /// Runs that are over as they should be.
   private let ended = Counter()
 
   /// What a reading of the log must find.
   var finished: (runs: Int, calls: Int) { (ended.value, called.value) }
 
-  init(_ log: EventLog) throws {
+  init(_ work: Work, _ log: EventLog) throws {
     self.log = log
+    self.work = work
     var configuration = Engine.Configuration()
     configuration.store = log
     engine = try Engine(configuration)
@@ -28,11 +63,11 @@ final class Chains: Sendable {
       called.add()
       return .empty
     }
-    var chain = Definition("chain")
-    chain.durability = .log
-    var before: [TaskReference] = []
-    for step in 1...Self.steps { before = [chain.task("step-\(step)", handler: "nothing", dependencies: before)] }
-    workflow = try engine.prepare(chain)
+    try engine.register("fail") { _ in
+      called.add()
+      throw TaskFailure("bad", "the last step", isRetryable: false)
+    }
+    workflow = try engine.prepare(work.definition)
   }
 
   /// Runs `count` at a time until the time is over, once each before; waits for all.
@@ -42,7 +77,7 @@ final class Chains: Sendable {
     let begin = millrace_monotonic()
     let times = try await atATime(count, until: begin + UInt64(seconds * 1e9))
     let elapsed = Double(millrace_monotonic() - begin) / 1e9
-    return Measured(times: times.sorted(), seconds: elapsed, syncs: log.commits - commits)
+    return Measured(steps: work.steps, times: times.sorted(), seconds: elapsed, syncs: log.commits - commits)
   }
 
   /// What each run took, nanoseconds. Each of the `count` runs one at least.
@@ -53,12 +88,21 @@ final class Chains: Sendable {
     }
   }
 
+  /// Throws unless it ends as it should.
+  private func run() async throws {
+    switch work {
+    case .chain: _ = try await engine.run(workflow)
+    case .saga:
+      do { _ = try await engine.run(workflow) } catch let error as WorkflowError where error.result.saga == .compensated { return }
+      throw Recorded.Difference(description: "a saga whose last step fails was not compensated")
+    }
+  }
+
   private func oneAfterTheOther(until end: UInt64) async throws -> [UInt64] {
     var times: [UInt64] = []
     var now = millrace_monotonic()
     repeat {
-      // It throws unless the run has completed.
-      _ = try await engine.run(workflow)
+      try await run()
       ended.add()
       let then = millrace_monotonic()
       times.append(then - now)
@@ -83,6 +127,8 @@ final class Counter: Sendable {
 
 /// Of the runs that were measured.
 struct Measured {
+  /// Of each.
+  let steps: Int
   /// What each took, nanoseconds, ascending.
   let times: [UInt64]
   let seconds: Double
@@ -92,7 +138,7 @@ struct Measured {
   func members(_ found: Recorded) -> String {
     let records = times.count * found.events / found.runs
     var text =
-      ",\"workflows\":\(times.count),\"steps\":\(times.count * Chains.steps),\"seconds\":\(seconds),\"syncs\":\(syncs),\"records\":\(records)"
+      ",\"workflows\":\(times.count),\"steps\":\(times.count * steps),\"seconds\":\(seconds),\"syncs\":\(syncs),\"records\":\(records)"
     for (name, part) in [("p50_ns", 0.5), ("p99_ns", 0.99)] {
       // A percentile has 10 / (1 - p) samples at least.
       let isKnown = Double(times.count) * (1 - part) >= 10
