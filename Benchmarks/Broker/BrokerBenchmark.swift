@@ -6,7 +6,9 @@ import MillraceBroker
   static func main() {
     let arguments = Array(CommandLine.arguments.dropFirst())
     do {
-      if arguments.count == 3, arguments[0] == "routes", let kind = Topics.Kind(rawValue: arguments[1]), let count = Int(arguments[2]), count > 0 {
+      if arguments.count == 3, arguments[0] == "routes", let kind = Topics.Kind(rawValue: arguments[1]), let count = Int(arguments[2]),
+        count > 0
+      {
         var topics = try Topics(kind)
         return print(try topics.route(count))
       }

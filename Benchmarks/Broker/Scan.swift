@@ -60,7 +60,8 @@ import Glibc
           var sum = 0
           for index in 0..<patterns.count {
             let pattern = unsafe patterns[index]
-            if unsafe seen[Int(pattern.queue)] != stamp && matches(words.baseAddress!, bytes.baseAddress!, pattern, all.baseAddress!, count) {
+            if unsafe seen[Int(pattern.queue)] != stamp && matches(words.baseAddress!, bytes.baseAddress!, pattern, all.baseAddress!, count)
+            {
               unsafe seen[Int(pattern.queue)] = stamp
               sum &+= Int(pattern.queue)
             }
@@ -104,7 +105,8 @@ import Glibc
         }
         if word < count {
           let given = unsafe key[word]
-          let isEqual = unsafe wanted.kind == .one
+          let isEqual =
+            unsafe wanted.kind == .one
             || wanted.prefix == given.prefix && wanted.length == given.length
               && (given.length <= 8 || memcmp(bytes + Int(wanted.start), all + Int(given.start), Int(given.length)) == 0)
           if isEqual {

@@ -125,7 +125,9 @@ import MillraceBroker
       scans += few
     } while millrace_monotonic() < end
     let isCold = lane.walks - walked == routes + routes / many * few
-    guard isCold == (kind == .cold), isCold || lane.walks == walked else { BrokerBenchmark.fail("\(lane.walks - walked) of \(routes) routes were not \(kind)", 1) }
+    guard isCold == (kind == .cold), isCold || lane.walks == walked else {
+      BrokerBenchmark.fail("\(lane.walks - walked) of \(routes) routes were not \(kind)", 1)
+    }
     let perSecond = Double(routes) / Double(routing) * 1e9
     let scanned = Double(scans) / Double(scanning) * 1e9
     let queues = Double(copies * 10 / scans) / 10

@@ -6,7 +6,8 @@ import Testing
   static let folder = URL(filePath: ProcessInfo.processInfo.arguments[0]).deletingLastPathComponent()
   static let counter = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "../../perf/allocations.c")
 
-  private func run(_ program: String, _ arguments: [String], _ environment: [String: String] = [:]) throws -> (exit: Int32, output: String) {
+  private func run(_ program: String, _ arguments: [String], _ environment: [String: String] = [:]) throws -> (exit: Int32, output: String)
+  {
     let process = Process()
     let output = Pipe()
     process.executableURL = URL(filePath: program)
@@ -25,15 +26,17 @@ import Testing
     struct Line: Decodable {
       let program: String
       let work: String
-      let per_second: Double
-      let scan_per_second: Double
-      let queues_of_a_message: Double
+      let perSecond: Double
+      let scanPerSecond: Double
+      let queuesOfAMessage: Double
     }
     let ending = try run(program, ["topic-cold,topic-warm", "0.001"])
     #expect(ending.exit == 0)
-    let lines = try ending.output.split(separator: "\n").map { try JSONDecoder().decode(Line.self, from: Data($0.utf8)) }
+    let decoder = JSONDecoder()
+    decoder.keyDecodingStrategy = .convertFromSnakeCase
+    let lines = try ending.output.split(separator: "\n").map { try decoder.decode(Line.self, from: Data($0.utf8)) }
     #expect(lines.map(\.work) == ["topic-cold", "topic-warm"])
-    #expect(lines.allSatisfy { $0.per_second > 0 && $0.scan_per_second > 0 && $0.queues_of_a_message > 1 })
+    #expect(lines.allSatisfy { $0.perSecond > 0 && $0.scanPerSecond > 0 && $0.queuesOfAMessage > 1 })
     #expect(try run(program, ["topic-hot", "1"]).exit == 64)
   }
 

@@ -42,7 +42,9 @@ import Testing
     #expect(try broker.lane.route(all, "k") == [])
   }
 
-  @Test("with room for few routes, for few bytes or for none, each answer is right", arguments: [(0, 1 << 20), (4, 1 << 20), (64, 2_048), (1_000, 512), (8_192, 0)])
+  @Test(
+    "with room for few routes, for few bytes or for none, each answer is right",
+    arguments: [(0, 1 << 20), (4, 1 << 20), (64, 2_048), (1_000, 512), (8_192, 0)])
   func small(routes: Int, bytes: Int) throws {
     var limits = RoutingLimits()
     limits.cachedRoutes = routes

@@ -30,11 +30,14 @@ import Testing
       let pool = (0..<120).map { _ in
         let source = Script.exchanges.randomElement(using: &numbers)!.0
         let key = (0..<Int.random(in: 1..<4, using: &numbers)).map { _ in words.randomElement(using: &numbers)! }.joined(separator: ".")
-        let target = Int.random(in: 0..<8, using: &numbers) == 0 ? BindingTarget.exchange(name("t")) : .queue(name("q\(UInt32.random(in: 0..<Script.queues, using: &numbers))"))
+        let target =
+          Int.random(in: 0..<8, using: &numbers) == 0
+          ? BindingTarget.exchange(name("t")) : .queue(name("q\(UInt32.random(in: 0..<Script.queues, using: &numbers))"))
         return Binding(source, target, key)
       }
       let probes = (0..<24).map { number in
-        let key = (0..<Int.random(in: 1..<4, using: &numbers)).map { _ in words[Int.random(in: 0..<3, using: &numbers)] }.joined(separator: ".")
+        let key = (0..<Int.random(in: 1..<4, using: &numbers)).map { _ in words[Int.random(in: 0..<3, using: &numbers)] }.joined(
+          separator: ".")
         return (name: name(Script.exchanges[number % 3].0), key: Array(key.utf8))
       }
       var changes: [@Sendable (Router) throws -> Void] = []
@@ -88,7 +91,9 @@ import Testing
       group.enter()
       #expect(
         OwnThread.run {
-          do { try Self.read(router, script, progress, seed: UInt64(reader), answers: 3_000) } catch { progress.wrong.withLock { $0.append("\(error)") } }
+          do { try Self.read(router, script, progress, seed: UInt64(reader), answers: 3_000) } catch {
+            progress.wrong.withLock { $0.append("\(error)") }
+          }
           progress.readers.add(1, ordering: .sequentiallyConsistent)
           group.leave()
         })

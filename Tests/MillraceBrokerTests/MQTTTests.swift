@@ -28,7 +28,9 @@ import Testing
         let binding = Binding("m", .queue(name("q\(number)")), filter)
         if isAlone { #expect(try broker.router.bind(binding)) }
         for topic in yes { #expect(try broker.lane.route(exchange, topic).contains(UInt32(number)), "'\(filter)' matches '\(topic)'") }
-        for topic in no { #expect(try !broker.lane.route(exchange, topic).contains(UInt32(number)), "'\(filter)' does not match '\(topic)'") }
+        for topic in no {
+          #expect(try !broker.lane.route(exchange, topic).contains(UInt32(number)), "'\(filter)' does not match '\(topic)'")
+        }
         if isAlone { #expect(try broker.router.unbind(binding)) }
       }
     }

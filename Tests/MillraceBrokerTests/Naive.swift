@@ -103,7 +103,9 @@ struct Naive {
 /// Arguments, and what they were made from.
 enum Arguments {
   private static let all: [[String: HeaderValue]] = {
-    let values: [HeaderValue] = [.void, .integer(1), .real(1), .real(1.5), .boolean(true), .text("a"), .bytes([97]), .unsigned(1), .decimal(scale: 1, value: 10)]
+    let values: [HeaderValue] = [
+      .void, .integer(1), .real(1), .real(1.5), .boolean(true), .text("a"), .bytes([97]), .unsigned(1), .decimal(scale: 1, value: 10),
+    ]
     var numbers = SeededNumbers(7)
     return (0..<400).map { number in
       var fields: [String: HeaderValue] = [:]

@@ -50,7 +50,9 @@
         let range = kind == .topic ? (isPattern ? 10 : 7) : 6
         let count = kind == .topic ? Int.random(in: 0..<6, using: &numbers) : Int.random(in: 1..<3, using: &numbers)
         var words = (0..<count).map { _ in Pair.words[Int.random(in: 0..<range, using: &numbers)] }
-        if !isPattern, kind == .topic, Int.random(in: 0..<50, using: &numbers) == 0 { words.append(["*", "#"].randomElement(using: &numbers)!) }
+        if !isPattern, kind == .topic, Int.random(in: 0..<50, using: &numbers) == 0 {
+          words.append(["*", "#"].randomElement(using: &numbers)!)
+        }
         // A word that no pattern has.
         if !isPattern, Int.random(in: 0..<3, using: &numbers) == 0 { words.append("z") }
         return words.joined(separator: ".")
@@ -61,7 +63,8 @@
           .int8(1), .uint8(1), .int16(1), .uint16(1), .int32(1), .uint32(1), .int64(1), .float(1), .double(1), .timestamp(1),
         ]
         let others: [WireValue] = [
-          .void, .boolean(true), .boolean(false), .int32(2), .int64(.min), .double(1.5), .float(1.5), .decimal(1, 10), .decimal(0, 1), .text("a"), .text("1"),
+          .void, .boolean(true), .boolean(false), .int32(2), .int64(.min), .double(1.5), .float(1.5), .decimal(1, 10), .decimal(0, 1),
+          .text("a"), .text("1"),
           .bytes([97]), .timestamp(2),
         ]
         if Int.random(in: 0..<3, using: &numbers) == 0 { return one.randomElement(using: &numbers)! }
@@ -93,7 +96,9 @@
           let exchange = "e\(number)"
           kinds.append((exchange, kind))
           var options = ExchangeOptions()
-          if Int.random(in: 0..<3, using: &numbers) == 0 { options.alternate = name("e\(Int.random(in: 0..<(exchanges + 5), using: &numbers))") }
+          if Int.random(in: 0..<3, using: &numbers) == 0 {
+            options.alternate = name("e\(Int.random(in: 0..<(exchanges + 5), using: &numbers))")
+          }
           options.autoDeletes = Int.random(in: 0..<5, using: &numbers) == 0
           try router.declare(name(exchange), kind, options)
           try client.declare(exchange: exchange, "\(kind)", autoDelete: options.autoDeletes, alternate: options.alternate?.description)
@@ -113,7 +118,11 @@
         // RabbitMQ tells arguments of the same value but another type apart, which are one binding here.
         guard seen.insert(binding).inserted else { return }
         #expect(try router.bind(binding))
-        if isQueue { try client.bind(queue: target, to: source, key, fields) } else { try client.bind(exchange: target, to: source, key, fields) }
+        if isQueue {
+          try client.bind(queue: target, to: source, key, fields)
+        } else {
+          try client.bind(exchange: target, to: source, key, fields)
+        }
         arguments.append(fields)
         bound.append(Bound(binding: binding, arguments: arguments.count - 1))
       }
@@ -166,14 +175,16 @@
         let there = try client.drain(queues)
         for queue in queues {
           let (ours, theirs) = (here[queue] ?? [], there[queue] ?? [])
-          #expect(ours == theirs, "\(queue): messages only here \(Set(ours).subtracting(theirs)), only there \(Set(theirs).subtracting(ours))")
+          #expect(
+            ours == theirs, "\(queue): messages only here \(Set(ours).subtracting(theirs)), only there \(Set(theirs).subtracting(ours))")
         }
         #expect(client.returned.filter { $0 >= first } == unroutable)
         return (here.values.reduce(0) { $0 + $1.count }, unroutable.count)
       }
     }
 
-    @Test("10,000 random bindings and 10,000 messages reach the same queues as in RabbitMQ, while bindings, queues and exchanges go") func random() throws {
+    @Test("10,000 random bindings and 10,000 messages reach the same queues as in RabbitMQ, while bindings, queues and exchanges go")
+    func random() throws {
       let server = try RabbitMQServer()
       var numbers = SeededNumbers(2026)
       var pair = Pair(router: try Router(seed: 5), client: try RabbitMQClient(port: server.port))
@@ -211,7 +222,11 @@
       }
       try client.declare(queue: "q")
       try router.add(queue: name("q"), number: 0)
-      func compare() { for exchange in ["a", "b", "c", "d"] { #expect(client.exists(exchange: exchange) == (router.exchange(named: name(exchange)) != nil)) } }
+      func compare() {
+        for exchange in ["a", "b", "c", "d"] {
+          #expect(client.exists(exchange: exchange) == (router.exchange(named: name(exchange)) != nil))
+        }
+      }
       for (source, target) in [("a", "b"), ("b", "c"), ("d", "d"), ("d", "b")] {
         try client.bind(exchange: target, to: source, "", [])
         try router.bind(Binding(source, .exchange(name(target))))

@@ -1,5 +1,6 @@
-@testable import MillraceBroker
 import Testing
+
+@testable import MillraceBroker
 
 /// The table beside the naive one: random changes, then random messages.
 @Suite struct RandomTests {
@@ -63,7 +64,9 @@ import Testing
       if naive.exchanges[name] != nil { return }
       var options = ExchangeOptions()
       options.autoDeletes = Int.random(in: 0..<4, using: &numbers) == 0
-      if Bool.random(using: &numbers) { options.alternate = MillraceBrokerTests.name("exchange-\(Int.random(in: 0..<20, using: &numbers))") }
+      if Bool.random(using: &numbers) {
+        options.alternate = MillraceBrokerTests.name("exchange-\(Int.random(in: 0..<20, using: &numbers))")
+      }
       let kind = kinds.randomElement(using: &numbers)!
       naive.exchanges[name] = Naive.Exchange(kind: kind, options: options)
       ids[name] = try router.declare(name, kind, options)
@@ -74,7 +77,9 @@ import Testing
       guard let source = sources.randomElement(using: &numbers) else { return try declare(&numbers) }
       let queues = naive.queues.keys.sorted { $0.description < $1.description }
       let isQueue = Int.random(in: 0..<6, using: &numbers) != 0
-      guard let target: BindingTarget = isQueue ? queues.randomElement(using: &numbers).map({ .queue($0) }) : .exchange(sources.randomElement(using: &numbers)!)
+      guard
+        let target: BindingTarget = isQueue
+          ? queues.randomElement(using: &numbers).map({ .queue($0) }) : .exchange(sources.randomElement(using: &numbers)!)
       else { return }
       let kind = naive.exchanges[source]!.kind
       let key = RandomTests.key(kind == .mqtt ? "/" : ".", &numbers, isPattern: true)

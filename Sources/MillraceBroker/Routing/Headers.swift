@@ -38,7 +38,8 @@ public struct Headers: Sendable, Hashable {
     var bytes: [UInt8] = []
     for (index, field) in sorted.enumerated() {
       guard field.name.count <= Headers.maxNameBytes else {
-        throw .header(String(decoding: field.name, as: UTF8.self), "its name has \(field.name.count) bytes; \(Headers.maxNameBytes) are allowed")
+        throw .header(
+          String(decoding: field.name, as: UTF8.self), "its name has \(field.name.count) bytes; \(Headers.maxNameBytes) are allowed")
       }
       if index > 0, sorted[index - 1].name == field.name {
         throw .header(String(decoding: field.name, as: UTF8.self), "is there twice: give it once")
@@ -82,7 +83,8 @@ public struct Headers: Sendable, Hashable {
         let end = unsafe at + cursor.name.count + 6 + cursor.value.count
         unsafe all.append(
           Field(
-            name: String(decoding: cursor.name, as: UTF8.self), kind: cursor.kind, value: Array(cursor.value), bytes: Array(encoded[at..<end])))
+            name: String(decoding: cursor.name, as: UTF8.self), kind: cursor.kind, value: Array(cursor.value),
+            bytes: Array(encoded[at..<end])))
         at = end
       }
       return all

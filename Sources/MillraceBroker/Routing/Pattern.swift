@@ -47,7 +47,8 @@ struct Pattern: Hashable {
       switch byte {
       case 0: throw .key(shown(key), byte: at + 1, "an MQTT filter has no zero bytes")
       case plus where !isAlone: throw .key(shown(key), byte: at + 1, "'+' stands for a whole level: put '/' around it")
-      case hash where !isAlone || at != key.count - 1: throw .key(shown(key), byte: at + 1, "'#' is the last level, by itself: put '/' before it")
+      case hash where !isAlone || at != key.count - 1:
+        throw .key(shown(key), byte: at + 1, "'#' is the last level, by itself: put '/' before it")
       default: break
       }
     }

@@ -8,7 +8,7 @@ internal import MillraceCore
 /// try router.add(queue: BrokerName("audit"), number: 7)
 /// try router.bind(Binding(BrokerName("events"), to: .queue(BrokerName("audit")), key: "order.#"))
 /// var lane = try router.makeLane()
-/// try lane.route(events, key: "order.placed")  // [7]
+/// let outcome = try lane.route(events, key: key.span, headers: headers.encoded.span, into: &numbers)  // .queues(1): 7
 /// ```
 ///
 /// Each change makes a new version of the table. It is what messages are routed by from the moment on when the change returns, whatever they see before.
@@ -78,7 +78,9 @@ public final class Router: @unchecked Sendable {
 
   /// The exchange of this name; declared before in the same way, it is the one that is there. Throws `RoutingError.different` or `.full`. Complexity: O(exchanges that name it as alternate).
   @discardableResult
-  public func declare(_ name: BrokerName, _ kind: ExchangeKind, _ options: ExchangeOptions = ExchangeOptions()) throws(RoutingError) -> ExchangeID {
+  public func declare(_ name: BrokerName, _ kind: ExchangeKind, _ options: ExchangeOptions = ExchangeOptions()) throws(RoutingError)
+    -> ExchangeID
+  {
     try change { (table) throws(RoutingError) in try table.declare(name, kind, options) }
   }
 

@@ -58,7 +58,8 @@ public enum RouteOutcome: Sendable, Hashable {
 
   /// As above. unsafe: the buffers are there until this returns.
   @unsafe package mutating func route(
-    _ exchange: ExchangeID, key: UnsafeBufferPointer<UInt8>, headers: UnsafeRawBufferPointer, into queues: UnsafeMutableBufferPointer<UInt32>
+    _ exchange: ExchangeID, key: UnsafeBufferPointer<UInt8>, headers: UnsafeRawBufferPointer,
+    into queues: UnsafeMutableBufferPointer<UInt32>
   ) throws(RouteRefusal) -> RouteOutcome {
     guard key.count <= RoutingKey.maxBytes else { throw .keyTooLong(bytes: key.count) }
     // Order: acquiring. Pairs with the exchange in `Router.publish`: a change that has returned is seen.

@@ -57,7 +57,9 @@ internal import MillraceCore
   }
 
   /// unsafe: the key's bytes are read.
-  @unsafe @inline(__always) func find(_ hash: UInt64, _ version: UInt64, _ exchange: ExchangeID, _ key: UnsafeBufferPointer<UInt8>) -> Route? {
+  @unsafe @inline(__always) func find(_ hash: UInt64, _ version: UInt64, _ exchange: ExchangeID, _ key: UnsafeBufferPointer<UInt8>)
+    -> Route?
+  {
     // unsafe: buckets by number, and places that have not been written over.
     let bucket = unsafe index + Int(hash & (buckets &- 1)) &* 8
     for way in 0..<RouteCache.ways where unsafe bucket[way] == hash {
@@ -78,7 +80,8 @@ internal import MillraceCore
 
   /// unsafe: the key's bytes, and `count` queues, are read.
   @unsafe mutating func insert(
-    _ hash: UInt64, _ version: UInt64, _ exchange: ExchangeID, _ key: UnsafeBufferPointer<UInt8>, _ queues: UnsafePointer<UInt32>, _ count: Int
+    _ hash: UInt64, _ version: UInt64, _ exchange: ExchangeID, _ key: UnsafeBufferPointer<UInt8>, _ queues: UnsafePointer<UInt32>,
+    _ count: Int
   ) {
     let keyStart = RouteCache.headBytes + RouteCache.padded(count * 4)
     let bytes = keyStart + RouteCache.padded(key.count)

@@ -53,7 +53,8 @@ internal import MillraceCore
 
   /// The exchange's node in a table. nil: it was deleted.
   @inline(__always) static func find(_ exchange: ExchangeID, in table: borrowing TableRoots) -> NodePointer? {
-    guard let node = unsafe node(exchange.number, table), unsafe node.pointee.generation == UInt32(truncatingIfNeeded: exchange.bits >> 32) else { return nil }
+    guard let node = unsafe node(exchange.number, table), unsafe node.pointee.generation == UInt32(truncatingIfNeeded: exchange.bits >> 32)
+    else { return nil }
     return unsafe node
   }
 
