@@ -14,6 +14,10 @@ import MillraceBroker
       }
       guard arguments.count == 2, let seconds = Double(arguments[1]), seconds > 0 else { usage() }
       for work in arguments[0].split(separator: ",") {
+        if work.hasPrefix("bind-"), let count = Int(work.dropFirst("bind-".count)), 1...1_000_000 ~= count {
+          print(try Binds(count).measure())
+          continue
+        }
         guard work.hasPrefix("topic-"), let kind = Topics.Kind(rawValue: String(work.dropFirst("topic-".count))) else { usage() }
         var topics = try Topics(kind)
         print(try topics.measure(seconds: seconds))
@@ -23,7 +27,7 @@ import MillraceBroker
     }
   }
 
-  private static func usage() -> Never { fail("usage: BrokerBenchmark topic-cold,topic-warm SECONDS | routes cold|warm COUNT", 64) }
+  private static func usage() -> Never { fail("usage: BrokerBenchmark topic-cold,topic-warm,bind-N SECONDS | routes cold|warm COUNT", 64) }
 
   static func fail(_ text: String, _ code: Int32) -> Never {
     let line = "BrokerBenchmark: \(text)\n"

@@ -65,7 +65,7 @@ import MillraceBroker
     unsafe bytes.deallocate()
   }
 
-  private static func word(_ place: Int, _ numbers: inout Numbers) -> String {
+  static func word(_ place: Int, _ numbers: inout Numbers) -> String {
     let (name, count) = [("eu", 20), ("orders", 50), ("event", 100), ("id", 200)][place]
     return "\(name)-\(numbers.below(count))"
   }

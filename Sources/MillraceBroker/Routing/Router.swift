@@ -18,7 +18,7 @@ internal import MillraceCore
 /// # Fields
 /// `current`: the version that lanes take. A lane's first word: the version that it may be reading, 0 = none; then its counts. The records of the last versions follow.
 /// # Progress
-/// Routing is wait-free: a lane does two locked instructions for a route it does not remember, none for one it does. A change is blocking: what only versions before it have is
+/// Routing is wait-free: a lane does one locked instruction for a route it does not remember, none for one it does. A change is blocking: what only versions before it have is
 /// kept for lanes that may read it, up to `retiredBytes` and `records` versions; beyond, the change waits for those lanes, which read for microseconds.
 /// # Source
 /// Reclamation by epochs: K. Fraser, "Practical lock-freedom" (2004).

@@ -157,11 +157,10 @@ internal import MillraceCore
     if !isHidden { unsafe reach(many: root.pointee.many) }
     for index in 0..<words.count {
       let word = words[index]
-      let opened = open.count
-      if nodes.count == 0, opened == 0 { break }
+      if nodes.count == 0, open.count == 0 { break }
       found.removeAll()
       for at in 0..<nodes.count { unsafe look(nodes[at].node, word.hash, isHidden: isHidden && index == 0) }
-      for at in 0..<opened { unsafe look(open[at].node, word.hash, isHidden: false) }
+      for at in 0..<open.count { unsafe look(open[at].node, word.hash, isHidden: false) }
       nodes.removeAll()
       for at in 0..<found.count { unsafe step(to: found[at], word, key) }
     }
