@@ -33,6 +33,7 @@ public struct ExchangeOptions: Sendable, Hashable {
   /// Where messages go that none of its bindings matches. It need not exist: then it takes nothing.
   public var alternate: BrokerName?
 
+  /// Neither durable, nor internal, nor deleting itself; no alternate exchange.
   public init() {}
 }
 
@@ -50,19 +51,24 @@ public struct ExchangeID: Sendable, Hashable {
 
 /// Where a binding leads.
 public enum BindingTarget: Sendable, Hashable {
+  /// Into a queue.
   case queue(BrokerName)
+  /// To another exchange, which chooses in its turn.
   case exchange(BrokerName)
 }
 
 /// One rule of an exchange.
 public struct Binding: Sendable, Hashable {
+  /// The exchange whose rule it is.
   public var source: BrokerName
+  /// Where what matches goes.
   public var target: BindingTarget
   /// Bytes of a key, a pattern or an MQTT filter, by the exchange's kind; a fanout or headers exchange only tells bindings apart by it.
   public var key: [UInt8]
   /// What a headers exchange asks of messages. Others only tell bindings apart by them.
   public var arguments: Headers
 
+  /// With a key of any bytes. It is checked when it is bound.
   public init(_ source: BrokerName, to target: BindingTarget, key: [UInt8], arguments: Headers = Headers()) {
     self.source = source
     self.target = target
@@ -70,6 +76,7 @@ public struct Binding: Sendable, Hashable {
     self.arguments = arguments
   }
 
+  /// With a key as text.
   public init(_ source: BrokerName, to target: BindingTarget, key: String = "", arguments: Headers = Headers()) {
     self.init(source, to: target, key: Array(key.utf8), arguments: arguments)
   }

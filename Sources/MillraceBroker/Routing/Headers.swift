@@ -5,7 +5,9 @@
 public enum HeaderValue: Sendable, Hashable {
   /// In a binding: whatever the message has under this name.
   case void
+  /// Equal to no number.
   case boolean(Bool)
+  /// Of any width.
   case integer(Int64)
   /// Timestamps too, as seconds.
   case unsigned(UInt64)
@@ -13,7 +15,9 @@ public enum HeaderValue: Sendable, Hashable {
   case real(Double)
   /// `value` divided by ten to the power of `scale`. Equal only if both are.
   case decimal(scale: UInt8, value: UInt32)
+  /// Equal to the bytes of its UTF-8.
   case text(String)
+  /// Any bytes.
   case bytes([UInt8])
   /// A list or table in a message: there, but equal to nothing.
   case nested

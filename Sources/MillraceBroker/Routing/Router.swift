@@ -37,6 +37,7 @@ public final class Router: @unchecked Sendable {
     static let unroutable = 16
   }
 
+  /// What it was made for.
   public let limits: RoutingLimits
   private let monitor = Monitor()
   let hash: KeyHash
@@ -125,6 +126,7 @@ public final class Router: @unchecked Sendable {
 
   // MARK: What is there
 
+  /// nil: there is none. Complexity: O(1), as the next ones, but for `bindings`.
   public func exchange(named name: BrokerName) -> ExchangeID? { monitor.locked { table.exchange(named: name) } }
 
   /// The number of the queue of this name.
@@ -135,6 +137,7 @@ public final class Router: @unchecked Sendable {
     try monitor.locked { () throws(RoutingError) in try table.bindings(from: name) }
   }
 
+  /// Of all exchanges.
   public var bindingCount: Int { monitor.locked { table.bindingCount } }
 
   /// Messages that reached a queue, and those that reached none, so far.

@@ -6,10 +6,13 @@ public enum RoutingError: Error, Sendable, Equatable, CustomStringConvertible {
   case key(String, byte: Int, String)
   /// What is wrong with a header or an argument of this name.
   case header(String, String)
+  /// None of this name was declared.
   case noExchange(BrokerName)
+  /// None of this name was added.
   case noQueue(BrokerName)
   /// There is one with this name already, and its `attribute` is another.
   case different(BrokerName, attribute: String, is: String, asked: String)
+  /// There is one of this name.
   case queueExists(BrokerName)
   /// This number is another queue's, or above what the router was made for.
   case queueNumber(UInt32)

@@ -4,6 +4,7 @@ public struct RoutingLimits: Sendable, Hashable {
   public var exchanges = 4_096
   /// Queue numbers are below it. A routing thread reserves 4 bytes and a bit for each, of which it touches what it uses.
   public var queues = 65_536
+  /// Of all exchanges together.
   public var bindings = 1_000_000
   /// Bytes of one binding's arguments, as `Headers` holds them.
   public var argumentBytes = 4_096
@@ -14,6 +15,7 @@ public struct RoutingLimits: Sendable, Hashable {
   /// And in how many bytes.
   public var cachedBytes = 1 << 20
 
+  /// As the fields say.
   public init() {}
 
   func check() {
