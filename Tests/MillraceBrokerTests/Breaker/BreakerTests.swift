@@ -85,7 +85,7 @@ import Testing
   @Test("whatever happens, no more calls than canaries are out while it is half open, and it never stays shut for ever")
   func random() throws {
     for seed in 0..<200 {
-      var generator = Seeded(UInt64(seed))
+      var generator = SeededNumbers(UInt64(seed))
       var breaker = breaker(window: 1 + generator.below(6), rate: 0.4, canaries: 1 + generator.below(3))
       var out: [(ticket: BreakerMachine.Ticket, state: BreakerMachine.State)] = []
       var now: UInt64 = 0

@@ -149,7 +149,7 @@ private final class Exchange: @unchecked Sendable {
   }
 
   private func work(_ thread: Int, _ rounds: Int) -> Int {
-    var generator = Seeded(UInt64(thread))
+    var generator = SeededNumbers(UInt64(thread))
     var cache = MessageCache(pool)
     var faults = 0
     for round in 0..<rounds {

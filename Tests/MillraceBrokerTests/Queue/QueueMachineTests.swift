@@ -8,7 +8,7 @@ import Testing
 
   /// One of each kind that differs from the others in what it does.
   private static let configurations: [QueueConfiguration] = (0..<24).map { seed in
-    var generator = Seeded(UInt64(seed) &+ 77)
+    var generator = SeededNumbers(UInt64(seed) &+ 77)
     var configuration = QueueConfiguration()
     configuration.priorities = [1, 2, 4, 32].randomElement(using: &generator)!
     configuration.maxSize = [Int.max, 3, 8].randomElement(using: &generator)!
@@ -240,7 +240,7 @@ import Testing
 private struct Comparison: ~Copyable {
   private var machine: QueueMachine
   private var model: QueueModel
-  private var generator: Seeded
+  private var generator: SeededNumbers
   private var now: UInt64 = 0
   private var published: UInt64 = 0
   private var held: [QueueDelivery] = []
@@ -252,7 +252,7 @@ private struct Comparison: ~Copyable {
   init(_ configuration: QueueConfiguration, seed: UInt64) {
     machine = QueueMachine(configuration)
     model = QueueModel(configuration)
-    generator = Seeded(seed)
+    generator = SeededNumbers(seed)
   }
 
   mutating func run(steps: Int) throws {
@@ -402,21 +402,4 @@ private struct Comparison: ~Copyable {
     let taken = Set(1...published).subtracting(refused)
     #expect(taken.isSubset(of: left.keys))
   }
-}
-
-/// The same numbers for the same seed.
-struct Seeded: RandomNumberGenerator {
-  private var state: UInt64
-
-  init(_ seed: UInt64) { state = seed &+ 0x9E37_79B9_7F4A_7C15 }
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var z = state
-    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-    return z ^ (z >> 31)
-  }
-
-  mutating func below(_ bound: Int) -> Int { Int(next() % UInt64(bound)) }
 }
