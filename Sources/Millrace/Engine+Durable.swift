@@ -122,24 +122,34 @@ extension Engine {
   }
 
   /// Puts a run on the core; of a durable one behind its creation. Blocks until that is on stable storage. Throws as `start`.
-  /// `fire`: of the schedule that starts it.
   func begin(
+    _ run: WorkflowRun, _ workflow: PreparedWorkflow, parent: (run: WorkflowRun, place: RunCreation.Parent)? = nil
+  ) throws {
+    try record(run, workflow, parent: parent)
+    guard let journal = run.journal else { return try run.start() }
+    // The attempt that a child is of goes on in the next process, and so does the child.
+    try start(run, journal, isLeft: parent != nil)
+  }
+
+  /// Starts a run whose creation is recorded; if it is refused that is recorded too. `isLeft`: but not that the engine stops, for the next process starts it.
+  func start(_ run: WorkflowRun, _ journal: RunJournal, isLeft: Bool = false) throws {
+    do { try run.start() } catch {
+      if !isLeft || error as? SubmitError != .stopped {
+        try journal.record(.ended(.cancelled, reason: "it could not begin: \(error)"))
+      }
+      throw error
+    }
+  }
+
+  /// The creation of a run, if it is durable. Blocks until that is on stable storage. `fire`: of the schedule that starts it. Throws `EventStoreError`.
+  func record(
     _ run: WorkflowRun, _ workflow: PreparedWorkflow, parent: (run: WorkflowRun, place: RunCreation.Parent)? = nil,
     fire: ScheduledFire? = nil
   ) throws {
-    guard let durable = workflow.durable, let journal = run.journal else { return try run.start() }
+    guard let durable = workflow.durable else { return }
     let reply = Reply<Void>()
     durable.create(run, parent, fire) { error in reply.give(error.map { .failure($0) } ?? .success(())) }
     try reply.wait().get()
-    try start(run, journal) { try run.start() }
-  }
-
-  /// Starts a run whose creation is recorded; if it is refused that is recorded too.
-  func start(_ run: WorkflowRun, _ journal: RunJournal, _ start: () throws -> Void) throws {
-    do { try start() } catch {
-      try journal.record(.ended(.cancelled, reason: "it could not begin: \(error)"))
-      throw error
-    }
   }
 }
 

@@ -57,18 +57,24 @@ extension Engine {
   }
 
   func startChecked(
-    _ definition: Definition, parameters: [String: JSON], _ handlers: [String: TaskHandler], tenant: String?, trace: TraceContext? = nil,
-    fire: ScheduledFire? = nil
+    _ definition: Definition, parameters: [String: JSON], _ handlers: [String: TaskHandler], tenant: String?, trace: TraceContext? = nil
   ) throws -> WorkflowHandle {
     let tenant = try tenants.find(tenant)
-    return try start(compile(definition, parameters: parameters, handlers), tenant, trace, fire)
+    return try start(compile(definition, parameters: parameters, handlers), tenant, trace)
   }
 
-  private func start(
-    _ workflow: PreparedWorkflow, _ tenant: RunTenant, _ trace: TraceContext?, _ fire: ScheduledFire? = nil
-  ) throws -> WorkflowHandle {
+  /// The run of a schedule's fire, with which it is recorded if it is durable. It is still to be started.
+  func makeRun(_ definition: Definition, parameters: [String: JSON], tenant: String?, fire: ScheduledFire) throws -> WorkflowHandle {
+    let tenant = try tenants.find(tenant)
+    let workflow = try compile(definition, parameters: parameters, handlerTable())
+    let handle = try makeRun(workflow, tenant, nil)
+    try record(handle.run, workflow, fire: fire)
+    return handle
+  }
+
+  private func start(_ workflow: PreparedWorkflow, _ tenant: RunTenant, _ trace: TraceContext?) throws -> WorkflowHandle {
     let handle = try makeRun(workflow, tenant, trace)
-    try begin(handle.run, workflow, fire: fire)
+    try begin(handle.run, workflow)
     return handle
   }
 
@@ -146,7 +152,7 @@ extension Engine {
     let status = try await withTaskCancellationHandler {
       let run = handle.run
       if let journal = run.journal {
-        try start(run, journal) { try run.start() }
+        try start(run, journal)
       } else {
         try run.start { [runtime] core in try runtime.startHere(core) { handle.hasEnded } }
       }

@@ -57,9 +57,9 @@ internal import MillraceWorkflow
 
   // MARK: ScheduleRunner
 
-  func start(_ definition: Definition, parameters: [String: JSON], tenant: String?, fire: ScheduledFire) throws -> WorkflowHandle {
+  func makeRun(_ definition: Definition, parameters: [String: JSON], tenant: String?, fire: ScheduledFire) throws -> WorkflowHandle {
     guard let engine = monitor.locked({ engine }) else { throw EngineError.stopped }
-    return try engine.startChecked(definition, parameters: parameters, engine.handlerTable(), tenant: tenant, fire: fire)
+    return try engine.makeRun(definition, parameters: parameters, tenant: tenant, fire: fire)
   }
 
   /// A run that another process had started for a schedule goes on: whoever follows the schedule from here on counts it.

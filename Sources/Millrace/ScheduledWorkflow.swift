@@ -42,6 +42,8 @@ public import MillraceWorkflow
   private var endedRuns = 0
   /// Fires to come whose runs another process has started.
   private var started: Set<UTCTime>
+  /// Runs that are made, and that the engine had no room for.
+  private var made: [UTCTime: [WorkflowHandle]] = [:]
 
   init(
     _ definition: Definition, _ schedule: Schedule, parameters: [String: JSON], tenant: String?, state: ScheduleState?, number: UInt64,
@@ -173,14 +175,12 @@ public import MillraceWorkflow
 
   private func start(_ fire: UTCTime) -> [ScheduleQueue.Action] {
     do {
-      let (followed, isFilled) = monitor.locked { (queue.followed(with: fire, handled: progress.handled), !queue.owes(fire)) }
-      let run = try runner.start(
-        definition, parameters: schedule.parameters(of: fire).merging(parameters) { _, given in given }, tenant: tenant,
-        fire: ScheduledFire(fire, followed: followed, isFilled: isFilled))
-      monitor.locked {
-        queue.settle(fire)
-        runs.append(run)
+      let run = try run(of: fire)
+      do { try run.run.start() } catch  where ScheduledWorkflow.isFull(error) {
+        monitor.locked { made[fire, default: []].append(run) }
+        throw error
       }
+      monitor.locked { runs.append(run) }
       observe?(.started(fire, run))
       run.whenFinished { [self] _ in ended() }
       return []
@@ -197,6 +197,17 @@ public import MillraceWorkflow
         return queue.ended()
       }
     }
+  }
+
+  /// One for each fire, though it may have to be started more than once.
+  private func run(of fire: UTCTime) throws -> WorkflowHandle {
+    if let run = monitor.locked({ made[fire]?.popLast() }) { return run }
+    let (followed, isFilled) = monitor.locked { (queue.followed(with: fire, handled: progress.handled), !queue.owes(fire)) }
+    let run = try runner.makeRun(
+      definition, parameters: schedule.parameters(of: fire).merging(parameters) { _, given in given }, tenant: tenant,
+      fire: ScheduledFire(fire, followed: followed, isFilled: isFilled))
+    monitor.locked { queue.settle(fire) }
+    return run
   }
 
   /// The engine takes the run later.
@@ -237,7 +248,8 @@ extension WorkflowHandle {
 
 /// What a followed schedule needs of its engine.
 protocol ScheduleRunner: Sendable {
-  func start(_ definition: Definition, parameters: [String: JSON], tenant: String?, fire: ScheduledFire) throws -> WorkflowHandle
+  /// Also recorded, if it is durable: if it is not started here, then by the next process.
+  func makeRun(_ definition: Definition, parameters: [String: JSON], tenant: String?, fire: ScheduledFire) throws -> WorkflowHandle
   /// Has `work` called on a worker soon.
   func request(_ number: UInt64)
   /// Has `work` called after so many nanoseconds.

@@ -117,7 +117,7 @@ public struct ProjectionStatus: Sendable, Equatable {
   public var isLive = false
   /// As of the last checkpoint that was written.
   public var storedCheckpoint: UInt64 = 0
-  /// Why the last snapshot of the state was not kept: it is made again from the events if need be.
+  /// Why the last snapshot of the state was not kept, or could not be read: the state is made from the events then.
   public var snapshotError: String?
   /// Why the effect that is under way is asked for again.
   public var effectError: String?

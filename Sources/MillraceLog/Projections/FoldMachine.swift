@@ -30,6 +30,8 @@ public enum SnapshotUse: Sendable, Equatable {
   case otherReducer(UInt32)
   /// It is not what was written.
   case damaged
+  /// The reducer cannot read what it wrote in this version: why.
+  case undecodable(String)
   /// The store has not given it.
   case unreadable(EventStoreError)
 }
@@ -108,12 +110,17 @@ struct FoldMachine<R: Reducer> {
         folded.snapshot = .otherReducer(snapshot.reducerVersion)
         return
       }
-      guard let bytes = SnapshotFrame.unwrap(snapshot), let state = try? reducer.decode(bytes) else {
+      guard let bytes = SnapshotFrame.unwrap(snapshot) else {
         folded.snapshot = .damaged
         return
       }
+      do {
+        folded.state = try reducer.decode(bytes)
+      } catch {
+        folded.snapshot = .undecodable("\(error)")
+        return
+      }
       folded.snapshot = .used(version: snapshot.version)
-      folded.state = state
       folded.version = snapshot.version
       next = snapshot.version + 1
     }

@@ -252,9 +252,16 @@ public final class Projection<R: Reducer>: @unchecked Sendable {
     }
     guard let snapshot else { return .restored(nil) }
     if snapshot.version > version { return .snapshotAhead(version: snapshot.version) }
-    guard snapshot.reducerVersion == reducer.version, let bytes = SnapshotFrame.unwrap(snapshot), bytes.count >= 8,
-      let state = try? reducer.decode(Array(bytes[8...]))
-    else { return .restored(nil) }
+    guard snapshot.reducerVersion == reducer.version else { return .restored(nil) }
+    guard let bytes = SnapshotFrame.unwrap(snapshot), bytes.count >= 8 else {
+      snapshotError = "the snapshot of version \(snapshot.version) is damaged"
+      return .restored(nil)
+    }
+    let state: R.State
+    do { state = try reducer.decode(Array(bytes[8...])) } catch {
+      snapshotError = "the reducer cannot read the snapshot of version \(snapshot.version): \(error)"
+      return .restored(nil)
+    }
     let checkpoint = SnapshotFrame.word(bytes[..<8])
     // A state that is ahead of the effects is none of this projection's past.
     guard checkpoint <= machine.status.effectsFrom else { return .restored(nil) }

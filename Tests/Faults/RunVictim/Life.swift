@@ -1,12 +1,15 @@
+import CMillrace
 import Glibc
 import Millrace
 import MillraceLog
 
-/// `live DIRECTORY PLUGIN LEDGER RUNS`: one life of a program that lives on what it has recorded in DIRECTORY: it goes on with what is there, starts runs of all kinds until RUNS
-/// have been created in all its lives, and ends when all have ended. Says `created KIND RUN` when a run is recorded, `ended RUN STATUS` when it has ended.
+/// `live DIRECTORY PLUGIN LEDGER RUNS [EPOCH]`: one life of a program that lives on what it has recorded in DIRECTORY: it goes on with what is there, starts runs of all kinds until RUNS
+/// have been created in all its lives, and ends when all have ended. Says `created KIND RUN` when a run is recorded, `ended RUN STATUS` when it has ended. With EPOCH,
+/// seconds since 1970, it follows schedules, by a clock that has run ten times as fast since then.
 nonisolated func live(_ words: [String]) -> Int32 {
-  guard words.count == 4, let wanted = Int(words[3]) else {
-    put("usage: RunVictim live DIRECTORY PLUGIN LEDGER RUNS\n", 2)
+  let epoch = words.count == 5 ? Int64(words[4]) : nil
+  guard words.count == 4 || epoch != nil, let wanted = Int(words[3]) else {
+    put("usage: RunVictim live DIRECTORY PLUGIN LEDGER RUNS [EPOCH]\n", 2)
     return 64
   }
   alarm(120)
@@ -22,11 +25,15 @@ nonisolated func live(_ words: [String]) -> Int32 {
     configuration.slots = 16
     configuration.plugins = PluginSearch(paths: [words[1]])
     configuration.settings = ["ledger.directory": words[2]]
+    if let epoch {
+      let begin = epoch * 1_000_000_000
+      configuration.wallClock = { begin + 10 * (millrace_wall() - begin) }
+    }
     let engine = try Engine(configuration)
     defer { engine.shutdown() }
     if let problem = engine.pluginProblems.first { throw problem }
     for child in Life.children { try engine.deploy(child) }
-    return try Life(engine, wanted).run()
+    return try Life(engine, wanted, schedules: epoch == nil ? [] : Life.schedules).run()
   } catch {
     put("\(error)\n", 2)
     return 1
@@ -36,10 +43,12 @@ nonisolated func live(_ words: [String]) -> Int32 {
 struct Life {
   private let engine: Engine
   private let wanted: Int
+  private let schedules: [Definition]
 
-  init(_ engine: Engine, _ wanted: Int) {
+  init(_ engine: Engine, _ wanted: Int, schedules: [Definition]) {
     self.engine = engine
     self.wanted = wanted
+    self.schedules = schedules
   }
 
   /// What is run: a workflow or saga for each kind, in turn.
@@ -83,6 +92,17 @@ struct Life {
       workflow.task("b", handler: "ledger/do", dependencies: [a])
     }
   ]
+  /// A run each second: one for each fire, at once or one after the other; one for all that were missed.
+  static let schedules = [scheduled("ticks", .all, .allow), scheduled("line", .all, .queue), scheduled("latest", .one, .skip)]
+  private static func scheduled(_ name: String, _ missed: Schedule.Missed, _ overlap: Schedule.Overlap) -> Definition {
+    workflow(name) { workflow in
+      let a = workflow.task("a", handler: "ledger/do")
+      workflow.task("b", handler: "ledger/flaky", dependencies: [a], retry: quick)
+      var schedule = Schedule(.interval(seconds: 1, days: CalendarRule()))
+      (schedule.missed, schedule.overlap) = (missed, overlap)
+      workflow.schedule = schedule
+    }
+  }
   private static func saga(fails: Bool) -> Definition {
     var saga = Definition(saga: fails ? "undone" : "done", durability: .log)
     let root = saga.step("root", handler: "ledger/do", compensation: "ledger/do")
@@ -100,8 +120,10 @@ struct Life {
       return 1
     }
     var open = resumed.handles.filter { $0.definition.name != "child" }
-    var created = try engine.recordedRuns().count { $0.workflow != "child" }
+    var created = try engine.recordedRuns().count { run in Life.kinds.contains { $0.name == run.workflow } }
+    let followed = try schedules.map { try engine.schedule($0) }
     while created < wanted || !open.isEmpty {
+      for schedule in followed { schedule.checkClock() }
       if created < wanted, open.count < 8 {
         let kind = Life.kinds[created % Life.kinds.count]
         let run = try engine.start(kind.definition)

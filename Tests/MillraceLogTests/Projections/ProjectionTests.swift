@@ -268,6 +268,24 @@ import Testing
     #expect(try state(world, next) == joined(0..<12) && effects.told.count == 12)
   }
 
+  @Test("a snapshot that the reducer cannot read is told, and costs a replay only")
+  func undecodable() throws {
+    let world = try SubscriptionWorld()
+    let effects = Effects()
+    let first = try projection(world, effects)
+    try begin(world, first)
+    try world.append("s-1", "unreadable")
+    try fill(world, 0..<12)
+    world.settle()
+    stop(world, first)
+    // Until one is kept that it can read.
+    let next = try projection(world, effects, owner: 2) { $0.policy.events = 1_000 }
+    try begin(world, next)
+    let told = next.status.snapshotError
+    #expect(told?.hasPrefix("the reducer cannot read the snapshot of version ") == true, "\(told ?? "nothing")")
+    #expect(try state(world, next) == "unreadable," + joined(0..<12) && effects.told.count == 13)
+  }
+
   @Test(
     "whatever the schedule, the faults and the crashes: each event has its effect, and each state is that of a fold from the start",
     arguments: 0..<120)

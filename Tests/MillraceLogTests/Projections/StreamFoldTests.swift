@@ -20,7 +20,7 @@ struct Joined: Reducer {
     return Array(state.utf8)
   }
   func decode(_ bytes: [UInt8]) throws -> String {
-    guard let state = String(validating: bytes, as: UTF8.self) else { throw Wrong() }
+    guard let state = String(validating: bytes, as: UTF8.self), !state.contains("unreadable") else { throw Wrong() }
     return state
   }
 }
@@ -100,7 +100,7 @@ struct Joined: Reducer {
 
   @Test(
     "one that is damaged, at whatever bit, of another version, or cannot be read, means that all is folded",
-    arguments: ["bit", "version", "store"])
+    arguments: ["bit", "version", "store", "reducer"])
   func unusable(how: String) throws {
     let world = try SubscriptionWorld()
     let store = world.process()
@@ -133,6 +133,11 @@ struct Joined: Reducer {
       let folded = try load(world, newer)
       #expect(folded.snapshot == .otherReducer(1) && folded.state == "0,1,2,3,4,")
       #expect(try load(world, newer).snapshot == .used(version: 4))
+    case "reducer":
+      try world.append("s-1", "unreadable")
+      _ = try load(world, fold)
+      let folded = try load(world, fold)
+      #expect(folded.snapshot == .undecodable("Wrong()") && folded.state == "0,1,2,3,4,unreadable,")
     default:
       store.fault = { operation, _ in operation == .snapshot ? .fail(.damaged(position: 3, "x")) : nil }
       let folded = try load(world, fold)

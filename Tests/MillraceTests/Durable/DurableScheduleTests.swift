@@ -22,7 +22,7 @@ import Testing
     return try DefinitionReader(handlers: ["tell"]).read(Array(text.utf8), name: "hourly.yaml").definition
   }
 
-  private func life(_ store: MemoryEventStore, _ clocks: MachineClocks, _ told: Effects, door: Door? = nil) throws -> Engine {
+  private func life(_ store: any EventStore, _ clocks: MachineClocks, _ told: Effects, door: Door? = nil) throws -> Engine {
     try clocks.engine(store) { engine in
       try engine.register("tell", blocking: true) { (at: String, _: TaskContext) -> String in
         door?.pass()
@@ -190,8 +190,8 @@ import Testing
     return fires
   }
 
-  @Test("what is filled in is beside the schedule: the next process goes on from where the schedule was")
-  func filledIn() throws {
+  @Test("what is filled in is beside the schedule: the next process goes on from where the schedule was", arguments: [1, 2])
+  func filledIn(filled: Int) throws {
     let store = MemoryEventStore()
     let told = Effects()
     let clocks = MachineClocks(wall: 100 * 3600 + 1800)
@@ -202,13 +202,18 @@ import Testing
     #expect(try schedule.backfill(UTCTime(seconds: 10 * 3600)..<UTCTime(seconds: 12 * 3600)) == 2)
     wait(store, 3)
     first.shutdown()
-    let second = try life(store, clocks, told)
+    // As a crash leaves it after so many of them.
+    let events = store.all
+    let last = try #require(events.indices.filter { events[$0].type == "schedule-fired" }.dropFirst(filled).first)
+    let cut = DurableWorld().store(events[...last])
+    let second = try life(cut, clocks, told)
+    _ = try second.resume()
     let again = try second.schedule(workflow("all"))
     try look(102, second, again, clocks)
-    wait(store, 4)
+    wait(cut, 2 + filled)
     second.shutdown()
     #expect(again.passedOver == 0)
-    #expect(try fires(store) == [10: 1, 11: 1, 101: 1, 102: 1])
+    #expect(try fires(cut) == (filled == 2 ? [10: 1, 11: 1, 101: 1, 102: 1] : [10: 1, 101: 1, 102: 1]))
   }
 
   /// Three hours are missed, and a fourth comes while the first of them runs.
@@ -255,5 +260,40 @@ import Testing
       let all = try fires(store)
       #expect(try isDone() && all.values.allSatisfy { $0 == 1 }, "after \(count) of \(events.count) events: \(all)")
     }
+  }
+
+  @Test("a fire whose run is recorded while its engine is shut down is started by the next one")
+  func shutDown() throws {
+    let kept = MemoryEventStore()
+    let store = FailingStore(kept, after: .max, .closed)
+    let (recorded, door, told) = (Door(), Door(), Effects())
+    store.meets = { appends in
+      guard appends.contains(where: { $0.stream.category == "schedule" && $0.events[0].type == "schedule-fired" }) else { return }
+      door.pass()
+    }
+    let clocks = MachineClocks(wall: 100 * 3600 + 1800)
+    let first = try life(store, clocks, told)
+    let schedule = try first.schedule(workflow("all"))
+    clocks.set(wall: 101 * 3600)
+    schedule.checkClock()
+    #expect(door.wait(for: 1))
+    let isApart = OwnThread.run {
+      first.shutdown()
+      recorded.open()
+    }
+    #expect(isApart)
+    // Once the core takes nothing more.
+    while first.runtime.scheduler.isStopping == false { millrace_yield() }
+    door.open()
+    #expect(recorded.pass())
+    let second = try life(kept, clocks, told)
+    let resumed = try second.resume()
+    #expect(resumed.handles.count == 1 && resumed.handles.first?.wait() == .completed)
+    let again = try second.schedule(workflow("all"))
+    again.checkClock()
+    try second.settle()
+    second.shutdown()
+    #expect(told.all == [name(101): 1])
+    #expect(try fires(kept) == [101: 1])
   }
 }

@@ -15,6 +15,8 @@ final class FailingStore: EventStore, @unchecked Sendable {
   private let error: EventStoreError
   /// Refusals until it takes appends again; nil: it never does.
   private var refusals: Int?
+  /// Called before each append is looked at. Set before there are any.
+  var meets: (@Sendable ([StreamAppend]) -> Void)?
 
   init(_ store: MemoryEventStore, after appends: Int, _ error: EventStoreError, refusals: Int? = nil) {
     self.store = store
@@ -31,6 +33,7 @@ final class FailingStore: EventStore, @unchecked Sendable {
   var hasDensePositions: Bool { true }
 
   func append(_ appends: [StreamAppend], completion: @escaping Completion<AppendReceipt>) {
+    meets?(appends)
     let isRefused = monitor.locked {
       count += 1
       left -= 1

@@ -17,16 +17,14 @@ import Testing
   private static let effects: [String: Set<String>] = [
     "chain": ["a", "b", "c", "d", "tidy"], "items": Set((0..<6).map { "each[\($0)]" } + ["after"]), "waits": ["a", "b"],
     "parent": ["after"], "child": ["a", "b"], "undone": ["root", "left", "right", "root~c", "left~c", "right~c"],
-    "done": ["root", "left", "right", "pivot", "after"],
+    "done": ["root", "left", "right", "pivot", "after"], "ticks": ["a", "b"], "line": ["a", "b"], "latest": ["a", "b"],
   ]
   private static let statuses: [String: WorkflowStatus] = ["undone": .failed]
 
   /// What the directory of a log says of its runs, when nobody writes it any more.
   private func runs(in directory: String) throws -> [RunHistory] {
-    let log = try EventLog(DirectoryStorage(directory, create: false, way: .sync))
-    defer { log.close() }
-    let store = RunStore(log, now: { DurableTime(wall: 0, boot: 0) }, report: { _ in }, spawn: { _ in false })
-    return try store.runs(all: true).map { try #require(try store.history(of: $0)) }
+    let log = try LogReader(DirectoryStorage(directory, create: false, way: .sync))
+    return try log.runs(all: true).map { try #require(try log.history(of: $0)) }
   }
 
   /// The keys of a run's effects, without its id.
@@ -54,6 +52,52 @@ import Testing
     for (id, kind) in created { #expect(known[id]?.creation.workflow == kind, "\(place): \(kind) \(id) is lost") }
     for (id, status) in ended { #expect(known[id]?.ended?.rawValue == status, "\(place): \(id) ended \(status)") }
     #expect(Set(effects.keys).isSubset(of: Set(known.keys)), "\(place)")
+  }
+
+  /// Each fire of a schedule has one run, and each run one fire; none is lost where all are made up for; where they come one after the other, no run is created before the
+  /// last one has ended.
+  private func checkSchedules(_ directory: String, _ place: String) throws {
+    let log = try LogReader(DirectoryStorage(directory, create: false, way: .sync))
+    func events(_ category: String) throws -> [RecordedEvent] {
+      var events: [RecordedEvent] = []
+      var request = ReadRequest(.category(category), limit: EventLimits.eventsInPage)
+      while true {
+        let page = try log.page(request)
+        events += page.events
+        guard !page.isLast, let next = page.next else { return events }
+        request.start = .at(next)
+      }
+    }
+    var created: [String: UInt64] = [:]
+    var ended: [String: UInt64] = [:]
+    for event in try events("run") {
+      let run = String(event.stream.description.dropFirst("run-".count))
+      if event.type == "run-created", try JSON(parsing: event.payload)["schedule"] != nil { created[run] = event.position }
+      if event.type == "run-ended" { ended[run] = event.position }
+    }
+    for (stream, events) in Dictionary(grouping: try events("schedule"), by: \.stream) {
+      let records = try events.map { try JSON(parsing: $0.payload) }
+      let name = "\(place): \(stream)"
+      let fires = records.dropFirst().compactMap { $0["seconds"]?.integer }
+      let runs = records.dropFirst().compactMap { $0["run"]?.string }
+      #expect(fires.count == records.count - 1 && Set(fires).count == fires.count, "\(name): a fire came twice: \(fires)")
+      #expect(Set(runs).count == runs.count, "\(name)")
+      for run in runs { #expect(created.removeValue(forKey: run) != nil, "\(name): \(run) is none of its runs") }
+      let isLine = stream.description != "schedule-ticks"
+      if isLine { #expect(fires == fires.sorted(), "\(name): \(fires)") }
+      if isLine {
+        for (one, next) in zip(events.dropFirst(), events.dropFirst(2)) {
+          let run = try #require(JSON(parsing: one.payload)["run"]?.string)
+          #expect(ended[run].map { $0 < next.position } == true, "\(name): two runs at once")
+        }
+      }
+      guard stream.description != "schedule-latest", let last = records.last?["followed"]?.integer,
+        let first = records.first?["seconds"]?.integer
+      else { continue }
+      #expect(last > first || records.count < 2)
+      #expect(Set(fires).isSuperset(of: (first + 1)..<(last + 1)), "\(name): fires are lost")
+    }
+    #expect(created.isEmpty, "\(place): runs without a fire: \(created.keys)")
   }
 
   /// What was recorded as completed was not done again, and no attempt was called twice.
@@ -90,12 +134,13 @@ import Testing
       var created: [String: String] = [:]
       var ended: [String: String] = [:]
       var lives = 0
+      let epoch = Int64(Date().timeIntervalSince1970)
       while true {
         lives += 1
         // More runs with each life, so that there is always something to be killed in.
         let target = 12 + 6 * min(lives, 40)
         let program = FaultedProgram(
-          Self.victim, ["live", directory, try FaultTools.ledger(), ledger, "\(target)"], directory: directory)
+          Self.victim, ["live", directory, try FaultTools.ledger(), ledger, "\(target)", "\(epoch)"], directory: directory)
         let running = try program.start()
         let wanted = Int.random(in: 0...14, using: &random)
         var lines = 0
@@ -115,7 +160,11 @@ import Testing
           if isLast || ending.exit != 0 { break }
         }
       }
+      // What schedules have started since goes on, and nothing else starts.
+      let last = try FaultedProgram(Self.victim, ["live", directory, try FaultTools.ledger(), ledger, "0"], directory: directory).run()
+      #expect(last.exit == 0, "\(last.errors)")
       try check(directory, ledger, created: created, ended: ended, "round \(rounds)")
+      try checkSchedules(directory, "round \(rounds)")
       try checkCalls(directory, ledger, "round \(rounds)")
     }
     #expect(kills >= 200)
@@ -126,7 +175,9 @@ import Testing
     let folder = try Folder()
     let (directory, ledger) = (folder.path + "/log", folder.path + "/ledger")
     for path in [directory, ledger] { try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: false) }
-    var program = FaultedProgram(Self.victim, ["live", directory, try FaultTools.ledger(), ledger, "18"], directory: directory)
+    var program = FaultedProgram(
+      Self.victim, ["live", directory, try FaultTools.ledger(), ledger, "18", "\(Int64(Date().timeIntervalSince1970))"],
+      directory: directory)
     program.records = true
     let ending = try program.run()
     #expect(ending.exit == 0, "\(ending.errors)")
@@ -146,6 +197,7 @@ import Testing
         #expect(history.ended == Self.statuses[name] ?? .completed, "\(image): \(name)")
         #expect(effects[history.creation.run.description] == Self.effects[name], "\(image): \(name)")
       }
+      try checkSchedules(log, "\(image)")
       let known = Set(runs.map { $0.creation.run.description })
       for mark in image.marks {
         let words = mark.split(separator: " ").map(String.init)
