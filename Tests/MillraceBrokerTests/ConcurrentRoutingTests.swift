@@ -91,7 +91,7 @@ import Testing
       group.enter()
       #expect(
         OwnThread.run {
-          do { try Self.read(router, script, progress, seed: UInt64(reader), answers: 3_000) } catch {
+          do { try Self.read(router, script, progress, seed: UInt64(reader), answers: 1_500) } catch {
             progress.wrong.withLock { $0.append("\(error)") }
           }
           progress.readers.add(1, ordering: .sequentiallyConsistent)

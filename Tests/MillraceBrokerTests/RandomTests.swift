@@ -4,7 +4,7 @@ import Testing
 
 /// The table beside the naive one: random changes, then random messages.
 @Suite struct RandomTests {
-  static let words = ["a", "b", "c", "ab", "", "*", "#", "+", "$s", "a"]
+  static let words = ["a", "b", "c", "ab", "", "$s", "*", "#", "+", "a"]
 
   static func key(_ separator: String, _ numbers: inout SeededNumbers, isPattern: Bool) -> String {
     let count = Int.random(in: 0..<6, using: &numbers)
@@ -96,7 +96,7 @@ import Testing
     }
 
     func check(_ lane: inout RoutingLane, _ numbers: inout SeededNumbers) throws {
-      for (name, exchange) in naive.exchanges {
+      for (name, exchange) in naive.exchanges.sorted(by: { $0.key.description < $1.key.description }) {
         let key = RandomTests.key(exchange.kind == .mqtt ? "/" : ".", &numbers, isPattern: false)
         let message = Arguments.message(&numbers)
         let expected = naive.route(name, Array(key.utf8), message.fields).sorted()

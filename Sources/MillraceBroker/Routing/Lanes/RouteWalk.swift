@@ -23,9 +23,6 @@ internal import MillraceCore
 
   private(set) var queues = Growing<UInt32>()
   private let seenQueues: Marks
-  private var isSorted = true
-  private var low: UInt32 = 0
-  private var high: UInt32 = 0
 
   private var exchanges = Growing<UInt32>()
   private let seenExchanges: Marks
@@ -70,7 +67,6 @@ internal import MillraceCore
     _ exchange: UInt32, _ table: borrowing TableRoots, _ key: UnsafeBufferPointer<UInt8>, _ headers: UnsafeRawBufferPointer
   ) {
     queues.removeAll()
-    isSorted = true
     isByKey = true
     words.removeAll()
     if exchange == 0 {
@@ -233,31 +229,27 @@ internal import MillraceCore
   }
 
   @inline(__always) private mutating func reach(queue: UInt32) {
-    guard seenQueues.insert(queue) else { return }
-    if queues.count == 0 {
-      low = queue
-      high = queue
-    } else if queue < high {
-      isSorted = false
-      low = min(low, queue)
-    } else {
-      high = queue
-    }
-    queues.append(queue)
+    if seenQueues.insert(queue) { queues.append(queue) }
   }
 
   /// Puts the queues in order, and takes them out of the marks.
   private mutating func finish() {
     let count = queues.count
-    if !isSorted, count > RouteWalk.few, count > 8 * RouteWalk.few || Int(high - low) >> 8 < count {
-      return unsafe seenQueues.drain(from: low, through: high, into: queues.base)
-    }
-    for index in 0..<count { seenQueues.remove(queues[index]) }
-    if isSorted { return }
     // unsafe: below the count.
     let base = unsafe queues.base
-    for index in 1..<count {
+    if count > RouteWalk.few {
+      var (low, high) = unsafe (base[0], base[0])
+      for index in 1..<count {
+        low = unsafe min(low, base[index])
+        high = unsafe max(high, base[index])
+      }
+      if count > 8 * RouteWalk.few || Int(high - low) >> 8 < count {
+        return unsafe seenQueues.drain(from: low, through: high, into: base)
+      }
+    }
+    for index in 0..<count {
       let queue = unsafe base[index]
+      seenQueues.remove(queue)
       var place = index
       while place > 0, unsafe base[place - 1] > queue {
         unsafe base[place] = base[place - 1]

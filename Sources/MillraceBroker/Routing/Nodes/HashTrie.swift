@@ -1,3 +1,5 @@
+internal import CMillrace
+
 /// What a leaf of a `HashTrie` is: a word with its lowest bit set.
 protocol TrieLeaf {
   static func key(_ leaf: UInt) -> UInt64
@@ -41,7 +43,7 @@ enum TargetLeaf: TrieLeaf {
       let bitmap = unsafe branch[1]
       let bit: UInt64 = 1 &<< (rest & 63)
       if bitmap & bit == 0 { return 0 }
-      slot = unsafe UInt(branch[2 &+ (bitmap & (bit &- 1)).nonzeroBitCount])
+      slot = unsafe UInt(branch[2 &+ Int(millrace_bits(bitmap & (bit &- 1)))])
       rest &>>= 6
     }
     return slot
@@ -61,7 +63,7 @@ enum TargetLeaf: TrieLeaf {
   @inline(__always) static func slots(_ slot: UInt) -> Slots {
     // unsafe: as many slots as bits.
     let branch = unsafe branch(slot)
-    return unsafe Slots(base: UnsafeRawPointer(branch + 2).assumingMemoryBound(to: UInt.self), count: branch[1].nonzeroBitCount)
+    return unsafe Slots(base: UnsafeRawPointer(branch + 2).assumingMemoryBound(to: UInt.self), count: Int(millrace_bits(branch[1])))
   }
 
   /// All leaves. Complexity: O(n). Depth: 11.
