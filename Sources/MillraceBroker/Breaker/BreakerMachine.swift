@@ -18,10 +18,12 @@ public struct BreakerMachine: Sendable, Hashable {
     public var window = 20
     /// How long it stays open at first; twice as long each time that a canary fails, `longestOpen` at most.
     public var openFor: UInt64 = 5_000_000_000
+    /// How long it stays open at most.
     public var longestOpen: UInt64 = 300_000_000_000
     /// Calls at a time that are let through while it is half open, and successes in a row that close it.
     public var canaries = 3
 
+    /// Half of 20 calls open it, for 5 s at first.
     public init() {}
 
     /// The first member that is out of bounds, in words; nil: none is.
@@ -34,7 +36,15 @@ public struct BreakerMachine: Sendable, Hashable {
     }
   }
 
-  public enum State: Sendable, Hashable { case closed, open, halfOpen }
+  /// What it does with calls.
+  public enum State: Sendable, Hashable {
+    /// All go.
+    case closed
+    /// None goes.
+    case open
+    /// A few go, to see how it is.
+    case halfOpen
+  }
 
   /// What it says to who would call.
   public enum Answer: Sendable, Hashable {
@@ -49,7 +59,9 @@ public struct BreakerMachine: Sendable, Hashable {
     fileprivate let epoch: UInt64
   }
 
+  /// What it was made with.
   public let configuration: Configuration
+  /// What it does with calls now; `ask` may find that its time is over.
   public private(set) var state = State.closed
   /// When it is half open at the earliest, while it is open.
   public private(set) var opensUntil: UInt64 = 0

@@ -7,13 +7,17 @@
 public struct Deaths: Sendable, Hashable {
   /// All deaths in one queue for one reason.
   public struct Death: Sendable, Hashable {
+    /// Where it died.
     public let queue: String
+    /// Why.
     public let reason: QueueExit
+    /// How often.
     public internal(set) var count: UInt64
     /// Of the first one, nanoseconds since 1970.
     public let time: Int64
     /// Where it had been published before the first one.
     public let exchange: String
+    /// By which keys.
     public let routingKeys: [String]
     /// Time to live of its own that it had before the first one, nanoseconds; nil: none. A dead letter has none, so that it does not die of it again.
     public let originalExpiration: UInt64?
@@ -27,6 +31,7 @@ public struct Deaths: Sendable, Hashable {
   /// The first death of all.
   public private(set) var first: Death?
 
+  /// Of a message that lives.
   public init() {}
 
   /// The last death of all; nil: it lives.

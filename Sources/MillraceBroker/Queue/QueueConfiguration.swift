@@ -16,6 +16,7 @@ public struct QueueConfiguration: Sendable, Hashable {
   public var maxSize = Int.max
   /// Bytes of their payloads, at most.
   public var maxBytes = Int.max
+  /// What happens to a message that would be too much.
   public var overflow = Overflow.dropHead
   /// Of each message from its arrival on; a message's own counts if it is shorter. nil: none.
   public var timeToLive: UInt64?
@@ -23,6 +24,7 @@ public struct QueueConfiguration: Sendable, Hashable {
   public var deliveryLimit: Int? = 20
   /// How long a message waits that a consumer gives back to be tried again: this times its failed deliveries, `longestRetry` at most; 0: not at all.
   public var retryDelay: UInt64 = 0
+  /// How long such a message waits at most.
   public var longestRetry: UInt64 = 60_000_000_000
   /// How long a consumer may hold a message before it is given to another one, unless it asks for more; nil: for ever.
   public var lease: UInt64?
@@ -31,6 +33,7 @@ public struct QueueConfiguration: Sendable, Hashable {
   /// One consumer at most.
   public var isExclusive = false
 
+  /// Four priorities, no bounds, and 20 failed deliveries of a message.
   public init() {}
 
   /// Bounds of what may be said here.
