@@ -22,7 +22,7 @@ package final class RunWishes {
   /// The run is cancelled when it goes on. Throws `WishError`, `EventStoreError`, `RecordError`.
   package func cancel(_ run: RunID, by who: String?, because reason: String?) throws {
     let history = try open(run)
-    if history.quarantine != nil { throw WishError.quarantined(run.description) }
+    if history.creation.isSaga, history.quarantine != nil { throw WishError.quarantined(run.description) }
     try journal(history).record(.cancelAsked(by: who, reason: reason))
   }
 
@@ -73,7 +73,7 @@ package enum WishError: Error, CustomStringConvertible {
   case ended(WorkflowStatus)
   /// It is a workflow.
   case noSaga(String)
-  /// Nothing of it goes on, its cancellation neither.
+  /// A saga: what was done would be undone, but nothing of it goes on.
   case quarantined(String)
 
   package var description: String {

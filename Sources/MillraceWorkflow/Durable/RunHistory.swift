@@ -138,7 +138,13 @@ package struct RunHistory: Sendable {
       signals.append(Signal(name: name, number: number, payload: payload, time: event.time))
     case .cancelAsked(let by, let reason):
       cancel = (by, reason)
-      if creation.isSaga { happened.append(.cancelAsked(by: by ?? "", reason: reason ?? "")) }
+      if creation.isSaga {
+        happened.append(.cancelAsked(by: by ?? "", reason: reason ?? ""))
+      } else {
+        // What made its processes end does not begin again: nothing does but the cleanup.
+        quarantine = nil
+        crashesWithoutProgress = 0
+      }
     case .saga(let word, let fact):
       happened.append(.fact(fact))
       begin(again: word, fact, event.time)

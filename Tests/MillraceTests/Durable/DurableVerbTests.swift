@@ -116,10 +116,13 @@ import Testing
     #expect(host == nil)
   }
 
-  @Test("a run whose processes end again and again in the same task is put in quarantine, and goes on when somebody says so")
-  func quarantine() throws {
+  @Test(
+    "a run whose processes end again and again in the same task is put in quarantine, and goes on, or is cancelled, when somebody says so",
+    arguments: [true, false])
+  func quarantine(isRetried: Bool) throws {
     let world = DurableWorld()
-    let poisoned = workflow(["a", "poison"])
+    var poisoned = workflow(["a", "poison"])
+    poisoned.cleanup = [TaskDefinition("tidy", handler: "step", input: "tidy")]
     // As it is when the process ends in the task: again and again, from what was there.
     var events: [RecordedEvent] = []
     var id = ""
@@ -144,8 +147,15 @@ import Testing
         #expect(try engine.resume().problems.count == 1)
         #expect(store.all.count { $0.type == "run-quarantined" } == 1)
         door.open()
-        let run = try engine.retry(id, by: "ann")
-        #expect(run.wait() == .completed)
+        if isRetried {
+          #expect(try engine.retry(id, by: "ann").wait() == .completed)
+        } else {
+          let journal = try RunJournal(try #require(engine.durable).runs, try #require(RunID(id)), tenant: "default")
+          try journal.record(.cancelAsked(by: "ann", reason: "it is no good"))
+          let run = try engine.resume(id)
+          #expect(run.wait() == .cancelled)
+          #expect(run.record().tasks.map(\.status) == [.completed, .cancelled, .completed])
+        }
         engine.shutdown()
         continue
       }
@@ -154,7 +164,7 @@ import Testing
       door.open()
       engine.shutdown()
     }
-    #expect(world.effects.all == ["\(id)/a": 1, "\(id)/poison": 4])
+    #expect(world.effects.count("\(id)/a") == 1 && world.effects.count("\(id)/poison") == (isRetried ? 4 : 3))
   }
 
   @Test("a run that only waits, or was left in order, may be taken over any number of times")

@@ -54,6 +54,12 @@ import Testing
     #expect(Set(effects.keys).isSubset(of: Set(known.keys)), "\(place)")
   }
 
+  /// Attempts are numbered on from process to process.
+  private func isCounted(_ task: RunHistory.Task) -> Bool {
+    let numbers = task.failed.map(\.attempt) + (task.status == .completed ? [task.attempts] : [])
+    return zip(numbers, numbers.dropFirst()).allSatisfy { $0 < $1 }
+  }
+
   /// Each fire of a schedule has one run, and each run one fire; none is lost where all are made up for; where they come one after the other, no run is created before the
   /// last one has ended.
   private func checkSchedules(_ directory: String, _ place: String) throws {
@@ -110,6 +116,7 @@ import Testing
     for history in try runs(in: directory) {
       let id = history.creation.run.description
       for (task, state) in history.tasks {
+        #expect(isCounted(state) && state.byItem.values.allSatisfy(isCounted), "\(place): \(id)/\(task) \(state.failed.map(\.attempt))")
         for (item, one) in state.byItem where one.status == .completed {
           #expect((calls["\(id)/\(task)[\(item)]"] ?? []).max() == one.attempts, "\(place): \(id)/\(task)[\(item)]")
         }
