@@ -2,13 +2,13 @@
 .DEFAULT_GOAL := build
 PLUGINS := bench debian files replay shell
 RELEASE := swift build -c release
-TRAITS := --traits Services,Postgres
+TRAITS := --traits Services,Postgres,AMQP
 TESTS := swift test $(TRAITS)
 # The others are told what to do, and where.
-BENCHMARKS := $(filter-out Durable Log,$(notdir $(wildcard Benchmarks/*)))
+BENCHMARKS := $(filter-out Broker Durable Log,$(notdir $(wildcard Benchmarks/*)))
 TRACES := ../shared/data/wfinstances
 
-.PHONY: help deps build run test docs bench peers bench-log bench-durable lint clean build-deps outside
+.PHONY: help deps build run test docs bench peers bench-broker bench-log bench-durable lint clean build-deps outside
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
@@ -68,6 +68,10 @@ bench-durable: ## durable workflows beside DBOS and an engine of a page on Postg
 	$(RELEASE) --product DurableBenchmark
 	@perf/durable/build
 	@perf/durable/run $(ARGUMENTS)
+
+bench-broker: ## the broker's routes: topics with 10,000 bindings, beside a scan of them all; SECONDS=1, WORK=topic-cold,topic-warm
+	$(RELEASE) --product BrokerBenchmark
+	@"$$($(RELEASE) --show-bin-path)/BrokerBenchmark" "$${WORK:-topic-cold,topic-warm}" "$${SECONDS:-1}"
 
 lint: ## style of all Swift files
 	swift format lint --strict -r Sources Tests Benchmarks Examples plugins Package.swift

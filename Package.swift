@@ -42,6 +42,8 @@ let serviceDoubles: [Target.Dependency] = [
 
 /// Behind a trait too: what needs libpq is compiled only where that is asked for, and installed.
 let postgres = Target.Dependency.target(name: "CPostgres", condition: .when(traits: ["Postgres"]))
+/// And what a real RabbitMQ is talked to with.
+let rabbitMQ = Target.Dependency.target(name: "CRabbitMQ", condition: .when(traits: ["AMQP"]))
 
 func ofServices(_ product: String, of package: String) -> Target.Dependency {
   .product(name: product, package: package, condition: .when(traits: ["Services"]))
@@ -52,12 +54,14 @@ let rows: [Row] = [
   Row(layer: 0, name: "CJemalloc", kind: .system(pkgConfig: "jemalloc", apt: "libjemalloc-dev")),
   Row(layer: 0, name: "CCrypto", kind: .system(pkgConfig: "libcrypto", apt: "libssl-dev")),
   Row(layer: 0, name: "CPostgres", kind: .system(pkgConfig: "libpq", apt: "libpq-dev")),
+  Row(layer: 0, name: "CRabbitMQ", kind: .system(pkgConfig: "librabbitmq", apt: "librabbitmq-dev")),
   Row(layer: 0, name: "CMillrace", kind: .c),
   Row(layer: 1, name: "MillraceFaults", kind: .support, tests: []),
   Row(layer: 1, name: "MillraceCore", kind: .swift, needs: ["CMillrace", "CUV"], tests: ["MillraceLog"]),
   Row(
     layer: 2, name: "MillraceLog", kind: .swift, needs: ["MillraceCore", "CMillrace"],
     tests: ["EventStoreConformance", "LogLoad", "MillraceFaults", "MillraceSimulation", "MillraceTesting"]),
+  Row(layer: 2, name: "MillraceBroker", kind: .swift, needs: ["MillraceCore", "CMillrace"], tests: [], doubles: [rabbitMQ]),
   Row(layer: 3, name: "EventStoreConformance", kind: .support, path: "Tests/EventStoreConformance", needs: ["MillraceLog"]),
   Row(layer: 3, name: "LogLoad", kind: .support, path: "Tests/Faults/LogLoad", needs: ["MillraceLog"]),
   Row(layer: 4, name: "LogVictim", kind: .benchmark, path: "Tests/Faults/LogVictim", needs: ["LogLoad", "MillraceLog"]),
@@ -95,6 +99,9 @@ let rows: [Row] = [
   Row(
     layer: 6, name: "DurableBenchmark", kind: .benchmark, path: "Benchmarks/Durable",
     needs: ["Millrace", "MillraceCore", "MillraceLog", "CJemalloc", "CMillrace"]),
+  Row(
+    layer: 6, name: "BrokerBenchmark", kind: .benchmark, path: "Benchmarks/Broker", needs: ["MillraceBroker", "MillraceCore", "CMillrace"],
+    tests: []),
   Row(
     layer: 6, name: "CoreBenchmark", kind: .benchmark, path: "Benchmarks/Core", needs: ["MillraceCore", "MillracePlugins", "CMillrace"],
     tests: []),
@@ -169,6 +176,7 @@ let package = Package(
   traits: [
     .trait(name: "Services", description: "MillraceServices, and the packages that it needs: swift-log, swift-metrics and others."),
     .trait(name: "Postgres", description: "MillracePostgres: event streams in PostgreSQL. Needs libpq."),
+    .trait(name: "AMQP", description: "Tests of the broker beside a RabbitMQ. Needs librabbitmq."),
     .trait(name: "ModelCheck", description: "Replaces the atomics by a model checker's: tests only."),
   ],
   dependencies: [

@@ -22,6 +22,21 @@ static inline void millrace_prefetch(const void *address) {
 #endif
 }
 
+/* Fetches the line at `address` for reading. No effect but on time. */
+static inline void millrace_prefetch_read(const void *address) { __builtin_prefetch(address, 0, 3); }
+
+/* How many bits are set. By the processor's instruction where it has one, which compilers may not take for granted. */
+static inline int millrace_bits(uint64_t word) {
+#if defined(__x86_64__)
+  if (__builtin_expect(__builtin_cpu_supports("popcnt") != 0, 1)) {
+    uint64_t count;
+    __asm__("popcnt %1, %0" : "=r"(count) : "r"(word) : "cc");
+    return (int)count;
+  }
+#endif
+  return __builtin_popcountll(word);
+}
+
 /* Tells the core that this thread spins. */
 static inline void millrace_pause(void) {
 #if defined(__x86_64__)

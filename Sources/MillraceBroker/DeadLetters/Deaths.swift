@@ -1,0 +1,65 @@
+/// Where a message died, how often, and why: newest first, one entry for each queue and reason.
+///
+/// What came first is never overwritten, so that whoever finds the message in the end sees where its way began.
+///
+/// # Source
+/// RabbitMQ's documentation of dead letter exchanges, and its `x-death` header.
+public struct Deaths: Sendable, Hashable {
+  /// All deaths in one queue for one reason.
+  public struct Death: Sendable, Hashable {
+    /// Where it died.
+    public let queue: String
+    /// Why.
+    public let reason: QueueExit
+    /// How often.
+    public internal(set) var count: UInt64
+    /// Of the first one, nanoseconds since 1970.
+    public let time: Int64
+    /// Where it had been published before the first one.
+    public let exchange: String
+    /// By which keys.
+    public let routingKeys: [String]
+    /// Time to live of its own that it had before the first one, nanoseconds; nil: none. A dead letter has none, so that it does not die of it again.
+    public let originalExpiration: UInt64?
+  }
+
+  /// Queues and reasons of one message, at most; the oldest but the first go.
+  public static let most = 128
+
+  /// Newest first.
+  public private(set) var all: [Death] = []
+  /// The first death of all.
+  public private(set) var first: Death?
+
+  /// Of a message that lives.
+  public init() {}
+
+  /// The last death of all; nil: it lives.
+  public var last: Death? { all.first }
+
+  /// It died. Complexity: O(entries).
+  public mutating func add(
+    _ reason: QueueExit, in queue: String, at time: Int64, exchange: String, routingKeys: [String], expiration: UInt64? = nil
+  ) {
+    if let index = all.firstIndex(where: { $0.queue == queue && $0.reason == reason }) {
+      var death = all.remove(at: index)
+      death.count += 1
+      all.insert(death, at: 0)
+    } else {
+      if all.count == Deaths.most { all.removeLast() }
+      all.insert(
+        Death(
+          queue: queue, reason: reason, count: 1, time: time, exchange: exchange, routingKeys: routingKeys, originalExpiration: expiration),
+        at: 0)
+    }
+    if first == nil { first = all[0] }
+  }
+
+  /// Whether a message that just died, and is to go to a queue, goes round in circles by itself: it died there before, and no consumer has rejected it since. Such a
+  /// message would go round for ever. Complexity: O(entries).
+  public func isCycle(to queue: String) -> Bool {
+    if last?.reason == .rejected { return false }
+    guard let index = all.firstIndex(where: { $0.queue == queue }) else { return false }
+    return !all[...index].contains { $0.reason == .rejected }
+  }
+}

@@ -1,0 +1,148 @@
+/// Entries of a queue by a key, smallest first, equal keys in the order in which they came. What is taken back stays until it comes to the top, or half of all has been: its stamp no longer
+/// fits. Keys that come in ascending order, as the deadlines of one time to live do, form a run beside the heap: they are compared with its top only.
+///
+/// # Threads
+/// One at a time.
+/// # Size
+/// 24 bytes for each that holds, and for as many that do not.
+/// # Source
+/// J. W. J. Williams, "Algorithm 232: Heapsort" (1964), with four children a node.
+struct LazyHeap {
+  struct Place {
+    var key: UInt64
+    /// Counts what came.
+    var order: UInt64
+    var entry: UInt32
+    /// Of the entry when it was put here.
+    var stamp: UInt32
+
+    @inline(__always) func precedes(_ other: Place) -> Bool { key != other.key ? key < other.key : order < other.order }
+  }
+
+  /// Which of an entry's words the stamps are.
+  enum Stamp { case generation, deadline }
+
+  private let stamp: Stamp
+  private var places: [Place] = []
+  private var run: [Place] = []
+  private var runStart = 0
+  /// Places that were taken back, as far as the owner has told.
+  private var dead = 0
+  private var order: UInt64 = 0
+
+  init(_ stamp: Stamp) { self.stamp = stamp }
+
+  /// With what was taken back.
+  var count: Int { places.count + run.count - runStart }
+
+  /// Complexity: O(log n), O(1) where no key is larger.
+  mutating func put(_ key: UInt64, _ entry: UInt32, stamp: UInt32) {
+    order += 1
+    let place = Place(key: key, order: order, entry: entry, stamp: stamp)
+    if runStart == run.count || run[run.count - 1].key <= key {
+      run.append(place)
+    } else {
+      places.append(place)
+      rise(places.count - 1)
+    }
+  }
+
+  private func holds(_ place: Place, _ entries: borrowing QueueEntries) -> Bool {
+    let entry = unsafe entries[place.entry]
+    return unsafe place.stamp == (stamp == .generation ? entry.pointee.generation : entry.pointee.stamp)
+  }
+
+  /// One of the places holds no more: its entry's stamp is another one. Complexity: O(1), amortised.
+  @inline(__always) mutating func took(_ entries: borrowing QueueEntries) {
+    dead += 1
+    // Most go in the order in which they came.
+    while runStart < run.count, !holds(run[runStart], entries) {
+      runStart += 1
+      dead -= 1
+    }
+    if dead > 64, dead > count / 2 { clean(entries) } else { trim() }
+  }
+
+  @inline(never) private mutating func clean(_ entries: borrowing QueueEntries) {
+    var kept: [Place] = []
+    for place in places where holds(place, entries) { kept.append(place) }
+    // Ascending order is a heap.
+    places = kept.sorted { $0.precedes($1) }
+    var end = 0
+    for index in runStart..<run.count where holds(run[index], entries) {
+      run[end] = run[index]
+      end += 1
+    }
+    run.removeLast(run.count - end)
+    runStart = 0
+    dead = 0
+  }
+
+  /// The first one that holds; nil: there is none. Complexity: O(1), O(log n) for each that does not.
+  mutating func first(_ entries: borrowing QueueEntries) -> Place? {
+    while let place = top {
+      if holds(place, entries) { return place }
+      removeFirst()
+      dead = max(0, dead - 1)
+    }
+    return nil
+  }
+
+  private var top: Place? {
+    if runStart == run.count { return places.first }
+    let place = run[runStart]
+    guard let other = places.first, other.precedes(place) else { return place }
+    return other
+  }
+
+  /// Takes out what `first` gave.
+  mutating func removeFirst() {
+    if runStart < run.count, places.isEmpty || run[runStart].precedes(places[0]) {
+      runStart += 1
+      return trim()
+    }
+    let last = places.removeLast()
+    if places.isEmpty { return }
+    places[0] = last
+    sink(0)
+  }
+
+  /// The run's memory is used again.
+  @inline(__always) private mutating func trim() {
+    if runStart == run.count || runStart > 1024 && runStart > run.count / 2 { trimNow() }
+  }
+
+  @inline(never) private mutating func trimNow() {
+    run.removeFirst(runStart)
+    runStart = 0
+  }
+
+  private mutating func rise(_ from: Int) {
+    var index = from
+    let place = places[index]
+    while index > 0 {
+      let parent = (index - 1) / 4
+      if !place.precedes(places[parent]) { break }
+      places[index] = places[parent]
+      index = parent
+    }
+    places[index] = place
+  }
+
+  private mutating func sink(_ from: Int) {
+    var index = from
+    let place = places[index]
+    while true {
+      let first = 4 * index + 1
+      if first >= places.count { break }
+      var least = first
+      for child in (first + 1)..<max(first + 1, min(first + 4, places.count)) where places[child].precedes(places[least]) {
+        least = child
+      }
+      if !places[least].precedes(place) { break }
+      places[index] = places[least]
+      index = least
+    }
+    places[index] = place
+  }
+}

@@ -1,0 +1,98 @@
+/// What a queue knows of its messages, by place: 56 bytes each. Places are used again; the generation tells their users apart.
+///
+/// # Threads
+/// One at a time.
+@safe struct QueueEntries: ~Copyable {
+  enum State: UInt8 {
+    case free
+    /// In the list of its priority.
+    case listed
+    /// In the heap of its priority: it was there before, and keeps its place by its sequence.
+    case returned
+    case delayed
+    /// In the hands of a consumer.
+    case acquired
+  }
+
+  struct Entry {
+    var message: UInt64 = 0
+    /// Its place among those of its priority.
+    var sequence: UInt64 = 0
+    /// The last nanosecond at which it may be delivered.
+    var expiry: UInt64 = .max
+    var bytes: UInt32 = 0
+    /// Changes whenever its state does.
+    var generation: UInt32 = 0
+    /// Changes whenever its deadline does.
+    var stamp: UInt32 = 0
+    /// Of the list of its priority, of its consumer, or of free places.
+    var next = QueueEntries.none
+    var previous = QueueEntries.none
+    var consumer: UInt32 = 0
+    var acquired: UInt16 = 0
+    var failed: UInt16 = 0
+    var priority: UInt8 = 0
+    var state = State.free
+    /// A deadline with the stamp stands in the heap.
+    var hasDeadline = false
+  }
+
+  static let none = UInt32.max
+
+  // unsafe: `capacity` entries, all initialised, freed in `deinit`.
+  private var entries: UnsafeMutablePointer<Entry>
+  private var capacity: UInt32
+  private var free = QueueEntries.none
+  private var touched: UInt32 = 0
+  private(set) var count = 0
+
+  init() {
+    capacity = 16
+    unsafe entries = .allocate(capacity: 16)
+    unsafe entries.initialize(repeating: Entry(), count: 16)
+  }
+
+  deinit { unsafe entries.deallocate() }
+
+  /// unsafe: nothing is made while it is used.
+  @inline(__always) subscript(_ index: UInt32) -> UnsafeMutablePointer<Entry> {
+    assert(index < capacity)
+    return unsafe entries + Int(index)
+  }
+
+  /// Places that have ever been used.
+  var touchedCount: UInt32 { touched }
+
+  func contains(_ index: UInt32) -> Bool { index < touched }
+
+  /// A free place; what it held last is there still. Complexity: O(1), amortised.
+  mutating func make() -> UInt32 {
+    count += 1
+    if free != QueueEntries.none {
+      let index = free
+      free = unsafe self[index].pointee.next
+      return index
+    }
+    if touched == capacity { grow() }
+    touched += 1
+    return touched - 1
+  }
+
+  mutating func give(_ index: UInt32) {
+    let entry = unsafe self[index]
+    unsafe entry.pointee.state = .free
+    unsafe entry.pointee.generation &+= 1
+    unsafe entry.pointee.next = free
+    free = index
+    count -= 1
+  }
+
+  private mutating func grow() {
+    let larger = UnsafeMutablePointer<Entry>.allocate(capacity: Int(capacity) * 2)
+    unsafe larger.moveInitialize(from: entries, count: Int(capacity))
+    unsafe (larger + Int(capacity)).initialize(repeating: Entry(), count: Int(capacity))
+    unsafe entries.deallocate()
+    unsafe entries = larger
+    capacity *= 2
+  }
+}

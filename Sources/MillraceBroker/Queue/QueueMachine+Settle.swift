@@ -1,0 +1,151 @@
+/// Consumers, and what they say of what they hold.
+extension QueueMachine {
+  // MARK: Consumers
+
+  /// A consumer that may hold `prefetch` messages at a time. Its number may have been that of one that has left. Throws `exclusive`, `prefetch`, `tooManyConsumers`.
+  mutating func addConsumer(prefetch: Int, isExclusive: Bool = false) throws(QueueRefusal) -> UInt32 {
+    guard 1...QueueConfiguration.Bounds.prefetch ~= prefetch else { throw .prefetch }
+    if consumers.count > 0, isExclusive || hasExclusive || configuration.isExclusive { throw .exclusive }
+    if consumers.count >= QueueConfiguration.Bounds.consumers { throw .tooManyConsumers }
+    let number = consumers.add(prefetch: UInt32(prefetch))
+    hasExclusive = isExclusive
+    if active == nil { active = number }
+    return number
+  }
+
+  /// A consumer leaves; what it holds goes back. `isFailure`: it crashed, or its connection did, which charges each message. Throws `unknownConsumer`.
+  mutating func removeConsumer(
+    _ consumer: UInt32, isFailure: Bool, _ now: UInt64, _ gone: inout [QueueDeparture]
+  ) throws(QueueRefusal) {
+    advance(now, &gone)
+    guard consumers.isThere(consumer) else { throw .unknownConsumer }
+    while true {
+      let index = unsafe consumers[consumer].pointee.first
+      if index == QueueEntries.none { break }
+      release(index)
+      if !isFailure || charge(index, &gone) { giveBack(index, after: 0, now, &gone) }
+    }
+    consumers.remove(consumer)
+    hasExclusive = false
+    if active == consumer { active = consumers.oldest }
+  }
+
+  // MARK: Settling
+
+  /// Settles a delivery. Throws `unknownDelivery`, `notYours`. Complexity: O(1), O(log n) where it comes back.
+  mutating func settle(
+    _ tag: QueueTag, of consumer: UInt32, _ settlement: QueueSettlement, _ now: UInt64, _ gone: inout [QueueDeparture]
+  ) throws(QueueRefusal) {
+    advance(now, &gone)
+    try check(tag, consumer)
+    settle(tag.entry, settlement, now, &gone)
+  }
+
+  /// Settles a delivery and all before it that the consumer still holds. The number of them. Throws as `settle`.
+  @discardableResult mutating func settle(
+    upTo tag: QueueTag, of consumer: UInt32, _ settlement: QueueSettlement, _ now: UInt64, _ gone: inout [QueueDeparture]
+  ) throws(QueueRefusal) -> Int {
+    advance(now, &gone)
+    try check(tag, consumer)
+    var count = 0
+    while true {
+      let index = unsafe consumers[consumer].pointee.first
+      settle(index, settlement, now, &gone)
+      count += 1
+      if index == tag.entry { return count }
+    }
+  }
+
+  /// The consumer may hold it until `lease` from now. Throws as `settle`.
+  mutating func extend(
+    _ tag: QueueTag, of consumer: UInt32, _ lease: UInt64, _ now: UInt64, _ gone: inout [QueueDeparture]
+  ) throws(QueueRefusal) {
+    advance(now, &gone)
+    try check(tag, consumer)
+    let (end, overflow) = now.addingReportingOverflow(lease)
+    setDeadline(tag.entry, overflow ? .max : end)
+  }
+
+  private func check(_ tag: QueueTag, _ consumer: UInt32) throws(QueueRefusal) {
+    guard entries.contains(tag.entry) else { throw .unknownDelivery }
+    let entry = unsafe entries[tag.entry]
+    guard unsafe entry.pointee.state == .acquired && entry.pointee.generation == tag.generation else { throw .unknownDelivery }
+    guard unsafe entry.pointee.consumer == consumer else { throw .notYours }
+  }
+
+  private mutating func settle(_ index: UInt32, _ settlement: QueueSettlement, _ now: UInt64, _ gone: inout [QueueDeparture]) {
+    release(index)
+    switch settlement {
+    case .acknowledge: leave(index, .acknowledged, &gone)
+    case .reject:
+      _ = fail(index)
+      leave(index, .rejected, &gone)
+    case .retry(let after): if charge(index, &gone) { giveBack(index, after: after ?? retryDelay(index), now, &gone) }
+    case .release(let after): giveBack(index, after: after, now, &gone)
+    }
+  }
+
+  private func retryDelay(_ index: UInt32) -> UInt64 {
+    let (product, overflow) = unsafe configuration.retryDelay.multipliedReportingOverflow(by: UInt64(entries[index].pointee.failed))
+    return overflow ? configuration.longestRetry : min(product, configuration.longestRetry)
+  }
+
+  private func fail(_ index: UInt32) -> Int {
+    let entry = unsafe entries[index]
+    if unsafe entry.pointee.failed < .max { unsafe entry.pointee.failed += 1 }
+    return unsafe Int(entry.pointee.failed)
+  }
+
+  /// One more of its deliveries has failed. False: that was the last one, and it is gone.
+  private mutating func charge(_ index: UInt32, _ gone: inout [QueueDeparture]) -> Bool {
+    let failed = fail(index)
+    guard let limit = configuration.deliveryLimit, failed > limit else { return true }
+    leave(index, .deliveryLimit, &gone)
+    return false
+  }
+
+  /// Its consumer no longer holds it.
+  mutating func release(_ index: UInt32) {
+    let entry = unsafe entries[index]
+    let consumer = unsafe entry.pointee.consumer
+    let (previous, next) = unsafe (entry.pointee.previous, entry.pointee.next)
+    let holder = unsafe consumers[consumer]
+    if previous == QueueEntries.none { unsafe holder.pointee.first = next } else { unsafe entries[previous].pointee.next = next }
+    if next == QueueEntries.none { unsafe holder.pointee.last = previous } else { unsafe entries[next].pointee.previous = previous }
+    unsafe holder.pointee.held -= 1
+    consumers.enter(consumer)
+    acquired -= 1
+    unsafe entry.pointee.generation &+= 1
+  }
+
+  /// It is ready again, in its old place, or after a time; unless it has expired meanwhile. Bounds are not looked at: it was there before.
+  mutating func giveBack(_ index: UInt32, after wait: UInt64, _ now: UInt64, _ gone: inout [QueueDeparture]) {
+    let expiry = unsafe entries[index].pointee.expiry
+    if expiry < now { return leave(index, .expired, &gone) }
+    unsafe bytes += Int(entries[index].pointee.bytes)
+    let (due, overflow) = now.addingReportingOverflow(wait)
+    if wait > 0 { return delay(index, until: overflow ? .max : due) }
+    putBack(index)
+    setDeadline(index, expiry)
+  }
+
+  // MARK: Emptying
+
+  /// Takes out what is ready or waits; consumers keep what they hold. The number of them. Complexity: O(n).
+  mutating func purge(_ now: UInt64, _ gone: inout [QueueDeparture]) -> Int {
+    advance(now, &gone)
+    let before = gone.count
+    for index in 0..<entries.touchedCount {
+      let entry = unsafe entries[index]
+      switch unsafe entry.pointee.state {
+      case .listed, .returned: taken(index, unsafe Int(entry.pointee.priority))
+      case .delayed:
+        delayed -= 1
+        unsafe bytes -= Int(entry.pointee.bytes)
+      case .free, .acquired: continue
+      }
+      leave(index, .purged, &gone)
+    }
+    return gone.count - before
+  }
+}

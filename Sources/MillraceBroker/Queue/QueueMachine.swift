@@ -1,0 +1,240 @@
+/// A queue as a value: messages go in, deliveries and departures come out. No I/O, no clock, no threads, no memory of messages: it knows them by numbers.
+///
+/// Strict priorities; within one, the order of arrival, which a message keeps when it comes back. What expires is gone one nanosecond after its expiry for whoever looks, wherever it
+/// stands. `advance` does what is due; every operation does that first. See docs/broker.md for the rules.
+///
+/// # Threads
+/// One at a time.
+/// # Size
+/// 56 bytes a message, 24 more with a deadline, and what the lists of `consumers` have.
+@safe struct QueueMachine: ~Copyable {
+  let configuration: QueueConfiguration
+  var entries = QueueEntries()
+  // unsafe: one for each priority, initialised in `init`, freed in `deinit`.
+  let levels: UnsafeMutablePointer<QueueLevel>
+  /// Bit p: the level p has ready messages.
+  var occupied: UInt32 = 0
+  var deadlines = LazyHeap(.deadline)
+  /// Nothing is due before this.
+  var earliest = UInt64.max
+  var consumers = QueueConsumers()
+  /// The only consumer that gets any, where there may be one.
+  var active: UInt32?
+  /// The consumer that is there asked to be the only one.
+  var hasExclusive = false
+  var sequences: UInt64 = 0
+
+  /// Messages that can be delivered.
+  var ready = 0
+  /// Messages that wait for their time.
+  var delayed = 0
+  /// Messages in the hands of consumers.
+  var acquired = 0
+  /// Bytes of those that are ready or wait.
+  var bytes = 0
+
+  /// `configuration`: without a fault.
+  init(_ configuration: QueueConfiguration) {
+    precondition(configuration.fault == nil, "a queue's configuration is checked before the queue is made")
+    self.configuration = configuration
+    unsafe levels = .allocate(capacity: configuration.priorities)
+    unsafe levels.initialize(repeating: QueueLevel(), count: configuration.priorities)
+  }
+
+  deinit {
+    unsafe levels.deinitialize(count: configuration.priorities)
+    unsafe levels.deallocate()
+  }
+
+  /// All that it holds.
+  var count: Int { ready + delayed + acquired }
+
+  // MARK: In
+
+  /// Takes a message, or refuses it with `full`. `gone`: what had to leave, perhaps this one. Complexity: O(1), O(log n) with a deadline that is not the last.
+  mutating func publish(_ message: QueueMessage, _ now: UInt64, _ gone: inout [QueueDeparture]) throws(QueueRefusal) {
+    advance(now, &gone)
+    if isFull(adding: message) {
+      switch configuration.overflow {
+      case .dropHead: break
+      case .rejectPublish: throw .full
+      case .rejectPublishDeadLetter:
+        gone.append(QueueDeparture(message: message.id, exit: .maxLength, failed: 0))
+        throw .full
+      }
+    }
+    if count >= QueueConfiguration.Bounds.entries { throw .full }
+    let index = entries.make()
+    let entry = unsafe entries[index]
+    sequences += 1
+    unsafe entry.pointee.message = message.id
+    unsafe entry.pointee.sequence = sequences
+    unsafe entry.pointee.expiry = expiry(of: message, now)
+    unsafe entry.pointee.bytes = message.bytes
+    unsafe entry.pointee.acquired = 0
+    unsafe entry.pointee.failed = 0
+    unsafe entry.pointee.priority = min(message.priority, UInt8(configuration.priorities - 1))
+    bytes += Int(message.bytes)
+    if message.due > now {
+      delay(index, until: message.due)
+    } else {
+      list(index)
+      unsafe setDeadline(index, entry.pointee.expiry)
+    }
+    let tag = unsafe QueueTag(entry: index, generation: entry.pointee.generation)
+    while isOver, drop(tag, &gone) {}
+  }
+
+  private func isFull(adding message: QueueMessage) -> Bool {
+    ready + delayed >= configuration.maxSize || bytes + Int(message.bytes) > configuration.maxBytes
+  }
+
+  private var isOver: Bool { ready + delayed > configuration.maxSize || bytes > configuration.maxBytes }
+
+  private func expiry(of message: QueueMessage, _ now: UInt64) -> UInt64 {
+    let own = message.expiry == 0 ? UInt64.max : message.expiry
+    guard let timeToLive = configuration.timeToLive else { return own }
+    let (sum, overflow) = now.addingReportingOverflow(timeToLive)
+    return overflow ? own : min(own, sum)
+  }
+
+  /// The oldest of the lowest priority makes room; where none is ready, the one that came. False: there is nothing to be dropped.
+  private mutating func drop(_ new: QueueTag, _ gone: inout [QueueDeparture]) -> Bool {
+    if occupied != 0 {
+      leave(takeFirst(of: occupied.trailingZeroBitCount), .maxLength, &gone)
+      return true
+    }
+    let entry = unsafe entries[new.entry]
+    guard unsafe entry.pointee.state == .delayed && entry.pointee.generation == new.generation else { return false }
+    delayed -= 1
+    unsafe bytes -= Int(entry.pointee.bytes)
+    leave(new.entry, .maxLength, &gone)
+    return true
+  }
+
+  // MARK: Out
+
+  /// Adds deliveries, `most` at most, to consumers in turn. Complexity: O(1) each.
+  mutating func deliver(_ most: Int, _ now: UInt64, _ deliveries: inout [QueueDelivery], _ gone: inout [QueueDeparture]) {
+    advance(now, &gone)
+    var left = most
+    while left > 0, occupied != 0 {
+      guard let consumer = nextConsumer() else { return }
+      deliveries.append(acquire(takeFirst(), consumer, now))
+      consumers.enter(consumer)
+      left -= 1
+    }
+  }
+
+  private mutating func nextConsumer() -> UInt32? {
+    guard configuration.isSingleActive else { return consumers.next() }
+    guard let active, unsafe consumers[active].pointee.hasCredit else { return nil }
+    return active
+  }
+
+  /// A message for a consumer that asks, whatever its prefetch. nil: there is none, or it is not its turn. Throws `unknownConsumer`.
+  mutating func take(_ consumer: UInt32, _ now: UInt64, _ gone: inout [QueueDeparture]) throws(QueueRefusal) -> QueueDelivery? {
+    advance(now, &gone)
+    guard consumers.isThere(consumer) else { throw .unknownConsumer }
+    if occupied == 0 || configuration.isSingleActive && active != consumer { return nil }
+    return acquire(takeFirst(), consumer, now)
+  }
+
+  private mutating func acquire(_ index: UInt32, _ consumer: UInt32, _ now: UInt64) -> QueueDelivery {
+    let entry = unsafe entries[index]
+    unsafe entry.pointee.generation &+= 1
+    unsafe entry.pointee.state = .acquired
+    unsafe entry.pointee.consumer = consumer
+    let delivery = unsafe QueueDelivery(
+      consumer: consumer, tag: QueueTag(entry: index, generation: entry.pointee.generation), message: entry.pointee.message,
+      acquired: entry.pointee.acquired, failed: entry.pointee.failed)
+    unsafe entry.pointee.acquired = entry.pointee.acquired == .max ? .max : entry.pointee.acquired + 1
+    acquired += 1
+    // Behind what the consumer holds.
+    unsafe entry.pointee.next = QueueEntries.none
+    let holder = unsafe consumers[consumer]
+    let last = unsafe holder.pointee.last
+    unsafe entry.pointee.previous = last
+    if last == QueueEntries.none { unsafe holder.pointee.first = index } else { unsafe entries[last].pointee.next = index }
+    unsafe holder.pointee.last = index
+    unsafe holder.pointee.held += 1
+    let (end, overflow) = now.addingReportingOverflow(configuration.lease ?? .max)
+    setDeadline(index, overflow ? .max : end)
+    return delivery
+  }
+
+  // MARK: Places
+
+  /// At the end of those of its priority.
+  mutating func list(_ index: UInt32) {
+    let entry = unsafe entries[index]
+    unsafe entry.pointee.generation &+= 1
+    unsafe entry.pointee.state = .listed
+    unsafe entry.pointee.next = QueueEntries.none
+    let level = unsafe Int(entry.pointee.priority)
+    let last = unsafe (levels + level).pointee.last
+    unsafe entry.pointee.previous = last
+    if last == QueueEntries.none { unsafe (levels + level).pointee.first = index } else { unsafe entries[last].pointee.next = index }
+    unsafe (levels + level).pointee.last = index
+    entered(level)
+  }
+
+  /// Where it was among those of its priority.
+  mutating func putBack(_ index: UInt32) {
+    let entry = unsafe entries[index]
+    unsafe entry.pointee.generation &+= 1
+    unsafe entry.pointee.state = .returned
+    let level = unsafe Int(entry.pointee.priority)
+    unsafe (levels + level).pointee.returned.put(entry.pointee.sequence, index, stamp: entry.pointee.generation)
+    entered(level)
+  }
+
+  private mutating func entered(_ level: Int) {
+    unsafe (levels + level).pointee.count += 1
+    occupied |= 1 << UInt32(level)
+    ready += 1
+  }
+
+  /// The oldest of the highest priority that has one.
+  private mutating func takeFirst() -> UInt32 { takeFirst(of: 31 - occupied.leadingZeroBitCount) }
+
+  private mutating func takeFirst(of level: Int) -> UInt32 {
+    let first = unsafe (levels + level).pointee.first
+    if unsafe (levels + level).pointee.returned.count > 0, let back = firstReturned(level) {
+      if first == QueueEntries.none { return taken(back, level) }
+      if unsafe entries[back].pointee.sequence < entries[first].pointee.sequence { return taken(back, level) }
+    }
+    return taken(first, level)
+  }
+
+  private mutating func firstReturned(_ level: Int) -> UInt32? {
+    unsafe (levels + level).pointee.returned.first(entries)?.entry
+  }
+
+  /// A ready message is so no more.
+  @discardableResult mutating func taken(_ index: UInt32, _ level: Int) -> UInt32 {
+    let entry = unsafe entries[index]
+    if unsafe entry.pointee.state == .listed { unsafe unlink(entry.pointee.previous, entry.pointee.next, level) }
+    let wasReturned = unsafe entry.pointee.state == .returned
+    unsafe bytes -= Int(entry.pointee.bytes)
+    unsafe entry.pointee.generation &+= 1
+    unsafe (levels + level).pointee.count -= 1
+    ready -= 1
+    if unsafe (levels + level).pointee.count == 0 { occupied &= ~(1 << UInt32(level)) }
+    if wasReturned { unsafe (levels + level).pointee.returned.took(entries) }
+    return index
+  }
+
+  private mutating func unlink(_ previous: UInt32, _ next: UInt32, _ level: Int) {
+    let own = unsafe levels + level
+    if previous == QueueEntries.none { unsafe own.pointee.first = next } else { unsafe entries[previous].pointee.next = next }
+    if next == QueueEntries.none { unsafe own.pointee.last = previous } else { unsafe entries[next].pointee.previous = previous }
+  }
+
+  /// It is nowhere any more.
+  mutating func leave(_ index: UInt32, _ exit: QueueExit, _ gone: inout [QueueDeparture]) {
+    setDeadline(index, .max)
+    unsafe gone.append(QueueDeparture(message: entries[index].pointee.message, exit: exit, failed: entries[index].pointee.failed))
+    entries.give(index)
+  }
+}

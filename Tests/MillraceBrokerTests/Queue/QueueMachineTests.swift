@@ -1,0 +1,405 @@
+import Testing
+
+@testable import MillraceBroker
+
+/// The machine beside its model, and each rule by itself.
+@Suite struct QueueMachineTests {
+  // MARK: Beside the model
+
+  /// One of each kind that differs from the others in what it does.
+  private static let configurations: [QueueConfiguration] = (0..<24).map { seed in
+    var generator = SeededNumbers(UInt64(seed) &+ 77)
+    var configuration = QueueConfiguration()
+    configuration.priorities = [1, 2, 4, 32].randomElement(using: &generator)!
+    configuration.maxSize = [Int.max, 3, 8].randomElement(using: &generator)!
+    configuration.maxBytes = [Int.max, 40].randomElement(using: &generator)!
+    configuration.overflow = QueueConfiguration.Overflow.allCases[seed % 3]
+    configuration.timeToLive = [nil, 0, 50, 400].randomElement(using: &generator)!
+    configuration.deliveryLimit = [nil, 1, 3].randomElement(using: &generator)!
+    configuration.retryDelay = [0, 30].randomElement(using: &generator)!
+    configuration.longestRetry = 70
+    configuration.lease = [nil, 60].randomElement(using: &generator)!
+    configuration.isSingleActive = seed % 4 == 3
+    return configuration
+  }
+
+  @Test("any sequence of operations gives what the model gives", arguments: configurations.indices)
+  func model(index: Int) throws {
+    for seed in 0..<12 {
+      var comparison = Comparison(Self.configurations[index], seed: UInt64(seed))
+      try comparison.run(steps: 400)
+    }
+  }
+
+  @Test("whatever was done, a queue that is left alone gives all that is left, once each")
+  func conservation() throws {
+    for index in Self.configurations.indices {
+      var comparison = Comparison(Self.configurations[index], seed: 4711)
+      try comparison.run(steps: 2_000)
+      try comparison.drain()
+    }
+  }
+
+  // MARK: Rule by rule
+
+  private func machine(_ change: (inout QueueConfiguration) -> Void = { _ in }) -> QueueMachine {
+    var configuration = QueueConfiguration()
+    change(&configuration)
+    return QueueMachine(configuration)
+  }
+
+  @Test("a message that comes back stands where it stood, before those that came after it")
+  func place() throws {
+    var queue = machine()
+    var gone: [QueueDeparture] = []
+    let consumer = try queue.addConsumer(prefetch: 10)
+    for id in 1...6 { try queue.publish(QueueMessage(id: UInt64(id), priority: id == 6 ? 3 : 1), 0, &gone) }
+    var held: [QueueDelivery] = []
+    queue.deliver(4, 1, &held, &gone)
+    #expect(held.map(\.message) == [6, 1, 2, 3])
+    for delivery in held.reversed() { try queue.settle(delivery.tag, of: consumer, .retry(after: nil), 2, &gone) }
+    held = []
+    queue.deliver(10, 3, &held, &gone)
+    #expect(held.map(\.message) == [6, 1, 2, 3, 4, 5] && held.map(\.failed) == [1, 1, 1, 1, 0, 0] && gone.isEmpty)
+  }
+
+  @Test("a message expires wherever it stands, and is not counted one nanosecond later")
+  func expiry() throws {
+    var queue = machine()
+    var gone: [QueueDeparture] = []
+    for id in 1...3 { try queue.publish(QueueMessage(id: UInt64(id), expiry: id == 2 ? 100 : 0), 0, &gone) }
+    #expect(queue.nextDeadline() == 101)
+    queue.advance(100, &gone)
+    #expect(queue.ready == 3)
+    queue.advance(101, &gone)
+    #expect(queue.ready == 2 && gone == [QueueDeparture(message: 2, exit: .expired, failed: 0)] && queue.nextDeadline() == .max)
+  }
+
+  @Test("a time to live of nothing reaches whoever waits at that moment, and nobody later")
+  func noTime() throws {
+    var queue = machine { $0.timeToLive = 0 }
+    var gone: [QueueDeparture] = []
+    try queue.publish(QueueMessage(id: 1), 5, &gone)
+    _ = try queue.addConsumer(prefetch: 1)
+    var held: [QueueDelivery] = []
+    queue.deliver(1, 5, &held, &gone)
+    #expect(held.map(\.message) == [1])
+    try queue.publish(QueueMessage(id: 2), 5, &gone)
+    queue.deliver(1, 6, &held, &gone)
+    #expect(held.count == 1 && gone.map(\.exit) == [.expired])
+  }
+
+  @Test("what a consumer holds does not expire; given back too late, it does")
+  func heldExpiry() throws {
+    var queue = machine { $0.timeToLive = 10 }
+    var gone: [QueueDeparture] = []
+    let consumer = try queue.addConsumer(prefetch: 2)
+    for id in 1...2 { try queue.publish(QueueMessage(id: UInt64(id)), 0, &gone) }
+    var held: [QueueDelivery] = []
+    queue.deliver(2, 0, &held, &gone)
+    try queue.settle(held[0].tag, of: consumer, .acknowledge, 50, &gone)
+    try queue.settle(held[1].tag, of: consumer, .release(after: 0), 50, &gone)
+    #expect(gone.map(\.exit) == [.acknowledged, .expired] && queue.count == 0)
+  }
+
+  @Test("messages with one delay come in the order in which they were published")
+  func delays() throws {
+    var queue = machine()
+    var gone: [QueueDeparture] = []
+    for id in 1...20 { try queue.publish(QueueMessage(id: UInt64(id), due: 10), 0, &gone) }
+    #expect(queue.ready == 0 && queue.delayed == 20)
+    queue.advance(10, &gone)
+    _ = try queue.addConsumer(prefetch: 20)
+    var held: [QueueDelivery] = []
+    queue.deliver(20, 10, &held, &gone)
+    #expect(held.map(\.message) == Array(1...20))
+  }
+
+  @Test("failures are charged by retries, rejections and crashes; not by releases, leases that end, and consumers that leave")
+  func charges() throws {
+    var queue = machine { $0.lease = 5 }
+    var gone: [QueueDeparture] = []
+    try queue.publish(QueueMessage(id: 1), 0, &gone)
+    func next(_ now: UInt64, _ queue: inout QueueMachine) throws -> (UInt32, QueueDelivery) {
+      let consumer = try queue.addConsumer(prefetch: 1)
+      var held: [QueueDelivery] = []
+      queue.deliver(1, now, &held, &gone)
+      return (consumer, try #require(held.first))
+    }
+    var (consumer, held) = try next(0, &queue)
+    try queue.settle(held.tag, of: consumer, .release(after: 0), 0, &gone)
+    try queue.removeConsumer(consumer, isFailure: true, 0, &gone)
+    (consumer, held) = try next(0, &queue)
+    #expect(held.acquired == 1 && held.failed == 0)
+    queue.advance(6, &gone)
+    #expect(queue.ready == 1)
+    #expect(throws: QueueRefusal.unknownDelivery) { try queue.settle(held.tag, of: consumer, .acknowledge, 6, &gone) }
+    try queue.removeConsumer(consumer, isFailure: true, 6, &gone)
+    (consumer, held) = try next(7, &queue)
+    #expect(held.acquired == 2 && held.failed == 0)
+    try queue.removeConsumer(consumer, isFailure: false, 7, &gone)
+    (consumer, held) = try next(7, &queue)
+    #expect(held.acquired == 3 && held.failed == 0)
+    try queue.removeConsumer(consumer, isFailure: true, 7, &gone)
+    (consumer, held) = try next(7, &queue)
+    #expect(held.acquired == 4 && held.failed == 1)
+    try queue.settle(held.tag, of: consumer, .retry(after: nil), 7, &gone)
+    try queue.removeConsumer(consumer, isFailure: false, 7, &gone)
+    (consumer, held) = try next(7, &queue)
+    #expect(held.acquired == 5 && held.failed == 2)
+    try queue.settle(held.tag, of: consumer, .reject, 7, &gone)
+    #expect(gone == [QueueDeparture(message: 1, exit: .rejected, failed: 3)])
+  }
+
+  @Test("the wait before a retry grows with the failures, up to the longest")
+  func backoff() throws {
+    var queue = machine {
+      $0.retryDelay = 100
+      $0.longestRetry = 250
+    }
+    var gone: [QueueDeparture] = []
+    let consumer = try queue.addConsumer(prefetch: 1)
+    try queue.publish(QueueMessage(id: 1), 0, &gone)
+    var now: UInt64 = 0
+    for wait: UInt64 in [100, 200, 250, 250] {
+      var held: [QueueDelivery] = []
+      queue.deliver(1, now, &held, &gone)
+      try queue.settle(try #require(held.first).tag, of: consumer, .retry(after: nil), now, &gone)
+      #expect(queue.nextDeadline() == now + wait)
+      now += wait
+    }
+  }
+
+  @Test(
+    "an overflow drops the oldest of the lowest priority, or leaves the message with its publisher",
+    arguments: QueueConfiguration.Overflow.allCases)
+  func overflow(_ overflow: QueueConfiguration.Overflow) throws {
+    var queue = machine {
+      $0.maxSize = 3
+      $0.overflow = overflow
+    }
+    var gone: [QueueDeparture] = []
+    for (id, priority) in [(1, 3), (2, 1), (3, 1)] { try queue.publish(QueueMessage(id: UInt64(id), priority: UInt8(priority)), 0, &gone) }
+    let fourth = QueueMessage(id: 4, priority: 2)
+    switch overflow {
+    case .dropHead:
+      try queue.publish(fourth, 0, &gone)
+      #expect(gone == [QueueDeparture(message: 2, exit: .maxLength, failed: 0)])
+      try queue.publish(QueueMessage(id: 5, priority: 0), 0, &gone)
+      #expect(gone.last?.message == 5)
+    case .rejectPublish:
+      #expect(throws: QueueRefusal.full) { try queue.publish(fourth, 0, &gone) }
+      #expect(gone.isEmpty)
+    case .rejectPublishDeadLetter:
+      #expect(throws: QueueRefusal.full) { try queue.publish(fourth, 0, &gone) }
+      #expect(gone == [QueueDeparture(message: 4, exit: .maxLength, failed: 0)])
+    }
+    #expect(queue.ready == 3)
+  }
+
+  @Test("a delivery is settled once, by its consumer; the queue goes on")
+  func settlements() throws {
+    var queue = machine()
+    var gone: [QueueDeparture] = []
+    let (mine, other) = (try queue.addConsumer(prefetch: 5), try queue.addConsumer(prefetch: 5))
+    for id in 1...4 { try queue.publish(QueueMessage(id: UInt64(id)), 0, &gone) }
+    var held: [QueueDelivery] = []
+    queue.deliver(4, 0, &held, &gone)
+    #expect(held.map(\.consumer) == [mine, other, mine, other])
+    #expect(throws: QueueRefusal.notYours) { try queue.settle(held[1].tag, of: mine, .acknowledge, 0, &gone) }
+    try queue.settle(held[1].tag, of: other, .acknowledge, 0, &gone)
+    #expect(throws: QueueRefusal.unknownDelivery) { try queue.settle(held[1].tag, of: other, .acknowledge, 0, &gone) }
+    #expect(throws: QueueRefusal.unknownDelivery) { try queue.settle(QueueTag(entry: 99, generation: 0), of: mine, .acknowledge, 0, &gone) }
+    #expect(try queue.settle(upTo: held[2].tag, of: mine, .acknowledge, 0, &gone) == 2)
+    #expect(gone.map(\.message) == [2, 1, 3] && queue.acquired == 1)
+    #expect(throws: QueueRefusal.unknownConsumer) { try queue.removeConsumer(9, isFailure: false, 0, &gone) }
+  }
+
+  @Test("one active consumer gets all, then the next oldest; an exclusive one shares with nobody")
+  func alone() throws {
+    var queue = machine { $0.isSingleActive = true }
+    var gone: [QueueDeparture] = []
+    let (first, second) = (try queue.addConsumer(prefetch: 2), try queue.addConsumer(prefetch: 2))
+    for id in 1...4 { try queue.publish(QueueMessage(id: UInt64(id)), 0, &gone) }
+    var held: [QueueDelivery] = []
+    queue.deliver(4, 0, &held, &gone)
+    #expect(held.map(\.consumer) == [first, first])
+    try queue.removeConsumer(first, isFailure: false, 0, &gone)
+    held = []
+    queue.deliver(4, 0, &held, &gone)
+    #expect(held.map(\.consumer) == [second, second] && held.map(\.message) == [1, 2])
+    #expect(throws: QueueRefusal.exclusive) { try queue.addConsumer(prefetch: 1, isExclusive: true) }
+    #expect(throws: QueueRefusal.prefetch) { try queue.addConsumer(prefetch: 0) }
+    try queue.removeConsumer(second, isFailure: false, 0, &gone)
+    _ = try queue.addConsumer(prefetch: 1, isExclusive: true)
+    #expect(throws: QueueRefusal.exclusive) { try queue.addConsumer(prefetch: 1) }
+  }
+}
+
+/// A machine and its model through the same operations.
+private struct Comparison: ~Copyable {
+  private var machine: QueueMachine
+  private var model: QueueModel
+  private var generator: SeededNumbers
+  private var now: UInt64 = 0
+  private var published: UInt64 = 0
+  private var held: [QueueDelivery] = []
+  /// Settled, taken back, or gone.
+  private var old: [QueueDelivery] = []
+  private var left: [UInt64: QueueExit] = [:]
+  private var refused: Set<UInt64> = []
+
+  init(_ configuration: QueueConfiguration, seed: UInt64) {
+    machine = QueueMachine(configuration)
+    model = QueueModel(configuration)
+    generator = SeededNumbers(seed)
+  }
+
+  mutating func run(steps: Int) throws {
+    for step in 0..<steps {
+      try self.step()
+      #expect(machine.ready == model.ready && machine.bytes == model.bytes, "step \(step)")
+      try #require(machine.count == model.messages.count, "step \(step)")
+    }
+  }
+
+  private mutating func note(_ mine: [QueueDeparture], _ theirs: [QueueDeparture]) throws {
+    let order = { (a: QueueDeparture, b: QueueDeparture) in a.message < b.message }
+    try #require(mine.sorted(by: order) == theirs.sorted(by: order))
+    for departure in mine {
+      #expect(left.updateValue(departure.exit, forKey: departure.message) == nil, "\(departure.message) left twice")
+    }
+    takeBack()
+  }
+
+  /// Deliveries that the model no longer knows.
+  private mutating func takeBack() {
+    let isHeld = Set(model.consumers.keys.flatMap { consumer in model.held(consumer).map { "\(consumer) \($0.id) \($0.acquired)" } })
+    old += held.filter { !isHeld.contains("\($0.consumer) \($0.message) \($0.acquired + 1)") }
+    held.removeAll { !isHeld.contains("\($0.consumer) \($0.message) \($0.acquired + 1)") }
+  }
+
+  private mutating func step() throws {
+    if generator.below(3) == 0 { now += UInt64(generator.below(40)) }
+    var gone: [QueueDeparture] = []
+    switch generator.below(12) {
+    case 0...3: try publish()
+    case 4...5:
+      var deliveries: [QueueDelivery] = []
+      let most = 1 + generator.below(3)
+      machine.deliver(most, now, &deliveries, &gone)
+      let expected = model.deliver(most, now)
+      try #require(deliveries.map(\.message) == expected.deliveries.map(\.message))
+      #expect(deliveries.map { Int($0.consumer) } == expected.deliveries.map(\.consumer))
+      try note(gone, expected.gone)
+      held += deliveries
+    case 6...8: try settle()
+    case 9:
+      if model.consumers.count < 3 {
+        let prefetch = 1 + generator.below(3)
+        let number = try machine.addConsumer(prefetch: prefetch)
+        model.add(Int(number), prefetch: prefetch, isExclusive: false)
+      } else if let consumer = model.arrivals.randomElement(using: &generator), generator.below(3) == 0 {
+        let isFailure = generator.below(2) == 0
+        try machine.removeConsumer(UInt32(consumer), isFailure: isFailure, now, &gone)
+        let first = model.advance(now)
+        try note(gone, first + model.remove(consumer: consumer, isFailure: isFailure, now))
+      }
+    case 10:
+      machine.advance(now, &gone)
+      try note(gone, model.advance(now))
+    default:
+      if generator.below(20) == 0 {
+        let count = machine.purge(now, &gone)
+        let expired = model.advance(now)
+        let purged = model.purge()
+        #expect(count == purged.count)
+        try note(gone, expired + purged)
+      } else {
+        try extendOrTake()
+      }
+    }
+  }
+
+  private mutating func publish() throws {
+    published += 1
+    var message = QueueMessage(id: published, bytes: UInt32(generator.below(16)), priority: UInt8(generator.below(6)))
+    if generator.below(4) == 0 { message.expiry = now + UInt64(1 + generator.below(100)) }
+    if generator.below(5) == 0 { message.due = now + UInt64(generator.below(60)) }
+    var gone: [QueueDeparture] = []
+    var isTaken = true
+    do throws(QueueRefusal) { try machine.publish(message, now, &gone) } catch {
+      #expect(error == .full)
+      isTaken = false
+      refused.insert(message.id)
+    }
+    let expected = model.publish(message, now)
+    #expect(isTaken == expected.isTaken)
+    try note(gone, expected.gone)
+  }
+
+  private mutating func settle() throws {
+    var gone: [QueueDeparture] = []
+    let settlement: QueueSettlement =
+      [.acknowledge, .retry(after: nil), .retry(after: 25), .reject, .release(after: 0), .release(after: 15)]
+      .randomElement(using: &generator)!
+    let first = model.advance(now)
+    machine.advance(now, &gone)
+    try note(gone, first)
+    gone = []
+    if let stale = old.randomElement(using: &generator), generator.below(8) == 0 {
+      #expect(throws: QueueRefusal.unknownDelivery) { try machine.settle(stale.tag, of: stale.consumer, settlement, now, &gone) }
+    }
+    guard let delivery = held.randomElement(using: &generator) else { return }
+    if generator.below(8) == 0 {
+      #expect(throws: QueueRefusal.notYours) { try machine.settle(delivery.tag, of: delivery.consumer + 1, settlement, now, &gone) }
+    }
+    var expected: [QueueDeparture] = []
+    if generator.below(4) == 0 {
+      let upTo = model.held(Int(delivery.consumer)).map(\.id)
+      let these = upTo.prefix(through: upTo.firstIndex(of: delivery.message)!)
+      let count = try machine.settle(upTo: delivery.tag, of: delivery.consumer, settlement, now, &gone)
+      #expect(count == these.count)
+      for id in these { expected += model.settle(id, settlement, now) }
+    } else {
+      try machine.settle(delivery.tag, of: delivery.consumer, settlement, now, &gone)
+      expected = model.settle(delivery.message, settlement, now)
+    }
+    try note(gone, expected)
+  }
+
+  private mutating func extendOrTake() throws {
+    var gone: [QueueDeparture] = []
+    machine.advance(now, &gone)
+    try note(gone, model.advance(now))
+    gone = []
+    if let delivery = held.randomElement(using: &generator) {
+      try machine.extend(delivery.tag, of: delivery.consumer, 30, now, &gone)
+      model.extend(delivery.message, 30, now)
+    }
+  }
+
+  /// Consumes what is left, and sees that each message that was taken has left once.
+  mutating func drain() throws {
+    var gone: [QueueDeparture] = []
+    let consumer = try machine.addConsumer(prefetch: 65_535)
+    model.add(Int(consumer), prefetch: 65_535, isExclusive: false)
+    for other in model.arrivals where other != Int(consumer) {
+      try machine.removeConsumer(UInt32(other), isFailure: false, now, &gone)
+      let first = model.advance(now)
+      try note(gone, first + model.remove(consumer: other, isFailure: false, now))
+      gone = []
+    }
+    while machine.count > 0 {
+      var deliveries: [QueueDelivery] = []
+      machine.deliver(1, now, &deliveries, &gone)
+      for delivery in deliveries { try machine.settle(delivery.tag, of: consumer, .acknowledge, now, &gone) }
+      for departure in gone { #expect(left.updateValue(departure.exit, forKey: departure.message) == nil) }
+      gone = []
+      now = deliveries.isEmpty ? max(now + 1, min(machine.nextDeadline(), now + 1_000)) : now
+    }
+    #expect(machine.ready == 0 && machine.delayed == 0 && machine.acquired == 0 && machine.bytes == 0)
+    let taken = Set(1...published).subtracting(refused)
+    #expect(taken.isSubset(of: left.keys))
+  }
+}
