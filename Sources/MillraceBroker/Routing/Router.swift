@@ -47,9 +47,7 @@ public final class Router: @unchecked Sendable {
   private var freeLanes: [Int]
   private var past = (routed: 0 as UInt64, unroutable: 0 as UInt64)
 
-  /// - Parameter seed: of the hashes; nobody who chooses keys should know it.
-  ///
-  /// Throws `RoutingError.memory`.
+  /// `limits`: of what it holds; `seed`: of the hashes, which nobody who chooses keys should know. Throws `RoutingError.memory`.
   public convenience init(_ limits: RoutingLimits = RoutingLimits(), seed: UInt64 = .random(in: .min ... .max)) throws(RoutingError) {
     try self.init(limits, hash: KeyHash(seed: seed))
   }
