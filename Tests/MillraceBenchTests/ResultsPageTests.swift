@@ -109,7 +109,7 @@ import Testing
 
   @Test(
     "a browser runs every page without an error: lines are drawn, refused levels hatched, hostile text shown as text",
-    .enabled(if: chromium != nil, "needs chromium"), .timeLimit(.minutes(3)))
+    .enabled(if: chromium != nil, "needs chromium"), .timeLimit(.minutes(5)))
   func browser() throws {
     let folder = FileManager.default.temporaryDirectory.appending(path: "millrace-bench-\(UUID().uuidString)")
     try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)

@@ -2,7 +2,7 @@ import Foundation
 import Millrace
 import Testing
 
-@Suite("millrace bench report, compare", .timeLimit(.minutes(2)))
+@Suite("millrace bench report, compare", .timeLimit(.minutes(5)))
 struct CommandBenchReportTests {
   /// A result of one level: requests a second in each round, latencies of one value.
   private func result(

@@ -4,7 +4,7 @@ import Testing
 
 /// The command in a real control group with a quarter of a processor and 512 MiB.
 @Suite(
-  "millrace in a small container", .serialized, .timeLimit(.minutes(3)),
+  "millrace in a small container", .serialized, .timeLimit(.minutes(5)),
   .enabled(if: ControlGroup.refusal == nil, Comment(rawValue: ControlGroup.refusal ?? "")))
 struct CommandContainerTests {
   private func run(

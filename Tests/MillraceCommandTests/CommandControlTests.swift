@@ -4,7 +4,7 @@ import Millrace
 import Testing
 
 /// The socket by which other processes speak to the one that has the runs.
-@Suite("The control socket", .timeLimit(.minutes(2)))
+@Suite("The control socket", .timeLimit(.minutes(5)))
 struct CommandControlTests {
   private static let waits = """
     format: 1

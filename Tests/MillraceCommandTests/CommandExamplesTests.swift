@@ -3,7 +3,7 @@ import Millrace
 import Testing
 
 /// The files of Examples/ do what they say.
-@Suite("Examples", .timeLimit(.minutes(3)))
+@Suite("Examples", .timeLimit(.minutes(5)))
 struct CommandExamplesTests {
   private static func example(_ name: String) -> String { Command.packageRoot.appending(path: "Examples/\(name).yaml").path }
 

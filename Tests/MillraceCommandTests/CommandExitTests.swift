@@ -2,7 +2,7 @@ import Foundation
 import Millrace
 import Testing
 
-@Suite("Exit codes of millrace", .timeLimit(.minutes(2)))
+@Suite("Exit codes of millrace", .timeLimit(.minutes(5)))
 struct CommandExitTests {
   @Test("1 when the work failed: attempts, cause and remedy are told")
   func failed() throws {

@@ -2,7 +2,7 @@ import Foundation
 import Millrace
 import Testing
 
-@Suite("millrace workflow, plugin, doctor", .timeLimit(.minutes(2)))
+@Suite("millrace workflow, plugin, doctor", .timeLimit(.minutes(5)))
 struct CommandLookTests {
   @Test("check finds the example correct")
   func checkExample() throws {

@@ -2,7 +2,7 @@ import Foundation
 import Millrace
 import Testing
 
-@Suite("millrace run --report", .timeLimit(.minutes(2)))
+@Suite("millrace run --report", .timeLimit(.minutes(5)))
 struct CommandReportTests {
   @Test("writes the result, every attempt and the page, into a directory that it makes, and nothing else")
   func files() throws {

@@ -2,7 +2,7 @@ import Foundation
 import Millrace
 import Testing
 
-@Suite("millrace run", .timeLimit(.minutes(2)))
+@Suite("millrace run", .timeLimit(.minutes(5)))
 struct CommandRunTests {
   @Test("prints the result and the run on standard output, all else on standard error")
   func streams() throws {

@@ -2,7 +2,7 @@ import Foundation
 import Millrace
 import Testing
 
-@Suite("Signals to millrace run", .timeLimit(.minutes(2)))
+@Suite("Signals to millrace run", .timeLimit(.minutes(5)))
 struct CommandSignalTests {
   /// A run that goes on until it is told to stop, with its standard error to be read line by line.
   struct Going {

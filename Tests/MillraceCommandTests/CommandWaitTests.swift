@@ -3,7 +3,7 @@ import Millrace
 import Testing
 
 /// Runs that wait for somebody.
-@Suite("Waits", .timeLimit(.minutes(2)))
+@Suite("Waits", .timeLimit(.minutes(5)))
 struct CommandWaitTests {
   private static let asks = """
     format: 1

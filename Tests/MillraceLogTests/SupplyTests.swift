@@ -78,7 +78,7 @@ import Testing
     #expect(try !storage.names().contains("next") && !storage.names().contains("filling"))
   }
 
-  @Test("what is to go goes when a segment begins, however slowly the next file is written", .timeLimit(.minutes(1)))
+  @Test("what is to go goes when a segment begins, however slowly the next file is written", .timeLimit(.minutes(5)))
   func retires() async throws {
     let storage = Interposed(
       SimulatedDisk(),

@@ -6,7 +6,7 @@ import MillraceWorkflow
 import Testing
 
 /// Rates on real threads.
-@Suite("Rates", .timeLimit(.minutes(3)))
+@Suite("Rates", .timeLimit(.minutes(5)))
 struct RateTests {
   @Test("all runs share a rate, handlers of every kind: never faster in all, and nobody is forgotten, whoever cancels")
   func shared() throws {

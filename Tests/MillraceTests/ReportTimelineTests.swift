@@ -117,7 +117,7 @@ import Testing
 
   @Test(
     "a browser runs the page: rows are named, marks and legend drawn, hostile text shown as text",
-    .enabled(if: chromium != nil, "needs chromium"), .timeLimit(.minutes(2)))
+    .enabled(if: chromium != nil, "needs chromium"), .timeLimit(.minutes(5)))
   func browser() throws {
     let folder = FileManager.default.temporaryDirectory.appending(path: "millrace-timeline-\(UUID().uuidString)")
     try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)

@@ -6,7 +6,7 @@ import MillraceWorkflow
 import Testing
 
 /// How many runs of a workflow go on at once, on real threads: measured by the handlers themselves.
-@Suite("Lines of runs", .timeLimit(.minutes(3)))
+@Suite("Lines of runs", .timeLimit(.minutes(5)))
 struct RunLineTests {
   private static func workflow(_ handler: String, _ concurrency: RunConcurrency, cleanup: String? = nil) -> Definition {
     var workflow = Definition("w", parameters: [.init("target", fallback: "x")], concurrency: concurrency)

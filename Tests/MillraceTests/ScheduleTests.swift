@@ -55,7 +55,7 @@ private final class Diary: @unchecked Sendable {
   }
 }
 
-@Suite("Engine.schedule", .timeLimit(.minutes(3)))
+@Suite("Engine.schedule", .timeLimit(.minutes(5)))
 struct ScheduleTests {
   private static func hourly(_ change: (inout Schedule) -> Void = { _ in }) throws -> Definition {
     var schedule = try Schedule.cron("@hourly")

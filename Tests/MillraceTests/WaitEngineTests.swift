@@ -2,7 +2,7 @@ import Millrace
 import Testing
 
 /// Waits and child workflows on real threads.
-@Suite(.timeLimit(.minutes(3))) struct WaitEngineTests {
+@Suite(.timeLimit(.minutes(5))) struct WaitEngineTests {
   private func engine(slots: Int, threads: Int = 2) throws -> Engine {
     var configuration = Engine.Configuration()
     (configuration.slots, configuration.threads) = (slots, threads)

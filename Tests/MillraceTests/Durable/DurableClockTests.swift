@@ -8,7 +8,7 @@ import Testing
 @testable import Millrace
 
 /// What waits for a time, with the clocks set between two engines.
-@Suite(.serialized, .timeLimit(.minutes(3))) struct DurableClockTests {
+@Suite(.serialized, .timeLimit(.minutes(5))) struct DurableClockTests {
   private static let hour: Int64 = 3600
   /// Wall time at which the runs begin.
   private static let begin: Int64 = 500_000 * hour

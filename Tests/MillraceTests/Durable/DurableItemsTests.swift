@@ -8,7 +8,7 @@ import Testing
 @testable import Millrace
 
 /// Items of a `foreach` that wait for their next attempts when another process goes on with them.
-@Suite(.serialized, .timeLimit(.minutes(3))) struct DurableItemsTests {
+@Suite(.serialized, .timeLimit(.minutes(5))) struct DurableItemsTests {
   private static let hour: Int64 = 3600
 
   /// Items that ask for their next attempt after as many hours as they are.

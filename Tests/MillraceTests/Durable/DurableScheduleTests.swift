@@ -8,7 +8,7 @@ import Testing
 @testable import Millrace
 
 /// Schedules that another process goes on with.
-@Suite(.timeLimit(.minutes(3))) struct DurableScheduleTests {
+@Suite(.timeLimit(.minutes(5))) struct DurableScheduleTests {
   private func workflow(_ missed: String, overlap: String = "allow", catchUp: String = "48h") throws -> Definition {
     let text = """
       format: 1

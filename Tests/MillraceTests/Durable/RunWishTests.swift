@@ -6,7 +6,7 @@ import Testing
 @testable import Millrace
 
 /// What is recorded for runs that no process has, and what becomes of it in the next one.
-@Suite(.timeLimit(.minutes(2))) struct RunWishTests {
+@Suite(.timeLimit(.minutes(5))) struct RunWishTests {
   private let folder: Folder
   private var data: String { folder.path + "/data" }
 

@@ -5,7 +5,7 @@ import Testing
 @testable import Millrace
 
 /// Agents as processes of this machine: each of the contracts by itself.
-@Suite(.timeLimit(.minutes(3))) struct LocalAgentTests {
+@Suite(.timeLimit(.minutes(5))) struct LocalAgentTests {
   private func agent(_ type: String = "good", id: String = "a-1") -> Agent {
     Agent(id: id, tenant: "tenant-123", type: type, permissions: ["read", "write"])
   }
