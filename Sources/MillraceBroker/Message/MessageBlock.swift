@@ -11,10 +11,7 @@ internal import MillraceCore
   private enum At {
     static let references = 0
     static let kind = 8
-    static let priority = 9
-    static let contentType = 10
     static let bytes = 16
-    static let expiry = 24
   }
 
   // unsafe: a block of a pool that outlives its holders.
@@ -56,7 +53,7 @@ internal import MillraceCore
 
 extension MessageCache {
   /// Memory for a payload; nil: the pool's bound is reached. Complexity: O(1), amortised.
-  @inline(__always) mutating func claim(_ bytes: Int, _ pool: MessagePool) -> MessageBlock? {
+  @inline(__always) mutating func claim(_ bytes: Int) -> MessageBlock? {
     let size = MessageBlock.headerBytes + bytes
     guard let kind = MessagePool.kind(of: size) else {
       guard let base = unsafe pool.makeOwn(size) else { return nil }
@@ -67,7 +64,7 @@ extension MessageCache {
   }
 
   /// A holder lets go.
-  @inline(__always) mutating func release(_ block: MessageBlock, _ pool: MessagePool) {
+  @inline(__always) mutating func release(_ block: MessageBlock) {
     guard block.release() else { return }
     if block.kind == MessagePool.own {
       unsafe pool.freeOwn(block.base, MessageBlock.headerBytes + block.bytes)

@@ -134,7 +134,7 @@ internal import MillraceCore
     var count = 0
   }
 
-  private let pool: MessagePool
+  let pool: MessagePool
   // unsafe: a list of blocks to take from, and one of those that came back, for each class; freed in `deinit`.
   private let lists: UnsafeMutablePointer<List>
 

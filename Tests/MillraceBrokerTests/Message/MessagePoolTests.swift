@@ -11,7 +11,7 @@ import Testing
   func sizes(bytes: Int) throws {
     let pool = try MessagePool(capacity: 64 << 20)
     var cache = MessageCache(pool)
-    let claimed = cache.claim(bytes, pool)
+    let claimed = cache.claim(bytes)
     let block = try #require(claimed)
     let size = bytes + MessageBlock.headerBytes
     if let kind = MessagePool.kind(of: size) {
@@ -23,15 +23,15 @@ import Testing
     #expect(block.bytes == bytes && block.number % 64 == 0)
     // Its own, to the last byte.
     unsafe block.payload.initializeMemory(as: UInt8.self, repeating: 0xA5, count: bytes)
-    let another = cache.claim(bytes, pool)
+    let another = cache.claim(bytes)
     let other = try #require(another)
     unsafe other.payload.initializeMemory(as: UInt8.self, repeating: 0x5A, count: bytes)
     for index in 0..<bytes where unsafe block.payload.load(fromByteOffset: index, as: UInt8.self) != 0xA5 {
       Issue.record("byte \(index) was overwritten")
       break
     }
-    cache.release(block, pool)
-    cache.release(other, pool)
+    cache.release(block)
+    cache.release(other)
   }
 
   @Test("memory is used again: a stream of messages costs what is alive at a time")
@@ -42,9 +42,9 @@ import Testing
       var before = 0
       for round in 0..<20 {
         var blocks: [MessageBlock] = []
-        for _ in 0..<4 { if let block = cache.claim(bytes, pool) { blocks.append(block) } }
+        for _ in 0..<4 { if let block = cache.claim(bytes) { blocks.append(block) } }
         #expect(blocks.count == 4)
-        for block in blocks { cache.release(block, pool) }
+        for block in blocks { cache.release(block) }
         if round == 0 { before = pool.reservedBytes } else { #expect(pool.reservedBytes == before) }
       }
     }
@@ -55,33 +55,54 @@ import Testing
     let pool = try MessagePool(capacity: 3 << 20)
     var cache = MessageCache(pool)
     var blocks: [MessageBlock] = []
-    while let block = cache.claim(100_000, pool) { blocks.append(block) }
+    while let block = cache.claim(100_000) { blocks.append(block) }
     #expect(pool.reservedBytes <= 3 << 20 && blocks.count == 3 * ((1 << 20) / (1 << 17)))
-    let large = cache.claim(2 << 20, pool)
+    let large = cache.claim(2 << 20)
     #expect(large == nil)
     let back = blocks.removeLast()
-    cache.release(back, pool)
-    let again = cache.claim(100_000, pool)
+    cache.release(back)
+    let again = cache.claim(100_000)
     #expect(again?.number == back.number)
+  }
+
+  @Test("what a cache gives out before its thread waits, or when it goes, others may have")
+  func flushed() throws {
+    let pool = try MessagePool(capacity: 256 << 10)
+    var other = MessageCache(pool)
+    var blocks: [MessageBlock] = []
+    while let block = other.claim(40) { blocks.append(block) }
+    #expect(blocks.count == (256 << 10) / MessagePool.smallest)
+    var cache = MessageCache(pool)
+    for block in blocks.prefix(10) { other.release(block) }
+    let before = cache.claim(40)
+    #expect(before == nil)
+    other.flush()
+    var found = 0
+    while cache.claim(40) != nil { found += 1 }
+    #expect(found == 10)
+    for block in blocks.suffix(10) { other.release(block) }
+    _ = consume other
+    while cache.claim(40) != nil { found += 1 }
+    #expect(found == 20)
   }
 
   @Test("the last of several holders frees a block, whichever that is")
   func holders() throws {
     let pool = try MessagePool(capacity: 1 << 20)
     var cache = MessageCache(pool)
-    let claimed = cache.claim(8, pool)
+    let claimed = cache.claim(8)
     let block = try #require(claimed)
     block.retain(2)
     // What the pool still has, and what it has when all have let go.
     for isLast in [false, false, true] {
-      cache.release(block, pool)
+      cache.release(block)
       var numbers: [MessageBlock] = []
       let reserved = pool.reservedBytes
-      while numbers.count < reserved / MessagePool.smallest, let other = cache.claim(8, pool), pool.reservedBytes == reserved {
+      while numbers.count < reserved / MessagePool.smallest, let other = cache.claim(8), pool.reservedBytes == reserved {
         numbers.append(other)
       }
       #expect(numbers.contains { $0.number == block.number } == isLast)
-      for other in numbers where other.number != block.number { cache.release(other, pool) }
+      for other in numbers where other.number != block.number { cache.release(other) }
     }
   }
 
@@ -95,7 +116,7 @@ import Testing
     let reserved = pool.reservedBytes
     var numbers: Set<UInt64> = []
     for _ in 0..<(reserved / MessagePool.smallest) {
-      let claimed = cache.claim(40, pool)
+      let claimed = cache.claim(40)
       let block = try #require(claimed)
       #expect(numbers.insert(block.number).inserted)
     }
@@ -153,7 +174,7 @@ private final class Exchange: @unchecked Sendable {
     var cache = MessageCache(pool)
     var faults = 0
     for round in 0..<rounds {
-      guard let block = cache.claim(40, pool) else { return faults + 1 }
+      guard let block = cache.claim(40) else { return faults + 1 }
       if mark(block).exchange(1) != 0 { faults += 1 }
       let stamp = UInt64(thread) << 32 | UInt64(round)
       for word in 1..<5 { unsafe block.payload.storeBytes(of: stamp, toByteOffset: word * 8, as: UInt64.self) }
@@ -169,7 +190,7 @@ private final class Exchange: @unchecked Sendable {
     let words = (1..<5).map { unsafe block.payload.load(fromByteOffset: $0 * 8, as: UInt64.self) }
     let isWhole = Set(words).count == 1 && block.bytes == 40
     let wasHeld = mark(block).exchange(0) == 1
-    cache.release(block, pool)
+    cache.release(block)
     return isWhole && wasHeld ? 0 : 1
   }
 }

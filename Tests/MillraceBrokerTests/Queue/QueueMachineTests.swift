@@ -373,7 +373,13 @@ private struct Comparison: ~Copyable {
     machine.advance(now, &gone)
     try note(gone, model.advance(now))
     gone = []
-    if let delivery = held.randomElement(using: &generator) {
+    if generator.below(2) == 0, let consumer = model.arrivals.randomElement(using: &generator) {
+      let delivery = try machine.take(UInt32(consumer), now, &gone)
+      let expected = model.take(consumer, now)
+      try #require(delivery?.message == expected && gone.isEmpty)
+      if let delivery { held.append(delivery) }
+      #expect(throws: QueueRefusal.unknownConsumer) { try machine.take(77, now, &gone) }
+    } else if let delivery = held.randomElement(using: &generator) {
       try machine.extend(delivery.tag, of: delivery.consumer, 30, now, &gone)
       model.extend(delivery.message, 30, now)
     }

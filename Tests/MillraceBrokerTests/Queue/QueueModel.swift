@@ -142,6 +142,12 @@ struct QueueModel {
     return (deliveries, gone)
   }
 
+  /// A message for one that asks, whatever its prefetch.
+  mutating func take(_ consumer: Int, _ now: UInt64) -> UInt64? {
+    if ready == 0 || configuration.isSingleActive && arrivals.first != consumer { return nil }
+    return acquire(consumer, now)
+  }
+
   private mutating func acquire(_ consumer: Int, _ now: UInt64) -> UInt64 {
     let index = messages.indices.filter { messages[$0].place == .ready }.min {
       (-messages[$0].priority, messages[$0].sequence) < (-messages[$1].priority, messages[$1].sequence)
