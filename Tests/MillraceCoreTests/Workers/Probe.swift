@@ -60,12 +60,18 @@ struct ThreadWatch {
   init(_ threads: [Int32]) { self.threads = threads }
 
   /// How often the threads left a processor: because they waited, and because the system gave it to others.
-  var switches: (voluntary: Int, involuntary: Int) {
-    var sum = (0, 0)
+  struct Switches {
+    var voluntary = 0
+    var involuntary = 0
+    var total: Int { voluntary + involuntary }
+  }
+
+  var switches: Switches {
+    var sum = Switches()
     for thread in threads {
       for line in (SmallFile.text("/proc/self/task/\(thread)/status") ?? "").split(separator: "\n") {
-        if line.hasPrefix("voluntary_ctxt_switches:") { sum.0 += Int(line.drop { !$0.isNumber }) ?? 0 }
-        if line.hasPrefix("nonvoluntary_ctxt_switches:") { sum.1 += Int(line.drop { !$0.isNumber }) ?? 0 }
+        if line.hasPrefix("voluntary_ctxt_switches:") { sum.voluntary += Int(line.drop { !$0.isNumber }) ?? 0 }
+        if line.hasPrefix("nonvoluntary_ctxt_switches:") { sum.involuntary += Int(line.drop { !$0.isNumber }) ?? 0 }
       }
     }
     return sum
