@@ -172,8 +172,8 @@ final class DisruptorPeer {
     Row row = Arrays.stream(ROWS).filter(some -> some.name.equals(parts[0])).findFirst().orElse(null);
     if (row == null || wait(waiting) == null || (row.timed && batch)) quit(64, "there is no " + arguments[0]);
     long length = (long) (seconds(arguments[1]) * 1e9);
-    // Twice as long as a run of the others warms up, and a second: the compiler is at work meanwhile.
-    run(arguments[0], row, wait(waiting), batch, Math.max(length / 2, 1_000_000_000));
+    // Longer than the others, a second where it can be: the compiler is at work meanwhile.
+    run(arguments[0], row, wait(waiting), batch, Math.max(length / 2, Math.min(5 * length, 1_000_000_000)));
     System.out.println(run(arguments[0], row, wait(waiting), batch, length));
   }
 }

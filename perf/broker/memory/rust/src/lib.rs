@@ -114,8 +114,11 @@ pub type Run = Box<dyn FnMut(Duration) -> Line>;
 pub fn run(find: impl FnOnce(&str) -> Option<Run>) {
     let arguments: Vec<String> = std::env::args().collect();
     let seconds = arguments.get(2).and_then(|text| text.parse::<f64>().ok()).filter(|&seconds| seconds > 0.0 && seconds <= 3600.0);
-    let (Some(seconds), 3) = (seconds, arguments.len()) else { quit(64, &format!("usage: {} WORK SECONDS", arguments[0])) };
-    let Some(mut work) = find(&arguments[1]) else { quit(64, &format!("there is no {}", arguments[1])) };
+    let (seconds, found) = match seconds {
+        Some(seconds) if arguments.len() == 3 => (seconds, find(&arguments[1])),
+        _ => quit(64, &format!("usage: {} WORK SECONDS", arguments[0])),
+    };
+    let mut work = found.unwrap_or_else(|| quit(64, &format!("there is no {}", arguments[1])));
     work(Duration::from_secs_f64(seconds / 4.0));
     work(Duration::from_secs_f64(seconds)).tell(&arguments[1]);
 }
