@@ -32,6 +32,7 @@ class Row:
     columns: list
     goals: list = field(default_factory=list)
     threads: bool = True  # two meet: the ping-pong stands beside it
+    on_disk: bool = False
 
 
 MESSAGES, ROUTES, LATENCY = "messages/s", "routes/s", "ns p50"
@@ -68,5 +69,5 @@ ROWS = [
     Row("latency-park", LATENCY, [CROSSBEAM, GO, Column("Go channel, the publisher yields", "go", "/yields"), TOKIO, ZEROMQ[0], PARK], [Goal(CROSSBEAM.name, 1, [CROSSBEAM])]),
     Row("topic-cold", ROUTES, [], [Goal(SCAN, 100)], threads=False),
     Row("topic-warm", ROUTES, [], [Goal(SCAN, 1000)], threads=False),
-    Row("durable-1000", MESSAGES, [JETSTREAM, *REDIS, *RABBITMQ], [Goal(JETSTREAM.name, 100, [JETSTREAM]), Goal("Redis", 3, REDIS)], threads=False),
+    Row("durable-1000", MESSAGES, [JETSTREAM, *REDIS, *RABBITMQ], [Goal(JETSTREAM.name, 100, [JETSTREAM]), Goal("Redis", 3, REDIS)], threads=False, on_disk=True),
 ]
