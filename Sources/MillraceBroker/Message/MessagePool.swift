@@ -12,10 +12,10 @@ internal import MillraceCore
 /// # Source
 /// R. Kent Treiber, "Systems Programming: Coping with Parallelism" (1986); without pop, and so without its ABA.
 @safe final class MessagePool: @unchecked Sendable {
-  /// 128 bytes to 1 MiB by powers of two; what is larger has memory of its own.
-  static let classes = 14
-  static let smallest = 128
-  static let largest = smallest << (classes - 1)
+  /// 96, 128, 192, 256 bytes and so on to 1 MiB, two for each power of two; what is larger has memory of its own.
+  static let classes = 28
+  static let smallest = 96
+  static let largest = 1 << 20
   /// Bytes that the blocks of a class are cut from.
   private static let piece = 1 << 20
   /// Its own, without a class.
@@ -51,10 +51,12 @@ internal import MillraceCore
   /// Which blocks hold so many bytes, header included; nil: they have memory of their own.
   @inline(__always) static func kind(of bytes: Int) -> Int? {
     if bytes > largest { return nil }
-    return bytes <= smallest ? 0 : Int.bitWidth - (bytes - 1).leadingZeroBitCount - smallest.trailingZeroBitCount
+    if bytes <= smallest { return 0 }
+    let exponent = Int.bitWidth - (bytes - 1).leadingZeroBitCount
+    return 2 * (exponent - 7) + (4 * bytes > 3 << exponent ? 1 : 0)
   }
 
-  static func bytes(of kind: Int) -> Int { smallest << kind }
+  static func bytes(of kind: Int) -> Int { (3 + kind & 1) << (kind / 2 + 5) }
 
   /// All that is free of a class, as a list; nil: nothing is.
   @inline(__always) func takeAll(_ kind: Int) -> UnsafeMutableRawPointer? {
@@ -77,7 +79,7 @@ internal import MillraceCore
   /// A list of new blocks; nil: the bound is reached, or the system has no memory.
   func cut(_ kind: Int) -> UnsafeMutableRawPointer? {
     let size = MessagePool.bytes(of: kind)
-    let bytes = max(size, MessagePool.piece >> (kind < 4 ? 2 : 0))
+    let bytes = max(size, MessagePool.piece >> (kind < 8 ? 2 : 0))
     guard let base = unsafe piece(bytes) else { return nil }
     let count = bytes / size
     for index in 0..<count {
@@ -108,9 +110,22 @@ internal import MillraceCore
     }
   }
 
-  /// A block of its own; nil as `cut`.
-  func makeOwn(_ bytes: Int) -> UnsafeMutableRawPointer? {
-    guard reserve(bytes) else { return nil }
+  /// A holder lets go who has no cache. Complexity: O(1).
+  func release(_ block: MessageBlock) {
+    guard block.release() else { return }
+    if let other = block.referred { release(other) }
+    if block.kind == MessagePool.own { return unsafe freeOwn(block.base, block.size) }
+    unsafe give(Int(block.kind), block.base, block.base)
+  }
+
+  /// A block of its own; nil as `cut`. `must`: the bound is none.
+  func makeOwn(_ bytes: Int, must: Bool = false) -> UnsafeMutableRawPointer? {
+    if must {
+      // Order: a counter; nothing else goes by it.
+      _ = reserved.add(UInt64(bytes))
+    } else if !reserve(bytes) {
+      return nil
+    }
     return UnsafeMutableRawPointer.allocate(byteCount: bytes, alignment: 64)
   }
 

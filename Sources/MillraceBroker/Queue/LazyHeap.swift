@@ -95,6 +95,14 @@ struct LazyHeap {
     return other
   }
 
+  /// The key of each entry that has one. Complexity: O(n).
+  func keys(_ entries: borrowing QueueEntries) -> [UInt32: UInt64] {
+    var keys: [UInt32: UInt64] = [:]
+    for place in places where holds(place, entries) { keys[place.entry] = place.key }
+    for place in run[runStart...] where holds(place, entries) { keys[place.entry] = place.key }
+    return keys
+  }
+
   /// Takes out what `first` gave.
   mutating func removeFirst() {
     if runStart < run.count, places.isEmpty || run[runStart].precedes(places[0]) {

@@ -40,6 +40,7 @@ extension QueueMachine {
         }
       case .acquired:
         // Its consumer is slow, which says nothing of the message.
+        lose(place.entry)
         release(place.entry)
         giveBack(place.entry, after: 0, now, &gone)
       case .free: preconditionFailure("invariant broken: a free place has a deadline")

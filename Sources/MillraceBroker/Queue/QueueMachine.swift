@@ -6,7 +6,7 @@
 /// # Threads
 /// One at a time.
 /// # Size
-/// 56 bytes a message, 24 more with a deadline, and what the lists of `consumers` have.
+/// 64 bytes a message, 24 more with a deadline, and what the lists of `consumers` have.
 @safe struct QueueMachine: ~Copyable {
   let configuration: QueueConfiguration
   var entries = QueueEntries()
@@ -23,6 +23,8 @@
   /// The consumer that is there asked to be the only one.
   var hasExclusive = false
   var sequences: UInt64 = 0
+  /// What consumers lost that may still read it. Whoever keeps the messages empties it after each operation.
+  var lost: [QueueLoss] = []
 
   /// Messages that can be delivered.
   var ready = 0
@@ -85,8 +87,11 @@
     while isOver, drop(tag, &gone) {}
   }
 
-  private func isFull(adding message: QueueMessage) -> Bool {
-    ready + delayed >= configuration.maxSize || bytes + Int(message.bytes) > configuration.maxBytes
+  private func isFull(adding message: QueueMessage) -> Bool { !hasRoom(bytes: Int(message.bytes)) }
+
+  /// Whether one more fits, `before` and their bytes having come first.
+  @inline(__always) func hasRoom(bytes more: Int, after before: Int = 0, bytes earlier: Int = 0) -> Bool {
+    ready + delayed + before < configuration.maxSize && bytes + earlier + more <= configuration.maxBytes
   }
 
   private var isOver: Bool { ready + delayed > configuration.maxSize || bytes > configuration.maxBytes }
@@ -145,6 +150,7 @@
     unsafe entry.pointee.generation &+= 1
     unsafe entry.pointee.state = .acquired
     unsafe entry.pointee.consumer = consumer
+    unsafe entry.pointee.since = UInt32(truncatingIfNeeded: now / QueueEntries.tick)
     let delivery = unsafe QueueDelivery(
       consumer: consumer, tag: QueueTag(entry: index, generation: entry.pointee.generation), message: entry.pointee.message,
       acquired: entry.pointee.acquired, failed: entry.pointee.failed)

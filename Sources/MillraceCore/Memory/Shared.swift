@@ -135,6 +135,11 @@ package enum ModelCheck {
 }
 
 extension SharedHalf {
+  /// For counts of holders, each of whom keeps what is counted.
+  @inline(__always) package func add(_ value: UInt32) {
+    ModelCheck.step()
+    unsafe cell.pointee.wrappingAdd(value, ordering: .relaxed)
+  }
   /// The value before.
   @inline(__always) package func insert(bits: UInt32) -> UInt32 {
     ModelCheck.step()

@@ -115,7 +115,8 @@ import Testing
     var cache = MessageCache(pool)
     let reserved = pool.reservedBytes
     var numbers: Set<UInt64> = []
-    for _ in 0..<(reserved / MessagePool.smallest) {
+    // Pieces of 256 KiB, cut into as many blocks as fit.
+    for _ in 0..<(reserved / (256 << 10) * ((256 << 10) / MessagePool.smallest)) {
       let claimed = cache.claim(40)
       let block = try #require(claimed)
       #expect(numbers.insert(block.number).inserted)
