@@ -18,6 +18,10 @@ import MillraceBroker
           print(try Binds(count).measure())
           continue
         }
+        if let line = try messages(String(work), seconds) {
+          print(line)
+          continue
+        }
         guard work.hasPrefix("topic-"), let kind = Topics.Kind(rawValue: String(work.dropFirst("topic-".count))) else { usage() }
         var topics = try Topics(kind)
         print(try topics.measure(seconds: seconds))
@@ -27,7 +31,20 @@ import MillraceBroker
     }
   }
 
-  private static func usage() -> Never { fail("usage: BrokerBenchmark topic-cold,topic-warm,bind-N SECONDS | routes cold|warm COUNT", 64) }
+  /// nil: it is no work with messages.
+  private static func messages(_ work: String, _ seconds: Double) throws -> String? {
+    switch work {
+    case "msg-1-1": try Messages(receivers: 1, bytes: 64).measure(work, seconds: seconds)
+    case "msg-1-1-1k": try Messages(receivers: 1, bytes: 1_024).measure(work, seconds: seconds)
+    case "msg-1-4": try Messages(receivers: 4, bytes: 64).measure(work, seconds: seconds)
+    case "msg-64k": try Messages(receivers: 4, bytes: 65_536, isByReference: true).measure(work, seconds: seconds)
+    case "latency-spin": try Latency(isSpinning: true).measure(work, seconds: seconds)
+    case "latency-park": try Latency(isSpinning: false).measure(work, seconds: seconds)
+    default: nil
+    }
+  }
+
+  private static func usage() -> Never { fail("usage: BrokerBenchmark msg-1-1,msg-1-1-1k,msg-1-4,msg-64k,latency-spin,latency-park,topic-cold,topic-warm,bind-N SECONDS | routes cold|warm COUNT", 64) }
 
   static func fail(_ text: String, _ code: Int32) -> Never {
     let line = "BrokerBenchmark: \(text)\n"
