@@ -55,6 +55,7 @@ ONE_TO_ONE = [*BLOCKING, SPIN, SPIN_BATCH, *BY_HAND]
 GO_REFERENCE = Column("Go channel, by reference", "go", "/reference")
 CROSSBEAM_REFERENCE = Column("crossbeam channel, by reference", "crossbeam", "/reference")
 TOKIO_REFERENCE = Column("tokio broadcast, by reference", "tokio", "/reference")
+GO_YIELDS = Column("Go channel, the publisher yields", "go", "/yields")
 JETSTREAM = Column("JetStream", "jetstream")
 REDIS = [Column("Redis", "redis"), Column("Redis, 50 connections", "redis", "/50")]
 RABBITMQ = [Column("RabbitMQ", "rabbitmq"), Column("RabbitMQ, quorum queue", "rabbitmq", "/quorum")]
@@ -66,8 +67,9 @@ ROWS = [
         [Goal("crossbeam channel, by reference", 2, [CROSSBEAM_REFERENCE]), Goal("Disruptor", 1, [PARK, PARK_BATCH, *YIELD, SPIN])]),
     Row("msg-64k", MESSAGES, [SMALL, GO, CROSSBEAM, TOKIO, ZEROMQ[0], PARK, *YIELD], [Goal(SMALL.name, 0.9, [SMALL])]),
     Row("latency-spin", LATENCY, [SPIN, CROSSBEAM], [Goal(SPIN.name, 2, [SPIN])]),
-    Row("latency-park", LATENCY, [CROSSBEAM, GO, Column("Go channel, the publisher yields", "go", "/yields"), TOKIO, ZEROMQ[0], PARK], [Goal(CROSSBEAM.name, 1, [CROSSBEAM])]),
+    Row("latency-park", LATENCY, [CROSSBEAM, GO, GO_YIELDS, TOKIO, ZEROMQ[0], PARK], [Goal(CROSSBEAM.name, 1, [CROSSBEAM])]),
     Row("topic-cold", ROUTES, [], [Goal(SCAN, 100)], threads=False),
     Row("topic-warm", ROUTES, [], [Goal(SCAN, 1000)], threads=False),
-    Row("durable-1000", MESSAGES, [JETSTREAM, *REDIS, *RABBITMQ], [Goal(JETSTREAM.name, 100, [JETSTREAM]), Goal("Redis", 3, REDIS)], threads=False, on_disk=True),
+    Row("durable-1000", MESSAGES, [JETSTREAM, *REDIS, *RABBITMQ], [Goal(JETSTREAM.name, 100, [JETSTREAM]), Goal("Redis", 3, REDIS)],
+        threads=False, on_disk=True),
 ]
