@@ -172,9 +172,9 @@ extension QueueMachine {
 
   // MARK: Emptying
 
-  /// All messages that it holds, in no order. Complexity: O(places).
-  func forEach(_ body: (UInt64) -> Void) {
-    for index in 0..<entries.touchedCount where unsafe entries[index].pointee.state != .free { unsafe body(entries[index].pointee.message) }
+  /// All that it holds, in no order. Complexity: O(places).
+  var messages: [UInt64] {
+    (0..<entries.touchedCount).compactMap { unsafe entries[$0].pointee.state == .free ? nil : entries[$0].pointee.message }
   }
 
   /// Takes out what is ready or waits; consumers keep what they hold. The number of them. Complexity: O(n).

@@ -214,7 +214,7 @@ internal import MillraceCore
       work.cache.free(node)
     }
     guard let locked = state else { return }
-    locked.state.machine.forEach { work.cache.release(unsafe MessageBlock($0)) }
+    for message in locked.state.machine.messages { work.cache.release(unsafe MessageBlock(message)) }
     for loss in locked.state.overdue.values { work.cache.release(unsafe MessageBlock(loss.message)) }
     locked.free()
   }
