@@ -79,6 +79,16 @@ extension Broker {
     }
   }
 
+  /// A delivery's message becomes a copy of its own, if there is memory: else it stays where it is.
+  func copyOut(_ delivery: inout QueueDelivery) {
+    spaces.with { work in
+      let block = unsafe MessageBlock(delivery.message)
+      guard let copy = work.cache.copy(block) else { return }
+      work.cache.release(block)
+      delivery.message = copy.number
+    }
+  }
+
   // MARK: Settling
 
   /// Settles a delivery. nil: done.
@@ -114,6 +124,7 @@ extension Broker {
       do throws(QueueRefusal) {
         try locked.state.machine.extend(tag, of: consumer, lease, now, &work.gone)
       } catch {
+        locked.state.keepLost()
         failure = locked.state.overdue[tag] != nil ? .takenBack : error == .notYours ? .notYours : .unknownDelivery
       }
       end(place, locked, arrived: arrived, now, &work)

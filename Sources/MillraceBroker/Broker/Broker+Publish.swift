@@ -21,9 +21,15 @@ extension Broker {
     }
     // The node is another's from here on, and so may the messages be.
     let (count, deadline) = (messages.count, place.deadline(messages[0], now, due: due))
-    let isLong = place.push(node, count)
+    let isLong = place.push(node)
     let needs = place.needs.loadSequential()
-    if place.hasJobs(needs) || isLong { serve(place, &work) } else if needs != 0 { place.wakeReceivers(count) }
+    if isLong {
+      shorten(place, &work)
+    } else if place.hasJobs(needs) {
+      serve(place, &work)
+    } else if needs != 0 {
+      place.wakeReceivers(count)
+    }
     if deadline != .max, deadline < place.armed.loadSequential() { arm(place, deadline) }
   }
 
@@ -49,6 +55,13 @@ extension Broker {
       let arrived = locked.state.drain(place, &work)
       endTurn(place, locked, arrived: arrived, host.clock.now, &work)
     }
+  }
+
+  /// The intake has become too long: whatever its lock's holder does, this publisher waits for it.
+  @inline(never) private func shorten(_ place: QueuePlace, _ work: inout Workspace) {
+    guard let locked = place.locked() else { return }
+    let arrived = locked.state.drain(place, &work)
+    endTurn(place, locked, arrived: arrived, host.clock.now, &work)
   }
 
   /// Room that was reserved is not used: who waits for some is told.

@@ -169,7 +169,7 @@ internal import MillraceCore
       }
       // Publishers that were routed before find it gone.
       place.set(nil)
-      spaces.with { work in _ = locked.state.drain(place, &work) }
+      spaces.with { work in place.dropIntake(&work) }
       place.setJobs(false)
       place.tellRoom()
       place.lock.unlock()

@@ -135,7 +135,7 @@ struct QueueState: ~Copyable {
     place.tellRoom()
   }
 
-  private mutating func keepLost() {
+  mutating func keepLost() {
     for loss in machine.lost {
       // unsafe: the queue holds it.
       unsafe MessageBlock(loss.message).retain()
@@ -150,6 +150,8 @@ struct QueueState: ~Copyable {
 
   /// A consumer has done with what it had lost before; nil: it had not. The caller gives the reference back.
   mutating func settleOverdue(_ tag: QueueTag, of consumer: UInt32) -> MessageBlock? {
+    // What it has lost this very moment.
+    if !machine.lost.isEmpty { keepLost() }
     guard let loss = overdue[tag], loss.consumer == consumer else { return nil }
     overdue[tag] = nil
     return unsafe MessageBlock(loss.message)

@@ -31,7 +31,8 @@ final class JobBed {
     broker = try Broker(
       brokerConfiguration,
       host: BrokerHost(
-        clock: runtime.scheduler.clock, wall: { 0 }, scheduler: runtime.scheduler, timers: runtime.timers, timerShard: runtime.sharedTimerShard))
+        clock: runtime.scheduler.clock, wall: { 0 }, scheduler: runtime.scheduler, timers: runtime.timers,
+        timerShard: runtime.sharedTimerShard))
     hooks.broker = broker
     try runtime.start()
   }

@@ -34,7 +34,8 @@ import Testing
     consumer.close()
   }
 
-  @Test("what is published in batches while consumers are busy is served, all of it, without anybody else asking", arguments: [1, 3, 64, 500])
+  @Test(
+    "what is published in batches while consumers are busy is served, all of it, without anybody else asking", arguments: [1, 3, 64, 500])
   func batches(size: Int) throws {
     let bed = try JobBed()
     try bed.declare("tasks")
