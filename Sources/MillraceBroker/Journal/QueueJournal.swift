@@ -15,8 +15,8 @@
 /// Messages get theirs from the journal: ascending, unique for ever, also over restarts. Queues get theirs from the broker: one that was never declared before, also not by a queue that is
 /// deleted (`JournalRecovery.nextQueue` on).
 package protocol QueueJournal: AnyObject, Sendable {
-  /// Gives all back that is there, in this order: ids of messages seen, exchanges, queues, bindings (each kind in the order of declaration), then messages by their numbers. Waits for the
-  /// disk. Throws `JournalError`. Complexity: O(bytes of the journal).
+  /// Gives all back that is there, in this order: ids of messages seen, exchanges, queues, bindings, then messages by their numbers. Waits for the disk. Throws `JournalError`.
+  /// Complexity: O(bytes of the journal).
   ///
   /// - Parameters:
   ///   - sink: is told of all endings from now on.
@@ -36,7 +36,7 @@ package protocol QueueJournal: AnyObject, Sendable {
   /// unsafe: all that the batch points to is valid until this returns.
   @unsafe func write(_ batch: JournalBatch, token: UInt64, mayWait: Bool) throws(JournalRefusal) -> UInt64
 
-  /// Declares or deletes something durable; as `write`. A definition that is there takes the place of the one before it, at its place. A queue or an exchange that is deleted takes its bindings
+  /// Declares or deletes something durable; as `write`. A definition takes the place of the one that is there. A queue or an exchange that is deleted takes its bindings
   /// with it, a queue its messages too; exchanges that thereupon delete themselves are to be named.
   func record(_ changes: [JournalChange], token: UInt64) throws(JournalRefusal)
 
