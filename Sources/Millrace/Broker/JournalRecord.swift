@@ -11,7 +11,7 @@ internal import MillraceBroker
 /// A message: number (8), expiry (8), due (8), bytes of payload (4) and properties (4), queues (2), bytes of its id (2), priority (1), flags (1), zero (2); with an id when it is known no more
 /// (8); of a copy where it was before (8); each queue (4; of a copy with counts 4 more: acquired 2, failed 2); id, properties, payload.
 /// A settlement: message (8), queue (4), how (1), zero (3). A count: message (8), queue (4), acquired (2), failed (2). An id seen: until (8), bytes (4), zero (4), the id.
-/// A change: kind (1), zero (3), bytes (4), version (8), the change as `JournalChange.encoded`.
+/// A change: kind (1), zero (3), bytes (4), of a copy and an undo a version (8), of a copy where it was declared (8), the change as `JournalChange.encoded`.
 enum JournalRecord {
   static let batch = "queue-batch"
   static let definitions = "queue-definitions"
@@ -24,7 +24,7 @@ enum JournalRecord {
   static let countBytes = 16
   static let seenFixed = 16
   static let changesHeader = 8
-  static let changeFixed = 16
+  static let changeFixed = 24
   static let stateBytes = 24
 
   struct MessageFlags: OptionSet {
@@ -127,13 +127,25 @@ enum JournalRecord {
     put(count.failed)
   }
 
-  mutating func put(_ kind: JournalRecord.ChangeKind, version: UInt64, _ encoded: [UInt8]) {
-    put(UInt32(kind.rawValue))
+  mutating func put(_ change: WrittenChange) {
+    let encoded = change.change.encoded
+    put(UInt32(change.kind.rawValue))
     put(UInt32(encoded.count))
-    put(version)
+    put(change.source.version)
+    put(change.source.origin)
     put(bytes: encoded)
     pad()
   }
+}
+
+/// A change that is to be written.
+struct WrittenChange {
+  var kind = JournalRecord.ChangeKind.change
+  var source = CopySource(version: 0, origin: 0)
+  var change: JournalChange
+
+  /// Of the record.
+  var bytes: Int { JournalRecord.changeFixed + JournalRecord.padded(change.encoded.count) }
 }
 
 /// Takes values out of memory. Throws `RecordFault` where there are none.

@@ -27,7 +27,7 @@ struct JournalState: ~Copyable {
   struct Unwritten {
     var settlements: [JournalSettlement] = []
     var counts: [JournalCount] = []
-    var undos: [(change: JournalChange, version: UInt64)] = []
+    var undos: [WrittenChange] = []
     var isEmpty: Bool { settlements.isEmpty && counts.isEmpty && undos.isEmpty }
   }
 
@@ -48,8 +48,7 @@ struct JournalState: ~Copyable {
 
   // MARK: Batches
 
-  /// - Parameter isOwn: it repeats what holds already.
-  mutating func apply(batch payload: UnsafeRawBufferPointer, version: UInt64, isOwn: Bool = false) throws(RecordFault) {
+  mutating func apply(batch payload: UnsafeRawBufferPointer, version: UInt64) throws(RecordFault) {
     var reader = unsafe RecordReader(payload)
     let header = try BatchHeader(&reader)
     for _ in 0..<header.messages {
@@ -64,10 +63,7 @@ struct JournalState: ~Copyable {
       }
     }
     for _ in 0..<header.settlements { settled(try reader.settlement()) }
-    for _ in 0..<header.counts {
-      let count = try reader.journalCount()
-      if isOwn { recounted(count) } else { counted(count) }
-    }
+    for _ in 0..<header.counts { counted(try reader.journalCount()) }
   }
 
   @inline(__always) private mutating func published(_ place: JournalCount, _ bytes: UInt32, _ version: UInt64) {
@@ -95,16 +91,12 @@ struct JournalState: ~Copyable {
 
   @inline(__always) mutating func settled(_ settlement: JournalSettlement) { live.remove(settlement.message, settlement.queue) }
 
+  /// Counts only rise: so one that is repeated late does no harm.
   mutating func counted(_ count: JournalCount) {
     live.update(count.message, count.queue) { entry in
-      entry.acquired = count.acquired
-      entry.failed = count.failed
+      entry.acquired = max(entry.acquired, count.acquired)
+      entry.failed = max(entry.failed, count.failed)
     }
-  }
-
-  /// A count was repeated that may have changed on the way: then it is once more.
-  private mutating func recounted(_ count: JournalCount) {
-    if let kept = live[count.message, count.queue]?.count, kept != count { unwritten.counts.append(kept) }
   }
 
   // MARK: Definitions and numbers
@@ -120,10 +112,13 @@ struct JournalState: ~Copyable {
     if case .declare(.queue(let queue)) = stored.change { nextQueue = max(nextQueue, queue.number == .max ? .max : queue.number + 1) }
     switch (stored.kind, stored.change) {
     case (.copy, .declare(let definition)):
-      if !definitions.applyCopy(of: definition, from: stored.version, version: version, first: first ?? 0) {
-        unwritten.undos.append((.delete(definition.name), version))
+      let (gone, isDeleted) = definitions.apply(copy: definition, from: stored.source, version: version, first: first ?? 0)
+      emptied(gone)
+      if isDeleted {
+        unwritten.undos.append(
+          WrittenChange(kind: .undo, source: CopySource(version: version, origin: 0), change: .delete(definition.name)))
       }
-    case (.undo, .delete(let name)): emptied(definitions.undo(name, copiedAt: stored.version))
+    case (.undo, .delete(let name)): emptied(definitions.undo(name, copiedAt: stored.source.version))
     default: emptied(definitions.apply(stored.change, version: version))
     }
   }
@@ -142,8 +137,8 @@ struct JournalState: ~Copyable {
 /// A change where it lies in a record.
 struct StoredChange {
   let kind: JournalRecord.ChangeKind
-  /// Of a copy: of the event where it was before. Of an undo: of the copy's.
-  let version: UInt64
+  /// Of a copy. Of an undo: the copy's version.
+  let source: CopySource
   let change: JournalChange
 
   init(_ reader: inout RecordReader) throws(RecordFault) {
@@ -153,7 +148,7 @@ struct StoredChange {
     }
     self.kind = kind
     let count = Int(try reader.number(UInt32.self))
-    version = try reader.number()
+    source = CopySource(version: try reader.number(), origin: try reader.number())
     let encoded = unsafe [UInt8](try reader.bytes(count))
     unsafe _ = try reader.bytes(JournalRecord.padded(count) - count)
     do throws(FieldFault) { change = try JournalChange(encoded: encoded) } catch { throw RecordFault(error.description) }

@@ -1,11 +1,19 @@
 internal import MillraceBroker
 
+/// Where what is copied stood before, and where it was declared.
+struct CopySource {
+  var version: UInt64
+  var origin: UInt64
+}
+
 /// Exchanges, queues and bindings as they stand.
 struct KeptDefinitions {
   struct Kept {
     let definition: DurableDefinition
     /// Of the event that holds it.
     var version: UInt64
+    /// Of the event that declared it, copies not counted.
+    let origin: UInt64
     /// Counts declarations.
     let order: UInt64
   }
@@ -17,12 +25,12 @@ struct KeptDefinitions {
   private(set) var queueNumbers: Set<UInt32> = []
 
   /// The number of a queue that it takes the place of, or is none any more.
-  private mutating func put(_ definition: DurableDefinition, _ version: UInt64) -> UInt32? {
+  private mutating func put(_ definition: DurableDefinition, _ version: UInt64, origin: UInt64) -> UInt32? {
     let name = definition.name
     let before = all[name]
     let gone = remove(name)
     order += 1
-    all[name] = Kept(definition: definition, version: version, order: before?.order ?? order)
+    all[name] = Kept(definition: definition, version: version, origin: origin, order: before?.order ?? order)
     bytes += JournalChange.declare(definition).encoded.count
     guard case .queue(let queue) = definition else { return nil }
     queueNumbers.insert(queue.number)
@@ -40,7 +48,7 @@ struct KeptDefinitions {
   /// A change that is on stable storage. Gives the number of a queue that is none any more. Complexity: O(1), of a deleted queue or exchange O(definitions).
   mutating func apply(_ change: JournalChange, version: UInt64) -> UInt32? {
     switch change {
-    case .declare(let definition): return put(definition, version)
+    case .declare(let definition): return put(definition, version, origin: version)
     case .delete(let name):
       let gone = remove(name)
       if case .binding = name { return gone }
@@ -51,21 +59,31 @@ struct KeptDefinitions {
     }
   }
 
-  /// A copy that is on stable storage. False: what it copies has been deleted meanwhile.
-  mutating func applyCopy(of definition: DurableDefinition, from source: UInt64, version: UInt64, first: UInt64) -> Bool {
+  /// A copy that is on stable storage. Gives the number of a queue that is none any more, and whether what it copies has been deleted meanwhile.
+  mutating func apply(copy definition: DurableDefinition, from source: CopySource, version: UInt64, first: UInt64) -> (
+    gone: UInt32?, isDeleted: Bool
+  ) {
     if let kept = all[definition.name] {
-      if kept.version == source { all[definition.name]!.version = version }
-      return true
+      // What was declared later counts, in whatever order copies were written.
+      if kept.origin > source.origin { return (nil, false) }
+      return (put(definition, version, origin: source.origin), false)
     }
     // Where the source is gone, so is what deleted it: that is repeated behind here.
-    if source < first { _ = put(definition, version) }
-    return source < first
+    if source.version < first { return (put(definition, version, origin: source.origin), false) }
+    return (nil, true)
   }
 
-  /// The copy at this version was none any more. As `apply`.
+  /// The copy at this version was none any more. It alone: what went with it has copies of its own. As `apply`.
   mutating func undo(_ name: JournalChange.Name, copiedAt version: UInt64) -> UInt32? {
     guard let kept = all[name], kept.version == version else { return nil }
-    return apply(.delete(name), version: version)
+    return remove(name)
+  }
+
+  /// What is to be written again of what stands before `floor`.
+  func copies(before floor: UInt64) -> [WrittenChange] {
+    ordered.filter { $0.version < floor }.map {
+      WrittenChange(kind: .copy, source: CopySource(version: $0.version, origin: $0.origin), change: .declare($0.definition))
+    }
   }
 
   /// Exchanges, queues, bindings, each in the order of declaration.

@@ -58,7 +58,7 @@ extension LogQueueJournal {
     let version = unsafe write.part.pointee.firstVersion
     do throws(RecordFault) {
       switch unsafe write.head.pointee.kind {
-      case .batch: try unsafe state.apply(batch: write.payloadBytes, version: version, isOwn: write.head.pointee.waiter != nil)
+      case .batch: try unsafe state.apply(batch: write.payloadBytes, version: version)
       case .definitions: try unsafe state.apply(definitions: write.payloadBytes, version: version)
       case .state: try unsafe state.apply(state: write.payloadBytes)
       }
@@ -78,7 +78,7 @@ extension LogQueueJournal {
       }
       for _ in 0..<header.counts {
         let count = try reader.journalCount()
-        if unsafe write.head.pointee.waiter == nil { state.counted(count) }
+        state.counted(count)
         state.unwritten.counts.append(count)
       }
     } catch { preconditionFailure("invariant broken: what was written cannot be read: \(error.text)") }

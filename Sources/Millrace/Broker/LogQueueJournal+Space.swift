@@ -127,27 +127,23 @@ extension LogQueueJournal {
       }
     }
     guard !unwritten.undos.isEmpty else { return true }
-    let isDone = isWritten(wait(for: newWrite(.definitions, unwritten.undos.map { (.undo, $0.version, $0.change.encoded) })).0)
+    let isDone = isWritten(wait(for: newWrite(unwritten.undos)).0)
     if !isDone { monitor.locked { state.unwritten.undos += unwritten.undos } }
     return isDone
   }
 
   private func copyDefinitions(_ pass: inout JournalSpace.Pass) -> Bool {
     if pass.hasDefinitions { return true }
-    let all = monitor.locked { state.definitions.ordered.filter { $0.version < pass.floor } }
-    var piece: [(JournalRecord.ChangeKind, UInt64, [UInt8])] = []
-    var bytes = 0
-    for kept in all {
-      piece.append((.copy, kept.version, JournalChange.declare(kept.definition).encoded))
-      bytes += piece[piece.count - 1].2.count
-      if bytes < settings.copyBytes { continue }
-      guard !isStopped, isWritten(wait(for: newWrite(.definitions, piece)).0) else { return false }
-      pass.carried += bytes
-      piece = []
-      bytes = 0
-    }
-    if !piece.isEmpty {
-      guard isWritten(wait(for: newWrite(.definitions, piece)).0) else { return false }
+    var rest = monitor.locked { state.definitions.copies(before: pass.floor) }[...]
+    while !rest.isEmpty {
+      var piece: [WrittenChange] = []
+      var bytes = 0
+      while let next = rest.first, piece.isEmpty || bytes + next.bytes <= settings.copyBytes {
+        piece.append(next)
+        bytes += next.bytes
+        rest = rest.dropFirst()
+      }
+      guard !isStopped, isWritten(wait(for: newWrite(piece)).0) else { return false }
       pass.carried += bytes
     }
     pass.hasDefinitions = true
@@ -217,7 +213,7 @@ extension LogQueueJournal {
 
 extension JournalState {
   /// The queues in which a message is alive that stands in the event of this version.
-  fileprivate func alive(_ message: borrowing StoredMessage, at version: UInt64) -> [JournalCount] {
+  func alive(_ message: borrowing StoredMessage, at version: UInt64) -> [JournalCount] {
     var alive: [JournalCount] = []
     for index in 0..<message.queueCount {
       if let entry = live[message.number, message.place(index).queue], entry.version == version { alive.append(entry.count) }

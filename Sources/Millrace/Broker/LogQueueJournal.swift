@@ -139,7 +139,7 @@ package import MillraceLog
     guard changes.count <= JournalLimits.batch, encoded.allSatisfy({ $0.count <= JournalLimits.definitionBytes }),
       encoded.reduce(0, { $0 + $1.count }) <= JournalLimits.batchBytes
     else { throw .tooLarge }
-    let write = newWrite(.definitions, encoded.map { (JournalRecord.ChangeKind.change, 0, $0) })
+    let write = newWrite(changes.map { WrittenChange(change: $0) })
     unsafe write.head.pointee.token = token
     try submit(write, mayWait: false)
     tidyWithoutThread()
@@ -175,13 +175,13 @@ package import MillraceLog
     return write
   }
 
-  func newWrite(_ kind: PendingWrite.Kind, _ changes: [(JournalRecord.ChangeKind, UInt64, [UInt8])]) -> PendingWrite {
-    let bytes = JournalRecord.changesHeader + changes.reduce(0) { $0 + JournalRecord.changeFixed + JournalRecord.padded($1.2.count) }
-    let write = newWrite(kind, bytes)
+  func newWrite(_ changes: [WrittenChange]) -> PendingWrite {
+    let bytes = JournalRecord.changesHeader + changes.reduce(0) { $0 + $1.bytes }
+    let write = newWrite(.definitions, bytes)
     var writer = unsafe RecordWriter(write.payload, room: bytes)
     writer.put(UInt32(changes.count))
     writer.put(0 as UInt32)
-    for (kind, version, encoded) in changes { writer.put(kind, version: version, encoded) }
+    for change in changes { writer.put(change) }
     return write
   }
 
@@ -232,6 +232,9 @@ package import MillraceLog
   }
 
   // MARK: Stopping
+
+  /// Syncs so far. After `close`.
+  package var commits: UInt64 { log.commits }
 
   package func close() {
     // Order: sequentially consistent. Pairs with the acquiring load in `check`.

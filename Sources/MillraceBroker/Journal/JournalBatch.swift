@@ -83,7 +83,7 @@ package struct JournalSettlement: Sendable, Equatable {
   }
 }
 
-/// How often a message that is still in a durable queue was delivered before, and how often it failed: in place of what was written before.
+/// How often a message that is still in a durable queue was delivered before, and how often it failed. Each only rises: less than what was written before changes nothing.
 package struct JournalCount: Sendable, Equatable {
   package var message: UInt64
   package var queue: UInt32

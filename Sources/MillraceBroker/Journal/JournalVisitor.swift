@@ -12,7 +12,7 @@ package protocol JournalVisitor {
   /// One queue where it is.
   package struct Place: Sendable, Equatable {
     package var queue: UInt32
-    /// As written last.
+    /// The highest that were written.
     package var acquired: UInt16
     package var failed: UInt16
     /// It may have been in somebody's hands: it was delivered before, as its count says, or there was a stop since it was published that was not a clean one.

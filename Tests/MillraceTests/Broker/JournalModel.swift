@@ -23,8 +23,10 @@ struct JournalModel: Equatable {
         sent: sent, places: Dictionary(uniqueKeysWithValues: places.map { ($0, JournalCount(number, in: $0, acquired: 0, failed: 0)) }))
     }
     for settlement in settled { remove(settlement.message, settlement.queue) }
-    for count in counts where self.messages[count.message]?.places[count.queue] != nil {
-      self.messages[count.message]!.places[count.queue] = count
+    for count in counts {
+      guard let before = self.messages[count.message]?.places[count.queue] else { continue }
+      self.messages[count.message]!.places[count.queue] = JournalCount(
+        count.message, in: count.queue, acquired: max(before.acquired, count.acquired), failed: max(before.failed, count.failed))
     }
   }
 
