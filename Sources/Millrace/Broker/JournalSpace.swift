@@ -33,9 +33,6 @@ struct JournalSpace {
   var isStopped = false
   var isRunning = false
 
-  /// Bytes after which a pass tries again that had no room.
-  private static let retryBytes = 1 << 20
-
   init(least: Int) { self.least = least }
 
   /// There is a pass to begin or to go on with.
@@ -46,7 +43,8 @@ struct JournalSpace {
     return held > least && held > 2 * (state.live.bytes + state.definitions.bytes + carried)
   }
 
-  mutating func hasNoRoom(_ state: borrowing JournalState) { retryAt = state.written + JournalSpace.retryBytes }
+  /// It is tried again when some more was written.
+  mutating func hasNoRoom(_ state: borrowing JournalState) { retryAt = state.written + least / 8 }
 
   mutating func ended(_ pass: Pass) {
     base = pass.mark

@@ -152,7 +152,9 @@ private final class CopyWorld {
       if Bool.random(using: &random) {
         settled.append(JournalSettlement(place.message, in: place.queue, .acknowledged))
       } else {
-        counts.append(JournalCount(place.message, in: place.queue, acquired: place.acquired + 1, failed: place.failed))
+        counts.append(
+          JournalCount(
+            place.message, in: place.queue, acquired: place.acquired + 1, failed: place.failed + UInt16.random(in: 0...1, using: &random)))
       }
     }
     let number = nextMessage

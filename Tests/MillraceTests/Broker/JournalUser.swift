@@ -1,18 +1,35 @@
 import MillraceBroker
-import Synchronization
+import MillraceCore
 
 /// Collects what a journal tells.
-final class JournalEndings: Sendable {
-  private let all = Mutex<[JournalEnding]>([])
+final class JournalEndings: @unchecked Sendable {
+  private let monitor = Monitor()
+  private var all: [JournalEnding] = []
+  private var outcomes: [UInt64: JournalOutcome] = [:]
 
-  var list: [JournalEnding] { all.withLock { $0 } }
-  func outcome(_ token: UInt64) -> JournalOutcome? { all.withLock { $0.last { $0.token == token }?.outcome } }
+  deinit { monitor.deallocate() }
+
+  var list: [JournalEnding] { monitor.locked { all } }
+  func outcome(_ token: UInt64) -> JournalOutcome? { monitor.locked { outcomes[token] } }
+  /// How it ends.
+  func wait(_ token: UInt64) -> JournalOutcome {
+    monitor.locked {
+      while true {
+        if let outcome = outcomes[token] { return outcome }
+        monitor.wait(.ended)
+      }
+    }
+  }
 
   var sink: JournalSink {
     unsafe JournalSink(context: Unmanaged.passUnretained(self).toOpaque()) { context, array, count in
       let endings = unsafe Unmanaged<JournalEndings>.fromOpaque(context!).takeUnretainedValue()
       let told = unsafe Array(JournalSink.endings(array, count))
-      endings.all.withLock { $0 += told }
+      endings.monitor.locked {
+        endings.all += told
+        for ending in told { endings.outcomes[ending.token] = ending.outcome }
+        endings.monitor.broadcast(.ended)
+      }
     }
   }
 }
