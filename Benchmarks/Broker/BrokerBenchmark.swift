@@ -1,7 +1,8 @@
 import Glibc
 import MillraceBroker
 
-/// `BrokerBenchmark WORK[,WORK...] SECONDS`: one line of JSON for each work. `BrokerBenchmark routes cold|warm COUNT` only routes, for those who count what that takes.
+/// `BrokerBenchmark WORK[,WORK...] SECONDS`: one line of JSON for each work. `BrokerBenchmark routes cold|warm COUNT` only routes, `messages COUNT` only publishes and receives, on one
+/// thread, for those who count what that takes.
 @main struct BrokerBenchmark {
   static func main() {
     let arguments = Array(CommandLine.arguments.dropFirst())
@@ -12,10 +13,17 @@ import MillraceBroker
         var topics = try Topics(kind)
         return print(try topics.route(count))
       }
+      if arguments.count == 2, arguments[0] == "messages", let count = Int(arguments[1]), count > 0 {
+        return print(try Messages(receivers: 1, bytes: 64).alternate(count))
+      }
       guard arguments.count == 2, let seconds = Double(arguments[1]), seconds > 0 else { usage() }
       for work in arguments[0].split(separator: ",") {
         if work.hasPrefix("bind-"), let count = Int(work.dropFirst("bind-".count)), 1...1_000_000 ~= count {
           print(try Binds(count).measure())
+          continue
+        }
+        if let line = try messages(String(work), seconds) {
+          print(line)
           continue
         }
         guard work.hasPrefix("topic-"), let kind = Topics.Kind(rawValue: String(work.dropFirst("topic-".count))) else { usage() }
@@ -27,7 +35,24 @@ import MillraceBroker
     }
   }
 
-  private static func usage() -> Never { fail("usage: BrokerBenchmark topic-cold,topic-warm,bind-N SECONDS | routes cold|warm COUNT", 64) }
+  /// nil: it is no work with messages.
+  private static func messages(_ work: String, _ seconds: Double) throws -> String? {
+    switch work {
+    case "msg-1-1": try Messages(receivers: 1, bytes: 64).measure(work, seconds: seconds)
+    case "msg-1-1-1k": try Messages(receivers: 1, bytes: 1_024).measure(work, seconds: seconds)
+    case "msg-1-4": try Messages(receivers: 4, bytes: 64).measure(work, seconds: seconds)
+    case "msg-64k": try Messages(receivers: 4, bytes: 65_536, isByReference: true).measure(work, seconds: seconds)
+    case "latency-spin": try Latency(isSpinning: true).measure(work, seconds: seconds)
+    case "latency-park": try Latency(isSpinning: false).measure(work, seconds: seconds)
+    default: nil
+    }
+  }
+
+  private static func usage() -> Never {
+    fail(
+      "usage: BrokerBenchmark msg-1-1,msg-1-1-1k,msg-1-4,msg-64k,latency-spin,latency-park,topic-cold,topic-warm,bind-N SECONDS | routes cold|warm COUNT | messages COUNT",
+      64)
+  }
 
   static func fail(_ text: String, _ code: Int32) -> Never {
     let line = "BrokerBenchmark: \(text)\n"

@@ -3,7 +3,7 @@ import Testing
 
 @Suite struct CacheTests {
   @Test("a key that comes again is not looked for again, until a binding changes") func warm() throws {
-    var broker = try Broker()
+    var broker = try RoutingBed()
     let topic = try broker.router.declare(name("t"), .topic)
     try broker.bind("t", ["a.#", "*.b", "#"])
     for _ in 0..<10 { #expect(try broker.lane.route(topic, "a.b") == [0, 1, 2]) }
@@ -21,7 +21,7 @@ import Testing
   }
 
   @Test("a deleted exchange is refused at once, though its routes were remembered") func deleted() throws {
-    var broker = try Broker()
+    var broker = try RoutingBed()
     let topic = try broker.router.declare(name("t"), .topic)
     try broker.bind("t", ["a"])
     #expect(try broker.lane.route(topic, "a") == [0])
@@ -33,7 +33,7 @@ import Testing
   }
 
   @Test("routes that depend on headers are not remembered by their key") func headers() throws {
-    var broker = try Broker()
+    var broker = try RoutingBed()
     let all = try broker.router.declare(name("f"), .fanout)
     try broker.router.declare(name("h"), .headers)
     try broker.router.bind(Binding("f", .exchange(name("h"))))
@@ -49,7 +49,7 @@ import Testing
     var limits = RoutingLimits()
     limits.cachedRoutes = routes
     limits.cachedBytes = bytes
-    var broker = try Broker(queues: 64, limits)
+    var broker = try RoutingBed(queues: 64, limits)
     let topic = try broker.router.declare(name("t"), .topic)
     for number in 0..<64 { try broker.router.bind(Binding("t", .queue(name("q\(number)")), "k\(number % 16).#")) }
     var numbers = SeededNumbers(5)

@@ -3,7 +3,7 @@ import Testing
 
 @Suite struct ExchangeTests {
   @Test("direct by equal keys, fanout always, the default exchange by the queue's name") func kinds() throws {
-    var broker = try Broker()
+    var broker = try RoutingBed()
     let direct = try broker.router.declare(name("d"), .direct)
     let fanout = try broker.router.declare(name("f"), .fanout)
     try broker.bind("d", ["a", "b", ""])
@@ -21,7 +21,7 @@ import Testing
   }
 
   @Test("a fanout tells bindings apart by key and arguments, and sends once until the last is gone") func repeated() throws {
-    var broker = try Broker()
+    var broker = try RoutingBed()
     let fanout = try broker.router.declare(name("f"), .fanout)
     let bindings = try [
       Binding("f", .queue(name("q0")), "a"), Binding("f", .queue(name("q0")), "b"),
@@ -38,7 +38,7 @@ import Testing
   }
 
   @Test("from exchange to exchange, in circles too: each queue once") func circles() throws {
-    var broker = try Broker()
+    var broker = try RoutingBed()
     let a = try broker.router.declare(name("a"), .fanout)
     let b = try broker.router.declare(name("b"), .topic)
     try broker.router.declare(name("c"), .direct)
@@ -57,7 +57,7 @@ import Testing
   }
 
   @Test("an alternate exchange takes what none of the bindings matches, and has one of its own; circles end") func alternates() throws {
-    var broker = try Broker()
+    var broker = try RoutingBed()
     var options = ExchangeOptions()
     options.alternate = name("second")
     let first = try broker.router.declare(name("first"), .direct, options)
@@ -90,7 +90,7 @@ import Testing
   }
 
   @Test("declared again in the same way it is the same; any difference is named") func declarations() throws {
-    let broker = try Broker()
+    let broker = try RoutingBed()
     var options = ExchangeOptions()
     let id = try broker.router.declare(name("e"), .topic, options)
     #expect(try broker.router.declare(name("e"), .topic, options) == id)
@@ -114,7 +114,7 @@ import Testing
   }
 
   @Test("an exchange in use stays if it may only go unused; what it was bound to does not count") func unused() throws {
-    let broker = try Broker()
+    let broker = try RoutingBed()
     for text in ["a", "b"] { try broker.router.declare(name(text), .fanout) }
     try broker.router.bind(Binding("a", .exchange(name("b"))))
     #expect(throws: RoutingError.inUse(name("a"))) { try broker.router.delete(exchange: name("a"), ifUnused: true) }
@@ -124,7 +124,7 @@ import Testing
   }
 
   @Test("an exchange that deletes itself goes with its last binding, and takes others along") func autoDelete() throws {
-    let broker = try Broker()
+    let broker = try RoutingBed()
     var options = ExchangeOptions()
     options.autoDeletes = true
     for text in ["a", "b", "c"] { try broker.router.declare(name(text), .fanout, options) }
@@ -149,7 +149,7 @@ import Testing
   }
 
   @Test("an internal exchange takes messages from others only") func isInternal() throws {
-    var broker = try Broker()
+    var broker = try RoutingBed()
     var options = ExchangeOptions()
     options.isInternal = true
     let inner = try broker.router.declare(name("inner"), .fanout, options)
@@ -161,7 +161,7 @@ import Testing
   }
 
   @Test("what is not there cannot be bound") func missing() throws {
-    let broker = try Broker()
+    let broker = try RoutingBed()
     try broker.router.declare(name("e"), .direct)
     #expect(throws: RoutingError.noExchange(name("no"))) { try broker.router.bind(Binding("no", .queue(name("q0")))) }
     #expect(throws: RoutingError.noQueue(name("no"))) { try broker.router.bind(Binding("e", .queue(name("no")))) }
@@ -187,7 +187,7 @@ import Testing
     limits.bindings = 2
     limits.lanes = 1
     limits.argumentBytes = 20
-    let broker = try Broker(queues: 2, limits)
+    let broker = try RoutingBed(queues: 2, limits)
     let router = broker.router
     #expect(throws: RoutingError.full("lanes", limit: 1)) { _ = try router.makeLane() }
     for text in ["a", "b"] { try router.declare(name(text), .topic) }
@@ -208,7 +208,7 @@ import Testing
   }
 
   @Test("a buffer that is too small says how many queues there are; the message counts when it is routed") func buffer() throws {
-    var broker = try Broker()
+    var broker = try RoutingBed()
     let fanout = try broker.router.declare(name("f"), .fanout)
     for number in 0..<3 { try broker.router.bind(Binding("f", .queue(name("q\(number)")))) }
     var queues: [UInt32] = [9, 9]

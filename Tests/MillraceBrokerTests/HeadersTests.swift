@@ -51,7 +51,7 @@ import Testing
 
   @Test("arguments match headers by values, by presence, all or any") func vectors() throws {
     for (number, (arguments, fields, isMatch)) in Self.vectors.enumerated() {
-      var broker = try Broker()
+      var broker = try RoutingBed()
       let exchange = try broker.router.declare(name("h"), .headers)
       try broker.router.bind(Binding("h", .queue(name("q0")), "", Headers(arguments)))
       #expect(try broker.lane.route(exchange, "", Headers(fields)) == (isMatch ? [0] : []), "\(number): \(arguments) with \(fields)")
@@ -59,7 +59,7 @@ import Testing
   }
 
   @Test("an unknown x-match, values that equal nothing and names that come twice or are too long are refused") func refused() throws {
-    let broker = try Broker()
+    let broker = try RoutingBed()
     try broker.router.declare(name("h"), .headers)
     let wrong: [Fields] = [[("x-match", .text("some"))], [("x-match", .integer(1))], [("a", .nested)], [("a", .real(.nan))]]
     for fields in wrong {
@@ -73,7 +73,7 @@ import Testing
   }
 
   @Test("a binding is taken away by exactly its arguments, though another one asks the same") func exact() throws {
-    var broker = try Broker()
+    var broker = try RoutingBed()
     let exchange = try broker.router.declare(name("h"), .headers)
     let plain = try Binding("h", .queue(name("q0")), "", Headers([("a", .integer(1))]))
     let marked = try Binding("h", .queue(name("q0")), "", Headers([("a", .integer(1)), ("x-note", .text("n"))]))
@@ -87,7 +87,7 @@ import Testing
   }
 
   @Test("bytes that are no headers match nothing that is asked, and nothing outside of them is read") func garbage() throws {
-    var broker = try Broker()
+    var broker = try RoutingBed()
     let exchange = try broker.router.declare(name("h"), .headers)
     try broker.router.bind(Binding("h", .queue(name("q0")), "", Headers([("a", .integer(1))])))
     let good = try Headers([("a", .integer(1))]).encoded

@@ -21,7 +21,7 @@ import Testing
 
   @Test("each filter matches what it should, alone and beside all the others") func filters() throws {
     for isAlone in [true, false] {
-      var broker = try Broker(queues: UInt32(Self.vectors.count))
+      var broker = try RoutingBed(queues: UInt32(Self.vectors.count))
       let exchange = try broker.router.declare(name("m"), .mqtt)
       if !isAlone { try broker.bind("m", Self.vectors.map(\.0)) }
       for (number, (filter, yes, no)) in Self.vectors.enumerated() {
@@ -42,7 +42,7 @@ import Testing
       ("", 1), ("a+", 2), ("+a", 1), ("a/b+/c", 4), ("a#", 2), ("#/a", 1), ("a/#/b", 3), ("a/##", 3), ("a\0", 2), ("a/+b", 3),
     ])
   func refused(filter: String, byte: Int) throws {
-    let broker = try Broker()
+    let broker = try RoutingBed()
     try broker.router.declare(name("m"), .mqtt)
     let error = #expect(throws: RoutingError.self) { try broker.router.bind(Binding("m", .queue(name("q0")), filter)) }
     guard case .key(_, let found, let why)? = error else {
@@ -54,7 +54,7 @@ import Testing
   }
 
   @Test("what is no topic is refused when it is published, and matches nothing when another exchange sends it on") func topics() throws {
-    var broker = try Broker()
+    var broker = try RoutingBed()
     let exchange = try broker.router.declare(name("m"), .mqtt)
     let all = try broker.router.declare(name("f"), .fanout)
     try broker.bind("m", ["#", "+/a"])

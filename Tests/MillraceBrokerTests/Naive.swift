@@ -182,7 +182,7 @@ extension Binding {
 }
 
 /// A router with queues q0, q1, ... whose numbers those are.
-struct Broker: ~Copyable {
+struct RoutingBed: ~Copyable {
   let router: Router
   var lane: RoutingLane
 

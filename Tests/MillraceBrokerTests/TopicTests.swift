@@ -33,7 +33,7 @@ import Testing
 
   @Test("each pattern matches what it should, alone and beside all the others") func patterns() throws {
     for isAlone in [true, false] {
-      var broker = try Broker(queues: UInt32(Self.vectors.count))
+      var broker = try RoutingBed(queues: UInt32(Self.vectors.count))
       let exchange = try broker.router.declare(name("t"), .topic)
       if !isAlone { try broker.bind("t", Self.vectors.map(\.0)) }
       for (number, (pattern, yes, no)) in Self.vectors.enumerated() {
@@ -50,7 +50,7 @@ import Testing
   }
 
   @Test("a queue that several patterns lead to gets one copy; queues come in the order of their numbers") func once() throws {
-    var broker = try Broker(queues: 100)
+    var broker = try RoutingBed(queues: 100)
     let exchange = try broker.router.declare(name("t"), .topic)
     for number in (0..<100 as Range<UInt32>).reversed() {
       for pattern in ["#", "*.#", "a.*", "a.b", "#.b"] { try broker.router.bind(Binding("t", .queue(name("q\(number)")), pattern)) }
@@ -61,7 +61,7 @@ import Testing
   }
 
   @Test("a pattern of nothing but wildcards, and one of as many words as there can be, cost no more than their words") func long() throws {
-    var broker = try Broker()
+    var broker = try RoutingBed()
     let exchange = try broker.router.declare(name("t"), .topic)
     let wild = Array(repeating: "#", count: 128).joined(separator: ".")
     let stars = Array(repeating: "#.*", count: 64).joined(separator: ".")
@@ -75,7 +75,7 @@ import Testing
   }
 
   @Test("many patterns that all begin with any number of words: each node is looked at once for a word") func wide() throws {
-    var broker = try Broker(queues: 1)
+    var broker = try RoutingBed(queues: 1)
     let exchange = try broker.router.declare(name("t"), .topic)
     var patterns = [""]
     for letter in ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"] { patterns += patterns.map { $0 + "#.\(letter)." } }
@@ -86,7 +86,7 @@ import Testing
   }
 
   @Test("keys and patterns above 255 bytes are refused, and say so") func bounds() throws {
-    var broker = try Broker()
+    var broker = try RoutingBed()
     let exchange = try broker.router.declare(name("t"), .topic)
     let most = String(repeating: "x", count: 255)
     try broker.bind("t", [most])

@@ -34,6 +34,8 @@ public struct Deaths: Sendable, Hashable {
   /// Of a message that lives.
   public init() {}
 
+  init(first: Death, all: [Death]) { (self.first, self.all) = (first, all) }
+
   /// The last death of all; nil: it lives.
   public var last: Death? { all.first }
 

@@ -132,6 +132,18 @@ private struct FieldWriter {
     put(configuration.lease)
     put(configuration.isSingleActive)
     put(configuration.isExclusive)
+    put(configuration.isDurable)
+    switch configuration.deadLetters {
+    case nil: put(0 as UInt8)
+    case .queue(let name)?:
+      put(1 as UInt8)
+      put(name)
+    case .exchange(let name, let key)?:
+      put(2 as UInt8)
+      put(name)
+      put(key != nil)
+      if let key { put(Array(key.utf8)) }
+    }
   }
 
   mutating func put(_ binding: Binding) {
@@ -180,9 +192,14 @@ private struct FieldReader {
 
   mutating func bytes() throws(FieldFault) -> [UInt8] { Array(try take(Int(try number(UInt32.self)))) }
 
+  private mutating func text() throws(FieldFault) -> String {
+    guard let text = String(validating: try bytes(), as: UTF8.self) else { throw .value("a text that is no UTF-8") }
+    return text
+  }
+
   mutating func name() throws(FieldFault) -> BrokerName {
-    let bytes = try bytes()
-    do { return try BrokerName(system: String(decoding: bytes, as: UTF8.self)) } catch { throw .value(error.description) }
+    let text = try text()
+    do { return try BrokerName(system: text) } catch { throw .value(error.description) }
   }
 
   private mutating func int() throws(FieldFault) -> Int { Int(try number(Int64.self)) }
@@ -222,6 +239,13 @@ private struct FieldReader {
     configuration.lease = try optional()
     configuration.isSingleActive = try flag()
     configuration.isExclusive = try flag()
+    configuration.isDurable = try flag()
+    switch try number(UInt8.self) {
+    case 0: configuration.deadLetters = nil
+    case 1: configuration.deadLetters = .queue(try name())
+    case 2: configuration.deadLetters = .exchange(try name(), key: try flag() ? try text() : nil)
+    default: throw .value("a target of dead letters that there is not")
+    }
     if let fault = configuration.fault { throw .value(fault) }
     return configuration
   }

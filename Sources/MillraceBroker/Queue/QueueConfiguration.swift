@@ -1,3 +1,11 @@
+/// Where dead letters go. It need not exist before it is needed; where it does not then, they are counted as lost.
+public enum DeadLetterTarget: Sendable, Hashable {
+  /// Into a queue: `dead_letter_queue`.
+  case queue(BrokerName)
+  /// To an exchange, by a key; nil: by the keys that the message had.
+  case exchange(BrokerName, key: String? = nil)
+}
+
 /// How a queue behaves. Durations are nanoseconds.
 public struct QueueConfiguration: Sendable, Hashable {
   /// What happens to a message for which there is no room.
@@ -32,6 +40,10 @@ public struct QueueConfiguration: Sendable, Hashable {
   public var isSingleActive = false
   /// One consumer at most.
   public var isExclusive = false
+  /// It and its persistent messages outlive the process, where the broker has a journal.
+  public var isDurable = false
+  /// Where messages go that were rejected, expired, had no room or failed too often; nil: nowhere, and they are counted.
+  public var deadLetters: DeadLetterTarget?
 
   /// Four priorities, no bounds, and 20 failed deliveries of a message.
   public init() {}
@@ -51,7 +63,25 @@ public struct QueueConfiguration: Sendable, Hashable {
     if maxSize < 1 { return "maxSize is \(maxSize): use 1 or more" }
     if maxBytes < 1 { return "maxBytes is \(maxBytes): use 1 or more" }
     if let deliveryLimit, deliveryLimit < 1 { return "deliveryLimit is \(deliveryLimit): use 1 or more, or none" }
+    if case .exchange(_, let key?) = deadLetters, key.utf8.count > RoutingKey.maxBytes {
+      return "the key of dead letters has \(key.utf8.count) bytes: use \(RoutingKey.maxBytes) at most"
+    }
     if lease == 0 { return "lease is 0: a message would be taken back as soon as it is given: use 1 ns or more, or none" }
+    return nil
+  }
+
+  /// The first member that is not the same, in words: its name, its value here, its value there.
+  func difference(from other: QueueConfiguration) -> (attribute: String, is: String, asked: String)? {
+    func text(_ value: some Any) -> String { "\(value)" }
+    func text<Value>(_ value: Value?) -> String { value.map { "\($0)" } ?? "none" }
+    let members: [(String, (QueueConfiguration) -> String)] = [
+      ("priorities", { text($0.priorities) }), ("maxSize", { text($0.maxSize) }), ("maxBytes", { text($0.maxBytes) }),
+      ("overflow", { text($0.overflow) }), ("timeToLive", { text($0.timeToLive) }), ("deliveryLimit", { text($0.deliveryLimit) }),
+      ("retryDelay", { text($0.retryDelay) }), ("longestRetry", { text($0.longestRetry) }), ("lease", { text($0.lease) }),
+      ("isSingleActive", { text($0.isSingleActive) }), ("isExclusive", { text($0.isExclusive) }), ("isDurable", { text($0.isDurable) }),
+      ("deadLetters", { text($0.deadLetters) }),
+    ]
+    for (name, value) in members where value(self) != value(other) { return (name, value(self), value(other)) }
     return nil
   }
 }

@@ -1,4 +1,4 @@
-/// What a queue knows of its messages, by place: 56 bytes each. Places are used again; the generation tells their users apart.
+/// What a queue knows of its messages, by place: 64 bytes each, a cache line. Places are used again; the generation tells their users apart.
 ///
 /// # Threads
 /// One at a time.
@@ -29,6 +29,8 @@
     var next = QueueEntries.none
     var previous = QueueEntries.none
     var consumer: UInt32 = 0
+    /// When its consumer got it, in units of `QueueEntries.tick`.
+    var since: UInt32 = 0
     var acquired: UInt16 = 0
     var failed: UInt16 = 0
     var priority: UInt8 = 0
@@ -38,8 +40,10 @@
   }
 
   static let none = UInt32.max
+  /// Nanoseconds, some 1 ms: what ages are told in.
+  static let tick: UInt64 = 1 << 20
 
-  // unsafe: `capacity` entries, all initialised, freed in `deinit`.
+  // unsafe: `capacity` entries, the first `touched` of which are initialised; freed in `deinit`.
   private var entries: UnsafeMutablePointer<Entry>
   private var capacity: UInt32
   private var free = QueueEntries.none
@@ -48,8 +52,7 @@
 
   init() {
     capacity = 16
-    unsafe entries = .allocate(capacity: 16)
-    unsafe entries.initialize(repeating: Entry(), count: 16)
+    unsafe entries = QueueEntries.memory(16)
   }
 
   deinit { unsafe entries.deallocate() }
@@ -66,31 +69,41 @@
   func contains(_ index: UInt32) -> Bool { index < touched }
 
   /// A free place; what it held last is there still. Complexity: O(1), amortised.
-  mutating func make() -> UInt32 {
-    count += 1
+  @inline(__always) mutating func make() -> UInt32 {
+    count &+= 1
     if free != QueueEntries.none {
       let index = free
       free = unsafe self[index].pointee.next
       return index
     }
+    return makeNew()
+  }
+
+  @inline(never) private mutating func makeNew() -> UInt32 {
     if touched == capacity { grow() }
+    unsafe self[touched].initialize(to: Entry())
     touched += 1
     return touched - 1
   }
 
-  mutating func give(_ index: UInt32) {
+  @inline(__always) mutating func give(_ index: UInt32) {
     let entry = unsafe self[index]
     unsafe entry.pointee.state = .free
     unsafe entry.pointee.generation &+= 1
     unsafe entry.pointee.next = free
     free = index
-    count -= 1
+    count &-= 1
+  }
+
+  private static func memory(_ count: Int) -> UnsafeMutablePointer<Entry> {
+    let size = count * MemoryLayout<Entry>.stride
+    // unsafe: a whole line each.
+    return unsafe UnsafeMutableRawPointer.allocate(byteCount: size, alignment: 64).assumingMemoryBound(to: Entry.self)
   }
 
   private mutating func grow() {
-    let larger = UnsafeMutablePointer<Entry>.allocate(capacity: Int(capacity) * 2)
+    let larger = unsafe QueueEntries.memory(Int(capacity) * 2)
     unsafe larger.moveInitialize(from: entries, count: Int(capacity))
-    unsafe (larger + Int(capacity)).initialize(repeating: Entry(), count: Int(capacity))
     unsafe entries.deallocate()
     unsafe entries = larger
     capacity *= 2

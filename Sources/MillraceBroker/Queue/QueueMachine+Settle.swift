@@ -2,15 +2,22 @@
 extension QueueMachine {
   // MARK: Consumers
 
-  /// A consumer that may hold `prefetch` messages at a time. Its number may have been that of one that has left. Throws `exclusive`, `prefetch`, `tooManyConsumers`.
+  /// A consumer that may hold `prefetch` messages at a time; 0: it only takes what it asks for. Its number may have been that of one that has left. Throws `exclusive`, `prefetch`,
+  /// `tooManyConsumers`.
   mutating func addConsumer(prefetch: Int, isExclusive: Bool = false) throws(QueueRefusal) -> UInt32 {
-    guard 1...QueueConfiguration.Bounds.prefetch ~= prefetch else { throw .prefetch }
+    guard 0...QueueConfiguration.Bounds.prefetch ~= prefetch else { throw .prefetch }
     if consumers.count > 0, isExclusive || hasExclusive || configuration.isExclusive { throw .exclusive }
     if consumers.count >= QueueConfiguration.Bounds.consumers { throw .tooManyConsumers }
     let number = consumers.add(prefetch: UInt32(prefetch))
     hasExclusive = isExclusive
     if active == nil { active = number }
     return number
+  }
+
+  /// How many messages a consumer may hold from now on; 0: it gets no more. It may hold more than that already.
+  mutating func setPrefetch(of consumer: UInt32, _ prefetch: Int) {
+    unsafe consumers[consumer].pointee.prefetch = UInt32(prefetch)
+    consumers.enter(consumer)
   }
 
   /// A consumer leaves; what it holds goes back. `isFailure`: it crashed, or its connection did, which charges each message. Throws `unknownConsumer`.
@@ -22,6 +29,7 @@ extension QueueMachine {
     while true {
       let index = unsafe consumers[consumer].pointee.first
       if index == QueueEntries.none { break }
+      lose(index)
       release(index)
       if !isFailure || charge(index, &gone) { giveBack(index, after: 0, now, &gone) }
     }
@@ -33,7 +41,7 @@ extension QueueMachine {
   // MARK: Settling
 
   /// Settles a delivery. Throws `unknownDelivery`, `notYours`. Complexity: O(1), O(log n) where it comes back.
-  mutating func settle(
+  @inline(__always) mutating func settle(
     _ tag: QueueTag, of consumer: UInt32, _ settlement: QueueSettlement, _ now: UInt64, _ gone: inout [QueueDeparture]
   ) throws(QueueRefusal) {
     advance(now, &gone)
@@ -66,15 +74,24 @@ extension QueueMachine {
     setDeadline(tag.entry, overflow ? .max : end)
   }
 
-  private func check(_ tag: QueueTag, _ consumer: UInt32) throws(QueueRefusal) {
+  @inline(__always) private func check(_ tag: QueueTag, _ consumer: UInt32) throws(QueueRefusal) {
     guard entries.contains(tag.entry) else { throw .unknownDelivery }
     let entry = unsafe entries[tag.entry]
     guard unsafe entry.pointee.state == .acquired && entry.pointee.generation == tag.generation else { throw .unknownDelivery }
     guard unsafe entry.pointee.consumer == consumer else { throw .notYours }
   }
 
-  private mutating func settle(_ index: UInt32, _ settlement: QueueSettlement, _ now: UInt64, _ gone: inout [QueueDeparture]) {
+  @inline(__always) private mutating func settle(
+    _ index: UInt32, _ settlement: QueueSettlement, _ now: UInt64, _ gone: inout [QueueDeparture]
+  ) {
     release(index)
+    if case .acknowledge = settlement { return leave(index, .acknowledged, &gone) }
+    settleOtherwise(index, settlement, now, &gone)
+  }
+
+  @inline(never) private mutating func settleOtherwise(
+    _ index: UInt32, _ settlement: QueueSettlement, _ now: UInt64, _ gone: inout [QueueDeparture]
+  ) {
     switch settlement {
     case .acknowledge: leave(index, .acknowledged, &gone)
     case .reject:
@@ -104,17 +121,41 @@ extension QueueMachine {
     return false
   }
 
+  /// Its consumer is about to lose it without having said so.
+  mutating func lose(_ index: UInt32) {
+    let entry = unsafe entries[index]
+    unsafe lost.append(
+      QueueLoss(
+        consumer: entry.pointee.consumer, tag: QueueTag(entry: index, generation: entry.pointee.generation), message: entry.pointee.message,
+        since: entry.pointee.since))
+  }
+
+  /// What consumers hold, `most` at most, by place. Complexity: O(places + deadlines).
+  func holdings(most: Int) -> [QueueHolding] {
+    var all: [QueueHolding] = []
+    let keys = deadlines.keys(entries)
+    for index in 0..<entries.touchedCount where all.count < most {
+      let entry = unsafe entries[index]
+      guard unsafe entry.pointee.state == .acquired else { continue }
+      unsafe all.append(
+        QueueHolding(
+          consumer: entry.pointee.consumer, tag: QueueTag(entry: index, generation: entry.pointee.generation),
+          message: entry.pointee.message, since: entry.pointee.since, lease: keys[index].map { $0 - 1 } ?? .max))
+    }
+    return all
+  }
+
   /// Its consumer no longer holds it.
-  mutating func release(_ index: UInt32) {
+  @inline(__always) mutating func release(_ index: UInt32) {
     let entry = unsafe entries[index]
     let consumer = unsafe entry.pointee.consumer
     let (previous, next) = unsafe (entry.pointee.previous, entry.pointee.next)
     let holder = unsafe consumers[consumer]
     if previous == QueueEntries.none { unsafe holder.pointee.first = next } else { unsafe entries[previous].pointee.next = next }
     if next == QueueEntries.none { unsafe holder.pointee.last = previous } else { unsafe entries[next].pointee.previous = previous }
-    unsafe holder.pointee.held -= 1
+    unsafe holder.pointee.held &-= 1
     consumers.enter(consumer)
-    acquired -= 1
+    acquired &-= 1
     unsafe entry.pointee.generation &+= 1
   }
 
@@ -131,11 +172,23 @@ extension QueueMachine {
 
   // MARK: Emptying
 
+  /// All messages that it holds, in no order. Complexity: O(places).
+  func forEach(_ body: (UInt64) -> Void) {
+    for index in 0..<entries.touchedCount where unsafe entries[index].pointee.state != .free { unsafe body(entries[index].pointee.message) }
+  }
+
   /// Takes out what is ready or waits; consumers keep what they hold. The number of them. Complexity: O(n).
   mutating func purge(_ now: UInt64, _ gone: inout [QueueDeparture]) -> Int {
+    var from: UInt32 = 0
+    return purge(from: &from, most: .max, now, &gone)
+  }
+
+  /// As `purge`, of so many places from one on; `from` is then the next.
+  mutating func purge(from: inout UInt32, most: Int, _ now: UInt64, _ gone: inout [QueueDeparture]) -> Int {
     advance(now, &gone)
     let before = gone.count
-    for index in 0..<entries.touchedCount {
+    let end = UInt32(min(Int(entries.touchedCount), most == .max ? .max : Int(from) + most))
+    for index in min(from, end)..<end {
       let entry = unsafe entries[index]
       switch unsafe entry.pointee.state {
       case .listed, .returned: taken(index, unsafe Int(entry.pointee.priority))
@@ -146,6 +199,7 @@ extension QueueMachine {
       }
       leave(index, .purged, &gone)
     }
+    from = end
     return gone.count - before
   }
 }

@@ -52,6 +52,25 @@ struct QueueTag: Hashable {
   var generation: UInt32
 }
 
+/// A delivery that was taken back from its consumer, who does not know it yet.
+struct QueueLoss: Hashable {
+  var consumer: UInt32
+  var tag: QueueTag
+  var message: UInt64
+  /// When it was delivered, in units of `QueueEntries.tick`.
+  var since: UInt32
+}
+
+/// A delivery in the hands of a consumer, for reports.
+struct QueueHolding: Hashable {
+  var consumer: UInt32
+  var tag: QueueTag
+  var message: UInt64
+  var since: UInt32
+  /// The last nanosecond of its lease; `UInt64.max`: none.
+  var lease: UInt64
+}
+
 /// A message that has left the queue.
 struct QueueDeparture: Hashable {
   var message: UInt64

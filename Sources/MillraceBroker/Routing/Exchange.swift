@@ -44,6 +44,7 @@ public struct ExchangeID: Sendable, Hashable {
 
   let bits: UInt64
 
+  init(bits: UInt64) { self.bits = bits }
   init(number: UInt32, generation: UInt32) { bits = UInt64(generation) << 32 | UInt64(number) }
 
   var number: UInt32 { UInt32(truncatingIfNeeded: bits) }

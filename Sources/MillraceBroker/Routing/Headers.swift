@@ -68,6 +68,15 @@ public struct Headers: Sendable, Hashable {
     self.encoded = encoded
   }
 
+  /// unsafe: as `encoded`; from a message, which was made so.
+  @unsafe init(encoded: UnsafeRawBufferPointer) { unsafe self.encoded = Array(encoded) }
+
+  /// The value of a field; nil: there is none. Numbers come in their narrowest kind, byte strings as text where they are UTF-8. Complexity: O(fields).
+  public subscript(name: String) -> HeaderValue? { fields.first { $0.name == name }?.decoded }
+
+  /// Names, ascending.
+  public var names: [String] { fields.map(\.name) }
+
   /// What a field's value is. Values of equal kind and bytes are equal.
   enum Kind {
     static let void: UInt8 = 0
@@ -88,6 +97,21 @@ public struct Headers: Sendable, Hashable {
     let value: [UInt8]
     /// All of it, as it is encoded.
     let bytes: [UInt8]
+
+    private var word: UInt64 { value.reversed().reduce(0) { $0 << 8 | UInt64($1) } }
+
+    var decoded: HeaderValue {
+      switch kind {
+      case Kind.void: .void
+      case Kind.boolean: .boolean(value.first == 1)
+      case Kind.integer: .integer(Int64(bitPattern: word))
+      case Kind.unsigned: .unsigned(word)
+      case Kind.real: .real(Double(bitPattern: word))
+      case Kind.decimal: .decimal(scale: value.first ?? 0, value: UInt32(truncatingIfNeeded: word >> 8))
+      case Kind.bytes: String(validating: value, as: UTF8.self).map { .text($0) } ?? .bytes(value)
+      default: .nested
+      }
+    }
   }
 
   var fields: [Field] {

@@ -91,8 +91,14 @@ public final class Router: @unchecked Sendable {
   }
 
   /// From now on the default exchange leads to it by its name, and it can be bound. Throws `RoutingError.queueExists` or `.queueNumber`.
-  public func add(queue name: BrokerName, number: UInt32) throws(RoutingError) {
-    try change { (table) throws(RoutingError) in try table.add(queue: name, number: number) }
+  public func add(queue name: BrokerName, number: UInt32) throws(RoutingError) { _ = try addQueue(name, number: number) }
+
+  /// As `add`. The first version that leads to it: what was routed by an earlier one and has this number was meant for a queue before it.
+  func addQueue(_ name: BrokerName, number: UInt32) throws(RoutingError) -> UInt64 {
+    try change { (table) throws(RoutingError) in
+      try table.add(queue: name, number: number)
+      return table.memory.version
+    }
   }
 
   /// Takes its bindings with it; exchanges that auto-delete go when they have no more. False: there is none.
@@ -126,6 +132,9 @@ public final class Router: @unchecked Sendable {
 
   /// nil: there is none. Complexity: O(1), as the next ones, but for `bindings`.
   public func exchange(named name: BrokerName) -> ExchangeID? { monitor.locked { table.exchange(named: name) } }
+
+  /// Its name; nil: it was deleted.
+  func name(of exchange: ExchangeID) -> BrokerName? { monitor.locked { table.name(of: exchange) } }
 
   /// The number of the queue of this name.
   public func queue(named name: BrokerName) -> UInt32? { monitor.locked { table.queueNumbers[name] } }

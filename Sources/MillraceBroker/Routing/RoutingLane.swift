@@ -24,6 +24,8 @@ public enum RouteOutcome: Sendable, Hashable {
   private let hash: KeyHash
   private var walk: RouteWalk
   private var cache: RouteCache
+  /// The version of the table that the last message was routed by.
+  private(set) var version: UInt64 = 0
   /// Messages whose route was not remembered.
   package private(set) var walks = 0
 
@@ -63,7 +65,7 @@ public enum RouteOutcome: Sendable, Hashable {
   ) throws(RouteRefusal) -> RouteOutcome {
     guard key.count <= RoutingKey.maxBytes else { throw .keyTooLong(bytes: key.count) }
     // Order: acquiring. Pairs with the exchange in `Router.publish`: a change that has returned is seen.
-    let version = current.loadAcquiring()
+    version = current.loadAcquiring()
     let place = unsafe hash.of(key.baseAddress ?? KeyHash.none, key.count) ^ (exchange.bits &* 0x9E37_79B9_7F4A_7C15)
     if cache.isEnabled, let route = unsafe cache.find(place, version, exchange, key) {
       return try unsafe give(route.queues, route.count, queues)
@@ -80,7 +82,7 @@ public enum RouteOutcome: Sendable, Hashable {
     let reading = unsafe SharedWord(line + Router.Word.reading)
     // Order: sequentially consistent, both. Pairs with `Router.publish` and its look at the lanes: whoever frees sees that this lane reads, or this lane sees a version that does not have what is freed.
     _ = reading.exchange(current.loadAcquiring())
-    let version = current.loadSequential()
+    version = current.loadSequential()
     // Order: releasing. Pairs with the writer's look at the lanes.
     defer { reading.storeReleasing(0) }
     // unsafe: the record stays while the lane reads this version or an older one.

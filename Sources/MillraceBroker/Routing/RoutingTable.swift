@@ -90,6 +90,9 @@ struct RoutingTable: ~Copyable {
 
   func exchange(named name: BrokerName) -> ExchangeID? { exchangeNumbers[name].map { exchanges[$0]!.id } }
 
+  /// nil: it was deleted, or is the default one.
+  func name(of exchange: ExchangeID) -> BrokerName? { exchanges[exchange.number].flatMap { $0.id == exchange ? $0.name : nil } }
+
   func bindings(from name: BrokerName) throws(RoutingError) -> [Binding] {
     guard let number = exchangeNumbers[name] else { throw .noExchange(name) }
     return Array(exchanges[number]!.outgoing)

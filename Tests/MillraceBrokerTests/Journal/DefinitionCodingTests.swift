@@ -21,11 +21,15 @@ import Testing
     configuration.lease = 7
     configuration.isSingleActive = true
     configuration.isExclusive = true
+    configuration.isDurable = true
+    configuration.deadLetters = .exchange(one, key: "ä")
+    var other = QueueConfiguration()
+    other.deadLetters = .queue(two)
     let headers = try Headers([("a", .text("ä")), ("b", .real(1.5)), ("x-match", .text("any"))])
     return [
       .declare(.exchange(DurableExchange(one, .mqtt, options))), .declare(.exchange(DurableExchange(two, .direct, ExchangeOptions()))),
       .declare(.queue(DurableQueue(one, number: .max, configuration, attributes: [0, 255]))),
-      .declare(.queue(DurableQueue(one, number: 0, QueueConfiguration()))),
+      .declare(.queue(DurableQueue(one, number: 0, other))),
       .declare(.binding(Binding(one, to: .queue(two), key: [0, 200], arguments: headers))),
       .declare(.binding(Binding(one, to: .exchange(two)))),
       .delete(.exchange(one)), .delete(.queue(two)), .delete(.binding(Binding(one, to: .queue(two), key: "k", arguments: headers))),
@@ -35,6 +39,21 @@ import Testing
   @Test("each definition and deletion comes back as it was encoded")
   func roundTrip() throws {
     for change in try Self.changes() { #expect(try JournalChange(encoded: change.encoded) == change) }
+  }
+
+  @Test("no member of a queue's configuration is left out")
+  func members() throws {
+    let changes = try Self.changes()
+    guard case .declare(.queue(let queue)) = changes[2] else {
+      Issue.record("the third is a queue")
+      return
+    }
+    let defaults = Dictionary(
+      uniqueKeysWithValues: Mirror(reflecting: QueueConfiguration()).children.map { ($0.label ?? "", "\($0.value)") })
+    // Each differs from its default: one that is added later must be added above, and then is seen to come back.
+    for member in Mirror(reflecting: queue.configuration).children {
+      #expect(defaults[member.label ?? ""] != "\(member.value)", "\(member.label ?? "")")
+    }
   }
 
   @Test("whatever is cut off, added or of another format is refused, and no byte that is changed stops the process")

@@ -229,7 +229,7 @@ import Testing
     queue.deliver(4, 0, &held, &gone)
     #expect(held.map(\.consumer) == [second, second] && held.map(\.message) == [1, 2])
     #expect(throws: QueueRefusal.exclusive) { try queue.addConsumer(prefetch: 1, isExclusive: true) }
-    #expect(throws: QueueRefusal.prefetch) { try queue.addConsumer(prefetch: 0) }
+    #expect(throws: QueueRefusal.prefetch) { try queue.addConsumer(prefetch: -1) }
     try queue.removeConsumer(second, isFailure: false, 0, &gone)
     _ = try queue.addConsumer(prefetch: 1, isExclusive: true)
     #expect(throws: QueueRefusal.exclusive) { try queue.addConsumer(prefetch: 1) }

@@ -1,0 +1,174 @@
+internal import MillraceCore
+
+extension Broker {
+  // MARK: Consumers
+
+  /// Messages of a queue become jobs that call `body`, from now on until the consumer is closed. See `ConsumerOptions`. Throws `BrokerError.noScheduler`, `.noQueue`, `.exclusive`,
+  /// `.outOfRange`, `.handlers` or `.memory`.
+  @discardableResult
+  public func consume(
+    _ queue: BrokerName, _ options: ConsumerOptions = ConsumerOptions(), _ body: @escaping ConsumerBody
+  ) throws(BrokerError) -> JobConsumer {
+    guard let scheduler = host.scheduler else { throw .noScheduler }
+    if let fault = options.fault { throw fault }
+    let place = try place(of: queue)
+    guard let since = place.locked()?.state.since else { throw .noQueue(queue) }
+    place.lock.unlock()
+    let consumer: JobConsumer
+    do throws(MemoryError) { consumer = try JobConsumer(self, place, since: since, options, body) } catch {
+      throw .memory(bytes: error.bytes)
+    }
+    guard consumer.register(scheduler) else { throw .handlers }
+    monitor.locked { jobConsumers.append(consumer) }
+    try enter(place, queue, since, prefetch: options.prefetch, isExclusive: options.isExclusive, consumer)
+    return consumer
+  }
+
+  /// A way to take messages from a queue for one thread. `isExclusive`: it wants the queue to itself. Throws `BrokerError.noQueue` or `.exclusive`.
+  public func makeReceiver(_ queue: BrokerName, isExclusive: Bool = false) throws(BrokerError) -> Receiver {
+    let place = try place(of: queue)
+    guard let since = place.locked()?.state.since else { throw .noQueue(queue) }
+    place.lock.unlock()
+    let number = try enter(place, queue, since, prefetch: 0, isExclusive: isExclusive, nil)
+    return Receiver(self, queue, place, since: since, number)
+  }
+
+  @discardableResult
+  private func enter(
+    _ place: QueuePlace, _ queue: BrokerName, _ since: UInt64, prefetch: Int, isExclusive: Bool, _ consumer: JobConsumer?
+  ) throws(BrokerError) -> UInt32 {
+    var failure: BrokerError?
+    let number = spaces.with { work -> UInt32 in
+      guard let locked = place.locked(exactly: since) else {
+        failure = .noQueue(queue)
+        return 0
+      }
+      let number: UInt32
+      do throws(QueueRefusal) {
+        number = try locked.state.machine.addConsumer(prefetch: prefetch, isExclusive: isExclusive)
+      } catch {
+        place.lock.unlock()
+        failure =
+          switch error {
+          case .exclusive: .exclusive(queue)
+          default:
+            .outOfRange(
+              name: "consumers", value: QueueConfiguration.Bounds.consumers + 1, least: 0, most: QueueConfiguration.Bounds.consumers)
+          }
+        return 0
+      }
+      locked.state.enter(number, consumer)
+      if consumer != nil { place.setJobs(true) }
+      let arrived = locked.state.drain(place, &work)
+      end(place, locked, arrived: arrived, host.clock.now, &work)
+      return number
+    }
+    if let failure { throw failure }
+    return number
+  }
+
+  /// A consumer that is jobs gets no more.
+  func leave(_ consumer: JobConsumer) {
+    spaces.with { work in
+      guard let locked = consumer.place.locked(exactly: consumer.since) else { return }
+      let now = host.clock.now
+      _ = locked.state.drain(consumer.place, &work)
+      locked.state.close(consumer.number, now, &work)
+      if locked.state.jobCount == 0 { consumer.place.setJobs(false) }
+      end(consumer.place, locked, arrived: 1, now, &work)
+    }
+  }
+
+  // MARK: Settling
+
+  /// Settles a delivery. nil: done.
+  func settle(
+    _ place: QueuePlace, _ since: UInt64, _ tag: QueueTag, of consumer: UInt32, _ settlement: Settlement, _ work: inout Workspace
+  ) -> SettleError? {
+    guard let locked = place.locked(exactly: since) else {
+      return settleDeleted(since, tag, of: consumer) ? .queueDeleted : .unknownDelivery
+    }
+    let now = host.clock.now
+    let arrived = locked.state.drain(place, &work)
+    var lost: MessageBlock?
+    var failure: SettleError?
+    do throws(QueueRefusal) {
+      try locked.state.machine.settle(tag, of: consumer, settlement.inQueue, now, &work.gone)
+    } catch {
+      lost = locked.state.settleOverdue(tag, of: consumer)
+      failure = lost != nil ? .takenBack : error == .notYours ? .notYours : .unknownDelivery
+    }
+    if locked.state.removeIfDone(consumer, now, &work), locked.state.jobCount == 0 { place.setJobs(false) }
+    end(place, locked, arrived: arrived + (settlement.givesBack ? 1 : 0), now, &work)
+    if let lost { work.cache.release(lost) }
+    return failure
+  }
+
+  /// The consumer may hold it for so long from now on. nil: done.
+  func extend(_ place: QueuePlace, _ since: UInt64, _ tag: QueueTag, of consumer: UInt32, _ lease: UInt64) -> SettleError? {
+    spaces.with { work in
+      guard let locked = place.locked(exactly: since) else { return .queueDeleted }
+      let now = host.clock.now
+      let arrived = locked.state.drain(place, &work)
+      var failure: SettleError?
+      do throws(QueueRefusal) {
+        try locked.state.machine.extend(tag, of: consumer, lease, now, &work.gone)
+      } catch {
+        failure = locked.state.overdue[tag] != nil ? .takenBack : error == .notYours ? .notYours : .unknownDelivery
+      }
+      end(place, locked, arrived: arrived, now, &work)
+      return failure
+    }
+  }
+}
+
+extension Settlement {
+  var givesBack: Bool {
+    switch self {
+    case .acknowledge, .reject: false
+    case .retry, .release: true
+    }
+  }
+}
+
+extension QueueState {
+  /// Messages for a consumer that asks, as many as there are, `most` at most.
+  @inline(__always) mutating func take(
+    upTo most: Int, _ consumer: UInt32, _ now: UInt64, _ deliveries: inout [QueueDelivery], _ gone: inout [QueueDeparture]
+  ) {
+    do throws(QueueRefusal) { try machine.take(upTo: most, consumer, now, &deliveries, &gone) } catch {
+      preconditionFailure("invariant broken: a queue does not know a receiver of its own")
+    }
+    counts.delivered &+= UInt64(deliveries.count)
+    for delivery in deliveries where delivery.acquired > 0 { counts.redelivered &+= 1 }
+  }
+
+  /// A consumer is there; nil: one that asks.
+  mutating func enter(_ number: UInt32, _ consumer: JobConsumer?) {
+    while jobs.count <= Int(number) { jobs.append(nil) }
+    jobs[Int(number)] = consumer
+    guard let consumer else { return }
+    jobCount += 1
+    consumer.enter(number)
+  }
+
+  /// A consumer that is jobs gets no more, and goes when it holds nothing.
+  mutating func close(_ number: UInt32, _ now: UInt64, _ work: inout Workspace) {
+    guard Int(number) < jobs.count, jobs[Int(number)] != nil else { return }
+    machine.setPrefetch(of: number, 0)
+    removeIfDone(number, now, &work)
+  }
+
+  /// A closed consumer that holds nothing any more goes. True: this one has.
+  @discardableResult mutating func removeIfDone(_ number: UInt32, _ now: UInt64, _ work: inout Workspace) -> Bool {
+    guard Int(number) < jobs.count, jobs[Int(number)] != nil else { return false }
+    let consumer = unsafe machine.consumers[number].pointee
+    guard consumer.prefetch == 0, consumer.held == 0 else { return false }
+    jobs[Int(number)] = nil
+    jobCount -= 1
+    do throws(QueueRefusal) { try machine.removeConsumer(number, isFailure: false, now, &work.gone) } catch {
+      preconditionFailure("invariant broken: a queue does not know a consumer of its own")
+    }
+    return true
+  }
+}

@@ -1,0 +1,386 @@
+internal import MillraceCore
+
+/// Exchanges, queues and messages in memory: what is published is written once, in place, and read there by every consumer.
+///
+/// ```swift
+/// let broker = try Broker(BrokerConfiguration(), host: host)
+/// let tasks = try BrokerName("tasks")
+/// try broker.declare(queue: tasks)
+/// var publisher = try broker.makePublisher()
+/// var draft = try publisher.claim(64, Envelope(to: tasks))
+/// draft.withBytes { bytes in ... }
+/// switch publisher.publish(draft) { case .accepted(let receipt): ...; case .duplicate: ...; case .refused(let draft, let why): ... }
+/// ```
+///
+/// # Threads
+/// Any. Publishers and receivers are for one thread each.
+/// # Progress
+/// Publishing and settling: blocking for as long as another thread works on the same queue, `QueuePlace.batch` messages at most. Declaring and deleting wait for each other.
+@safe public final class Broker: @unchecked Sendable {
+  /// Timers of this kind are for `timerFired`.
+  public static let timerKind: UInt16 = 0x4D51
+
+  /// What it was made with.
+  public let configuration: BrokerConfiguration
+  /// Exchanges and bindings. Queues are declared by the broker.
+  public let router: Router
+  let host: BrokerHost
+  let pool: MessagePool
+  let duplicates: DuplicateWindow?
+  let spaces: Workspaces
+  /// A word for each number of a queue: its place, or 0.
+  private let places: Region
+  let monitor = Monitor()
+  // The monitor's.
+  var numbers: [BrokerName: UInt32] = [:]
+  private var freeNumbers: [UInt32] = []
+  private var nextNumber: UInt32 = 0
+  private var epochs: UInt32 = 0
+  private var memories: [Region] = []
+  /// Queues that were deleted while consumers had messages of theirs, by when they were made.
+  private var deleted: [UInt64: DeletedQueue] = [:]
+  /// Consumers that are jobs: the scheduler may call them until it has stopped.
+  var jobConsumers: [JobConsumer] = []
+  private let deskMemory: UnsafeMutablePointer<DeadLetterDesk>
+  private let deskMonitor = Monitor()
+
+  /// Throws `BrokerError.configuration`, `.memory` or `.routing`.
+  public init(_ configuration: BrokerConfiguration = BrokerConfiguration(), host: BrokerHost) throws(BrokerError) {
+    if let fault = configuration.fault { throw .configuration(fault) }
+    self.configuration = configuration
+    self.host = host
+    do { router = try Router(configuration.routing) } catch { throw .routing(error) }
+    let bytes = configuration.messageBytes ?? Machine.read().room(forEach: 1, most: 1 << 46)
+    do throws(MemoryError) {
+      pool = try MessagePool(capacity: bytes)
+      places = try Region(bytes: 8 * configuration.routing.queues)
+      spaces = try Workspaces(pool)
+    } catch { throw .memory(bytes: error.bytes) }
+    duplicates =
+      configuration.duplicateWindow == 0
+      ? nil : DuplicateWindow(nanoseconds: configuration.duplicateWindow, most: configuration.duplicateIDs)
+    let core: PublishCore
+    do { core = try PublishCore(router) } catch { throw .routing(error) }
+    unsafe deskMemory = .allocate(capacity: 1)
+    unsafe deskMemory.initialize(to: DeadLetterDesk(core, pool))
+  }
+
+  deinit {
+    // Nobody else is there: publishers, receivers and deliveries keep the broker.
+    for number in 0..<nextNumber {
+      guard let place = place(number) else { continue }
+      spaces.with { work in place.clear(&work) }
+    }
+    for queue in deleted.values { queue.free() }
+    unsafe deskMemory.deinitialize(count: 1)
+    unsafe deskMemory.deallocate()
+    for memory in memories { memory.free() }
+    places.free()
+    monitor.deallocate()
+    deskMonitor.deallocate()
+  }
+
+  // MARK: Places
+
+  // unsafe: a word for each number below the limit.
+  private func word(_ number: UInt32) -> SharedWord { unsafe SharedWord(places.base + 8 * Int(number)) }
+
+  /// nil: no queue has ever had this number. Complexity: O(1).
+  @inline(__always) func place(_ number: UInt32) -> QueuePlace? {
+    // Order: acquiring. Pairs with the releasing store in `makePlace`.
+    let address = word(number).loadAcquiring()
+    // unsafe: a place stays as long as the broker.
+    return unsafe UnsafeMutableRawPointer(bitPattern: UInt(address)).map { unsafe QueuePlace($0) }
+  }
+
+  /// With the monitor.
+  private func makePlace(_ number: UInt32) throws(BrokerError) -> QueuePlace {
+    if let place = place(number) { return place }
+    let memory: Region
+    do { memory = try Region(bytes: QueuePlace.bytes) } catch { throw .memory(bytes: error.bytes) }
+    memories.append(memory)
+    let place = unsafe QueuePlace(memory.base)
+    place.number = number
+    place.set(nil)
+    // Order: releasing. Pairs with the acquiring load in `place`.
+    unsafe word(number).storeReleasing(UInt64(UInt(bitPattern: memory.base)))
+    return place
+  }
+
+  /// The place of a queue that is there. Throws `BrokerError.noQueue`.
+  func place(of queue: BrokerName) throws(BrokerError) -> QueuePlace {
+    guard let number = monitor.locked({ numbers[queue] }), let place = place(number) else { throw .noQueue(queue) }
+    return place
+  }
+
+  // MARK: Queues
+
+  /// Names of all queues, ascending.
+  public var queues: [BrokerName] { monitor.locked { numbers.keys.sorted { $0.description < $1.description } } }
+
+  /// A queue, to which the default exchange leads by its name from now on. False: there is one that is the same. Throws `BrokerError.different` where there is one that is otherwise,
+  /// `.configuration`, `.routing` or `.memory`. Complexity: O(log queues).
+  @discardableResult
+  public func declare(queue name: BrokerName, _ configuration: QueueConfiguration = QueueConfiguration()) throws(BrokerError) -> Bool {
+    if let fault = configuration.fault { throw .configuration("queue '\(name)': \(fault)") }
+    return try monitor.locked { () throws(BrokerError) in
+      if let number = numbers[name], let place = place(number) {
+        try compare(name, place, configuration)
+        return false
+      }
+      let number = freeNumbers.last ?? nextNumber
+      if number >= UInt32(self.configuration.routing.queues) {
+        throw .routing(.full("queues", limit: self.configuration.routing.queues))
+      }
+      let place = try makePlace(number)
+      let since: UInt64
+      do throws(RoutingError) { since = try router.addQueue(name, number: number) } catch { throw .routing(error) }
+      if freeNumbers.popLast() == nil { nextNumber += 1 }
+      numbers[name] = number
+      place.lock.lock()
+      epochs += 1
+      place.set(LockedQueue(QueueState(name, number: number, since: since, epoch: epochs, isJournaled: false, configuration)))
+      place.lock.unlock()
+      return true
+    }
+  }
+
+  private func compare(_ name: BrokerName, _ place: QueuePlace, _ asked: QueueConfiguration) throws(BrokerError) {
+    place.lock.lock()
+    let actual = place.state?.state.machine.configuration
+    place.lock.unlock()
+    guard let actual, actual != asked else { return }
+    if let (attribute, one, other) = actual.difference(from: asked) { throw .different(name, attribute: attribute, is: one, asked: other) }
+  }
+
+  /// Deletes a queue with its messages. False: there is none. `ifUnused`, `ifEmpty`: only if it has no consumers, or no messages; throws `BrokerError.inUse` then.
+  ///
+  /// Consumers learn it when they settle what they hold, or ask for more. Complexity: O(its bindings + messages).
+  @discardableResult
+  public func delete(queue name: BrokerName, ifUnused: Bool = false, ifEmpty: Bool = false) throws(BrokerError) -> Bool {
+    try monitor.locked { () throws(BrokerError) in
+      guard let number = numbers[name], let place = place(number) else { return false }
+      place.lock.lock()
+      guard let locked = place.state else { preconditionFailure("invariant broken: a queue without state has a name") }
+      let (messages, consumers) = (locked.state.machine.count, locked.state.machine.consumers.count)
+      if ifUnused && consumers > 0 || ifEmpty && messages > 0 {
+        place.lock.unlock()
+        throw .inUse(name, messages: messages, consumers: consumers)
+      }
+      // Publishers that were routed before find it gone.
+      place.set(nil)
+      spaces.with { work in _ = locked.state.drain(place, &work) }
+      place.setJobs(false)
+      place.tellRoom()
+      place.lock.unlock()
+      place.wakeReceivers(.max)
+      place.wakePublishers(.max)
+      _ = router.remove(queue: name)
+      numbers[name] = nil
+      freeNumbers.append(number)
+      empty(locked)
+      return true
+    }
+  }
+
+  /// A deleted queue's messages go; what consumers hold stays theirs until they settle it.
+  private func empty(_ locked: LockedQueue) {
+    var gone: [QueueDeparture] = []
+    _ = locked.state.machine.purge(host.clock.now, &gone)
+    for consumer in locked.state.jobs { consumer?.close() }
+    spaces.with { work in for departure in gone { work.cache.release(unsafe MessageBlock(departure.message)) } }
+    let queue = DeletedQueue(locked)
+    if queue.isDone { queue.free() } else { deleted[locked.state.since] = queue }
+  }
+
+  /// Takes all messages out that nobody holds. How many. Throws `BrokerError.noQueue`. Complexity: O(n), with the lock given back in between.
+  @discardableResult public func purge(queue name: BrokerName) throws(BrokerError) -> Int {
+    let place = try place(of: name)
+    var from: UInt32 = 0
+    var count = 0
+    while true {
+      let (purged, isDone) = spaces.with { work in
+        guard let locked = place.locked() else { return (0, true) }
+        _ = locked.state.drain(place, &work)
+        let purged = locked.state.machine.purge(from: &from, most: QueuePlace.batch * 16, host.clock.now, &work.gone)
+        let isDone = from >= locked.state.machine.entries.touchedCount
+        end(place, locked, arrived: 0, host.clock.now, &work)
+        return (purged, isDone)
+      }
+      count += purged
+      if isDone { return count }
+    }
+  }
+
+  // MARK: After the lock
+
+  /// Ends a turn, and sees to dead letters.
+  @inline(__always) func end(
+    _ place: QueuePlace, _ locked: LockedQueue, arrived: Int, _ now: UInt64, _ work: inout Workspace
+  ) {
+    endTurn(place, locked, arrived: arrived, now, &work)
+    bury(&work)
+  }
+
+  /// Ends a turn: what is to be told under the lock, the lock given back, then everything that must not be done under it.
+  @inline(__always) func endTurn(
+    _ place: QueuePlace, _ locked: LockedQueue, arrived: Int, _ now: UInt64, _ work: inout Workspace
+  ) {
+    let follow = locked.state.endTurn(place, arrived: arrived, now, &work)
+    let since = locked.state.since
+    place.unlock(sees: follow.hasJobs)
+    self.follow(place, since, follow, &work)
+  }
+
+  /// What was put off until no lock is held, but for dead letters, which are left in `work.dead`.
+  @inline(__always) func follow(_ place: QueuePlace, _ since: UInt64, _ follow: FollowUp, _ work: inout Workspace) {
+    if follow.arrived > 0 { place.wakeReceivers(follow.arrived) }
+    if follow.publishers > 0 { place.wakePublishers(follow.publishers) }
+    if follow.alarm != 0 { arm(place, follow.alarm) }
+    if !work.gone.isEmpty { leave(place, since, &work) }
+    if !work.requests.isEmpty { submit(place, since, follow.hasMore, &work) }
+    // Who published meanwhile and found the lock taken.
+    if follow.hasJobs, place.intake.loadSequential() != 0 { serve(place, &work) }
+  }
+
+  /// What has left a queue: freed, or among the dead letters.
+  func leave(_ place: QueuePlace, _ since: UInt64, _ work: inout Workspace) {
+    for index in work.gone.indices {
+      let departure = work.gone[index]
+      if departure.exit.isDeadLetter {
+        work.dead.append(Grave(departure: departure, place: place, since: since))
+      } else {
+        work.cache.release(unsafe MessageBlock(departure.message))
+      }
+    }
+    work.gone.removeAll(keepingCapacity: true)
+  }
+
+  /// The queue's timer is due then at the latest.
+  @inline(never) func arm(_ place: QueuePlace, _ due: UInt64) {
+    guard let timers = host.timers else { return }
+    while true {
+      let armed = place.armed.loadSequential()
+      if armed <= due { return }
+      // Order: sequentially consistent. Pairs with the exchange in `advance`.
+      if place.armed.replace(armed, by: due) { break }
+    }
+    do {
+      _ = try timers.arm(shard: host.timerShard, due: due, value: UInt64(place.number), kind: Broker.timerKind)
+    } catch {
+      // No timer to be had: what is due moves when the queue is used next, whose turn tries again.
+      _ = place.armed.exchange(.max)
+    }
+  }
+
+  /// Gives jobs to the scheduler. What it does not take goes back to the queue.
+  @inline(never) private func submit(_ place: QueuePlace, _ since: UInt64, _ hasMore: Bool, _ work: inout Workspace) {
+    guard let scheduler = host.scheduler else { preconditionFailure("invariant broken: jobs without a scheduler") }
+    var hasMore = hasMore
+    while !work.requests.isEmpty {
+      var refusal: SubmitError?
+      do throws(SubmitError) { try scheduler.submit(work.requests.span) } catch { refusal = error }
+      work.requests.removeAll(keepingCapacity: true)
+      if let refusal { return takeBack(place, since, refusal, &work) }
+      work.deliveries.removeAll(keepingCapacity: true)
+      guard hasMore, let locked = place.locked(exactly: since) else { return }
+      let arrived = locked.state.drain(place, &work)
+      let follow = locked.state.endTurn(place, arrived: arrived, host.clock.now, &work)
+      place.lock.unlock()
+      if follow.arrived > 0 { place.wakeReceivers(follow.arrived) }
+      if follow.publishers > 0 { place.wakePublishers(follow.publishers) }
+      hasMore = follow.hasMore
+      if follow.alarm != 0 { arm(place, follow.alarm) }
+      if !work.gone.isEmpty { leave(place, since, &work) }
+    }
+  }
+
+  /// Deliveries that no job was to be had for. Full: in a moment again. Stopped: nobody will run jobs any more, others may have the messages.
+  private func takeBack(_ place: QueuePlace, _ since: UInt64, _ refusal: SubmitError, _ work: inout Workspace) {
+    let deliveries = work.deliveries
+    work.deliveries.removeAll(keepingCapacity: true)
+    let isFull = if case .full = refusal { true } else { false }
+    let now = host.clock.now
+    guard let locked = place.locked(exactly: since) else { return }
+    for delivery in deliveries {
+      if !isFull { locked.state.machine.setPrefetch(of: delivery.consumer, 0) }
+      // What is not there any more was taken back by its lease.
+      try? locked.state.machine.settle(
+        delivery.tag, of: delivery.consumer, .release(after: isFull ? Broker.fullWait : 0), now, &work.gone)
+    }
+    endTurn(place, locked, arrived: deliveries.count, now, &work)
+  }
+
+  /// Nanoseconds until deliveries are tried again that the scheduler had no room for.
+  private static let fullWait: UInt64 = 1_000_000
+
+  // MARK: Dead letters and time
+
+  /// Dead letters go on their way. No lock is held.
+  @inline(__always) func bury(_ work: inout Workspace) {
+    if !work.dead.isEmpty { buryNow(&work) }
+  }
+
+  @inline(never) private func buryNow(_ work: inout Workspace) {
+    deskMonitor.locked {
+      // unsafe: the monitor's.
+      unsafe deskMemory.pointee.pending += work.dead
+      work.dead.removeAll(keepingCapacity: true)
+      unsafe deskMemory.pointee.drain(self)
+    }
+  }
+
+  /// Dead letters that no queue took: their target was not there, or was full; and those that went in circles.
+  public var lostDeadLetters: (lost: UInt64, cycles: UInt64) {
+    // unsafe: the monitor's.
+    deskMonitor.locked { unsafe (deskMemory.pointee.lost, deskMemory.pointee.cycles) }
+  }
+
+  /// A timer of `timerKind` fired: what is due in a queue moves.
+  public func timerFired(_ value: UInt64) {
+    guard let place = place(UInt32(truncatingIfNeeded: value)) else { return }
+    advance(place)
+  }
+
+  /// What is due by now moves, in all queues. For brokers without timers. Complexity: O(queues).
+  public func advance() {
+    for place in monitor.locked({ numbers.values.compactMap { place($0) } }) { advance(place) }
+  }
+
+  private func advance(_ place: QueuePlace) {
+    spaces.with { work in
+      guard let locked = place.locked() else { return }
+      let now = host.clock.now
+      // Order: sequentially consistent. Pairs with who arms: the timer that fired is armed no more, and who saw that it was has pushed before.
+      _ = place.armed.exchange(.max)
+      let before = locked.state.machine.ready
+      _ = locked.state.drain(place, &work)
+      locked.state.machine.advance(now, &work.gone)
+      locked.state.machine.earliest = locked.state.machine.nextDeadline()
+      let arrived = max(1, locked.state.machine.ready - before)
+      end(place, locked, arrived: arrived, now, &work)
+    }
+  }
+
+  // MARK: Deleted queues
+
+  /// A delivery of a queue that was deleted is settled. False: it is unknown there.
+  func settleDeleted(_ since: UInt64, _ tag: QueueTag, of consumer: UInt32) -> Bool {
+    monitor.locked {
+      guard let queue = deleted[since], let block = queue.settle(tag, of: consumer) else { return false }
+      pool.release(block)
+      if queue.isDone {
+        deleted[since] = nil
+        queue.free()
+      }
+      return true
+    }
+  }
+
+  /// The name of a queue by its number; nil: there is none.
+  func name(of number: UInt32) -> BrokerName? {
+    guard let place = place(number), let locked = place.locked() else { return nil }
+    defer { place.lock.unlock() }
+    return locked.state.name
+  }
+}

@@ -1,0 +1,147 @@
+internal import CMillrace
+public import MillraceCore
+
+/// How messages of a queue become jobs.
+public struct ConsumerOptions: Sendable {
+  /// Messages that it may hold at a time, ready to run or running: 1 to 65,535.
+  public var prefetch = 100
+  /// Jobs of it that run at a time; 0: as many as there are slots.
+  public var concurrency = 0
+  /// Of its jobs, 0 low to 3 critical; nil: each message's own, those above 3 as 3.
+  public var priority: UInt8?
+  /// On whose account its jobs run.
+  public var tenant: UInt16 = 0
+  /// Nanoseconds that one message may take; 0: any. Beyond, it counts as failed, and others get it.
+  public var timeout: UInt64 = 0
+  /// It wants the queue to itself.
+  public var isExclusive = false
+  /// Its function blocks: it runs in the pool for such.
+  public var isBlocking = false
+  /// Its function may leave the settling to whoever completes its job.
+  public var isAsynchronous = false
+
+  /// As the fields say.
+  public init() {}
+
+  var fault: BrokerError? {
+    if !(1...QueueConfiguration.Bounds.prefetch ~= prefetch) {
+      return .outOfRange(name: "prefetch", value: prefetch, least: 1, most: QueueConfiguration.Bounds.prefetch)
+    }
+    if concurrency < 0 { return .outOfRange(name: "concurrency", value: concurrency, least: 0, most: Int.max) }
+    if let priority, priority > 3 { return .outOfRange(name: "priority", value: Int(priority), least: 0, most: 3) }
+    return nil
+  }
+}
+
+/// What a consumer does with a message: in the scheduler's slot, on one of its threads. nil: it will be settled by whoever completes the job, whose token was issued.
+public typealias ConsumerBody = @Sendable (borrowing Message, inout JobContext) -> Settlement?
+
+/// A consumer whose messages are jobs: they have the scheduler's priorities, tenants, limits and timeouts.
+///
+/// # Threads
+/// Any.
+@safe public final class JobConsumer: @unchecked Sendable {
+  // unsafe: a broker keeps its consumers, and the scheduler has stopped before it goes.
+  private unowned(unsafe) let owner: Broker
+  private var broker: Broker { unsafe owner }
+  let place: QueuePlace
+  let since: UInt64
+  private(set) var number: UInt32 = 0
+  private let options: ConsumerOptions
+  private let body: ConsumerBody
+  private var handler = HandlerIndex(rawValue: 0)
+  /// 1: it takes no more.
+  private let word: Region
+  private var closing: SharedHalf { unsafe SharedHalf(word.base) }
+
+  init(_ broker: Broker, _ place: QueuePlace, since: UInt64, _ options: ConsumerOptions, _ body: @escaping ConsumerBody) throws(MemoryError)
+  {
+    unsafe owner = broker
+    (self.place, self.since, self.options) = (place, since, options)
+    self.body = body
+    word = try Region(bytes: 4)
+  }
+
+  deinit { word.free() }
+
+  /// Before it has a message. False: the scheduler knows too many handlers.
+  func register(_ scheduler: Scheduler) -> Bool {
+    // unsafe: the broker keeps this object until the scheduler has stopped.
+    let context = unsafe Unmanaged.passUnretained(self).toOpaque()
+    let registered = unsafe scheduler.register(
+      Handler(
+        run: { context, job in unsafe JobConsumer.from(context).run(job.assumingMemoryBound(to: JobContext.self)).rawValue },
+        finished: { context, _, first, second, outcome in unsafe JobConsumer.from(context).finished(first, second, outcome) },
+        context: context, blocking: options.isBlocking, limit: options.concurrency))
+    guard let registered else { return false }
+    handler = registered
+    return true
+  }
+
+  /// Under the queue's lock, before it has a message.
+  func enter(_ number: UInt32) { self.number = number }
+
+  private static func from(_ context: UnsafeMutableRawPointer?) -> JobConsumer {
+    // unsafe: the context is the consumer, which the broker keeps.
+    unsafe Unmanaged<JobConsumer>.fromOpaque(context!).takeUnretainedValue()
+  }
+
+  /// The job of a delivery, with a reference of its own: the message and, above its 48 bits, the counts of deliveries and failures, 255 at most; then the tag. Under the queue's lock.
+  func request(_ delivery: QueueDelivery) -> JobRequest {
+    let block = unsafe MessageBlock(delivery.message)
+    // Whoever takes the message back meanwhile does not take its memory.
+    block.retain()
+    return JobRequest(
+      handler: handler, priority: options.priority ?? min(block.priority, 3), tenant: options.tenant,
+      first: delivery.message | UInt64(min(delivery.acquired, 255)) << 48 | UInt64(min(delivery.failed, 255)) << 56,
+      second: UInt64(delivery.tag.generation) << 32 | UInt64(delivery.tag.entry), timeout: options.timeout)
+  }
+
+  private func delivery(_ first: UInt64, _ second: UInt64) -> QueueDelivery {
+    QueueDelivery(
+      consumer: number, tag: QueueTag(entry: UInt32(truncatingIfNeeded: second), generation: UInt32(truncatingIfNeeded: second >> 32)),
+      message: first & (1 << 48 - 1), acquired: UInt16(first >> 48 & 0xFF), failed: UInt16(first >> 56))
+  }
+
+  // MARK: Jobs
+
+  private func run(_ context: UnsafeMutablePointer<JobContext>) -> Outcome {
+    let delivery = unsafe delivery(context.pointee.first, context.pointee.second)
+    var answer: Settlement? = .release(after: 0)
+    // Closed before it began: somebody else may have it.
+    if closing.loadAcquiring() == 0 {
+      let message = Message(delivery, place: place, since: since)
+      answer = unsafe body(message, &context.pointee)
+    }
+    return broker.spaces.with { work in
+      work.cache.release(unsafe MessageBlock(delivery.message))
+      guard let answer else { return .pending }
+      // What was taken back meanwhile is not ours to settle, and the queue knows.
+      _ = broker.settle(place, since, delivery.tag, of: number, answer, &work)
+      return .done
+    }
+  }
+
+  /// Its job has ended, other than by its own answer: its time was over, or somebody completed it.
+  private func finished(_ first: UInt64, _ second: UInt64, _ outcome: UInt8) {
+    let answer: Settlement
+    switch Outcome(rawValue: outcome) {
+    case .done:
+      // Said by itself, unless another may say so.
+      if !options.isAsynchronous { return }
+      answer = .acknowledge
+    case .retry, .timedOut: answer = .retry(after: nil)
+    case .failed: answer = .reject
+    case .cancelled, .pending, nil: answer = .release(after: 0)
+    }
+    // As above.
+    broker.spaces.with { work in _ = broker.settle(place, since, delivery(first, second).tag, of: number, answer, &work) }
+  }
+
+  /// It gets no more messages; those that it has not begun go back, and what runs is settled as it ends.
+  public func close() {
+    // Order: sequentially consistent. Pairs with the acquiring load in `run`.
+    _ = closing.exchange(1)
+    broker.leave(self)
+  }
+}

@@ -1,0 +1,52 @@
+internal import MillraceCore
+
+/// Ids of messages that were published lately. A second one of the same id is a duplicate.
+///
+/// # Threads
+/// Any.
+/// # Progress
+/// Blocking: one look or one entry at a time.
+/// # Size
+/// An id's text and some 100 bytes.
+final class DuplicateWindow: @unchecked Sendable {
+  private let nanoseconds: UInt64
+  private let most: Int
+  private let monitor = Monitor()
+  private var known: Set<String> = []
+  /// In the order in which they came.
+  private var order: [(id: String, end: UInt64)] = []
+  private var start = 0
+
+  init(nanoseconds: UInt64, most: Int) { (self.nanoseconds, self.most) = (nanoseconds, most) }
+
+  deinit { monitor.deallocate() }
+
+  /// False: it is a duplicate. Complexity: O(1), amortised.
+  func enter(_ id: String, _ now: UInt64) -> Bool {
+    monitor.locked {
+      while start < order.count, order[start].end < now || order.count - start >= most { forgetFirst() }
+      guard known.insert(id).inserted else { return false }
+      let (end, overflow) = now.addingReportingOverflow(nanoseconds)
+      order.append((id, overflow ? .max : end))
+      return true
+    }
+  }
+
+  /// The message was not taken after all.
+  func withdraw(_ id: String) {
+    monitor.locked {
+      guard known.remove(id) != nil else { return }
+      // The last ones are looked at first: it has just come.
+      if let index = order[start...].lastIndex(where: { $0.id == id }) { order.remove(at: index) }
+    }
+  }
+
+  private func forgetFirst() {
+    known.remove(order[start].id)
+    start += 1
+    if start > 1_024, start > order.count / 2 {
+      order.removeFirst(start)
+      start = 0
+    }
+  }
+}

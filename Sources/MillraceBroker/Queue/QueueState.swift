@@ -1,0 +1,230 @@
+internal import MillraceCore
+
+/// What a queue is, under its place's lock.
+///
+/// # Threads
+/// The lock holder's.
+struct QueueState: ~Copyable {
+  let name: BrokerName
+  let number: UInt32
+  /// The first version of the routing table that leads here.
+  let since: UInt64
+  /// Of its place: no other queue there has had it.
+  let epoch: UInt32
+  /// The broker's journal keeps it.
+  let isJournaled: Bool
+  var machine: QueueMachine
+  /// Consumers that are jobs, by number; nil: one that asks.
+  var jobs: [JobConsumer?] = []
+  var jobCount = 0
+  /// Publishers that sleep until there is room, and for how many messages the one that wants least.
+  var waiters = 0
+  var wanted = Int.max
+  /// What the place's room knows of.
+  private var counted = (messages: 0, bytes: 0)
+  /// Deliveries that were taken back from consumers who may still read them: each has a reference of its own.
+  var overdue: [QueueTag: QueueLoss] = [:]
+  var counts = QueueCounts()
+
+  init(_ name: BrokerName, number: UInt32, since: UInt64, epoch: UInt32, isJournaled: Bool, _ configuration: QueueConfiguration) {
+    (self.name, self.number, self.since, self.epoch, self.isJournaled) = (name, number, since, epoch, isJournaled)
+    machine = QueueMachine(configuration)
+  }
+
+  /// A message may find no room, and is its publisher's then.
+  var mayRefuse: Bool { machine.configuration.overflow != .dropHead }
+
+  // MARK: In
+
+  /// What was published before comes in. The first thing under the lock. How many messages.
+  @inline(__always) mutating func drain(_ place: QueuePlace, _ work: inout Workspace) -> Int {
+    guard let node = place.takeIntake() else { return 0 }
+    return drain(node, &work)
+  }
+
+  @inline(never) private mutating func drain(_ first: IntakeNode, _ work: inout Workspace) -> Int {
+    var count = 0
+    var next: IntakeNode? = first
+    while let node = next {
+      next = unsafe IntakeNode(node.next)
+      let messages = node.messages
+      if node.epoch == epoch {
+        insert(messages, due: node.due, node.now, &work)
+        count += messages.count
+      } else {
+        // Routed before this queue was here.
+        for index in 0..<messages.count { work.cache.release(messages[index]) }
+      }
+      work.cache.free(node)
+    }
+    return count
+  }
+
+  /// Messages come in, a reference of each with it, and room that was made sure of. `due`: 0 at once.
+  mutating func insert(_ messages: MessageList, due: UInt64, _ now: UInt64, _ work: inout Workspace) {
+    let refuses = mayRefuse
+    for index in 0..<messages.count {
+      if index + 6 < messages.count { messages[index + 6].prefetch() }
+      let block = messages[index]
+      let message = QueueMessage(
+        id: block.number, bytes: UInt32(truncatingIfNeeded: block.bytes), priority: block.priority, expiry: block.expiry(from: now),
+        due: due)
+      // Who has credit gets what is there before anything is dropped for the new one.
+      if jobCount > 0, !machine.hasRoom(bytes: block.bytes) { deliver(now, &work) }
+      do throws(QueueRefusal) {
+        try machine.publish(message, now, isReserved: refuses, &work.gone)
+      } catch {
+        // Room was made sure of, but for places: 2^31 of them.
+        work.gone.append(QueueDeparture(message: block.number, exit: .maxLength, failed: 0))
+      }
+      if refuses {
+        counted.messages &+= 1
+        counted.bytes &+= block.bytes
+      }
+    }
+    counts.published += UInt64(messages.count)
+  }
+
+  // MARK: Out
+
+  /// Gives consumers that are jobs what they have credit for, a batch at most.
+  mutating func deliver(_ now: UInt64, _ work: inout Workspace) {
+    let before = work.deliveries.count
+    machine.deliver(QueuePlace.batch, now, &work.deliveries, &work.gone)
+    for index in before..<work.deliveries.count {
+      let delivery = work.deliveries[index]
+      guard let consumer = jobs[Int(delivery.consumer)] else { preconditionFailure("invariant broken: who asks is given nothing") }
+      work.requests.append(consumer.request(delivery))
+      if delivery.acquired > 0 { counts.redelivered += 1 }
+    }
+    counts.delivered += UInt64(work.deliveries.count - before)
+  }
+
+  /// The last thing under the lock: what others are to be told. `arrived`: messages that can be had now and could not before, at least one if any.
+  @inline(__always) mutating func endTurn(_ place: QueuePlace, arrived: Int, _ now: UInt64, _ work: inout Workspace) -> FollowUp {
+    var follow = FollowUp()
+    if jobCount > 0 { serve(now, &work, &follow) }
+    if !machine.lost.isEmpty { keepLost() }
+    if !work.gone.isEmpty { count(work.gone) }
+    if mayRefuse { account(place, &follow) }
+    if arrived > 0, machine.occupied != 0 {
+      follow.arrived = arrived
+      _ = place.arrivals.add(1, ordered: true)
+    }
+    if machine.earliest < place.armed.loadRelaxed() { follow.alarm = machine.earliest }
+    return follow
+  }
+
+  private mutating func serve(_ now: UInt64, _ work: inout Workspace, _ follow: inout FollowUp) {
+    follow.hasJobs = true
+    if machine.occupied == 0 { return }
+    let before = work.deliveries.count
+    deliver(now, &work)
+    follow.hasMore = work.deliveries.count - before == QueuePlace.batch && machine.occupied != 0
+  }
+
+  /// Tells publishers how much room there is.
+  private mutating func account(_ place: QueuePlace, _ follow: inout FollowUp) {
+    let (messages, bytes) = (machine.ready + machine.delayed, machine.bytes)
+    if messages != counted.messages { place.messageRoom.change(by: counted.messages - messages) }
+    if bytes != counted.bytes { place.byteRoom.change(by: counted.bytes - bytes) }
+    counted = (messages, bytes)
+    guard waiters > 0, place.messageRoom.value >= min(wanted, machine.configuration.maxSize), place.byteRoom.value > 0 else { return }
+    follow.publishers = waiters
+    wanted = .max
+    place.tellRoom()
+  }
+
+  private mutating func keepLost() {
+    for loss in machine.lost {
+      // unsafe: the queue holds it.
+      unsafe MessageBlock(loss.message).retain()
+      overdue[loss.tag] = loss
+    }
+    machine.lost.removeAll(keepingCapacity: true)
+  }
+
+  mutating func count(_ gone: [QueueDeparture]) {
+    for departure in gone { counts.left[Int(departure.exit.rawValue)] += 1 }
+  }
+
+  /// A consumer has done with what it had lost before; nil: it had not. The caller gives the reference back.
+  mutating func settleOverdue(_ tag: QueueTag, of consumer: UInt32) -> MessageBlock? {
+    guard let loss = overdue[tag], loss.consumer == consumer else { return nil }
+    overdue[tag] = nil
+    return unsafe MessageBlock(loss.message)
+  }
+}
+
+/// What is to be done after the lock was given back.
+struct FollowUp {
+  /// Messages that receivers can have now.
+  var arrived = 0
+  /// Publishers to be woken.
+  var publishers = 0
+  /// Consumers are jobs: whoever published meanwhile relies on us to look at the intake.
+  var hasJobs = false
+  /// When the queue's timer is due, if that is earlier than before; 0: it is not.
+  var alarm: UInt64 = 0
+  /// Consumers have credit for more than a batch.
+  var hasMore = false
+}
+
+/// What has happened to a queue's messages so far.
+struct QueueCounts {
+  var published: UInt64 = 0
+  var delivered: UInt64 = 0
+  var redelivered: UInt64 = 0
+  /// Publications that found no room, and stayed with their publisher.
+  var refused: UInt64 = 0
+  /// By `QueueExit`.
+  var left = InlineArray<6, UInt64>(repeating: 0)
+}
+
+/// A dead letter that has not gone on yet, and the queue that it died in.
+struct Grave {
+  var departure: QueueDeparture
+  var place: QueuePlace
+  var since: UInt64
+}
+
+/// A queue that was deleted while consumers had messages of it.
+///
+/// # Threads
+/// One at a time: the broker's monitor.
+final class DeletedQueue {
+  private let locked: LockedQueue
+
+  init(_ locked: LockedQueue) { self.locked = locked }
+
+  var isDone: Bool { locked.state.machine.acquired == 0 && locked.state.overdue.isEmpty }
+
+  /// The message that the consumer has done with; nil: it has none by this tag.
+  func settle(_ tag: QueueTag, of consumer: UInt32) -> MessageBlock? {
+    var gone: [QueueDeparture] = []
+    // Unknown to the machine is what was taken back before.
+    try? locked.state.machine.settle(tag, of: consumer, .acknowledge, 0, &gone)
+    if let departure = gone.first { return unsafe MessageBlock(departure.message) }
+    return locked.state.settleOverdue(tag, of: consumer)
+  }
+
+  func free() { locked.free() }
+}
+
+/// What a thread works with: free blocks, and lists that are used again and again.
+struct Workspace: ~Copyable {
+  var cache: MessageCache
+  var gone: [QueueDeparture] = []
+  /// For consumers that are jobs, and the requests for them.
+  var deliveries: [QueueDelivery] = []
+  var requests: [JobRequest] = []
+  /// Dead letters that wait until no lock is held.
+  var dead: [Grave] = []
+
+  init(_ pool: MessagePool) {
+    cache = MessageCache(pool)
+    gone.reserveCapacity(2 * QueuePlace.batch)
+    deliveries.reserveCapacity(2 * QueuePlace.batch)
+    requests.reserveCapacity(2 * QueuePlace.batch)
+  }
+}
