@@ -95,6 +95,9 @@ let rows: [Row] = [
     needs: ["Millrace", "MillraceCore", "MillraceLog", "MillraceSimulation", "MillraceWorkflow"], tests: []),
   Row(layer: 6, name: "EngineBenchmark", kind: .benchmark, path: "Benchmarks/Engine", needs: ["Millrace", "MillraceCore"], tests: []),
   Row(layer: 6, name: "RunVictim", kind: .benchmark, path: "Tests/Faults/RunVictim", needs: ["CMillrace", "Millrace", "MillraceLog"]),
+  Row(
+    layer: 6, name: "JournalVictim", kind: .benchmark, path: "Tests/Faults/JournalVictim",
+    needs: ["Millrace", "MillraceBroker", "MillraceCore", "MillraceLog"]),
   Row(layer: 6, name: "LogCrashes", kind: .benchmark, path: "Tests/Faults/LogCrashes", needs: ["MillraceSimulation"]),
   Row(layer: 6, name: "LogBenchmark", kind: .benchmark, path: "Benchmarks/Log", needs: ["MillraceCore", "MillraceLog", "CMillrace"]),
   Row(

@@ -120,6 +120,11 @@ public final class EventLog: @unchecked Sendable {
     for _ in 0..<2 * index.monitor.locked({ index.segments.count }) { retire() }
   }
 
+  /// The first position of the oldest segment that begins behind `position`; nil: none does.
+  package func segmentStart(after position: UInt64) -> UInt64? {
+    index.monitor.locked { index.segments.lazy.map(\.header.firstPosition).first { $0 > position } }
+  }
+
   /// On the supply's thread.
   private func retire() {
     retirement.work(

@@ -17,6 +17,8 @@ struct JournalState: ~Copyable {
   /// Messages with lower numbers were there at a stop that was not a clean one.
   private(set) var redeliveredBelow: UInt64 = 0
   private(set) var nextQueue: UInt32 = 0
+  /// One more than that of the last event.
+  private(set) var nextVersion: UInt64 = 0
   /// Bytes of events, so far.
   private(set) var written = 0
   var unwritten = Unwritten()
@@ -32,7 +34,7 @@ struct JournalState: ~Copyable {
   }
 
   /// An event besides its payload.
-  private static let eventBytes = 64
+  static let eventBytes = 64
 
   init(recoveringFrom first: UInt64) { self.first = first }
 
@@ -44,7 +46,10 @@ struct JournalState: ~Copyable {
   }
 
   /// Of an event that is on stable storage.
-  mutating func wrote(_ bytes: Int) { written += bytes + JournalState.eventBytes }
+  mutating func wrote(_ bytes: Int, version: UInt64) {
+    written += bytes + JournalState.eventBytes
+    nextVersion = version + 1
+  }
 
   // MARK: Batches
 

@@ -63,7 +63,7 @@ extension LogQueueJournal {
       case .state: try unsafe state.apply(state: write.payloadBytes)
       }
     } catch { preconditionFailure("invariant broken: what was written cannot be read: \(error.text)") }
-    unsafe state.wrote(write.payloadBytes.count)
+    unsafe state.wrote(write.payloadBytes.count, version: version)
   }
 
   /// Settlements and counts for which there was no room: they hold all the same, and are written when there is.

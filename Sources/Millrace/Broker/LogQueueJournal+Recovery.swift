@@ -64,7 +64,7 @@ extension LogQueueJournal {
       // All is covered by checksums: this was written so.
       throw .unknownFormat(position: event.position, fault.text)
     }
-    state.wrote(event.payloadBytes)
+    state.wrote(event.payloadBytes, version: event.version)
   }
 
   private func seen(_ event: EventView, _ now: Int64, _ visitor: inout some JournalVisitor) throws(JournalError) {

@@ -8,6 +8,9 @@ extension LogQueueJournal {
   /// Why dead messages keep their room; nil: they do not.
   package var spaceProblem: String? { monitor.locked { space.problem } }
 
+  /// Segments whose messages were looked through, so far.
+  package var passes: Int { monitor.locked { space.passes } }
+
   // MARK: The thread
 
   func startSpace() throws(JournalError) {
@@ -63,19 +66,25 @@ extension LogQueueJournal {
   // MARK: One pass
 
   private func tidy() {
-    guard writeUnwritten(), monitor.locked({ space.wantsPass(state) }), var pass = begin() else { return }
-    let isDone = copyDefinitions(&pass) && copyMessages(&pass) && writeUnwritten() && isWritten(writeState().0)
-    monitor.locked {
-      if isDone { space.ended(pass) } else { space.pass = pass }
+    guard writeUnwritten() else { return }
+    while !isStopped, var pass = begin() {
+      // The numbers last: they are above all that goes.
+      let isDone = copyDefinitions(&pass) && copyMessages(&pass) && writeUnwritten() && isWritten(writeState().0)
+      monitor.locked { if isDone { space.ended(pass, state) } else { space.pass = pass } }
+      guard isDone else { return }
+      log.truncate(before: pass.floor)
     }
-    if isDone { log.truncate(before: pass.floor) }
   }
 
+  /// The pass that is under way, or one for the oldest segment that is over; nil: there is nothing to do.
   private func begin() -> JournalSpace.Pass? {
-    let (pass, written) = monitor.locked { (space.pass, state.written) }
-    if let pass { return pass }
-    let (outcome, version) = writeState()
-    return isWritten(outcome) ? JournalSpace.Pass(floor: version, mark: written) : nil
+    monitor.locked {
+      guard space.wantsPass(state) else { return nil }
+      if let pass = space.pass { return pass }
+      // All of it has been told, so that the state knows it.
+      guard let end = log.segmentStart(after: space.floor), end <= state.nextVersion else { return nil }
+      return JournalSpace.Pass(floor: end, next: space.floor)
+    }
   }
 
   /// False: it is not, and the pass waits.
@@ -144,7 +153,6 @@ extension LogQueueJournal {
         rest = rest.dropFirst()
       }
       guard !isStopped, isWritten(wait(for: newWrite(piece)).0) else { return false }
-      pass.carried += bytes
     }
     pass.hasDefinitions = true
     return true
@@ -158,6 +166,7 @@ extension LogQueueJournal {
       try log.replay(from: pass.next) { event in
         guard event.version < pass.floor else { return false }
         isDone = event.type == types.batch ? copy(event, now, &copies, &pass) : true
+        if isDone { pass.count(event) }
         return isDone
       }
     } catch {
@@ -219,5 +228,14 @@ extension JournalState {
       if let entry = live[message.number, message.place(index).queue], entry.version == version { alive.append(entry.count) }
     }
     return alive
+  }
+}
+
+extension JournalSpace.Pass {
+  /// The event has been looked at, perhaps before a pause too.
+  fileprivate mutating func count(_ event: EventView) {
+    if event.version < counted { return }
+    counted = event.version + 1
+    bytes += event.payloadBytes + JournalState.eventBytes
   }
 }

@@ -71,7 +71,7 @@ package import MillraceLog
       throw JournalError(error)
     }
     state = JournalState(recoveringFrom: 0)
-    space = JournalSpace(least: configuration.spaceBytes ?? 2 * configuration.log.segmentBytes)
+    space = JournalSpace(least: configuration.spaceBytes ?? 2 * configuration.log.segmentBytes, floor: log.recovery.firstPosition)
     unsafe appendSink = .allocate(capacity: 1)
     do {
       stream = log.number(of: try StreamName("queues"))

@@ -218,9 +218,12 @@ private final class CopyWorld {
   private func copy() {
     if isWaiting { return }
     switch copier {
-    case .idle: copier = .definitions(floor: UInt64(end))
+    case .idle:
+      // Up to the end of some segment.
+      let start = max(first, floor)
+      if start < end { copier = .definitions(floor: UInt64(Int.random(in: start + 1...end, using: &random))) }
     case .definitions(let floor):
-      copier = .messages(floor: floor, next: UInt64(first))
+      copier = .messages(floor: floor, next: UInt64(max(first, self.floor)))
       let copies = state.definitions.copies(before: floor)
       if !copies.isEmpty { own(.definitions(definitions(copies))) }
     case .messages(let floor, var next):

@@ -9,7 +9,7 @@ import Testing
     "a disk that is switched off at any moment keeps all that was written, and nothing that was settled",
     arguments: SimulatedDisk.Fault.allCases)
   func crashes(_ fault: SimulatedDisk.Fault) throws {
-    for seed in 0..<30 {
+    for seed in 0..<12 {
       let history = JournalHistory(seed: UInt64(seed))
       var random = Seed(UInt64(seed) ^ 0x5eed)
       for _ in 0..<8 {
@@ -27,13 +27,13 @@ import Testing
   @Test("a history is cut off at each of its writes, those of passes too")
   func everyWrite() throws {
     let whole = JournalHistory(seed: 7)
-    #expect(try whole.open() && whole.run(160))
+    #expect(try whole.open() && whole.run(120))
     let steps = whole.disk.steps
     whole.close()
-    #expect(steps > 200)
+    #expect(steps > 100)
     for step in 0..<steps {
       let history = JournalHistory(seed: 7, SimulatedDisk(offAfter: step))
-      if try history.open() { _ = try history.run(160) }
+      if try history.open() { _ = try history.run(120) }
       history.close()
       #expect(history.disk.isOff)
       for fault in SimulatedDisk.Fault.allCases {

@@ -62,7 +62,7 @@ import Testing
       })
     #expect(there == end.written.subtracting(end.settled))
     #expect(end.asked == end.settled)
-    #expect(looks > 3)
+    #expect(looks > 3 && journal.passes > 10)
     #expect(try disk.names().count < 40)
   }
 
