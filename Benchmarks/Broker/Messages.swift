@@ -10,11 +10,11 @@ struct Messages {
   let bytes: Int
   private let broker: Broker
   private let exchange: ExchangeID
-  /// Bytes of each payload that are written and read: all, or a word, where the memory goes from hand to hand as it is.
+  /// Bytes of each payload that are written and read: all, or 64, where the memory goes from hand to hand as it is.
   private let touched: Int
 
   init(receivers: Int, bytes: Int, isByReference: Bool = false) throws {
-    (self.receivers, self.bytes, touched) = (receivers, bytes, isByReference ? 8 : bytes)
+    (self.receivers, self.bytes, touched) = (receivers, bytes, isByReference ? 64 : bytes)
     var configuration = BrokerConfiguration()
     configuration.messageBytes = 1 << 30
     broker = try Broker(configuration, host: BrokerHost(wall: { millrace_wall() }))

@@ -79,6 +79,16 @@ extension Broker {
     }
   }
 
+  /// A delivery's message becomes a copy of its own, if there is memory: else it stays where it is.
+  func copyOut(_ delivery: inout QueueDelivery) {
+    spaces.with { work in
+      let block = unsafe MessageBlock(delivery.message)
+      guard let copy = work.cache.copy(block) else { return }
+      work.cache.release(block)
+      delivery.message = copy.number
+    }
+  }
+
   // MARK: Settling
 
   /// Settles a delivery. nil: done.
@@ -92,12 +102,14 @@ extension Broker {
     let arrived = locked.state.drain(place, &work)
     var lost: MessageBlock?
     var failure: SettleError?
+    let message = locked.state.machine.message(at: tag.entry)
     do throws(QueueRefusal) {
       try locked.state.machine.settle(tag, of: consumer, settlement.inQueue, now, &work.gone)
     } catch {
       lost = locked.state.settleOverdue(tag, of: consumer)
       failure = lost != nil ? .takenBack : error == .notYours ? .notYours : .unknownDelivery
     }
+    if locked.state.journal != 0, case .retry = settlement, failure == nil { locked.state.note(tag.entry, message, &work) }
     if locked.state.removeIfDone(consumer, now, &work), locked.state.jobCount == 0 { place.setJobs(false) }
     end(place, locked, arrived: arrived + (settlement.givesBack ? 1 : 0), now, &work)
     if let lost { work.cache.release(lost) }
@@ -114,6 +126,7 @@ extension Broker {
       do throws(QueueRefusal) {
         try locked.state.machine.extend(tag, of: consumer, lease, now, &work.gone)
       } catch {
+        locked.state.keepLost()
         failure = locked.state.overdue[tag] != nil ? .takenBack : error == .notYours ? .notYours : .unknownDelivery
       }
       end(place, locked, arrived: arrived, now, &work)

@@ -21,9 +21,15 @@ extension Broker {
     }
     // The node is another's from here on, and so may the messages be.
     let (count, deadline) = (messages.count, place.deadline(messages[0], now, due: due))
-    let isLong = place.push(node, count)
+    let isLong = place.push(node)
     let needs = place.needs.loadSequential()
-    if place.hasJobs(needs) || isLong { serve(place, &work) } else if needs != 0 { place.wakeReceivers(count) }
+    if isLong {
+      shorten(place, &work)
+    } else if place.hasJobs(needs) {
+      serve(place, &work)
+    } else if needs != 0 {
+      place.wakeReceivers(count)
+    }
     if deadline != .max, deadline < place.armed.loadSequential() { arm(place, deadline) }
   }
 
@@ -51,8 +57,16 @@ extension Broker {
     }
   }
 
+  /// The intake has become too long: whatever its lock's holder does, this publisher waits for it.
+  @inline(never) private func shorten(_ place: QueuePlace, _ work: inout Workspace) {
+    guard let locked = place.locked() else { return }
+    let arrived = locked.state.drain(place, &work)
+    endTurn(place, locked, arrived: arrived, host.clock.now, &work)
+  }
+
   /// Room that was reserved is not used: who waits for some is told.
   func giveBack(_ messages: MessageList, to place: QueuePlace, epoch: UInt32, _ work: inout Workspace) {
+    if messages.count == 0 { return }
     place.giveBack(messages, epoch: epoch)
     guard let locked = place.locked(epoch: epoch) else { return }
     endTurn(place, locked, arrived: locked.state.drain(place, &work), host.clock.now, &work)

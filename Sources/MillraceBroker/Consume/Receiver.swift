@@ -29,6 +29,7 @@ public enum ReceiveWait: Sendable, Hashable {
   private var held: [QueueDelivery] = []
   /// The queue's word when nothing was there.
   private var seen: UInt32 = 0
+  private var hasFailed = false
 
   init(_ broker: Broker, _ queue: BrokerName, _ place: QueuePlace, since: UInt64, _ number: UInt32) {
     (self.broker, self.queue, self.place, self.since, self.number) = (broker, queue, place, since, number)
@@ -42,7 +43,7 @@ public enum ReceiveWait: Sendable, Hashable {
       let now = broker.host.clock.now
       _ = locked.state.drain(place, &work)
       // Deliveries that were taken and are not settled stay with whoever has them until their queue gives them to others.
-      do throws(QueueRefusal) { try locked.state.machine.removeConsumer(number, isFailure: false, now, &work.gone) } catch {
+      do throws(QueueRefusal) { try locked.state.machine.removeConsumer(number, isFailure: hasFailed, now, &work.gone) } catch {
         preconditionFailure("invariant broken: a queue does not know a receiver of its own")
       }
       broker.end(place, locked, arrived: 1, now, &work)
@@ -77,6 +78,11 @@ public enum ReceiveWait: Sendable, Hashable {
     guard try take(1, wait) == 1 else { return nil }
     let delivery = held.removeLast()
     return Delivery(broker, Message(delivery, place: place, since: since))
+  }
+
+  /// Leaves, as it would by going out of use. `isFailure`: it has failed, and so have its deliveries, each of which is charged.
+  public consuming func close(isFailure: Bool) {
+    hasFailed = isFailure
   }
 
   // MARK: Taking

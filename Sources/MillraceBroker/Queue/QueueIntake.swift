@@ -3,7 +3,7 @@ internal import MillraceCore
 
 /// Messages on their way into a queue: pushed by publishers without its lock, taken all at once by whoever has it.
 ///
-///     0 the node pushed before (8)   8 epoch (4), count (4)   16 moment of publication (8)   24 due (8)   32 numbers of the messages, `count`
+///     0 the node pushed before (8)   8 epoch (4), count (2), size (2)   16 moment of publication (8)   24 due (8)   32 numbers of the messages, `count`
 ///
 /// # Threads
 /// A node is its publisher's until it is pushed, then the taker's.
@@ -25,7 +25,9 @@ internal import MillraceCore
     nonmutating set { unsafe base.storeBytes(of: newValue, as: UInt64.self) }
   }
   var epoch: UInt32 { unsafe base.load(fromByteOffset: 8, as: UInt32.self) }
-  var count: Int { unsafe Int(base.load(fromByteOffset: 12, as: UInt32.self)) }
+  var count: Int { unsafe Int(base.load(fromByteOffset: 12, as: UInt16.self)) }
+  /// Messages and 256 bytes of payload each, 65,535 at most.
+  var size: Int { unsafe Int(base.load(fromByteOffset: 14, as: UInt16.self)) }
   var now: UInt64 { unsafe base.load(fromByteOffset: 16, as: UInt64.self) }
   var due: UInt64 { unsafe base.load(fromByteOffset: 24, as: UInt64.self) }
   var messages: MessageList {
@@ -35,7 +37,10 @@ internal import MillraceCore
   var kind: Int { MessagePool.kind(of: IntakeNode.headerBytes + 8 * count)! }
 
   func fill(_ messages: MessageList, epoch: UInt32, now: UInt64, due: UInt64) {
-    unsafe base.storeBytes(of: UInt64(epoch) | UInt64(messages.count) << 32, toByteOffset: 8, as: UInt64.self)
+    var size = messages.count
+    for index in 0..<messages.count { size &+= messages[index].bytes &>> 8 }
+    unsafe base.storeBytes(
+      of: UInt64(epoch) | UInt64(messages.count) << 32 | UInt64(min(size, 0xFFFF)) << 48, toByteOffset: 8, as: UInt64.self)
     unsafe base.storeBytes(of: now, toByteOffset: 16, as: UInt64.self)
     unsafe base.storeBytes(of: due, toByteOffset: 24, as: UInt64.self)
     for index in 0..<messages.count {

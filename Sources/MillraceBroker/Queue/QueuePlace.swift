@@ -19,7 +19,7 @@ internal import MillraceCore
   /// Messages for which the lock is held at a time.
   static let batch = 64
   static let bytes = 5 * padding
-  /// Messages in the intake of a queue that refuses nothing, before a publisher sees to them.
+  /// What the intake of a queue that refuses nothing may hold, in messages and 256 bytes of payload each, before its publishers have to wait for the lock.
   static let longBacklog = 4_096
 
   // unsafe: `bytes` zeroed bytes that outlive all places.
@@ -32,7 +32,7 @@ internal import MillraceCore
   @inline(__always) var lock: SpinLock { unsafe SpinLock(at: memory) }
   /// The node pushed last; 0: none.
   @inline(__always) var intake: SharedWord { unsafe SharedWord(memory + padding) }
-  /// Messages in the intake, some of which may have been taken. Only for `longBacklog`.
+  /// What is in the intake, some of which may have been taken. Only for `longBacklog`.
   private var backlog: SharedWord { unsafe SharedWord(memory + padding + 8) }
   /// Bit 31: consumers are jobs. Below: receivers that sleep, or are about to.
   @inline(__always) var needs: SharedHalf { unsafe SharedHalf(memory + 2 * padding) }
@@ -51,6 +51,8 @@ internal import MillraceCore
   /// Nanoseconds; `UInt64.max`: none. And bit 0 of the next word: it may refuse.
   @inline(__always) private var timeToLive: SharedWord { unsafe SharedWord(memory + 4 * padding + 32) }
   @inline(__always) private var traits: SharedWord { unsafe SharedWord(memory + 4 * padding + 40) }
+  /// By which the journal knows the queue; 0: it does not.
+  @inline(__always) private var journal: SharedWord { unsafe SharedWord(memory + 4 * padding + 48) }
 
   /// Of the queues that stand here. Written once, before others know the place.
   @inline(__always) var number: UInt32 {
@@ -75,6 +77,7 @@ internal import MillraceCore
     armed.storeRelaxed(.max)
     timeToLive.storeRelaxed(configuration.timeToLive ?? .max)
     traits.storeRelaxed(UInt64(locked.state.epoch) << 1 | (locked.state.mayRefuse ? 1 : 0))
+    journal.storeRelaxed(UInt64(locked.state.journal))
     messageRoom.open(configuration.maxSize, epoch: locked.state.epoch)
     byteRoom.open(configuration.maxBytes, epoch: locked.state.epoch)
     backlog.storeRelaxed(0)
@@ -85,11 +88,11 @@ internal import MillraceCore
   // MARK: Publishers
 
   /// What a publisher must know of the queue; nil: it was made after this version of the table, or is no more.
-  @inline(__always) func look(version: UInt64) -> (epoch: UInt32, mayRefuse: Bool)? {
+  @inline(__always) func look(version: UInt64) -> (epoch: UInt32, mayRefuse: Bool, journal: UInt32)? {
     // Order: acquiring. Pairs with the releasing store in `set`.
     guard since.loadAcquiring() <= version else { return nil }
     let traits = traits.loadRelaxed()
-    return (UInt32(truncatingIfNeeded: traits >> 1), traits & 1 != 0)
+    return (UInt32(truncatingIfNeeded: traits >> 1), traits & 1 != 0, UInt32(truncatingIfNeeded: journal.loadRelaxed()))
   }
 
   /// Room for messages, from the first on: how many. They count as being in the queue from here on.
@@ -118,8 +121,9 @@ internal import MillraceCore
     byteRoom.giveBack((0..<messages.count).reduce(0) { $0 + messages[$1].bytes }, epoch: epoch)
   }
 
-  /// Puts a batch before the queue. True: there are so many that somebody should see to them.
-  @inline(__always) func push(_ node: IntakeNode, _ count: Int) -> Bool {
+  /// Puts a batch before the queue. True: there is so much that nobody should bring more before it was taken.
+  @inline(__always) func push(_ node: IntakeNode) -> Bool {
+    let size = node.size
     while true {
       let before = intake.loadRelaxed()
       node.next = before
@@ -127,7 +131,8 @@ internal import MillraceCore
       // either they see the node, or the publisher sees what they need.
       if intake.replace(before, by: node.address) { break }
     }
-    return backlog.add(UInt64(count)) > UInt64(QueuePlace.longBacklog)
+    // Signed: nodes for a queue that was here before are not counted when they come, but when they go.
+    return Int64(bitPattern: backlog.add(UInt64(size))) > QueuePlace.longBacklog
   }
 
   /// With the lock: all nodes, the oldest first; nil: there are none.
@@ -140,15 +145,15 @@ internal import MillraceCore
     var newer: UInt64 = 0
     var node = unsafe IntakeNode(intake.exchange(0))
     var oldest: IntakeNode?
-    var count = 0
+    var size = 0
     while let current = node {
-      count += current.count
+      size += current.size
       node = unsafe IntakeNode(current.next)
       current.next = newer
       newer = current.address
       oldest = current
     }
-    _ = backlog.subtract(UInt64(count))
+    _ = backlog.subtract(UInt64(size))
     return oldest
   }
 
@@ -205,16 +210,21 @@ internal import MillraceCore
     }
   }
 
-  /// Nobody else is there: all messages go, and the queue.
-  func clear(_ work: inout Workspace) {
+  /// With the lock: what is on its way into the queue goes.
+  func dropIntake(_ work: inout Workspace) {
     var next = takeIntake()
     while let node = next {
       next = unsafe IntakeNode(node.next)
       for index in 0..<node.count { work.cache.release(node.messages[index]) }
       work.cache.free(node)
     }
+  }
+
+  /// Nobody else is there: all messages go, and the queue.
+  func clear(_ work: inout Workspace) {
+    dropIntake(&work)
     guard let locked = state else { return }
-    locked.state.machine.forEach { work.cache.release(unsafe MessageBlock($0)) }
+    for message in locked.state.machine.messages { work.cache.release(unsafe MessageBlock(message)) }
     for loss in locked.state.overdue.values { work.cache.release(unsafe MessageBlock(loss.message)) }
     locked.free()
   }
