@@ -76,7 +76,8 @@ let rows: [Row] = [
   Row(layer: 3, name: "ShellPlugin", kind: .pluginC, path: "plugins/shell", needs: ["CMillrace"]),
   Row(layer: 3, name: "FilesPlugin", kind: .pluginSwift, path: "plugins/files", needs: ["MillracePluginKit", "CCrypto"]),
   Row(
-    layer: 4, name: "Millrace", kind: .swift, needs: ["MillraceCore", "MillraceLog", "MillraceWorkflow", "MillracePlugins", "CMillrace"],
+    layer: 4, name: "Millrace", kind: .swift,
+    needs: ["MillraceBroker", "MillraceCore", "MillraceLog", "MillraceWorkflow", "MillracePlugins", "CMillrace"],
     tests: ["MillraceFaults", "MillraceSimulation", "MillraceTesting"]),
   Row(layer: 5, name: "AgentHost", kind: .benchmark, path: "Tests/Faults/AgentHost", needs: ["Millrace", "MillraceWorkflow"]),
   Row(

@@ -40,6 +40,7 @@ internal import MillraceCore
   private var deleted: [UInt64: DeletedQueue] = [:]
   /// Consumers that are jobs: the scheduler may call them until it has stopped.
   var jobConsumers: [JobConsumer] = []
+  let roomWaits = RoomWaits()
   private let deskMemory: UnsafeMutablePointer<DeadLetterDesk>
   private let deskMonitor = Monitor()
 
@@ -172,7 +173,9 @@ internal import MillraceCore
       _ = router.remove(queue: name)
       numbers[name] = nil
       freeNumbers.append(number)
+      let since = locked.state.since
       empty(locked)
+      tellRoom(place, since)
       return true
     }
   }
@@ -221,7 +224,10 @@ internal import MillraceCore
   /// What was put off until no lock is held, but for dead letters, which are left in `work.dead`.
   @inline(__always) func follow(_ place: QueuePlace, _ since: UInt64, _ follow: FollowUp, _ work: inout Workspace) {
     if follow.receivers > 0 { place.wake(place.arrivals, follow.receivers) }
-    if follow.publishers > 0 { place.wake(place.room, follow.publishers) }
+    if follow.publishers > 0 {
+      place.wake(place.room, follow.publishers)
+      tellRoom(place, since)
+    }
     if follow.alarm != 0 { arm(place, follow.alarm) }
     if !work.gone.isEmpty { leave(place, since, &work) }
     if !work.requests.isEmpty { submit(place, since, follow.hasMore, &work) }

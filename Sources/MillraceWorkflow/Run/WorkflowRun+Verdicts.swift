@@ -96,6 +96,10 @@ extension WorkflowRun {
     }
 
     let cures = outcome == .retry || timeout == EngineErrorType.startToClose || timeout == EngineErrorType.heartbeat
+    if let subject {
+      let kind: RunFailure.Kind = cures ? .retryable : outcome == .cancelled ? .cancelled : .final
+      subject.attemptFailed(RunFailure(kind: kind, retryAfter: retryAfter, type: error.type, message: error.message))
+    }
     let goOn = { (lane: Int) in
       if isUnbegun {
         self.conclude(node, status, lane: lane, now)

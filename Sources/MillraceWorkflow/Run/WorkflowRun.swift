@@ -54,6 +54,8 @@ package import MillraceCore
   package let journal: RunJournal?
   /// What the run executes as a saga; nil: it is none.
   let saga: SagaRun?
+  /// What the run was started for, if that was not written into its definition. Set before it is started.
+  package var subject: (any RunSubject)?
   /// Guards what follows.
   let monitor = Monitor()
   /// What follows once the end of an attempt is recorded, by node.
