@@ -1,7 +1,7 @@
 internal import CMillrace
-internal import MillraceBroker
+public import MillraceBroker
 internal import MillraceCore
-internal import MillraceWorkflow
+public import MillraceWorkflow
 
 /// The engine's broker, made when it is first used, and all that the engine has to do with it.
 ///
@@ -168,6 +168,9 @@ extension Engine {
   ///
   /// Throws `BrokerError`: `.closed` after `shutdown`.
   public var broker: Broker { get throws(BrokerError) { try desk.broker() } }
+
+  /// The circuit breakers that somebody names, or that are not closed, by destination. Complexity: O(n log n).
+  public var breakers: [BreakerState] { host.keys.breakerStates }
 
   /// Replies that could not be delivered, as their requester's queue had gone or was full.
   public var lostReplies: Int { desk.lostReplies }

@@ -13,6 +13,8 @@ public struct ConsumeOptions: Sendable {
   public var tenant: String?
   /// What one message may take; nil: any time. Beyond, it counts as failed, and others get it.
   public var timeout: Duration?
+  /// What keeps messages from a destination that fails: while it does they go back to the queue for as long, and nothing is charged. nil: nothing.
+  public var breaker: BreakerPolicy?
   /// It wants the queue to itself.
   public var isExclusive = false
   /// Its function waits for I/O, locks or other programs, and gets a thread of the blocking pool. Not for asynchronous functions, nor handlers by

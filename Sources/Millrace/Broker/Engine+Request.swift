@@ -6,12 +6,10 @@ extension Engine {
   /// Publishes a request, and waits for its answer without a thread: the first message that comes to this engine's own queue and names the request.
   /// In place for as long as it is held, and settled.
   ///
-  /// Consumers of engines answer by what their handlers return; others publish to the queue that `replyTo` names, with the `correlationID` of the
-  /// request. `timeout` counts from the call,
-  /// the wait for room included; the request itself is not delivered any more when it has passed.
+  /// Consumers of engines answer by what their handlers return; others publish to the queue that `replyTo` names, with the `correlationID` of the request.
+  /// `timeout` counts from the call, the wait for room included; the request expires as long after its queue took it, so that nobody does what nobody waits for.
   ///
-  /// Throws `RequestError`, `PublishRefusal`, `BrokerError` or `CancellationError`. What answers come after that are dropped and counted:
-  /// `strayReplies`.
+  /// Throws `RequestError`, `PublishRefusal`, `BrokerError` or `CancellationError`. Answers that come after that are dropped and counted: `strayReplies`.
   public func request(_ payload: Payload, _ envelope: Envelope, timeout: Duration = .seconds(30)) async throws -> ReceivedMessage {
     let queue = try desk.requests.replyQueue(broker, desk.id)
     let wait = RequestWait(desk.requests)

@@ -20,7 +20,7 @@ internal import MillraceWorkflow
 public final class MessageConsumer: BrokerDesk.Closable, Sendable {
   /// The id of the one task, in logs and traces.
   static let task = "message"
-  /// Nanoseconds until a message comes again that the engine had no room for.
+  /// Nanoseconds until a message comes again that the engine had no room or memory for.
   private static let fullWait: UInt64 = 1_000_000
 
   /// Whose messages these are.
@@ -29,6 +29,8 @@ public final class MessageConsumer: BrokerDesk.Closable, Sendable {
   private let workflows: [CompiledWorkflow]
   private let priority: Priority?
   private let tenant: RunTenant
+  /// Given back when the consumer goes.
+  private let breaker: Breaker?
   private let job = Once<JobConsumer>()
 
   /// By `open`.
@@ -39,16 +41,25 @@ public final class MessageConsumer: BrokerDesk.Closable, Sendable {
     self.desk = desk
     priority = options.priority
     tenant = try desk.tenants.find(options.tenant)
+    if let policy = options.breaker {
+      if let fault = policy.fault { throw BrokerError.configuration(fault) }
+      guard let breaker = desk.host.keys.breaker(policy) else { throw CompileError.tooManyBreakers(limit: KeyTable.maximumBreakers) }
+      self.breaker = breaker
+    } else {
+      breaker = nil
+    }
     let timeouts = Timeouts(startToClose: options.timeout.map { max(1, UInt64(clamping: $0)) })
     workflows = try Priority.allCases.sorted { $0.rawValue < $1.rawValue }.map { priority in
       var definition = Definition(queue.description, result: MessageConsumer.task)
       definition.tasks = [
-        TaskDefinition(MessageConsumer.task, handler: handler.name, policy: Policy(priority: priority, timeouts: timeouts))
+        TaskDefinition(MessageConsumer.task, handler: handler.name, policy: Policy(priority: priority, timeouts: timeouts, breaker: options.breaker))
       ]
       return try CompiledWorkflow(
         definition, handlers: [handler.name: handler], held: desk.host.heldIndex, order: order, keys: desk.host.keys)
     }
   }
+
+  deinit { if let breaker { desk.host.keys.giveBack(breaker) } }
 
   /// Messages come from here on. Throws `BrokerError` or `EngineError.stopped`.
   func open(_ name: BrokerName, _ options: ConsumeOptions) throws {
@@ -78,17 +89,12 @@ public final class MessageConsumer: BrokerDesk.Closable, Sendable {
       let run = try WorkflowRun(
         workflows[Int(priority?.rawValue ?? min(message.priority, Priority.critical.rawValue))], id: id, wall: wall, seed: number,
         host: desk.host, tenant: tenant(of: message), trace: message.trace.flatMap { TraceContext($0) }
-      ) { [desk] run in MessageConsumer.end(run, subject, desk) }
+      ) { [desk, breaker] run in MessageConsumer.end(run, subject, desk, breaker) }
       run.subject = subject
       try run.start()
     } catch {
-      // Full: in a moment again. All else is an engine that stops, or has no memory: others may have it.
-      if case .full? = error as? SubmitError {
-        MessageConsumer.settle(message, .release(after: MessageConsumer.fullWait), desk)
-      } else {
-        MessageConsumer.settle(message, .release(after: MessageConsumer.fullWait), desk)
-        if error as? SubmitError != .stopped { desk.host.report("a message of \(queue) was not begun: \(error)") }
-      }
+      MessageConsumer.settle(message, .release(after: MessageConsumer.fullWait), desk)
+      if !(error is SubmitError) { desk.host.report("a message of \(queue) was not begun: \(error)") }
     }
   }
 
@@ -97,8 +103,9 @@ public final class MessageConsumer: BrokerDesk.Closable, Sendable {
     return (try? desk.tenants.find(name)) ?? tenant
   }
 
-  private static func end(_ run: WorkflowRun, _ subject: MessageSubject, _ desk: BrokerDesk) {
+  private static func end(_ run: WorkflowRun, _ subject: MessageSubject, _ desk: BrokerDesk, _ breaker: Breaker?) {
     let message = subject.message
+    let failure = subject.lastFailure
     switch run.status {
     case .completed:
       if let target = message.replyTo {
@@ -109,15 +116,21 @@ public final class MessageConsumer: BrokerDesk.Closable, Sendable {
       }
       settle(message, .acknowledge, desk)
     case .failed:
-      let failure = subject.lastFailure
       if let failure, failure.kind == .final, let target = message.replyTo {
         let text = Array(failure.message.utf8)
         unsafe text.withUnsafeBytes { bytes in
           unsafe reply(to: message, target, bytes, contentType: UInt32(MILLRACE_TEXT), error: failure.type, desk)
         }
       }
-      settle(message, failure?.settlement ?? .retry(after: nil), desk)
-    default: settle(message, .release(after: 0), desk)
+      var settlement = failure?.settlement ?? .retry(after: nil)
+      // Without a budget for it now it is tried again when there is one.
+      if let breaker, case .retry(let after) = settlement, !breaker.mayRetry() {
+        settlement = .retry(after: max(after ?? 0, breaker.budgetWindow))
+      }
+      settle(message, settlement, desk)
+    default:
+      let isParked = failure?.kind == .parked
+      settle(message, .release(after: isParked ? failure?.retryAfter ?? 0 : 0), desk)
     }
   }
 

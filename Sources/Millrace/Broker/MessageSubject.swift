@@ -27,7 +27,9 @@ internal import MillraceWorkflow
   // unsafe: the message keeps its payload for as long as it lives, and this object keeps the message.
   @unsafe var input: (bytes: UnsafeRawBufferPointer, contentType: UInt32) { unsafe (message.payload, contentType) }
 
-  func attemptFailed(_ failure: RunFailure) { monitor.locked { self.failure = failure } }
+  var isNew: Bool { message.failedCount == 0 }
+
+  func attemptFailed(_ failure: RunFailure) { monitor.locked { if self.failure?.kind != .parked { self.failure = failure } } }
 
   /// What its handler said of it, if it failed.
   var lastFailure: RunFailure? { monitor.locked { failure } }
@@ -39,6 +41,7 @@ extension RunFailure {
     case .retryable: .retry(after: retryAfter == 0 ? nil : retryAfter)
     case .final: .reject
     case .cancelled: .release(after: 0)
+    case .parked: .release(after: retryAfter)
     }
   }
 }

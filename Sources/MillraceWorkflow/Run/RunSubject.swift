@@ -3,6 +3,9 @@ package protocol RunSubject: AnyObject, Sendable {
   /// unsafe: valid as long as this object.
   @unsafe var input: (bytes: UnsafeRawBufferPointer, contentType: UInt32) { get }
 
+  /// Nobody has tried before.
+  var isNew: Bool { get }
+
   /// An attempt ended without an output: before the run ends. Any thread of the engine.
   func attemptFailed(_ failure: RunFailure)
 }
@@ -16,6 +19,8 @@ package struct RunFailure: Sendable {
     case final
     /// It was stopped, and nothing failed.
     case cancelled
+    /// A breaker did not let it begin: to be tried again after `retryAfter`. What is told after it does not count.
+    case parked
   }
 
   package let kind: Kind

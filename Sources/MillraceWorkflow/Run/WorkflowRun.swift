@@ -1,4 +1,5 @@
 internal import CMillrace
+internal import MillraceBroker
 package import MillraceCore
 
 /// One execution of a workflow: its plan on the core, its payloads, and what became of each task.
@@ -66,6 +67,8 @@ package import MillraceCore
   var attemptsBefore: [UInt32: Int] = [:]
   /// Signals that were recorded.
   var signalsRecorded = 0
+  /// What breakers gave attempts that go on, by node.
+  var tickets: [UInt32: BreakerMachine.Ticket] = [:]
   /// Tasks with timers or waiting for a retry.
   var slow: [UInt32: SlowNode] = [:]
   /// Why a task's priority has no value.
