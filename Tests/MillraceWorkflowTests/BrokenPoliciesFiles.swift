@@ -119,6 +119,17 @@ extension BrokenFile {
 
         """,
       faults: [
+        "4:42 missing: 'breaker' has no 'destination' => add 'destination: payments'",
+        "4:52 bad-value: 'window' is 65; it may be 1 to 64 => write a number from 1 to 64",
+        "4:70 bad-value: 'failure_rate' is 0; it may be more than 0, up to 1 => write 0.5",
+        "4:83 bad-value: 'canaries' is 0; it may be 1 to 1000 => write a number from 1 to 1000",
+        "5:42 bad-value: 'longest' is shorter than 'open_for' (10s) => write at least 10s",
+        "6:5 mismatch: the breaker of 'shop' is not the same here as at line 5 => write the same breaker, or put it into 'defaults'",
+        "6:86 bad-value: 'ratio' is -1; it may be 0 to 1000 => write 0.2",
+        "6:97 wrong-type: 'least' must be a whole number, not a number => write a number from 0 to 1000000",
+        "6:107 bad-duration: 'per' is 0s => write 10s",
+        "7:60 bad-expression: a key is settled when the run starts, by its parameters => use params.NAME",
+        "7:78 unknown-key: unknown key 'colour' in 'breaker' => the keys are destination, failure_rate, window, open_for, longest, canaries, retry_budget",
       ]),
     BrokenFile(
       what: "concurrency and rate: no key, two limits, limits out of bounds, a weight beyond its limit",
