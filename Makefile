@@ -8,7 +8,7 @@ TESTS := swift test $(TRAITS)
 BENCHMARKS := $(filter-out Broker Durable Log,$(notdir $(wildcard Benchmarks/*)))
 TRACES := ../shared/data/wfinstances
 
-.PHONY: help deps build run test docs bench peers bench-broker bench-log bench-durable lint clean build-deps outside
+.PHONY: help deps build run test docs bench peers bench-broker bench-topics bench-log bench-durable lint clean build-deps outside
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
@@ -36,6 +36,7 @@ test: deps ## everything: Swift tests, plugins under sanitizers, models, documen
 	Tests/Outside/run
 	Tests/LogPeers/run
 	Tests/DurablePeers/run
+	Tests/BrokerPeers/run
 	@$(MAKE) --no-print-directory lint
 
 docs: deps ## the documentation of the modules as pages, in .build/documentation
@@ -69,7 +70,13 @@ bench-durable: ## durable workflows beside DBOS and an engine of a page on Postg
 	@perf/durable/build
 	@perf/durable/run $(ARGUMENTS)
 
-bench-broker: ## the broker's routes: topics with 10,000 bindings, beside a scan of them all; SECONDS=1, WORK=topic-cold,topic-warm
+bench-broker: ## the broker beside channels, Disruptor, ZeroMQ, RabbitMQ, Redis and JetStream; ROUNDS=5, SECONDS=1, WORK=msg-1-1,msg-1-4, DIRECTORY=on/a/disk
+	@.ci/deps broker-peers
+	$(RELEASE) --product BrokerBenchmark
+	@perf/broker/build
+	@perf/broker/run $(ARGUMENTS)
+
+bench-topics: ## only the broker's routes: topics with 10,000 bindings, beside a scan of them all; SECONDS=1, WORK=topic-cold,topic-warm
 	$(RELEASE) --product BrokerBenchmark
 	@"$$($(RELEASE) --show-bin-path)/BrokerBenchmark" "$${WORK:-topic-cold,topic-warm}" "$${SECONDS:-1}"
 

@@ -1,7 +1,8 @@
 import Glibc
 import MillraceBroker
 
-/// `BrokerBenchmark WORK[,WORK...] SECONDS`: one line of JSON for each work. `BrokerBenchmark routes cold|warm COUNT` only routes, for those who count what that takes.
+/// `BrokerBenchmark WORK[,WORK...] SECONDS`: one line of JSON for each work. `BrokerBenchmark routes cold|warm COUNT` only routes, `messages COUNT` only publishes and receives, on one
+/// thread, for those who count what that takes. `conservation COUNT` sends messages on all ways that there are, and sees that each ends once.
 @main struct BrokerBenchmark {
   static func main() {
     let arguments = Array(CommandLine.arguments.dropFirst())
@@ -11,6 +12,12 @@ import MillraceBroker
       {
         var topics = try Topics(kind)
         return print(try topics.route(count))
+      }
+      if arguments.count == 2, arguments[0] == "messages", let count = Int(arguments[1]), count > 0 {
+        return print(try Messages(receivers: 1, bytes: 64).alternate(count))
+      }
+      if arguments.count == 2, arguments[0] == "conservation", let count = Int(arguments[1]), 1_000...100_000_000 ~= count {
+        return print(try Conservation(count).run())
       }
       guard arguments.count == 2, let seconds = Double(arguments[1]), seconds > 0 else { usage() }
       for work in arguments[0].split(separator: ",") {
@@ -44,7 +51,11 @@ import MillraceBroker
     }
   }
 
-  private static func usage() -> Never { fail("usage: BrokerBenchmark msg-1-1,msg-1-1-1k,msg-1-4,msg-64k,latency-spin,latency-park,topic-cold,topic-warm,bind-N SECONDS | routes cold|warm COUNT", 64) }
+  private static func usage() -> Never {
+    fail(
+      "usage: BrokerBenchmark msg-1-1,msg-1-1-1k,msg-1-4,msg-64k,latency-spin,latency-park,topic-cold,topic-warm,bind-N SECONDS | routes cold|warm COUNT | messages COUNT | conservation COUNT",
+      64)
+  }
 
   static func fail(_ text: String, _ code: Int32) -> Never {
     let line = "BrokerBenchmark: \(text)\n"

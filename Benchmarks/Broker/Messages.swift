@@ -10,11 +10,11 @@ struct Messages {
   let bytes: Int
   private let broker: Broker
   private let exchange: ExchangeID
-  /// Bytes of each payload that are written and read: all, or a word, where the memory goes from hand to hand as it is.
+  /// Bytes of each payload that are written and read: all, or 64, where the memory goes from hand to hand as it is.
   private let touched: Int
 
   init(receivers: Int, bytes: Int, isByReference: Bool = false) throws {
-    (self.receivers, self.bytes, touched) = (receivers, bytes, isByReference ? 8 : bytes)
+    (self.receivers, self.bytes, touched) = (receivers, bytes, isByReference ? 64 : bytes)
     var configuration = BrokerConfiguration()
     configuration.messageBytes = 1 << 30
     broker = try Broker(configuration, host: BrokerHost(wall: { millrace_wall() }))
@@ -61,6 +61,36 @@ struct Messages {
       """
   }
 
+  /// So many messages and more, a batch after the other, published and received on this thread. Their number, and the nanoseconds for one.
+  func alternate(_ count: Int) throws -> String {
+    var publisher = try broker.makePublisher()
+    var receiver = try broker.makeReceiver(Self.queue(0))
+    let envelope = try envelope()
+    var batch = publisher.batch(envelope)
+    var (done, sum) = (0, 0 as UInt64)
+    let start = millrace_monotonic()
+    while done < count {
+      while batch.count < batch.capacity {
+        try publisher.add(bytes, to: &batch) { Self.fill(&$0, touched, 1) }
+      }
+      let published = publisher.publish(&batch)
+      if let refusal = published.refusal { throw refusal }
+      done += try receiver.receive(upTo: 64) { message in
+        sum &+= Self.read(message, touched)
+        return .acknowledge
+      }
+    }
+    return "\(done) messages, \(Double(millrace_monotonic() - start) / Double(done)) ns, sum \(sum)"
+  }
+
+  private func envelope() throws -> Envelope {
+    var envelope = receivers == 1 ? try Envelope(to: Self.queue(0)) : Envelope(to: exchange)
+    envelope.timeToLive = 60_000_000_000
+    envelope.priority = 2
+    envelope.isPersistent = false
+    return envelope
+  }
+
   struct Wrong: Error, CustomStringConvertible {
     let description: String
     init(_ description: String) { self.description = description }
@@ -77,13 +107,17 @@ struct Messages {
     }
   }
 
+  /// Words that count on from the first.
+  @inline(__always) private static func fill(_ payload: inout MutableSpan<UInt8>, _ count: Int, _ first: UInt64) {
+    // unsafe: the payload's words, all there.
+    unsafe payload.withUnsafeMutableBytes { bytes in
+      for word in 0..<(count / 8) { unsafe bytes.storeBytes(of: first &+ UInt64(word), toByteOffset: word * 8, as: UInt64.self) }
+    }
+  }
+
   private func publish(_ seconds: Double) throws -> (count: Int, sum: UInt64, seconds: Double) {
     var publisher = try broker.makePublisher()
-    var envelope = receivers == 1 ? try Envelope(to: Self.queue(0)) : Envelope(to: exchange)
-    envelope.timeToLive = 60_000_000_000
-    envelope.priority = 2
-    envelope.isPersistent = false
-    var batch = publisher.batch(envelope)
+    var batch = try publisher.batch(envelope())
     var (count, sum) = (0, 0 as UInt64)
     let words = touched / 8
     let start = millrace_monotonic()
@@ -91,12 +125,7 @@ struct Messages {
     while millrace_monotonic() < end {
       while batch.count < batch.capacity {
         let first = UInt64(count + batch.count)
-        try publisher.add(bytes, to: &batch) { bytes in
-          // unsafe: the payload's words, all there.
-          unsafe bytes.withUnsafeMutableBytes { bytes in
-            for word in 0..<words { unsafe bytes.storeBytes(of: first &+ UInt64(word), toByteOffset: word * 8, as: UInt64.self) }
-          }
-        }
+        try publisher.add(bytes, to: &batch) { Self.fill(&$0, touched, first) }
         sum &+= first &* UInt64(words) &+ UInt64(words * (words - 1) / 2)
       }
       while batch.count > 0 {
@@ -104,7 +133,7 @@ struct Messages {
         count += published.accepted
         guard let refusal = published.refusal else { continue }
         guard case .full(let queue) = refusal else { throw refusal }
-        _ = try publisher.waitForRoom(in: queue, nanoseconds: 1_000_000_000)
+        _ = try publisher.waitForRoom(in: queue, messages: 512, nanoseconds: 1_000_000_000)
       }
     }
     return (count, sum, Double(millrace_monotonic() - start) / 1e9)

@@ -1,5 +1,5 @@
 /*
- * The free blocks of a message pool: lists are pushed by one CAS and taken whole by one exchange.
+ * The magazines of free blocks of a message pool, here a block each: lists are pushed by one CAS and taken whole by one exchange.
  * Mirrors MessagePool.give and MessagePool.takeAll; one step here is one atomic operation or one write of a link there.
  *
  * Each thread takes all, holds it for a while as its own, and gives the blocks back one at a time; it does so ROUNDS times.

@@ -25,13 +25,15 @@ extension Engine {
     if envelope.contentType == nil { envelope.contentType = payload.contentType.mime }
     if envelope.trace == nil, let trace = TaskContext.current?.trace { envelope.trace = trace.description }
     let limit = RoomWait.Limit(waiting, on: runtime.scheduler.clock)
+    var hasWaited = false
     while true {
       let queue: BrokerName
       switch try desk.publishOnce(payload.bytes, envelope) {
       case .done(let outcome): return outcome
       case .full(let name): queue = name
       }
-      try await RoomWait(desk, limit).wait(in: queue)
+      try await RoomWait(desk, limit).wait(in: queue, pauses: hasWaited)
+      hasWaited = true
     }
   }
 

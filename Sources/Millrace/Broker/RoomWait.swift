@@ -24,6 +24,9 @@ internal import MillraceCore
     case room, late, cancelled, stopped
   }
 
+  /// Nanoseconds.
+  private static let pause: UInt64 = 1_000_000
+
   private let desk: BrokerDesk
   private let limit: Limit
   private let monitor = Monitor()
@@ -39,8 +42,8 @@ internal import MillraceCore
 
   deinit { monitor.deallocate() }
 
-  /// Returns when there may be room. Throws `PublishRefusal.full`, `.closed`, `BrokerError` or `CancellationError`.
-  func wait(in queue: BrokerName) async throws {
+  /// Returns when there may be room; `pauses`: not at once, for there was some before that the message did not fit into. Throws `PublishRefusal.full`, `.closed`, `BrokerError` or `CancellationError`.
+  func wait(in queue: BrokerName, pauses: Bool) async throws {
     let broker = try desk.broker()
     if let left = limit.left {
       if left == 0 { throw PublishRefusal.full(queue: queue) }
@@ -56,7 +59,7 @@ internal import MillraceCore
       release(broker)
       throw error
     }
-    if ticket == nil { end(.room) }
+    if ticket == nil, !pauses || desk.alarms.after(RoomWait.pause, { [self] in end(.room) }) == nil { end(.room) }
     await withTaskCancellationHandler {
       await withCheckedContinuation { continuation in
         let isOver = monitor.locked {

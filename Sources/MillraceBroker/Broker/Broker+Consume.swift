@@ -74,7 +74,9 @@ extension Broker {
         return 0
       }
       locked.state.enter(number, consumer)
-      end(place, locked, arrived: 0, host.clock.now, &work)
+      if consumer != nil { place.setJobs(true) }
+      let arrived = locked.state.drain(place, &work)
+      end(place, locked, arrived: arrived, host.clock.now, &work)
       return number
     }
     if let failure { throw failure }
@@ -86,8 +88,20 @@ extension Broker {
     spaces.with { work in
       guard let locked = consumer.place.locked(exactly: consumer.since) else { return }
       let now = host.clock.now
+      _ = locked.state.drain(consumer.place, &work)
       locked.state.close(consumer.number, now, &work)
+      if locked.state.jobCount == 0 { consumer.place.setJobs(false) }
       end(consumer.place, locked, arrived: 1, now, &work)
+    }
+  }
+
+  /// A delivery's message becomes a copy of its own, if there is memory: else it stays where it is.
+  func copyOut(_ delivery: inout QueueDelivery) {
+    spaces.with { work in
+      let block = unsafe MessageBlock(delivery.message)
+      guard let copy = work.cache.copy(block) else { return }
+      work.cache.release(block)
+      delivery.message = copy.number
     }
   }
 
@@ -101,6 +115,7 @@ extension Broker {
       return settleDeleted(since, tag, of: consumer) ? .queueDeleted : .unknownDelivery
     }
     let now = host.clock.now
+    let arrived = locked.state.drain(place, &work)
     var lost: MessageBlock?
     var failure: SettleError?
     do throws(QueueRefusal) {
@@ -109,8 +124,8 @@ extension Broker {
       lost = locked.state.settleOverdue(tag, of: consumer)
       failure = lost != nil ? .takenBack : error == .notYours ? .notYours : .unknownDelivery
     }
-    locked.state.removeIfDone(consumer, now, &work)
-    end(place, locked, arrived: settlement.givesBack ? 1 : 0, now, &work)
+    if locked.state.removeIfDone(consumer, now, &work), locked.state.jobCount == 0 { place.setJobs(false) }
+    end(place, locked, arrived: arrived + (settlement.givesBack ? 1 : 0), now, &work)
     if let lost { work.cache.release(lost) }
     return failure
   }
@@ -120,13 +135,15 @@ extension Broker {
     spaces.with { work in
       guard let locked = place.locked(exactly: since) else { return .queueDeleted }
       let now = host.clock.now
+      let arrived = locked.state.drain(place, &work)
       var failure: SettleError?
       do throws(QueueRefusal) {
         try locked.state.machine.extend(tag, of: consumer, lease, now, &work.gone)
       } catch {
+        locked.state.keepLost()
         failure = locked.state.overdue[tag] != nil ? .takenBack : error == .notYours ? .notYours : .unknownDelivery
       }
-      end(place, locked, arrived: 0, now, &work)
+      end(place, locked, arrived: arrived, now, &work)
       return failure
     }
   }
@@ -142,16 +159,15 @@ extension Settlement {
 }
 
 extension QueueState {
-  /// A message for a consumer that asks; nil: there is none.
-  @inline(__always) mutating func take(_ consumer: UInt32, _ now: UInt64, _ gone: inout [QueueDeparture]) -> QueueDelivery? {
-    do throws(QueueRefusal) {
-      guard let delivery = try machine.take(consumer, now, &gone) else { return nil }
-      counts.delivered += 1
-      if delivery.acquired > 0 { counts.redelivered += 1 }
-      return delivery
-    } catch {
+  /// Messages for a consumer that asks, as many as there are, `most` at most.
+  @inline(__always) mutating func take(
+    upTo most: Int, _ consumer: UInt32, _ now: UInt64, _ deliveries: inout [QueueDelivery], _ gone: inout [QueueDeparture]
+  ) {
+    do throws(QueueRefusal) { try machine.take(upTo: most, consumer, now, &deliveries, &gone) } catch {
       preconditionFailure("invariant broken: a queue does not know a receiver of its own")
     }
+    counts.delivered &+= UInt64(deliveries.count)
+    for delivery in deliveries where delivery.acquired > 0 { counts.redelivered &+= 1 }
   }
 
   /// A consumer is there; nil: one that asks.
@@ -170,15 +186,16 @@ extension QueueState {
     removeIfDone(number, now, &work)
   }
 
-  /// A closed consumer that holds nothing any more goes.
-  mutating func removeIfDone(_ number: UInt32, _ now: UInt64, _ work: inout Workspace) {
-    guard Int(number) < jobs.count, jobs[Int(number)] != nil else { return }
+  /// A closed consumer that holds nothing any more goes. True: this one has.
+  @discardableResult mutating func removeIfDone(_ number: UInt32, _ now: UInt64, _ work: inout Workspace) -> Bool {
+    guard Int(number) < jobs.count, jobs[Int(number)] != nil else { return false }
     let consumer = unsafe machine.consumers[number].pointee
-    guard consumer.prefetch == 0, consumer.held == 0 else { return }
+    guard consumer.prefetch == 0, consumer.held == 0 else { return false }
     jobs[Int(number)] = nil
     jobCount -= 1
     do throws(QueueRefusal) { try machine.removeConsumer(number, isFailure: false, now, &work.gone) } catch {
       preconditionFailure("invariant broken: a queue does not know a consumer of its own")
     }
+    return true
   }
 }

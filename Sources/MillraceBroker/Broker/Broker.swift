@@ -35,6 +35,7 @@ internal import MillraceCore
   var numbers: [BrokerName: UInt32] = [:]
   private var freeNumbers: [UInt32] = []
   private var nextNumber: UInt32 = 0
+  private var epochs: UInt32 = 0
   private var memories: [Region] = []
   /// Queues that were deleted while consumers had messages of theirs, by when they were made.
   private var deleted: [UInt64: DeletedQueue] = [:]
@@ -68,7 +69,8 @@ internal import MillraceCore
   deinit {
     // Nobody else is there: publishers, receivers and deliveries keep the broker.
     for number in 0..<nextNumber {
-      place(number)?.state?.free()
+      guard let place = place(number) else { continue }
+      spaces.with { work in place.clear(&work) }
     }
     for queue in deleted.values { queue.free() }
     unsafe deskMemory.deinitialize(count: 1)
@@ -100,6 +102,7 @@ internal import MillraceCore
     memories.append(memory)
     let place = unsafe QueuePlace(memory.base)
     place.number = number
+    place.set(nil)
     // Order: releasing. Pairs with the acquiring load in `place`.
     unsafe word(number).storeReleasing(UInt64(UInt(bitPattern: memory.base)))
     return place
@@ -136,7 +139,8 @@ internal import MillraceCore
       if freeNumbers.popLast() == nil { nextNumber += 1 }
       numbers[name] = number
       place.lock.lock()
-      place.state = LockedQueue(QueueState(name, number: number, since: since, isJournaled: false, configuration))
+      epochs += 1
+      place.set(LockedQueue(QueueState(name, number: number, since: since, epoch: epochs, isJournaled: false, configuration)))
       place.lock.unlock()
       return true
     }
@@ -165,11 +169,13 @@ internal import MillraceCore
         throw .inUse(name, messages: messages, consumers: consumers)
       }
       // Publishers that were routed before find it gone.
-      place.state = nil
-      place.tell(arrivals: true, room: true)
+      place.set(nil)
+      spaces.with { work in place.dropIntake(&work) }
+      place.setJobs(false)
+      place.tellRoom()
       place.lock.unlock()
-      place.wake(place.arrivals, .max)
-      place.wake(place.room, .max)
+      place.wakeReceivers(.max)
+      place.wakePublishers(.max)
       _ = router.remove(queue: name)
       numbers[name] = nil
       freeNumbers.append(number)
@@ -198,6 +204,7 @@ internal import MillraceCore
     while true {
       let (purged, isDone) = spaces.with { work in
         guard let locked = place.locked() else { return (0, true) }
+        _ = locked.state.drain(place, &work)
         let purged = locked.state.machine.purge(from: &from, most: QueuePlace.batch * 16, host.clock.now, &work.gone)
         let isDone = from >= locked.state.machine.entries.touchedCount
         end(place, locked, arrived: 0, host.clock.now, &work)
@@ -210,27 +217,33 @@ internal import MillraceCore
 
   // MARK: After the lock
 
-  /// Ends a turn: what is to be told under the lock, the lock given back, then everything that must not be done under it.
+  /// Ends a turn, and sees to dead letters.
   @inline(__always) func end(
+    _ place: QueuePlace, _ locked: LockedQueue, arrived: Int, _ now: UInt64, _ work: inout Workspace
+  ) {
+    endTurn(place, locked, arrived: arrived, now, &work)
+    bury(&work)
+  }
+
+  /// Ends a turn: what is to be told under the lock, the lock given back, then everything that must not be done under it.
+  @inline(__always) func endTurn(
     _ place: QueuePlace, _ locked: LockedQueue, arrived: Int, _ now: UInt64, _ work: inout Workspace
   ) {
     let follow = locked.state.endTurn(place, arrived: arrived, now, &work)
     let since = locked.state.since
-    place.lock.unlock()
+    place.unlock(sees: follow.hasJobs)
     self.follow(place, since, follow, &work)
-    bury(&work)
   }
 
   /// What was put off until no lock is held, but for dead letters, which are left in `work.dead`.
   @inline(__always) func follow(_ place: QueuePlace, _ since: UInt64, _ follow: FollowUp, _ work: inout Workspace) {
-    if follow.receivers > 0 { place.wake(place.arrivals, follow.receivers) }
-    if follow.publishers > 0 {
-      place.wake(place.room, follow.publishers)
-      tellRoom(place, since)
-    }
+    if follow.arrived > 0 { place.wakeReceivers(follow.arrived) }
+    if follow.publishers > 0 { tellPublishers(place, since, follow.publishers) }
     if follow.alarm != 0 { arm(place, follow.alarm) }
     if !work.gone.isEmpty { leave(place, since, &work) }
     if !work.requests.isEmpty { submit(place, since, follow.hasMore, &work) }
+    // Who published meanwhile and found the lock taken.
+    if follow.hasJobs, place.intake.loadSequential() != 0 { serve(place, &work) }
   }
 
   /// What has left a queue: freed, or among the dead letters.
@@ -246,15 +259,20 @@ internal import MillraceCore
     work.gone.removeAll(keepingCapacity: true)
   }
 
-  private func arm(_ place: QueuePlace, _ due: UInt64) {
+  /// The queue's timer is due then at the latest.
+  @inline(never) func arm(_ place: QueuePlace, _ due: UInt64) {
     guard let timers = host.timers else { return }
+    while true {
+      let armed = place.armed.loadSequential()
+      if armed <= due { return }
+      // Order: sequentially consistent. Pairs with the exchange in `advance`.
+      if place.armed.replace(armed, by: due) { break }
+    }
     do {
       _ = try timers.arm(shard: host.timerShard, due: due, value: UInt64(place.number), kind: Broker.timerKind)
     } catch {
       // No timer to be had: what is due moves when the queue is used next, whose turn tries again.
-      place.lock.lock()
-      place.state?.state.armed = .max
-      place.lock.unlock()
+      _ = place.armed.exchange(.max)
     }
   }
 
@@ -269,8 +287,11 @@ internal import MillraceCore
       if let refusal { return takeBack(place, since, refusal, &work) }
       work.deliveries.removeAll(keepingCapacity: true)
       guard hasMore, let locked = place.locked(exactly: since) else { return }
-      let follow = locked.state.endTurn(place, arrived: 0, host.clock.now, &work)
+      let arrived = locked.state.drain(place, &work)
+      let follow = locked.state.endTurn(place, arrived: arrived, host.clock.now, &work)
       place.lock.unlock()
+      if follow.arrived > 0 { place.wakeReceivers(follow.arrived) }
+      if follow.publishers > 0 { tellPublishers(place, since, follow.publishers) }
       hasMore = follow.hasMore
       if follow.alarm != 0 { arm(place, follow.alarm) }
       if !work.gone.isEmpty { leave(place, since, &work) }
@@ -290,9 +311,7 @@ internal import MillraceCore
       try? locked.state.machine.settle(
         delivery.tag, of: delivery.consumer, .release(after: isFull ? Broker.fullWait : 0), now, &work.gone)
     }
-    let follow = locked.state.endTurn(place, arrived: deliveries.count, now, &work)
-    place.lock.unlock()
-    self.follow(place, since, follow, &work)
+    endTurn(place, locked, arrived: deliveries.count, now, &work)
   }
 
   /// Nanoseconds until deliveries are tried again that the scheduler had no room for.
@@ -335,12 +354,12 @@ internal import MillraceCore
     spaces.with { work in
       guard let locked = place.locked() else { return }
       let now = host.clock.now
+      // Order: sequentially consistent. Pairs with who arms: the timer that fired is armed no more, and who saw that it was has pushed before.
+      _ = place.armed.exchange(.max)
       let before = locked.state.machine.ready
+      _ = locked.state.drain(place, &work)
       locked.state.machine.advance(now, &work.gone)
-      let next = locked.state.machine.nextDeadline()
-      // The timer that fired is armed no more, and this turn arms the next one.
-      locked.state.armed = .max
-      locked.state.machine.earliest = next
+      locked.state.machine.earliest = locked.state.machine.nextDeadline()
       let arrived = max(1, locked.state.machine.ready - before)
       end(place, locked, arrived: arrived, now, &work)
     }

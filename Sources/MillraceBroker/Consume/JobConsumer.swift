@@ -17,6 +17,8 @@ public struct ConsumerOptions: Sendable {
   public var isExclusive = false
   /// Its function blocks: it runs in the pool for such.
   public var isBlocking = false
+  /// It gets a copy of each payload: however long it reads, no memory of the queue is kept from being used again.
+  public var copiesOut = false
   /// Its function may leave the settling to whoever completes its job.
   public var isAsynchronous = false
 
@@ -117,7 +119,9 @@ enum ConsumerWork: Sendable {
   // MARK: Jobs
 
   private func run(_ context: UnsafeMutablePointer<JobContext>) -> Outcome {
-    let delivery = unsafe delivery(context.pointee.first, context.pointee.second)
+    var delivery = unsafe delivery(context.pointee.first, context.pointee.second)
+    // What is taken is in place: its taker may copy it.
+    if options.copiesOut, case .settle = work { broker.copyOut(&delivery) }
     var answer: Settlement? = .release(after: 0)
     // Closed before it began: somebody else may have it.
     if closing.loadAcquiring() == 0 {

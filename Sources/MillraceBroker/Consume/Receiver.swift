@@ -29,6 +29,7 @@ public enum ReceiveWait: Sendable, Hashable {
   private var held: [QueueDelivery] = []
   /// The queue's word when nothing was there.
   private var seen: UInt32 = 0
+  private var hasFailed = false
 
   init(_ broker: Broker, _ queue: BrokerName, _ place: QueuePlace, since: UInt64, _ number: UInt32) {
     (self.broker, self.queue, self.place, self.since, self.number) = (broker, queue, place, since, number)
@@ -40,8 +41,9 @@ public enum ReceiveWait: Sendable, Hashable {
     broker.spaces.with { work in
       guard let locked = place.locked(exactly: since) else { return }
       let now = broker.host.clock.now
+      _ = locked.state.drain(place, &work)
       // Deliveries that were taken and are not settled stay with whoever has them until their queue gives them to others.
-      do throws(QueueRefusal) { try locked.state.machine.removeConsumer(number, isFailure: false, now, &work.gone) } catch {
+      do throws(QueueRefusal) { try locked.state.machine.removeConsumer(number, isFailure: hasFailed, now, &work.gone) } catch {
         preconditionFailure("invariant broken: a queue does not know a receiver of its own")
       }
       broker.end(place, locked, arrived: 1, now, &work)
@@ -78,6 +80,11 @@ public enum ReceiveWait: Sendable, Hashable {
     return Delivery(broker, Message(delivery, place: place, since: since))
   }
 
+  /// Leaves, as it would by going out of use. `isFailure`: it has failed, and so have its deliveries, each of which is charged.
+  public consuming func close(isFailure: Bool) {
+    hasFailed = isFailure
+  }
+
   // MARK: Taking
 
   /// Puts up to `count` deliveries into `held`.
@@ -103,14 +110,16 @@ public enum ReceiveWait: Sendable, Hashable {
     }
   }
 
-  /// Looks at the queue's word until it changes, for a while. Delayed messages come by time, which nobody may tell: so not for ever.
+  /// Looks at the queue's words until they change, for a while. Delayed messages come by time, which nobody may tell: so not for ever.
   private func look() {
+    _ = place.watchers.add(1, ordered: true)
     var looks = 0
-    // Order: acquiring. Pairs with the releasing store in `QueuePlace.tell`.
-    while place.arrivals.loadAcquiring() == seen, looks < Receiver.patience {
+    // Order: acquiring. Pairs with `QueuePlace.push`, and with the addition in `QueueState.endTurn`.
+    while place.intake.loadAcquiring() == 0, place.arrivals.loadAcquiring() == seen, looks < Receiver.patience {
       millrace_pause()
       looks += 1
     }
+    _ = place.watchers.subtract(1)
   }
 
   /// As `take`, without waiting. `sleep`: where there is none it sleeps once, for so many nanoseconds at most, and takes none.
@@ -118,18 +127,20 @@ public enum ReceiveWait: Sendable, Hashable {
     held.removeAll(keepingCapacity: true)
     guard let locked = place.locked(exactly: since) else { throw .noQueue(queue) }
     let now = broker.host.clock.now
-    while held.count < count, let delivery = locked.state.take(number, now, &work.gone) { held.append(delivery) }
-    seen = place.arrivals.loadRelaxed()
+    let arrived = locked.state.drain(place, &work)
+    locked.state.take(upTo: count, number, now, &held, &work.gone)
     let due = locked.state.machine.earliest
     let sleeps = held.isEmpty && sleep > 0
-    if sleeps { locked.state.sleepers += 1 }
-    broker.end(place, locked, arrived: 0, now, &work)
+    if sleeps { place.fallAsleep() }
+    // Before the last look at the intake: a publisher that we do not see changes it.
+    seen = place.arrivals.loadAcquiring()
+    let others = max(0, min(arrived, locked.state.machine.ready))
+    broker.end(place, locked, arrived: others, now, &work)
     if !sleeps { return held.count }
-    place.sleep(place.arrivals, seen, nanoseconds: Int64(clamping: min(sleep, due > now ? due - now : 0)))
-    if let locked = place.locked(exactly: since) {
-      locked.state.sleepers -= 1
-      place.lock.unlock()
-    }
+    let isWoken =
+      place.intake.loadSequential() == 0
+      && place.sleep(place.arrivals, seen, nanoseconds: Int64(clamping: min(sleep, due > now ? due - now : 0)))
+    if !isWoken { place.wakeBySelf() }
     return 0
   }
 
@@ -148,6 +159,7 @@ public enum ReceiveWait: Sendable, Hashable {
       return held.removeAll(keepingCapacity: true)
     }
     let now = broker.host.clock.now
+    let arrived = locked.state.drain(place, &work)
     for index in held.indices where held[index].message != 0 {
       do throws(QueueRefusal) {
         try locked.state.machine.settle(held[index].tag, of: number, .acknowledge, now, &work.gone)
@@ -157,7 +169,7 @@ public enum ReceiveWait: Sendable, Hashable {
       }
     }
     held.removeAll(keepingCapacity: true)
-    broker.end(place, locked, arrived: 0, now, &work)
+    broker.end(place, locked, arrived: arrived, now, &work)
   }
 }
 

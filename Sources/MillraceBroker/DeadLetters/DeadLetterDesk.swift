@@ -38,23 +38,27 @@ struct DeadLetterDesk: ~Copyable {
     let target = locked.state.machine.configuration.deadLetters
     grave.place.lock.unlock()
     guard let target else { return work.cache.release(block) }
-    let letter = letter(block, grave.departure.exit, from: name, target, broker)
-    send(letter, target, broker)
+    guard let exchange = target.exchange(broker) else {
+      lost += 1
+      return work.cache.release(block)
+    }
+    send(letter(block, grave.departure.exit, from: name, to: exchange, target.key, broker), exchange, broker)
   }
 
   /// The message with one death more, the payload where it was. The reference of the old block goes with it.
   private mutating func letter(
-    _ block: MessageBlock, _ reason: QueueExit, from queue: BrokerName, _ target: DeadLetterTarget, _ broker: borrowing Broker
+    _ block: MessageBlock, _ reason: QueueExit, from queue: BrokerName, to exchange: ExchangeID, _ newKey: String?,
+    _ broker: borrowing Broker
   ) -> MessageBlock {
     let properties = unsafe MessageProperties(block)
     let key = properties.text(.key) ?? queue.description
     var deaths = block.deaths
     deaths.add(
       reason, in: queue.description, at: broker.host.wall(), exchange: broker.router.name(of: block.exchange)?.description ?? "",
-      routingKeys: [key], expiration: unsafe properties[.expiration].map { unsafe $0.loadUnaligned(as: UInt64.self) })
+      routingKeys: [key], expiration: block.timeToLive == 0 ? nil : block.timeToLive)
     var encoded: [UInt8] = []
-    MessageProperties.append(.key, Array((target.key ?? key).utf8), to: &encoded)
-    encoded += properties.without([.key, .deaths, .expiration])
+    MessageProperties.append(.key, (newKey ?? key).utf8, to: &encoded)
+    encoded += properties.without([.key, .deaths])
     MessageProperties.append(.deaths, deaths.encoded, to: &encoded)
     // A letter of a letter refers to the first one's payload.
     var source = block
@@ -62,45 +66,41 @@ struct DeadLetterDesk: ~Copyable {
       inner.retain()
       source = inner
     }
-    let letter = work.cache.claim(referring: source, properties: encoded.count)
+    var traits = block.traits
+    (traits.timeToLive, traits.exchange) = (0, exchange)
+    let letter = work.cache.claim(referring: source, properties: encoded.count, traits)
     // unsafe: the block has room for them.
     unsafe encoded.withUnsafeBytes { unsafe letter.properties.copyMemory(from: $0.baseAddress!, byteCount: $0.count) }
-    letter.priority = block.priority
-    if block.flags.contains(.isPersistent) { letter.flags.insert(.isPersistent) }
     if source != block { work.cache.release(block) }
     return letter
   }
 
-  private mutating func send(_ letter: MessageBlock, _ target: DeadLetterTarget, _ broker: borrowing Broker) {
+  private mutating func send(_ letter: MessageBlock, _ exchange: ExchangeID, _ broker: borrowing Broker) {
     let deaths = letter.deaths
     let properties = unsafe MessageProperties(letter)
-    var refusal: PublishRefusal? = .unroutable
-    if let exchange = target.exchange(broker) {
-      letter.exchange = exchange
-      do throws(RouteRefusal) {
-        // unsafe: the letter is ours until queues have it.
-        let key = unsafe properties[.key]?.assumingMemoryBound(to: UInt8.self) ?? UnsafeBufferPointer(start: nil, count: 0)
-        let headers = unsafe properties[.headers] ?? UnsafeRawBufferPointer(start: nil, count: 0)
-        let found = try unsafe core.route(exchange, key, headers)
-        var isCycle = false
-        let count = core.filter(found) { number in
-          guard let name = broker.name(of: number), deaths.isCycle(to: name.description) else { return true }
-          isCycle = true
-          return false
+    var isTaken = false
+    var isCycle = false
+    do throws(RouteRefusal) {
+      // unsafe: the letter is ours until queues have it.
+      let key = unsafe properties[.key]?.assumingMemoryBound(to: UInt8.self) ?? UnsafeBufferPointer(start: nil, count: 0)
+      let headers = unsafe properties[.headers] ?? UnsafeRawBufferPointer(start: nil, count: 0)
+      let count = core.filter(try unsafe core.route(exchange, key, headers)) { number in
+        guard let name = broker.name(of: number), deaths.isCycle(to: name.description) else { return true }
+        isCycle = true
+        return false
+      }
+      if count > 0 {
+        let now = broker.host.clock.now
+        isTaken = unsafe withUnsafePointer(to: letter.number) {
+          unsafe core.insert(count, MessageList($0, count: 1), due: 0, now, broker, &work).taken == 1
         }
-        if isCycle { cycles += 1 }
-        if count > 0 {
-          let now = broker.host.clock.now
-          refusal = unsafe withUnsafePointer(to: letter.number) {
-            unsafe core.insert(count, MessageList($0, count: 1), due: 0, now, broker, &work).refusal
-          }
-        } else if isCycle {
-          return work.cache.release(letter)
-        }
-      } catch { refusal = .route(error) }
+      }
+    } catch {
+      // The exchange went, or takes no messages from outside: nobody wants the letter.
     }
-    if refusal == nil { return }
-    lost += 1
+    if isCycle { cycles += 1 }
+    if isTaken { return }
+    if !isCycle { lost += 1 }
     work.cache.release(letter)
   }
 }

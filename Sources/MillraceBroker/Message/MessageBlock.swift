@@ -1,9 +1,10 @@
+internal import CMillrace
 internal import MillraceCore
 
 /// A message in memory: 32 bytes of header, its payload, and behind that its properties. Each holder, a queue or a consumer, has one of its references; who gives the last one back
 /// frees it.
 ///
-///     0 references (4)   4 kind, flags, priority (1 each)   8 bytes of the payload (4)   12 bytes of the properties (4)   16 expiry (8)   24 exchange (8)   32 payload
+///     0 references (4)   4 kind, flags, priority (1 each)   8 bytes of the payload (4)   12 bytes of the properties (4)   16 time to live (8)   24 exchange (8)   32 payload
 ///
 /// A dead letter has a block of its own for what it tells of its way, which refers to the block with the payload.
 ///
@@ -20,7 +21,7 @@ internal import MillraceCore
     static let priority = 6
     static let bytes = 8
     static let propertyBytes = 12
-    static let expiry = 16
+    static let timeToLive = 16
     static let exchange = 24
   }
 
@@ -37,13 +38,24 @@ internal import MillraceCore
   let base: UnsafeMutableRawPointer
 
   /// unsafe: a block of a pool with room for it, its caller's alone. One reference.
-  @unsafe @inline(__always) init(_ base: UnsafeMutableRawPointer, kind: UInt8, bytes: Int, properties: Int, flags: Flags = []) {
+  @unsafe @inline(__always) init(_ base: UnsafeMutableRawPointer, kind: UInt8, bytes: Int, properties: Int, _ traits: Traits) {
     unsafe self.base = base
-    // One store: references 1, kind, flags, priority 0.
-    unsafe base.storeBytes(of: 1 | UInt64(kind) << 32 | UInt64(flags.rawValue) << 40, as: UInt64.self)
-    unsafe base.storeBytes(of: UInt64(bytes) | UInt64(properties) << 32, toByteOffset: At.bytes, as: UInt64.self)
-    unsafe base.storeBytes(of: 0, toByteOffset: At.expiry, as: UInt64.self)
-    unsafe base.storeBytes(of: 0, toByteOffset: At.exchange, as: UInt64.self)
+    // One store: references 1, kind, flags, priority.
+    unsafe base.storeBytes(
+      of: 1 | UInt64(kind) << 32 | UInt64(traits.flags.rawValue) << 40 | UInt64(traits.priority) << 48, as: UInt64.self)
+    unsafe base.storeBytes(
+      of: UInt64(truncatingIfNeeded: bytes) | UInt64(truncatingIfNeeded: properties) << 32, toByteOffset: At.bytes, as: UInt64.self)
+    unsafe base.storeBytes(of: traits.timeToLive, toByteOffset: At.timeToLive, as: UInt64.self)
+    unsafe base.storeBytes(of: traits.exchange.bits, toByteOffset: At.exchange, as: UInt64.self)
+  }
+
+  /// What all messages of an envelope have.
+  struct Traits {
+    var flags: Flags = []
+    var priority: UInt8 = 0
+    /// Nanoseconds; 0: its queues say.
+    var timeToLive: UInt64 = 0
+    var exchange = ExchangeID.default
   }
 
   /// unsafe: the number of a message that its caller holds.
@@ -54,27 +66,26 @@ internal import MillraceCore
 
   private var references: SharedHalf { unsafe SharedHalf(base + At.references) }
   var kind: UInt8 { unsafe base.load(fromByteOffset: At.kind, as: UInt8.self) }
-  var flags: Flags {
-    get { unsafe Flags(rawValue: base.load(fromByteOffset: At.flags, as: UInt8.self)) }
-    nonmutating set { unsafe base.storeBytes(of: newValue.rawValue, toByteOffset: At.flags, as: UInt8.self) }
-  }
-  var priority: UInt8 {
-    get { unsafe base.load(fromByteOffset: At.priority, as: UInt8.self) }
-    nonmutating set { unsafe base.storeBytes(of: newValue, toByteOffset: At.priority, as: UInt8.self) }
-  }
+  var flags: Flags { unsafe Flags(rawValue: base.load(fromByteOffset: At.flags, as: UInt8.self)) }
+  var priority: UInt8 { unsafe base.load(fromByteOffset: At.priority, as: UInt8.self) }
   /// Of the payload.
   var bytes: Int { unsafe Int(base.load(fromByteOffset: At.bytes, as: UInt32.self)) }
   var propertyBytes: Int { unsafe Int(base.load(fromByteOffset: At.propertyBytes, as: UInt32.self)) }
-  /// When it expires at the latest, by the engine's clock; 0: its queues say.
-  var expiry: UInt64 {
-    get { unsafe base.load(fromByteOffset: At.expiry, as: UInt64.self) }
-    nonmutating set { unsafe base.storeBytes(of: newValue, toByteOffset: At.expiry, as: UInt64.self) }
+  /// Nanoseconds from its publication on after which nobody wants it any more; 0: its queues say.
+  var timeToLive: UInt64 { unsafe base.load(fromByteOffset: At.timeToLive, as: UInt64.self) }
+  /// The last moment at which somebody may want it, if it was published at this one; 0: its queues say.
+  @inline(__always) func expiry(from now: UInt64) -> UInt64 {
+    let time = timeToLive
+    if time == 0 { return 0 }
+    let (sum, overflow) = now.addingReportingOverflow(time == 1 ? 0 : time)
+    return overflow ? .max : sum
   }
+
   /// Where it was published.
-  var exchange: ExchangeID {
-    get { unsafe ExchangeID(bits: base.load(fromByteOffset: At.exchange, as: UInt64.self)) }
-    nonmutating set { unsafe base.storeBytes(of: newValue.bits, toByteOffset: At.exchange, as: UInt64.self) }
-  }
+  var exchange: ExchangeID { unsafe ExchangeID(bits: base.load(fromByteOffset: At.exchange, as: UInt64.self)) }
+
+  /// Without what is this block's own.
+  var traits: Traits { Traits(flags: flags.subtracting(.refers), priority: priority, timeToLive: timeToLive, exchange: exchange) }
 
   private var inner: UnsafeMutableRawPointer { unsafe base + MessageBlock.headerBytes }
 
@@ -89,6 +100,12 @@ internal import MillraceCore
 
   /// unsafe: as `payload`; `propertyBytes` bytes.
   var properties: UnsafeMutableRawPointer { unsafe inner + (flags.contains(.refers) ? 8 : bytes) }
+
+  /// The lines of its header and of the payload's beginning are on the way when they are read.
+  @inline(__always) func prefetch() {
+    unsafe millrace_prefetch_read(base)
+    unsafe millrace_prefetch_read(base + 64)
+  }
 
   /// Bytes of its own memory.
   var size: Int { MessageBlock.headerBytes + (flags.contains(.refers) ? 8 : bytes) + propertyBytes }
@@ -131,38 +148,42 @@ internal import MillraceCore
 }
 
 extension MessageCache {
-  /// Memory for a payload and properties; nil: the pool's bound is reached. Complexity: O(1), amortised.
-  @inline(__always) mutating func claim(_ bytes: Int, properties: Int = 0) -> MessageBlock? {
-    let size = MessageBlock.headerBytes + bytes + properties
-    guard let kind = MessagePool.kind(of: size) else {
-      guard let base = unsafe pool.makeOwn(size) else { return nil }
-      return unsafe MessageBlock(base, kind: MessagePool.own, bytes: bytes, properties: properties)
-    }
+  /// Memory for a payload and properties, both of sizes that were checked; nil: the pool's bound is reached. Complexity: O(1), amortised.
+  @inline(__always) mutating func claim(
+    _ bytes: Int, properties: Int = 0, _ traits: MessageBlock.Traits = MessageBlock.Traits()
+  ) -> MessageBlock? {
+    let size = MessageBlock.headerBytes &+ bytes &+ properties
+    guard let kind = MessagePool.kind(of: size) else { return claimOwn(bytes, properties, traits) }
     guard let base = unsafe take(kind) else { return nil }
-    return unsafe MessageBlock(base, kind: UInt8(kind), bytes: bytes, properties: properties)
+    return unsafe MessageBlock(base, kind: UInt8(truncatingIfNeeded: kind), bytes: bytes, properties: properties, traits)
+  }
+
+  @inline(never) private func claimOwn(_ bytes: Int, _ properties: Int, _ traits: MessageBlock.Traits) -> MessageBlock? {
+    guard let base = unsafe pool.makeOwn(MessageBlock.headerBytes + bytes + properties) else { return nil }
+    return unsafe MessageBlock(base, kind: MessagePool.own, bytes: bytes, properties: properties, traits)
   }
 
   /// A block that refers to another one's payload, one of whose references it takes over. Above the pool's bound if need be: what is there already must not be lost for want of it.
-  mutating func claim(referring other: MessageBlock, properties: Int) -> MessageBlock {
+  mutating func claim(referring other: MessageBlock, properties: Int, _ traits: MessageBlock.Traits) -> MessageBlock {
     let size = MessageBlock.headerBytes + 8 + properties
     let kind = MessagePool.kind(of: size)
     let pooled = unsafe kind.flatMap { unsafe take($0) }
     // unsafe: `makeOwn` gives memory where it must.
     let base = unsafe pooled ?? pool.makeOwn(size, must: true)!
+    var traits = traits
+    traits.flags.insert(.refers)
     let block = unsafe MessageBlock(
-      base, kind: pooled == nil ? MessagePool.own : UInt8(kind ?? 0), bytes: other.bytes, properties: properties, flags: .refers)
+      base, kind: pooled == nil ? MessagePool.own : UInt8(kind ?? 0), bytes: other.bytes, properties: properties, traits)
     unsafe block.refer(to: other)
     return block
   }
 
   /// Another message with the same content; nil as `claim`.
   mutating func copy(_ block: MessageBlock) -> MessageBlock? {
-    guard let copy = claim(block.bytes, properties: block.propertyBytes) else { return nil }
+    guard let copy = claim(block.bytes, properties: block.propertyBytes, block.traits) else { return nil }
     // unsafe: both have so many bytes.
     unsafe copy.payload.copyMemory(from: block.payload, byteCount: block.bytes)
     unsafe copy.properties.copyMemory(from: block.properties, byteCount: block.propertyBytes)
-    (copy.priority, copy.expiry, copy.exchange) = (block.priority, block.expiry, block.exchange)
-    copy.flags = block.flags.subtracting(.refers)
     return copy
   }
 

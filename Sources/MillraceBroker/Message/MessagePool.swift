@@ -1,12 +1,17 @@
+internal import CMillrace
 internal import MillraceCore
 
 /// Memory of messages: blocks of a few sizes, cut from larger pieces, used again and again. A block is one message: its header, and its payload behind it, which stays where the
 /// publisher wrote it until the last holder lets go.
 ///
+/// Free blocks travel in magazines, `Magazine.capacity` at a time: who takes them finds their addresses side by side, instead of one behind the other, each in a line that another
+/// processor has.
+///
 /// # Threads
 /// Any, through a `MessageCache` that it alone uses at the time.
 /// # Fields
-/// `free[c]`: the first free block of the class c, or 0; each leads to the next by its first word. `reserved`: bytes that blocks were cut from, and those of blocks of their own.
+/// `free[c]`: the magazine of the class c that came last, or 0; each leads to the one before. `empty`: the same of magazines without blocks. `reserved`: bytes that blocks were cut from, and
+/// those of blocks of their own.
 /// # Progress
 /// Lock-free: a list is pushed by one CAS and taken whole by one exchange, so that nobody ever follows a link that another may change. New memory: as the system's.
 /// # Source
@@ -21,7 +26,7 @@ internal import MillraceCore
   /// Its own, without a class.
   static let own: UInt8 = .max
 
-  // unsafe: a line for each class and one for `reserved`, freed in `deinit`.
+  // unsafe: a line for each class, for `empty` and for `reserved`, freed in `deinit`.
   private let words: UnsafeMutableRawPointer
   private let region: Region
   private let monitor = Monitor()
@@ -30,16 +35,24 @@ internal import MillraceCore
   let capacity: Int
 
   private func free(_ kind: Int) -> SharedWord { unsafe SharedWord(words + kind * padding) }
-  private var reserved: SharedWord { unsafe SharedWord(words + MessagePool.classes * padding) }
+  private var empty: SharedWord { unsafe SharedWord(words + MessagePool.classes * padding) }
+  private var reserved: SharedWord { unsafe SharedWord(words + (MessagePool.classes + 1) * padding) }
 
   /// `capacity`: bytes at most, headers and what is free included. Throws `MemoryError`.
   init(capacity: Int) throws(MemoryError) {
     self.capacity = capacity
-    region = try Region(bytes: (MessagePool.classes + 1) * padding)
+    region = try Region(bytes: (MessagePool.classes + 2) * padding)
     unsafe words = region.base
   }
 
   deinit {
+    for kind in 0...MessagePool.classes {
+      var next = unsafe Magazine(free(kind).loadRelaxed())
+      while let magazine = next {
+        next = unsafe Magazine(magazine.next)
+        magazine.deallocate()
+      }
+    }
     for piece in pieces { piece.free() }
     region.free()
     monitor.deallocate()
@@ -58,35 +71,47 @@ internal import MillraceCore
 
   static func bytes(of kind: Int) -> Int { (3 + kind & 1) << (kind / 2 + 5) }
 
-  /// All that is free of a class, as a list; nil: nothing is.
-  @inline(__always) func takeAll(_ kind: Int) -> UnsafeMutableRawPointer? {
-    let word = free(kind)
+  /// All that is free of a class, as a list of magazines; nil: nothing is.
+  @inline(__always) func takeAll(_ kind: Int) -> Magazine? { MessagePool.takeAll(free(kind)) }
+
+  /// Gives back a list of magazines from `first` to `last`, which leads nowhere.
+  func give(_ kind: Int, _ first: Magazine, _ last: Magazine) { MessagePool.give(free(kind), first, last) }
+
+  private static func takeAll(_ word: SharedWord) -> Magazine? {
     // Order: sequentially consistent. Pairs with the CAS in `give`: what the last holder did with the blocks happened before.
-    return word.loadRelaxed() == 0 ? nil : unsafe UnsafeMutableRawPointer(bitPattern: UInt(word.exchange(0)))
+    word.loadRelaxed() == 0 ? nil : unsafe Magazine(word.exchange(0))
   }
 
-  /// Gives back a list from `first` to `last`, which leads nowhere.
-  func give(_ kind: Int, _ first: UnsafeMutableRawPointer, _ last: UnsafeMutableRawPointer) {
-    let word = free(kind)
+  private static func give(_ word: SharedWord, _ first: Magazine, _ last: Magazine) {
     while true {
       let top = word.loadRelaxed()
-      unsafe last.storeBytes(of: UInt(top), as: UInt.self)
+      last.next = top
       // Order: sequentially consistent. Pairs with the exchange in `takeAll`.
-      if word.replace(top, by: UInt64(UInt(bitPattern: first))) { return }
+      if word.replace(top, by: first.address) { return }
     }
   }
 
-  /// A list of new blocks; nil: the bound is reached, or the system has no memory.
-  func cut(_ kind: Int) -> UnsafeMutableRawPointer? {
+  /// A magazine without blocks, and more of them behind it.
+  func takeEmpty() -> Magazine { MessagePool.takeAll(empty) ?? Magazine() }
+
+  /// Magazines without blocks, from `first` to `last`.
+  func giveEmpty(_ first: Magazine, _ last: Magazine) { MessagePool.give(empty, first, last) }
+
+  /// New blocks, in the magazine and in new ones behind it. False: the bound is reached, or the system has no memory.
+  func cut(_ kind: Int, into magazine: Magazine) -> Bool {
     let size = MessagePool.bytes(of: kind)
     let bytes = max(size, MessagePool.piece >> (kind < 8 ? 2 : 0))
-    guard let base = unsafe piece(bytes) else { return nil }
-    let count = bytes / size
-    for index in 0..<count {
-      let block = unsafe base + index * size
-      unsafe block.storeBytes(of: index + 1 == count ? 0 : UInt(bitPattern: block + size), as: UInt.self)
+    guard let base = unsafe piece(bytes) else { return false }
+    var current = magazine
+    for index in 0..<(bytes / size) {
+      if current.count == Magazine.capacity {
+        let another = Magazine()
+        current.next = another.address
+        current = another
+      }
+      unsafe current.add(base + index * size)
     }
-    return unsafe base
+    return true
   }
 
   private func piece(_ bytes: Int) -> UnsafeMutableRawPointer? {
@@ -115,7 +140,9 @@ internal import MillraceCore
     guard block.release() else { return }
     if let other = block.referred { release(other) }
     if block.kind == MessagePool.own { return unsafe freeOwn(block.base, block.size) }
-    unsafe give(Int(block.kind), block.base, block.base)
+    let magazine = Magazine()
+    unsafe magazine.add(block.base)
+    give(Int(block.kind), magazine, magazine)
   }
 
   /// A block of its own; nil as `cut`. `must`: the bound is none.
@@ -135,88 +162,163 @@ internal import MillraceCore
   }
 }
 
+/// Free blocks of one class: a link, how many, their addresses.
+///
+/// # Threads
+/// One at a time has it.
+@safe struct Magazine {
+  static let capacity = 64
+
+  // unsafe: 16 bytes and `capacity` addresses; whoever has it last frees it.
+  private let base: UnsafeMutableRawPointer
+
+  init() {
+    unsafe base = .allocate(byteCount: 16 + 8 * Magazine.capacity, alignment: 64)
+    (next, count) = (0, 0)
+  }
+
+  @unsafe init?(_ address: UInt64) {
+    guard let base = unsafe UnsafeMutableRawPointer(bitPattern: UInt(address)) else { return nil }
+    unsafe self.base = base
+  }
+
+  func deallocate() { unsafe base.deallocate() }
+
+  @inline(__always) var address: UInt64 { unsafe UInt64(UInt(bitPattern: base)) }
+  /// Of the magazine behind it; 0: none is.
+  @inline(__always) var next: UInt64 {
+    get { unsafe base.load(as: UInt64.self) }
+    nonmutating set { unsafe base.storeBytes(of: newValue, as: UInt64.self) }
+  }
+  @inline(__always) var count: Int {
+    get { unsafe base.load(fromByteOffset: 8, as: Int.self) }
+    nonmutating set { unsafe base.storeBytes(of: newValue, toByteOffset: 8, as: Int.self) }
+  }
+  // unsafe: below `capacity`.
+  @inline(__always) private var blocks: UnsafeMutablePointer<UnsafeMutableRawPointer> {
+    unsafe (base + 16).assumingMemoryBound(to: UnsafeMutableRawPointer.self)
+  }
+
+  /// It has room.
+  @inline(__always) func add(_ block: UnsafeMutableRawPointer) {
+    assert(count < Magazine.capacity)
+    unsafe blocks[count] = block
+    count += 1
+  }
+
+  /// It has one. The lines of those that follow are on their way when they are asked for.
+  @inline(__always) func take() -> UnsafeMutableRawPointer {
+    assert(count > 0)
+    count -= 1
+    if count >= 4 {
+      unsafe millrace_prefetch(blocks[count - 4])
+      unsafe millrace_prefetch(blocks[count - 4] + 64)
+    }
+    return unsafe blocks[count]
+  }
+}
+
 /// One thread's way into a pool: free blocks of each class.
 ///
-/// Not shared. `flush()` gives everything back.
+/// Not shared. `flush()` gives everything back that came back.
 @safe struct MessageCache: ~Copyable {
-  /// Blocks of a class that it keeps, at most, when they come back.
-  private static let most = 64
-
-  // unsafe: blocks that the cache alone has.
-  @safe private struct List {
-    var first: UnsafeMutableRawPointer?
-    var last: UnsafeMutableRawPointer?
-    var count = 0
+  /// What it has of a class.
+  private struct Pair {
+    /// To take from, and those behind it.
+    var out: Magazine
+    /// What comes back; nil: nothing has.
+    var back: Magazine?
   }
 
   let pool: MessagePool
-  // unsafe: a list of blocks to take from, and one of those that came back, for each class; freed in `deinit`.
-  private let lists: UnsafeMutablePointer<List>
+  // unsafe: one for each class, those that were used with magazines; freed in `deinit`.
+  private let pairs: UnsafeMutablePointer<Pair?>
+  /// Without blocks, and those behind it.
+  private var empty: Magazine?
 
   init(_ pool: MessagePool) {
     self.pool = pool
-    unsafe lists = .allocate(capacity: 2 * MessagePool.classes)
-    unsafe lists.initialize(repeating: List(), count: 2 * MessagePool.classes)
+    unsafe pairs = .allocate(capacity: MessagePool.classes)
+    unsafe pairs.initialize(repeating: nil, count: MessagePool.classes)
   }
 
   deinit {
     for kind in 0..<MessagePool.classes {
-      for list in unsafe [lists[2 * kind], lists[2 * kind + 1]] {
-        guard let first = unsafe list.first else { continue }
-        var last = unsafe first
-        while let next = unsafe MessageCache.next(last) { unsafe last = next }
-        unsafe pool.give(kind, first, last)
+      guard let pair = unsafe pairs[kind] else { continue }
+      if let back = pair.back { giveBack(back, kind) }
+      var next: Magazine? = pair.out
+      while let magazine = next {
+        next = unsafe Magazine(magazine.next)
+        giveBack(magazine, kind)
       }
     }
-    unsafe lists.deallocate()
+    var next = empty
+    while let magazine = next {
+      next = unsafe Magazine(magazine.next)
+      pool.giveEmpty(magazine, magazine)
+    }
+    unsafe pairs.deallocate()
   }
 
-  private static func next(_ block: UnsafeMutableRawPointer) -> UnsafeMutableRawPointer? {
-    unsafe UnsafeMutableRawPointer(bitPattern: block.load(as: UInt.self))
+  private func giveBack(_ magazine: Magazine, _ kind: Int) {
+    if magazine.count > 0 { pool.give(kind, magazine, magazine) } else { pool.giveEmpty(magazine, magazine) }
+  }
+
+  private mutating func makeEmpty() -> Magazine {
+    let magazine = empty ?? pool.takeEmpty()
+    empty = unsafe Magazine(magazine.next)
+    magazine.next = 0
+    return magazine
   }
 
   /// A block of a class, its content whatever it was; nil: the pool's bound is reached. Complexity: O(1), amortised.
   @inline(__always) mutating func take(_ kind: Int) -> UnsafeMutableRawPointer? {
-    let list = unsafe lists + 2 * kind
-    if unsafe list.pointee.first == nil { refill(kind) }
-    guard let block = unsafe list.pointee.first else { return nil }
-    let next = unsafe MessageCache.next(block)
-    unsafe list.pointee.first = next
-    // Its line is on the way when it is asked for.
-    if let next = unsafe next { unsafe _ = next.load(as: UInt8.self) }
-    return unsafe block
+    if let pair = unsafe pairs[kind], pair.out.count > 0 { return unsafe pair.out.take() }
+    return unsafe refill(kind)
   }
 
-  @inline(never) private mutating func refill(_ kind: Int) {
-    let back = unsafe lists + 2 * kind + 1
-    if unsafe back.pointee.first != nil {
-      unsafe (lists + 2 * kind).pointee.first = back.pointee.first
-      unsafe back.pointee = List()
-      return
+  @inline(never) private mutating func refill(_ kind: Int) -> UnsafeMutableRawPointer? {
+    var pair = unsafe pairs[kind] ?? Pair(out: makeEmpty(), back: nil)
+    defer { unsafe pairs[kind] = pair }
+    let next = unsafe Magazine(pair.out.next)
+    pair.out.next = 0
+    if let next {
+      // The one that is empty goes to who has blocks and nothing to put them into.
+      pool.giveEmpty(pair.out, pair.out)
+      pair.out = next
+    } else if let back = pair.back, back.count > 0 {
+      pair.back = pair.out
+      pair.out = back
+    } else if let full = pool.takeAll(kind) {
+      pool.giveEmpty(pair.out, pair.out)
+      pair.out = full
+    } else if !pool.cut(kind, into: pair.out) {
+      return nil
     }
-    unsafe (lists + 2 * kind).pointee.first = pool.takeAll(kind) ?? pool.cut(kind)
+    return unsafe pair.out.take()
   }
 
   /// A block of a class comes back. Complexity: O(1), amortised.
   @inline(__always) mutating func give(_ kind: Int, _ block: UnsafeMutableRawPointer) {
-    let back = unsafe lists + 2 * kind + 1
-    unsafe block.storeBytes(of: UInt(bitPattern: back.pointee.first), as: UInt.self)
-    if unsafe back.pointee.first == nil { unsafe back.pointee.last = block }
-    unsafe back.pointee.first = block
-    unsafe back.pointee.count += 1
-    if unsafe back.pointee.count >= MessageCache.most { flush(kind) }
+    if let back = unsafe pairs[kind]?.back, back.count < Magazine.capacity { return unsafe back.add(block) }
+    unsafe giveSlowly(kind, block)
   }
 
-  /// Others may have what came back.
-  @inline(never) private mutating func flush(_ kind: Int) {
-    let back = unsafe lists + 2 * kind + 1
-    guard let first = unsafe back.pointee.first, let last = unsafe back.pointee.last else { return }
-    unsafe pool.give(kind, first, last)
-    unsafe back.pointee = List()
+  @inline(never) private mutating func giveSlowly(_ kind: Int, _ block: UnsafeMutableRawPointer) {
+    var pair = unsafe pairs[kind] ?? Pair(out: makeEmpty(), back: nil)
+    if let back = pair.back { pool.give(kind, back, back) }
+    let magazine = makeEmpty()
+    unsafe magazine.add(block)
+    pair.back = magazine
+    unsafe pairs[kind] = pair
   }
 
   /// Before its thread waits: others may have what came back.
   mutating func flush() {
-    for kind in 0..<MessagePool.classes { flush(kind) }
+    for kind in 0..<MessagePool.classes {
+      guard let back = unsafe pairs[kind]?.back, back.count > 0 else { continue }
+      pool.give(kind, back, back)
+      unsafe pairs[kind]?.back = nil
+    }
   }
 }

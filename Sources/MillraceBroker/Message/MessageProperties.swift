@@ -10,8 +10,6 @@
     case headers
     /// Nanoseconds since 1970, 8 bytes little-endian.
     case timestamp
-    /// The time to live that it was published with, nanoseconds, 8 bytes little-endian.
-    case expiration
     /// `Deaths.encoded`.
     case deaths
   }

@@ -10,7 +10,7 @@ public struct Envelope: Sendable, Hashable {
   /// 0 the lowest; a queue takes higher ones than it has for its highest. 1 is normal.
   public var priority: UInt8 = 1
   /// Nanoseconds after which nobody wants it any more; nil: its queues say.
-  public var timeToLive: UInt64? { didSet { encode() } }
+  public var timeToLive: UInt64?
   /// Nanoseconds before which nobody gets it.
   public var delay: UInt64 = 0
   /// Durable queues keep it over a restart, and it is confirmed when it is on stable storage.
@@ -49,6 +49,12 @@ public struct Envelope: Sendable, Hashable {
   /// To a queue, by the default exchange.
   public init(to queue: BrokerName) { self.init(to: .default, key: queue.description) }
 
+  /// What all of its messages have. A time to live of 0 is 1 nanosecond: 0 says that there is none.
+  var traits: MessageBlock.Traits {
+    MessageBlock.Traits(
+      flags: isPersistent ? .isPersistent : [], priority: priority, timeToLive: timeToLive.map { max($0, 1) } ?? 0, exchange: exchange)
+  }
+
   private mutating func encode() {
     encoded.removeAll(keepingCapacity: true)
     MessageProperties.append(.key, key, to: &encoded)
@@ -61,7 +67,6 @@ public struct Envelope: Sendable, Hashable {
     append(.tenant, tenant)
     append(.trace, trace)
     if let timestamp { append(.timestamp, UInt64(bitPattern: timestamp)) }
-    if let timeToLive { append(.expiration, timeToLive) }
     if !headers.encoded.isEmpty { MessageProperties.append(.headers, headers.encoded, to: &encoded) }
   }
 

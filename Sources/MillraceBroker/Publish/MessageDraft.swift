@@ -10,12 +10,11 @@ internal import MillraceCore
   private let pool: MessagePool
   /// Nanoseconds.
   let delay: UInt64
-  let timeToLive: UInt64?
 
   init(_ block: MessageBlock, _ pool: MessagePool, _ envelope: borrowing Envelope) {
     held = block
     self.pool = pool
-    (delay, timeToLive) = (envelope.delay, envelope.timeToLive)
+    delay = envelope.delay
   }
 
   /// Once published it is nobody's to be asked.
@@ -58,16 +57,27 @@ internal import MillraceCore
   public private(set) var count = 0
   // unsafe: `capacity` numbers, the first `count` of which are set; freed in `deinit`.
   let blocks: UnsafeMutablePointer<UInt64>
+  /// What all of its messages have, and their properties: without the key, where that is the queue's name.
+  let traits: MessageBlock.Traits
+  let propertyBytes: Int
+  // unsafe: `propertyBytes` bytes, freed in `deinit`.
+  let properties: UnsafeMutableRawPointer
 
   init(_ pool: MessagePool, _ envelope: Envelope, capacity: Int) {
     self.pool = pool
     (self.envelope, self.capacity) = (envelope, capacity)
+    traits = envelope.traits
+    let encoded = envelope.encoded.dropFirst(envelope.exchange == .default ? envelope.keyBytes : 0)
+    propertyBytes = encoded.count
+    unsafe properties = .allocate(byteCount: max(1, encoded.count), alignment: 8)
+    for (at, byte) in encoded.enumerated() { unsafe properties.storeBytes(of: byte, toByteOffset: at, as: UInt8.self) }
     unsafe blocks = .allocate(capacity: capacity)
   }
 
   deinit {
     for index in 0..<count { pool.release(unsafe MessageBlock(blocks[index])) }
     unsafe blocks.deallocate()
+    unsafe properties.deallocate()
   }
 
   @inline(__always) mutating func add(_ block: MessageBlock) {

@@ -9,8 +9,8 @@ internal import MillraceCore
   // unsafe: `capacity` numbers, freed in `deinit`.
   private(set) var numbers: UnsafeMutablePointer<UInt32>
   private var capacity = 64
-  /// Places of queues that may refuse, locked.
-  private var held: [QueuePlace] = []
+  /// Places of the queues that messages go to now, with their epochs, and how many of them have given room.
+  private var places: [(place: QueuePlace, epoch: UInt32, mayRefuse: Bool)] = []
 
   init(_ router: Router) throws(RoutingError) {
     lane = try router.makeLane()
@@ -58,113 +58,81 @@ internal import MillraceCore
   ///
   /// The caller has a reference of each, which goes with those that were taken.
   mutating func insert(
-    _ count: Int, _ blocks: MessageList, due: UInt64, _ now: UInt64, _ broker: borrowing Broker, _ work: inout Workspace
+    _ count: Int, _ messages: MessageList, due: UInt64, _ now: UInt64, _ broker: borrowing Broker, _ work: inout Workspace
   ) -> (taken: Int, refusal: PublishRefusal?) {
     var taken = 0
-    while taken < blocks.count {
-      let part = blocks.part(taken, min(blocks.count, taken + QueuePlace.batch))
-      let step =
-        unsafe count == 1
-        ? insertIntoOne(numbers[0], part, due: due, now, broker, &work) : insertIntoMany(count, part, due: due, now, broker, &work)
+    while taken < messages.count {
+      let part = messages.part(taken, min(messages.count, taken + QueuePlace.batch))
+      let step = insertPart(count, part, due: due, now, broker, &work)
       taken += step.taken
       if step.taken == 0 { return (taken, step.refusal) }
     }
     return (taken, nil)
   }
 
-  @inline(__always) private func insertIntoOne(
-    _ number: UInt32, _ blocks: MessageList, due: UInt64, _ now: UInt64, _ broker: borrowing Broker, _ work: inout Workspace
+  @inline(__always) private mutating func insertPart(
+    _ count: Int, _ messages: MessageList, due: UInt64, _ now: UInt64, _ broker: borrowing Broker, _ work: inout Workspace
   ) -> (taken: Int, refusal: PublishRefusal?) {
-    guard let place = broker.place(number), let locked = place.locked(version: lane.version) else { return (0, .unroutable) }
-    var part = blocks
-    if locked.state.mayRefuse {
-      locked.state.machine.advance(now, &work.gone)
-      let room = locked.state.room(blocks)
-      if room == 0 { return refuse(place, locked, blocks[0], now, broker, &work) }
-      part = blocks.part(0, room)
+    if count > 1 { return insertIntoMany(count, messages, due: due, now, broker, &work) }
+    guard let place = unsafe broker.place(numbers[0]), let queue = place.look(version: lane.version) else { return (0, .unroutable) }
+    var part = messages
+    if queue.mayRefuse {
+      var fit = place.reserve(messages, epoch: queue.epoch)
+      if fit == 0 {
+        let (isThere, refusal) = makeRoom(place, queue.epoch, messages, now, broker, &work)
+        fit = isThere
+        if fit == 0 { return (0, refusal) }
+      }
+      part = messages.part(0, fit)
     }
-    locked.state.insert(part, due: due, now, &work)
-    let follow = locked.state.endTurn(place, arrived: part.count, now, &work)
-    let since = locked.state.since
-    place.lock.unlock()
-    broker.follow(place, since, follow, &work)
+    broker.put(part, into: place, epoch: queue.epoch, due: due, now, &work)
     return (part.count, nil)
   }
 
-  /// A queue is full, and locked: it is unlocked then. Where it says so a copy is a dead letter.
-  @inline(never) private func refuse(
-    _ place: QueuePlace, _ locked: LockedQueue, _ block: MessageBlock, _ now: UInt64, _ broker: borrowing Broker,
-    _ work: inout Workspace
-  ) -> (taken: Int, refusal: PublishRefusal?) {
+  /// A queue is full. What is due in it leaves, its consumers get what they have credit for; if there is still no room, it says so. Room for how many messages was reserved.
+  @inline(never) private func makeRoom(
+    _ place: QueuePlace, _ epoch: UInt32, _ messages: MessageList, _ now: UInt64, _ broker: borrowing Broker, _ work: inout Workspace
+  ) -> (fit: Int, refusal: PublishRefusal?) {
+    guard let locked = place.locked(epoch: epoch) else { return (0, .unroutable) }
+    let arrived = locked.state.drain(place, &work)
+    locked.state.machine.advance(now, &work.gone)
     let (name, since) = (locked.state.name, locked.state.since)
-    locked.state.counts.refused += 1
     let isDead = locked.state.machine.configuration.overflow == .rejectPublishDeadLetter
-    let follow = locked.state.endTurn(place, arrived: 0, now, &work)
-    place.lock.unlock()
-    broker.follow(place, since, follow, &work)
+    broker.endTurn(place, locked, arrived: arrived, now, &work)
+    let fit = place.reserve(messages, epoch: epoch)
+    if fit > 0 { return (fit, nil) }
     // The publisher may write into its message again: the dead letter is another one.
-    if isDead, let copy = work.cache.copy(block) {
+    if isDead, let copy = work.cache.copy(messages[0]) {
       work.dead.append(Grave(departure: QueueDeparture(message: copy.number, exit: .maxLength, failed: 0), place: place, since: since))
     }
     return (0, .full(queue: name))
   }
 
   @inline(never) private mutating func insertIntoMany(
-    _ count: Int, _ blocks: MessageList, due: UInt64, _ now: UInt64, _ broker: borrowing Broker, _ work: inout Workspace
+    _ count: Int, _ messages: MessageList, due: UInt64, _ now: UInt64, _ broker: borrowing Broker, _ work: inout Workspace
   ) -> (taken: Int, refusal: PublishRefusal?) {
-    let asked = lockThoseThatMayRefuse(count, blocks, now, broker, &work)
-    if let full = asked.full {
-      for other in held { other.lock.unlock() }
-      held.removeAll(keepingCapacity: true)
-      guard let locked = full.state else { preconditionFailure("invariant broken: a locked queue has gone") }
-      return refuse(full, locked, blocks[0], now, broker, &work)
+    places.removeAll(keepingCapacity: true)
+    var fit = messages.count
+    for index in 0..<count {
+      guard let place = unsafe broker.place(numbers[index]), let queue = place.look(version: lane.version) else { continue }
+      if queue.mayRefuse {
+        var own = place.reserve(messages.part(0, fit), epoch: queue.epoch)
+        var refusal: PublishRefusal?
+        if own == 0 { (own, refusal) = makeRoom(place, queue.epoch, messages.part(0, fit), now, broker, &work) }
+        if own < fit {
+          // None gets more than all of them have room for.
+          for other in places where other.mayRefuse { broker.giveBack(messages.part(own, fit), to: other.place, epoch: other.epoch, &work) }
+          fit = own
+        }
+        if fit == 0 { return (0, refusal ?? .unroutable) }
+      }
+      places.append((place, queue.epoch, queue.mayRefuse))
     }
-    let part = blocks.part(0, asked.fit)
+    if places.isEmpty { return (0, .unroutable) }
+    let part = messages.part(0, fit)
     // A reference for each queue, before anybody can have the first.
-    for index in 0..<part.count { part[index].retain(count - 1) }
-    for place in held {
-      guard let locked = place.state else { preconditionFailure("invariant broken: a locked queue has gone") }
-      // There is room, and what was due has moved: nothing leaves it now.
-      locked.state.insert(part, due: due, now, &work)
-    }
-    for place in held { place.lock.unlock() }
-    var given = held.count
-    for index in 0..<count {
-      guard let place = unsafe broker.place(numbers[index]), let locked = place.locked(version: lane.version) else { continue }
-      let since = locked.state.since
-      if !held.contains(place) {
-        locked.state.insert(part, due: due, now, &work)
-        given += 1
-      }
-      let follow = locked.state.endTurn(place, arrived: part.count, now, &work)
-      place.lock.unlock()
-      broker.follow(place, since, follow, &work)
-    }
-    held.removeAll(keepingCapacity: true)
-    // Queues that were deleted since it was routed have taken nothing.
-    let over = given == 0 ? count - 1 : count - given
-    for index in 0..<part.count { for _ in 0..<over { work.cache.release(part[index]) } }
-    return given == 0 ? (0, .unroutable) : (part.count, nil)
-  }
-
-  /// Locks the queues that may refuse, the lowest number first, as everybody does: how many of the messages all of them have room for, and which has none.
-  private mutating func lockThoseThatMayRefuse(
-    _ count: Int, _ blocks: MessageList, _ now: UInt64, _ broker: borrowing Broker, _ work: inout Workspace
-  ) -> (fit: Int, full: QueuePlace?) {
-    var fit = blocks.count
-    for index in 0..<count {
-      guard let place = unsafe broker.place(numbers[index]), let locked = place.locked(version: lane.version) else { continue }
-      guard locked.state.mayRefuse else {
-        place.lock.unlock()
-        continue
-      }
-      locked.state.machine.advance(now, &work.gone)
-      locked.state.count(work.gone)
-      broker.leave(place, locked.state.since, &work)
-      fit = min(fit, locked.state.room(blocks))
-      if fit == 0 { return (0, place) }
-      held.append(place)
-    }
-    return (fit, nil)
+    for index in 0..<part.count { part[index].retain(places.count - 1) }
+    for (place, epoch, _) in places { broker.put(part, into: place, epoch: epoch, due: due, now, &work) }
+    return (part.count, nil)
   }
 }

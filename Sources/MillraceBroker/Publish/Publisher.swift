@@ -36,9 +36,11 @@ public struct BatchPublication: Sendable, Equatable {
   private let broker: Broker
   private var core: PublishCore
   private var work: Workspace
+  private let largest: Int
 
   init(_ broker: Broker) throws(BrokerError) {
     self.broker = broker
+    largest = broker.configuration.largestMessage
     do { core = try PublishCore(broker.router) } catch { throw .routing(error) }
     work = Workspace(broker.pool)
   }
@@ -58,10 +60,9 @@ public struct BatchPublication: Sendable, Equatable {
       throw .tooLarge(bytes: bytes, most: broker.configuration.largestMessage)
     }
     guard properties <= Envelope.maxPropertyBytes else { throw .properties(bytes: properties) }
-    guard let block = work.cache.claim(bytes, properties: properties) else { throw .memory(capacity: broker.pool.capacity) }
-    block.priority = envelope.priority
-    block.exchange = envelope.exchange
-    if envelope.isPersistent { block.flags = .isPersistent }
+    guard let block = work.cache.claim(bytes, properties: properties, envelope.traits) else {
+      throw .memory(capacity: broker.pool.capacity)
+    }
     return block
   }
 
@@ -73,7 +74,6 @@ public struct BatchPublication: Sendable, Equatable {
     let properties = unsafe MessageProperties(block)
     let id = broker.duplicates == nil ? nil : properties.text(.messageID)
     if let id, broker.duplicates?.enter(id, now) == false { return .duplicate }
-    block.expiry = Publisher.moment(now, draft.timeToLive) ?? 0
     var refusal = PublishRefusal.unroutable
     do throws(RouteRefusal) {
       let key = unsafe properties[.key]?.assumingMemoryBound(to: UInt8.self) ?? UnsafeBufferPointer(start: nil, count: 0)
@@ -129,18 +129,17 @@ public struct BatchPublication: Sendable, Equatable {
     _ bytes: Int, to batch: inout MessageBatch, _ write: (inout MutableSpan<UInt8>) -> Void
   ) throws(PublishRefusal) {
     precondition(batch.count < batch.capacity, "the batch is full: publish it first")
-    let isDirect = batch.envelope.exchange == .default
-    let skipped = isDirect ? batch.envelope.keyBytes : 0
-    let count = batch.envelope.encoded.count - skipped
-    let block = try claim(bytes, count, batch.envelope)
-    if count > 0 {
+    guard bytes >= 0, bytes <= largest else { throw .tooLarge(bytes: bytes, most: largest) }
+    guard batch.propertyBytes <= Envelope.maxPropertyBytes else { throw .properties(bytes: batch.propertyBytes) }
+    guard let block = work.cache.claim(bytes, properties: batch.propertyBytes, batch.traits) else {
+      throw .memory(capacity: broker.pool.capacity)
+    }
+    if batch.propertyBytes > 0 {
       // unsafe: the block has room for so many bytes behind its payload.
-      unsafe batch.envelope.encoded.withUnsafeBytes {
-        unsafe block.properties.copyMemory(from: $0.baseAddress! + skipped, byteCount: count)
-      }
+      unsafe (block.payload + bytes).copyMemory(from: batch.properties, byteCount: batch.propertyBytes)
     }
     // unsafe: the block is the batch's alone, and has so many bytes.
-    var span = unsafe MutableSpan(_unsafeStart: block.payload.assumingMemoryBound(to: UInt8.self), count: bytes)
+    var span = unsafe MutableSpan(_unsafeStart: (block.base + MessageBlock.headerBytes).assumingMemoryBound(to: UInt8.self), count: bytes)
     write(&span)
     batch.add(block)
   }
@@ -149,9 +148,7 @@ public struct BatchPublication: Sendable, Equatable {
   public mutating func publish(_ batch: inout MessageBatch) -> BatchPublication {
     if batch.count == 0 { return BatchPublication() }
     let now = broker.host.clock.now
-    let expiry = Publisher.moment(now, batch.envelope.timeToLive) ?? 0
     let due = batch.envelope.delay == 0 ? 0 : Publisher.moment(now, batch.envelope.delay) ?? .max
-    if expiry != 0 { for index in 0..<batch.count { unsafe MessageBlock(batch.blocks[index]).expiry = expiry } }
     let blocks = unsafe MessageList(batch.blocks, count: batch.count)
     do throws(RouteRefusal) {
       let count = try route(batch.envelope)
@@ -172,8 +169,8 @@ public struct BatchPublication: Sendable, Equatable {
 
   // MARK: Room
 
-  /// Sleeps until a queue may have room, `nanoseconds` at most. True: it has. Throws `BrokerError.noQueue`.
-  public func waitForRoom(in queue: BrokerName, nanoseconds: UInt64) throws(BrokerError) -> Bool {
-    try broker.waitForRoom(in: queue, nanoseconds: nanoseconds)
+  /// Sleeps until a queue has room for so many messages, or is empty, `nanoseconds` at most. True: it has. Who asks for more is woken less often. Throws `BrokerError.noQueue`.
+  public func waitForRoom(in queue: BrokerName, messages: Int = 1, nanoseconds: UInt64) throws(BrokerError) -> Bool {
+    try broker.waitForRoom(in: queue, messages: messages, nanoseconds: nanoseconds)
   }
 }

@@ -60,8 +60,9 @@ extension Broker {
     let place = try place(of: queue)
     guard let locked = place.locked() else { throw .noQueue(queue) }
     defer { place.lock.unlock() }
-    if locked.state.machine.hasRoom(bytes: 0) { return nil }
+    if !locked.state.mayRefuse || place.messageRoom.value > 0 && place.byteRoom.value > 0 { return nil }
     locked.state.waiters += 1
+    locked.state.wanted = 1
     return RoomTicket(number: roomWaits.enter(place.number, locked.state.since, action))
   }
 
@@ -75,7 +76,13 @@ extension Broker {
     return true
   }
 
-  /// A queue with waiters may have room, or has gone. No lock is held.
+  /// A queue with waiters may have room. No lock is held.
+  @inline(never) func tellPublishers(_ place: QueuePlace, _ since: UInt64, _ count: Int) {
+    place.wakePublishers(count)
+    tellRoom(place, since)
+  }
+
+  /// As above, or it has gone: those without a thread.
   @inline(never) func tellRoom(_ place: QueuePlace, _ since: UInt64) {
     let actions = roomWaits.take(place.number, since)
     if actions.isEmpty { return }

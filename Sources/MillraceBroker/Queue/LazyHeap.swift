@@ -4,10 +4,10 @@
 /// # Threads
 /// One at a time.
 /// # Size
-/// 24 bytes for each that holds, and for as many that do not.
+/// 24 bytes for each that holds, and for as many that do not, up to twice that where the run has grown.
 /// # Source
 /// J. W. J. Williams, "Algorithm 232: Heapsort" (1964), with four children a node.
-struct LazyHeap {
+@safe struct LazyHeap: ~Copyable {
   struct Place {
     var key: UInt64
     /// Counts what came.
@@ -24,57 +24,84 @@ struct LazyHeap {
 
   private let stamp: Stamp
   private var places: [Place] = []
-  private var run: [Place] = []
-  private var runStart = 0
+  // unsafe: a ring of `capacity` places, a power of two, those from `start` on until `end` set; nil: none were needed yet. Freed in `deinit`.
+  private var run: UnsafeMutablePointer<Place>?
+  private var capacity = 0
+  private var start = 0
+  private var end = 0
   /// Places that were taken back, as far as the owner has told.
   private var dead = 0
   private var order: UInt64 = 0
 
   init(_ stamp: Stamp) { self.stamp = stamp }
 
+  deinit { unsafe run?.deallocate() }
+
   /// With what was taken back.
-  var count: Int { places.count + run.count - runStart }
+  var count: Int { places.count + end - start }
+
+  /// The place of the run with this number. unsafe: between `start` and `end`.
+  @inline(__always) private func place(_ number: Int) -> UnsafeMutablePointer<Place> {
+    unsafe run.unsafelyUnwrapped + (number & (capacity &- 1))
+  }
 
   /// Complexity: O(log n), O(1) where no key is larger.
-  mutating func put(_ key: UInt64, _ entry: UInt32, stamp: UInt32) {
-    order += 1
-    let place = Place(key: key, order: order, entry: entry, stamp: stamp)
-    if runStart == run.count || run[run.count - 1].key <= key {
-      run.append(place)
+  @inline(__always) mutating func put(_ key: UInt64, _ entry: UInt32, stamp: UInt32) {
+    order &+= 1
+    if unsafe start == end || place(end &- 1).pointee.key <= key {
+      if end &- start == capacity { grow() }
+      unsafe place(end).initialize(to: Place(key: key, order: order, entry: entry, stamp: stamp))
+      end &+= 1
     } else {
-      places.append(place)
-      rise(places.count - 1)
+      putIntoHeap(Place(key: key, order: order, entry: entry, stamp: stamp))
     }
   }
 
-  private func holds(_ place: Place, _ entries: borrowing QueueEntries) -> Bool {
+  @inline(never) private mutating func putIntoHeap(_ place: Place) {
+    places.append(place)
+    rise(places.count - 1)
+  }
+
+  @inline(never) private mutating func grow() {
+    let larger = UnsafeMutablePointer<Place>.allocate(capacity: max(16, 2 * capacity))
+    for number in start..<end { unsafe (larger + (number - start)).initialize(to: place(number).pointee) }
+    unsafe run?.deallocate()
+    unsafe run = larger
+    capacity = max(16, 2 * capacity)
+    (start, end) = (0, end - start)
+  }
+
+  @inline(__always) private func holds(_ place: Place, _ entries: borrowing QueueEntries) -> Bool {
     let entry = unsafe entries[place.entry]
     return unsafe place.stamp == (stamp == .generation ? entry.pointee.generation : entry.pointee.stamp)
   }
 
   /// One of the places holds no more: its entry's stamp is another one. Complexity: O(1), amortised.
   @inline(__always) mutating func took(_ entries: borrowing QueueEntries) {
-    dead += 1
+    dead &+= 1
     // Most go in the order in which they came.
-    while runStart < run.count, !holds(run[runStart], entries) {
-      runStart += 1
-      dead -= 1
+    while start != end {
+      if unsafe holds(place(start).pointee, entries) { break }
+      start &+= 1
+      dead &-= 1
     }
-    if dead > 64, dead > count / 2 { clean(entries) } else { trim() }
+    if dead > 64 { cleanIfHalf(entries) }
   }
 
-  @inline(never) private mutating func clean(_ entries: borrowing QueueEntries) {
+  @inline(never) private mutating func cleanIfHalf(_ entries: borrowing QueueEntries) {
+    if dead <= count / 2 { return }
     var kept: [Place] = []
     for place in places where holds(place, entries) { kept.append(place) }
     // Ascending order is a heap.
     places = kept.sorted { $0.precedes($1) }
-    var end = 0
-    for index in runStart..<run.count where holds(run[index], entries) {
-      run[end] = run[index]
-      end += 1
+    var to = start
+    for number in start..<end {
+      let one = unsafe place(number).pointee
+      if !holds(one, entries) { continue }
+      unsafe place(to).pointee = one
+      to += 1
     }
-    run.removeLast(run.count - end)
-    runStart = 0
+    end = to
     dead = 0
   }
 
@@ -89,9 +116,9 @@ struct LazyHeap {
   }
 
   private var top: Place? {
-    if runStart == run.count { return places.first }
-    let place = run[runStart]
-    guard let other = places.first, other.precedes(place) else { return place }
+    if start == end { return places.first }
+    let first = unsafe place(start).pointee
+    guard let other = places.first, other.precedes(first) else { return first }
     return other
   }
 
@@ -99,30 +126,23 @@ struct LazyHeap {
   func keys(_ entries: borrowing QueueEntries) -> [UInt32: UInt64] {
     var keys: [UInt32: UInt64] = [:]
     for place in places where holds(place, entries) { keys[place.entry] = place.key }
-    for place in run[runStart...] where holds(place, entries) { keys[place.entry] = place.key }
+    for number in start..<end {
+      let place = unsafe place(number).pointee
+      if holds(place, entries) { keys[place.entry] = place.key }
+    }
     return keys
   }
 
   /// Takes out what `first` gave.
   mutating func removeFirst() {
-    if runStart < run.count, places.isEmpty || run[runStart].precedes(places[0]) {
-      runStart += 1
-      return trim()
+    if start != end, unsafe places.isEmpty || place(start).pointee.precedes(places[0]) {
+      start += 1
+      return
     }
     let last = places.removeLast()
     if places.isEmpty { return }
     places[0] = last
     sink(0)
-  }
-
-  /// The run's memory is used again.
-  @inline(__always) private mutating func trim() {
-    if runStart == run.count || runStart > 1024 && runStart > run.count / 2 { trimNow() }
-  }
-
-  @inline(never) private mutating func trimNow() {
-    run.removeFirst(runStart)
-    runStart = 0
   }
 
   private mutating func rise(_ from: Int) {

@@ -69,26 +69,30 @@
   func contains(_ index: UInt32) -> Bool { index < touched }
 
   /// A free place; what it held last is there still. Complexity: O(1), amortised.
-  mutating func make() -> UInt32 {
-    count += 1
+  @inline(__always) mutating func make() -> UInt32 {
+    count &+= 1
     if free != QueueEntries.none {
       let index = free
       free = unsafe self[index].pointee.next
       return index
     }
+    return makeNew()
+  }
+
+  @inline(never) private mutating func makeNew() -> UInt32 {
     if touched == capacity { grow() }
     unsafe self[touched].initialize(to: Entry())
     touched += 1
     return touched - 1
   }
 
-  mutating func give(_ index: UInt32) {
+  @inline(__always) mutating func give(_ index: UInt32) {
     let entry = unsafe self[index]
     unsafe entry.pointee.state = .free
     unsafe entry.pointee.generation &+= 1
     unsafe entry.pointee.next = free
     free = index
-    count -= 1
+    count &-= 1
   }
 
   private static func memory(_ count: Int) -> UnsafeMutablePointer<Entry> {

@@ -1,5 +1,5 @@
 /// The ready messages of one priority, oldest first: a list of those that came, and a heap of those that came back.
-struct QueueLevel {
+struct QueueLevel: ~Copyable {
   var first = QueueEntries.none
   var last = QueueEntries.none
   var returned = LazyHeap(.generation)

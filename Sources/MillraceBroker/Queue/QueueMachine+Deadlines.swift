@@ -50,16 +50,24 @@ extension QueueMachine {
 
   /// One deadline for each entry: it replaces the one before. `last`: the last moment at which nothing is due; `UInt64.max`: never.
   mutating func setDeadline(_ index: UInt32, _ last: UInt64) {
+    if unsafe entries[index].pointee.hasDeadline { clearDeadline(index) }
+    if last != .max { putDeadline(index, last) }
+  }
+
+  /// It has one.
+  @inline(__always) mutating func clearDeadline(_ index: UInt32) {
     let entry = unsafe entries[index]
-    if unsafe entry.pointee.hasDeadline {
-      unsafe entry.pointee.hasDeadline = false
-      unsafe entry.pointee.stamp &+= 1
-      deadlines.took(entries)
-    }
-    if last == .max { return }
+    unsafe entry.pointee.hasDeadline = false
+    unsafe entry.pointee.stamp &+= 1
+    deadlines.took(entries)
+  }
+
+  /// It has none.
+  @inline(__always) mutating func putDeadline(_ index: UInt32, _ last: UInt64) {
+    let entry = unsafe entries[index]
     unsafe entry.pointee.hasDeadline = true
-    earliest = min(earliest, last + 1)
-    unsafe deadlines.put(last + 1, index, stamp: entry.pointee.stamp)
+    earliest = min(earliest, last &+ 1)
+    unsafe deadlines.put(last &+ 1, index, stamp: entry.pointee.stamp)
   }
 
   /// It waits until `due`, or until it expires.

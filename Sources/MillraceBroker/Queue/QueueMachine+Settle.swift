@@ -41,7 +41,7 @@ extension QueueMachine {
   // MARK: Settling
 
   /// Settles a delivery. Throws `unknownDelivery`, `notYours`. Complexity: O(1), O(log n) where it comes back.
-  mutating func settle(
+  @inline(__always) mutating func settle(
     _ tag: QueueTag, of consumer: UInt32, _ settlement: QueueSettlement, _ now: UInt64, _ gone: inout [QueueDeparture]
   ) throws(QueueRefusal) {
     advance(now, &gone)
@@ -74,15 +74,24 @@ extension QueueMachine {
     setDeadline(tag.entry, overflow ? .max : end)
   }
 
-  private func check(_ tag: QueueTag, _ consumer: UInt32) throws(QueueRefusal) {
+  @inline(__always) private func check(_ tag: QueueTag, _ consumer: UInt32) throws(QueueRefusal) {
     guard entries.contains(tag.entry) else { throw .unknownDelivery }
     let entry = unsafe entries[tag.entry]
     guard unsafe entry.pointee.state == .acquired && entry.pointee.generation == tag.generation else { throw .unknownDelivery }
     guard unsafe entry.pointee.consumer == consumer else { throw .notYours }
   }
 
-  private mutating func settle(_ index: UInt32, _ settlement: QueueSettlement, _ now: UInt64, _ gone: inout [QueueDeparture]) {
+  @inline(__always) private mutating func settle(
+    _ index: UInt32, _ settlement: QueueSettlement, _ now: UInt64, _ gone: inout [QueueDeparture]
+  ) {
     release(index)
+    if case .acknowledge = settlement { return leave(index, .acknowledged, &gone) }
+    settleOtherwise(index, settlement, now, &gone)
+  }
+
+  @inline(never) private mutating func settleOtherwise(
+    _ index: UInt32, _ settlement: QueueSettlement, _ now: UInt64, _ gone: inout [QueueDeparture]
+  ) {
     switch settlement {
     case .acknowledge: leave(index, .acknowledged, &gone)
     case .reject:
@@ -137,16 +146,16 @@ extension QueueMachine {
   }
 
   /// Its consumer no longer holds it.
-  mutating func release(_ index: UInt32) {
+  @inline(__always) mutating func release(_ index: UInt32) {
     let entry = unsafe entries[index]
     let consumer = unsafe entry.pointee.consumer
     let (previous, next) = unsafe (entry.pointee.previous, entry.pointee.next)
     let holder = unsafe consumers[consumer]
     if previous == QueueEntries.none { unsafe holder.pointee.first = next } else { unsafe entries[previous].pointee.next = next }
     if next == QueueEntries.none { unsafe holder.pointee.last = previous } else { unsafe entries[next].pointee.previous = previous }
-    unsafe holder.pointee.held -= 1
+    unsafe holder.pointee.held &-= 1
     consumers.enter(consumer)
-    acquired -= 1
+    acquired &-= 1
     unsafe entry.pointee.generation &+= 1
   }
 
@@ -162,6 +171,11 @@ extension QueueMachine {
   }
 
   // MARK: Emptying
+
+  /// All that it holds, in no order. Complexity: O(places).
+  var messages: [UInt64] {
+    (0..<entries.touchedCount).compactMap { unsafe entries[$0].pointee.state == .free ? nil : entries[$0].pointee.message }
+  }
 
   /// Takes out what is ready or waits; consumers keep what they hold. The number of them. Complexity: O(n).
   mutating func purge(_ now: UInt64, _ gone: inout [QueueDeparture]) -> Int {

@@ -40,7 +40,7 @@
     precondition(configuration.fault == nil, "a queue's configuration is checked before the queue is made")
     self.configuration = configuration
     unsafe levels = .allocate(capacity: configuration.priorities)
-    unsafe levels.initialize(repeating: QueueLevel(), count: configuration.priorities)
+    for level in 0..<configuration.priorities { unsafe (levels + level).initialize(to: QueueLevel()) }
   }
 
   deinit {
@@ -53,10 +53,13 @@
 
   // MARK: In
 
-  /// Takes a message, or refuses it with `full`. `gone`: what had to leave, perhaps this one. Complexity: O(1), O(log n) with a deadline that is not the last.
-  mutating func publish(_ message: QueueMessage, _ now: UInt64, _ gone: inout [QueueDeparture]) throws(QueueRefusal) {
+  /// Takes a message, or refuses it with `full`. `isReserved`: there was room for it when it was on its way. `gone`: what had to leave, perhaps this one. Complexity: O(1), O(log n) with a
+  /// deadline that is not the last.
+  @inline(__always) mutating func publish(
+    _ message: QueueMessage, _ now: UInt64, isReserved: Bool = false, _ gone: inout [QueueDeparture]
+  ) throws(QueueRefusal) {
     advance(now, &gone)
-    if isFull(adding: message) {
+    if !isReserved, isFull(adding: message) {
       switch configuration.overflow {
       case .dropHead: break
       case .rejectPublish: throw .full
@@ -68,7 +71,7 @@
     if count >= QueueConfiguration.Bounds.entries { throw .full }
     let index = entries.make()
     let entry = unsafe entries[index]
-    sequences += 1
+    sequences &+= 1
     unsafe entry.pointee.message = message.id
     unsafe entry.pointee.sequence = sequences
     unsafe entry.pointee.expiry = expiry(of: message, now)
@@ -76,15 +79,17 @@
     unsafe entry.pointee.acquired = 0
     unsafe entry.pointee.failed = 0
     unsafe entry.pointee.priority = min(message.priority, UInt8(configuration.priorities - 1))
-    bytes += Int(message.bytes)
+    bytes &+= Int(message.bytes)
     if message.due > now {
       delay(index, until: message.due)
     } else {
       list(index)
-      unsafe setDeadline(index, entry.pointee.expiry)
+      // A new entry has no deadline.
+      let expiry = unsafe entry.pointee.expiry
+      if expiry != .max { putDeadline(index, expiry) }
     }
     let tag = unsafe QueueTag(entry: index, generation: entry.pointee.generation)
-    while isOver, drop(tag, &gone) {}
+    if !isReserved { while isOver, drop(tag, &gone) {} }
   }
 
   private func isFull(adding message: QueueMessage) -> Bool { !hasRoom(bytes: Int(message.bytes)) }
@@ -145,7 +150,21 @@
     return acquire(takeFirst(), consumer, now)
   }
 
-  private mutating func acquire(_ index: UInt32, _ consumer: UInt32, _ now: UInt64) -> QueueDelivery {
+  /// As `take`, as many as there are, `most` at most, which are added.
+  mutating func take(
+    upTo most: Int, _ consumer: UInt32, _ now: UInt64, _ deliveries: inout [QueueDelivery], _ gone: inout [QueueDeparture]
+  ) throws(QueueRefusal) {
+    advance(now, &gone)
+    guard consumers.isThere(consumer) else { throw .unknownConsumer }
+    if configuration.isSingleActive && active != consumer { return }
+    var left = min(most, ready)
+    while left > 0 {
+      deliveries.append(acquire(takeFirst(), consumer, now))
+      left &-= 1
+    }
+  }
+
+  @inline(__always) private mutating func acquire(_ index: UInt32, _ consumer: UInt32, _ now: UInt64) -> QueueDelivery {
     let entry = unsafe entries[index]
     unsafe entry.pointee.generation &+= 1
     unsafe entry.pointee.state = .acquired
@@ -155,7 +174,7 @@
       consumer: consumer, tag: QueueTag(entry: index, generation: entry.pointee.generation), message: entry.pointee.message,
       acquired: entry.pointee.acquired, failed: entry.pointee.failed)
     unsafe entry.pointee.acquired = entry.pointee.acquired == .max ? .max : entry.pointee.acquired + 1
-    acquired += 1
+    acquired &+= 1
     // Behind what the consumer holds.
     unsafe entry.pointee.next = QueueEntries.none
     let holder = unsafe consumers[consumer]
@@ -163,16 +182,19 @@
     unsafe entry.pointee.previous = last
     if last == QueueEntries.none { unsafe holder.pointee.first = index } else { unsafe entries[last].pointee.next = index }
     unsafe holder.pointee.last = index
-    unsafe holder.pointee.held += 1
-    let (end, overflow) = now.addingReportingOverflow(configuration.lease ?? .max)
-    setDeadline(index, overflow ? .max : end)
+    unsafe holder.pointee.held &+= 1
+    if unsafe entry.pointee.hasDeadline { clearDeadline(index) }
+    if let lease = configuration.lease {
+      let (end, overflow) = now.addingReportingOverflow(lease)
+      setDeadline(index, overflow ? .max : end)
+    }
     return delivery
   }
 
   // MARK: Places
 
   /// At the end of those of its priority.
-  mutating func list(_ index: UInt32) {
+  @inline(__always) mutating func list(_ index: UInt32) {
     let entry = unsafe entries[index]
     unsafe entry.pointee.generation &+= 1
     unsafe entry.pointee.state = .listed
@@ -195,16 +217,16 @@
     entered(level)
   }
 
-  private mutating func entered(_ level: Int) {
-    unsafe (levels + level).pointee.count += 1
-    occupied |= 1 << UInt32(level)
-    ready += 1
+  @inline(__always) private mutating func entered(_ level: Int) {
+    unsafe (levels + level).pointee.count &+= 1
+    occupied |= 1 &<< UInt32(level)
+    ready &+= 1
   }
 
   /// The oldest of the highest priority that has one.
-  private mutating func takeFirst() -> UInt32 { takeFirst(of: 31 - occupied.leadingZeroBitCount) }
+  @inline(__always) private mutating func takeFirst() -> UInt32 { takeFirst(of: 31 - occupied.leadingZeroBitCount) }
 
-  private mutating func takeFirst(of level: Int) -> UInt32 {
+  @inline(__always) private mutating func takeFirst(of level: Int) -> UInt32 {
     let first = unsafe (levels + level).pointee.first
     if unsafe (levels + level).pointee.returned.count > 0, let back = firstReturned(level) {
       if first == QueueEntries.none { return taken(back, level) }
@@ -218,28 +240,28 @@
   }
 
   /// A ready message is so no more.
-  @discardableResult mutating func taken(_ index: UInt32, _ level: Int) -> UInt32 {
+  @inline(__always) @discardableResult mutating func taken(_ index: UInt32, _ level: Int) -> UInt32 {
     let entry = unsafe entries[index]
     if unsafe entry.pointee.state == .listed { unsafe unlink(entry.pointee.previous, entry.pointee.next, level) }
     let wasReturned = unsafe entry.pointee.state == .returned
-    unsafe bytes -= Int(entry.pointee.bytes)
+    unsafe bytes &-= Int(entry.pointee.bytes)
     unsafe entry.pointee.generation &+= 1
-    unsafe (levels + level).pointee.count -= 1
-    ready -= 1
-    if unsafe (levels + level).pointee.count == 0 { occupied &= ~(1 << UInt32(level)) }
+    unsafe (levels + level).pointee.count &-= 1
+    ready &-= 1
+    if unsafe (levels + level).pointee.count == 0 { occupied &= ~(1 &<< UInt32(level)) }
     if wasReturned { unsafe (levels + level).pointee.returned.took(entries) }
     return index
   }
 
-  private mutating func unlink(_ previous: UInt32, _ next: UInt32, _ level: Int) {
+  @inline(__always) private mutating func unlink(_ previous: UInt32, _ next: UInt32, _ level: Int) {
     let own = unsafe levels + level
     if previous == QueueEntries.none { unsafe own.pointee.first = next } else { unsafe entries[previous].pointee.next = next }
     if next == QueueEntries.none { unsafe own.pointee.last = previous } else { unsafe entries[next].pointee.previous = previous }
   }
 
   /// It is nowhere any more.
-  mutating func leave(_ index: UInt32, _ exit: QueueExit, _ gone: inout [QueueDeparture]) {
-    setDeadline(index, .max)
+  @inline(__always) mutating func leave(_ index: UInt32, _ exit: QueueExit, _ gone: inout [QueueDeparture]) {
+    if unsafe entries[index].pointee.hasDeadline { clearDeadline(index) }
     unsafe gone.append(QueueDeparture(message: entries[index].pointee.message, exit: exit, failed: entries[index].pointee.failed))
     entries.give(index)
   }

@@ -1,18 +1,26 @@
 internal import CMillrace
 internal import MillraceCore
 
-/// Where a queue stands: its lock, its words that waiting threads look at, and its state. One for each number, for as long as the broker; a later queue of the number has it too.
+/// Where a queue stands: its lock, its intake, its words that others look at, and its state. One for each number, for as long as the broker; a later queue of the number has it too, in
+/// another epoch.
+///
+/// Publishers push batches into the intake without the lock. Whoever has the lock takes them out before anything else, so that they are in the queue for everybody who looks. A publisher
+/// that finds consumers to be served, or receivers asleep, sees to that after its push; those say so before they look at the intake for the last time.
 ///
 /// # Threads
 /// Any. The state is the lock holder's.
 /// # Fields
-/// Lines of their own: `lock`; `arrivals`, which changes whenever a receiver may find something; `room`, which changes whenever a publisher may.
+/// Lines of their own: `lock`; `intake` and `backlog`; `needs` and `arrivals`; the room, and the word that waiting publishers sleep on; what is written when a queue is made.
 /// # Progress
-/// Blocking, with bounded critical sections: what is done under the lock is at most `QueuePlace.batch` messages' work.
+/// Pushing is lock-free. Whatever needs the lock is blocking, with bounded critical sections: `QueuePlace.batch` messages' work and what is in the intake.
+/// # Source
+/// R. Kent Treiber (1986): a list that is pushed by CAS and taken whole. Models: Tests/Models/queue-intake.pml.
 @safe struct QueuePlace: @unchecked Sendable, Equatable {
   /// Messages for which the lock is held at a time.
   static let batch = 64
-  static let bytes = 4 * padding
+  static let bytes = 5 * padding
+  /// What the intake of a queue that refuses nothing may hold, in messages and 256 bytes of payload each, before its publishers have to wait for the lock.
+  static let longBacklog = 4_096
 
   // unsafe: `bytes` zeroed bytes that outlive all places.
   private let memory: UnsafeMutableRawPointer
@@ -22,29 +30,213 @@ internal import MillraceCore
   static func == (one: QueuePlace, other: QueuePlace) -> Bool { unsafe one.memory == other.memory }
 
   @inline(__always) var lock: SpinLock { unsafe SpinLock(at: memory) }
-  @inline(__always) var arrivals: SharedHalf { unsafe SharedHalf(memory + padding) }
-  @inline(__always) var room: SharedHalf { unsafe SharedHalf(memory + 2 * padding) }
+  /// The node pushed last; 0: none.
+  @inline(__always) var intake: SharedWord { unsafe SharedWord(memory + padding) }
+  /// What is in the intake, some of which may have been taken. Only for `longBacklog`.
+  private var backlog: SharedWord { unsafe SharedWord(memory + padding + 8) }
+  /// Bit 31: consumers are jobs. Below: receivers that sleep, or are about to.
+  @inline(__always) var needs: SharedHalf { unsafe SharedHalf(memory + 2 * padding) }
+  /// What receivers sleep on.
+  @inline(__always) var arrivals: SharedHalf { unsafe SharedHalf(memory + 2 * padding + 8) }
+  /// Receivers that look at the intake again and again.
+  @inline(__always) var watchers: SharedHalf { unsafe SharedHalf(memory + 2 * padding + 16) }
+  @inline(__always) var messageRoom: QueueRoom { unsafe QueueRoom(SharedWord(memory + 3 * padding)) }
+  @inline(__always) var byteRoom: QueueRoom { unsafe QueueRoom(SharedWord(memory + 3 * padding + 8)) }
+  /// What publishers sleep on.
+  var room: SharedHalf { unsafe SharedHalf(memory + 3 * padding + 16) }
+  /// When the queue's timer is due; `UInt64.max`: never.
+  @inline(__always) var armed: SharedWord { unsafe SharedWord(memory + 4 * padding + 16) }
+  /// The first version of the routing table that leads to the queue that is here; `UInt64.max`: none is.
+  @inline(__always) var since: SharedWord { unsafe SharedWord(memory + 4 * padding + 24) }
+  /// Nanoseconds; `UInt64.max`: none. And bit 0 of the next word: it may refuse.
+  @inline(__always) private var timeToLive: SharedWord { unsafe SharedWord(memory + 4 * padding + 32) }
+  @inline(__always) private var traits: SharedWord { unsafe SharedWord(memory + 4 * padding + 40) }
 
   /// Of the queues that stand here. Written once, before others know the place.
   @inline(__always) var number: UInt32 {
-    get { unsafe memory.load(fromByteOffset: 3 * padding + 8, as: UInt32.self) }
-    nonmutating set { unsafe memory.storeBytes(of: newValue, toByteOffset: 3 * padding + 8, as: UInt32.self) }
+    get { unsafe memory.load(fromByteOffset: 4 * padding + 8, as: UInt32.self) }
+    nonmutating set { unsafe memory.storeBytes(of: newValue, toByteOffset: 4 * padding + 8, as: UInt32.self) }
   }
 
   private var word: UnsafeMutablePointer<UnsafeMutablePointer<QueueState>?> {
-    unsafe (memory + 3 * padding).assumingMemoryBound(to: UnsafeMutablePointer<QueueState>?.self)
+    unsafe (memory + 4 * padding).assumingMemoryBound(to: UnsafeMutablePointer<QueueState>?.self)
   }
 
   /// With the lock; nil: there is no queue here.
   @inline(__always) var state: LockedQueue? {
-    get { unsafe word.pointee.map { unsafe LockedQueue($0) } }
-    nonmutating set { unsafe word.pointee = newValue?.pointer }
+    unsafe word.pointee.map { unsafe LockedQueue($0) }
   }
 
-  /// The queue, locked; nil: it is no more, or was made after this version of the table, and nothing is locked.
-  @inline(__always) func locked(version: UInt64 = .max) -> LockedQueue? {
+  /// With the lock: a queue begins here, or nil: the one that was here is no more.
+  func set(_ locked: LockedQueue?) {
+    unsafe word.pointee = locked?.pointer
+    guard let locked else { return since.storeReleasing(.max) }
+    let configuration = locked.state.machine.configuration
+    armed.storeRelaxed(.max)
+    timeToLive.storeRelaxed(configuration.timeToLive ?? .max)
+    traits.storeRelaxed(UInt64(locked.state.epoch) << 1 | (locked.state.mayRefuse ? 1 : 0))
+    messageRoom.open(configuration.maxSize, epoch: locked.state.epoch)
+    byteRoom.open(configuration.maxBytes, epoch: locked.state.epoch)
+    backlog.storeRelaxed(0)
+    // Order: releasing. Pairs with the acquiring load in `look`.
+    since.storeReleasing(locked.state.since)
+  }
+
+  // MARK: Publishers
+
+  /// What a publisher must know of the queue; nil: it was made after this version of the table, or is no more.
+  @inline(__always) func look(version: UInt64) -> (epoch: UInt32, mayRefuse: Bool)? {
+    // Order: acquiring. Pairs with the releasing store in `set`.
+    guard since.loadAcquiring() <= version else { return nil }
+    let traits = traits.loadRelaxed()
+    return (UInt32(truncatingIfNeeded: traits >> 1), traits & 1 != 0)
+  }
+
+  /// Room for messages, from the first on: how many. They count as being in the queue from here on.
+  func reserve(_ messages: MessageList, epoch: UInt32) -> Int {
+    guard let fit = messageRoom.reserve(epoch: epoch, { max(0, min($0, messages.count)) }), fit > 0 else { return 0 }
+    var count = 0
+    let bytes = byteRoom.reserve(epoch: epoch) { room in
+      var bytes = 0
+      count = 0
+      while count < fit, bytes + messages[count].bytes <= room {
+        bytes += messages[count].bytes
+        count += 1
+      }
+      return bytes
+    }
+    // Another queue stands here, with all of its room.
+    if bytes == nil { return 0 }
+    if count < fit { messageRoom.giveBack(fit - count, epoch: epoch) }
+    return count
+  }
+
+  /// What was reserved is not used after all.
+  func giveBack(_ messages: MessageList, epoch: UInt32) {
+    if messages.count == 0 { return }
+    messageRoom.giveBack(messages.count, epoch: epoch)
+    byteRoom.giveBack((0..<messages.count).reduce(0) { $0 + messages[$1].bytes }, epoch: epoch)
+  }
+
+  /// Puts a batch before the queue. True: there is so much that nobody should bring more before it was taken.
+  @inline(__always) func push(_ node: IntakeNode) -> Bool {
+    let size = node.size
+    while true {
+      let before = intake.loadRelaxed()
+      node.next = before
+      // Order: sequentially consistent. Pairs with the exchange in `takeIntake`: what the publisher wrote happened before. And with those who look at the intake after they said what they need:
+      // either they see the node, or the publisher sees what they need.
+      if intake.replace(before, by: node.address) { break }
+    }
+    // Signed: nodes for a queue that was here before are not counted when they come, but when they go.
+    return Int64(bitPattern: backlog.add(UInt64(size))) > QueuePlace.longBacklog
+  }
+
+  /// With the lock: all nodes, the oldest first; nil: there are none.
+  @inline(__always) func takeIntake() -> IntakeNode? {
+    if intake.loadRelaxed() == 0 { return nil }
+    return takeNodes()
+  }
+
+  @inline(never) private func takeNodes() -> IntakeNode? {
+    var newer: UInt64 = 0
+    var node = unsafe IntakeNode(intake.exchange(0))
+    var oldest: IntakeNode?
+    var size = 0
+    while let current = node {
+      size += current.size
+      node = unsafe IntakeNode(current.next)
+      current.next = newer
+      newer = current.address
+      oldest = current
+    }
+    _ = backlog.subtract(UInt64(size))
+    return oldest
+  }
+
+  /// When a message that is published now is the first to be looked after; `UInt64.max`: never.
+  @inline(__always) func deadline(_ message: MessageBlock, _ now: UInt64, due: UInt64) -> UInt64 {
+    let (end, overflow) = now.addingReportingOverflow(timeToLive.loadRelaxed())
+    let own = message.expiry(from: now)
+    let expiry = min(overflow ? .max : end, own == 0 ? .max : own)
+    return min(expiry == .max ? .max : expiry + 1, due == 0 ? .max : due)
+  }
+
+  // MARK: Who is to be told
+
+  private static let jobs: UInt32 = 1 << 31
+
+  /// With the lock: consumers are jobs, or are no more.
+  func setJobs(_ are: Bool) {
+    // Order: sequentially consistent. Pairs with the publisher's load after its push.
+    _ = are ? needs.insert(bits: QueuePlace.jobs) : needs.remove(bits: QueuePlace.jobs)
+  }
+
+  /// Consumers are to be served by whoever publishes.
+  @inline(__always) func hasJobs(_ needs: UInt32) -> Bool { needs & QueuePlace.jobs != 0 }
+
+  /// With the lock: this receiver is about to sleep. It must look at the intake once more.
+  func fallAsleep() {
+    // Order: as `setJobs`.
+    _ = needs.add(1, ordered: true)
+  }
+
+  /// It was not woken by a word, but by time, or did not sleep at all: whoever wanted to wake it may have counted it.
+  func wakeBySelf() {
+    while true {
+      let seen = needs.loadRelaxed()
+      if seen & ~QueuePlace.jobs == 0 || needs.replace(seen, by: seen - 1) { return }
+    }
+  }
+
+  /// Wakes receivers that sleep, `most` at most: each is claimed by one who wakes it.
+  @inline(__always) func wakeReceivers(_ most: Int) {
+    if needs.loadSequential() & ~QueuePlace.jobs != 0 { wakeSleepers(most) }
+  }
+
+  @inline(never) private func wakeSleepers(_ most: Int) {
+    while true {
+      let seen = needs.loadSequential()
+      let count = min(Int(seen & ~QueuePlace.jobs), most)
+      if count == 0 { return }
+      guard needs.replace(seen, by: seen - UInt32(count)) else { continue }
+      _ = arrivals.add(1, ordered: true)
+      // unsafe: the word outlives the call.
+      _ = unsafe millrace_futex_wake(arrivals.address, Int32(count))
+      return
+    }
+  }
+
+  /// With the lock: what is on its way into the queue goes.
+  func dropIntake(_ work: inout Workspace) {
+    var next = takeIntake()
+    while let node = next {
+      next = unsafe IntakeNode(node.next)
+      for index in 0..<node.count { work.cache.release(node.messages[index]) }
+      work.cache.free(node)
+    }
+  }
+
+  /// Nobody else is there: all messages go, and the queue.
+  func clear(_ work: inout Workspace) {
+    dropIntake(&work)
+    guard let locked = state else { return }
+    for message in locked.state.machine.messages { work.cache.release(unsafe MessageBlock(message)) }
+    for loss in locked.state.overdue.values { work.cache.release(unsafe MessageBlock(loss.message)) }
+    locked.free()
+  }
+
+  // MARK: The lock
+
+  /// `sees`: whoever tried to lock it meanwhile relies on us to look at the intake after this.
+  @inline(__always) func unlock(sees: Bool) {
+    if sees { lock.unlockOrdered() } else { lock.unlock() }
+  }
+
+  /// The queue, locked; nil: it is no more, and nothing is locked.
+  @inline(__always) func locked() -> LockedQueue? {
     lock.lock()
-    if let locked = state, locked.state.since <= version { return locked }
+    if let locked = state { return locked }
     lock.unlock()
     return nil
   }
@@ -57,6 +249,14 @@ internal import MillraceCore
     return nil
   }
 
+  /// As above, by its epoch.
+  @inline(__always) func locked(epoch: UInt32) -> LockedQueue? {
+    lock.lock()
+    if let locked = state, locked.state.epoch == epoch { return locked }
+    lock.unlock()
+    return nil
+  }
+
   /// The name of the queue that was made then; empty: it was deleted.
   func name(since: UInt64) -> String {
     guard let locked = locked(exactly: since) else { return "" }
@@ -64,23 +264,22 @@ internal import MillraceCore
     return locked.state.name.description
   }
 
-  /// With the lock: who looks at the words sees a change.
-  func tell(arrivals: Bool, room: Bool) {
-    // Order: releasing. Pairs with the acquiring loads of those who wait.
-    if arrivals { self.arrivals.storeReleasing(self.arrivals.loadRelaxed() &+ 1) }
-    if room { self.room.storeReleasing(self.room.loadRelaxed() &+ 1) }
+  /// With the lock: publishers that sleep see that there is room.
+  func tellRoom() {
+    // Order: releasing. Pairs with the kernel's look at the word.
+    room.storeReleasing(room.loadRelaxed() &+ 1)
   }
 
-  /// Without the lock: wakes those that sleep until a word changes.
-  func wake(_ word: SharedHalf, _ count: Int) {
+  /// Without the lock: wakes those.
+  func wakePublishers(_ count: Int) {
     // unsafe: the word outlives the call.
-    if count > 0 { _ = unsafe millrace_futex_wake(word.address, Int32(min(count, 1 << 20))) }
+    if count > 0 { _ = unsafe millrace_futex_wake(room.address, Int32(min(count, 1 << 20))) }
   }
 
-  /// Sleeps while the word is as it was seen, `nanoseconds` at most. May wake for no reason.
-  func sleep(_ word: SharedHalf, _ seen: UInt32, nanoseconds: Int64) {
+  /// Sleeps while the word is as it was seen, `nanoseconds` at most. True: somebody woke it.
+  func sleep(_ word: SharedHalf, _ seen: UInt32, nanoseconds: Int64) -> Bool {
     // unsafe: the word outlives the call.
-    _ = unsafe millrace_futex_wait(word.address, seen, nanoseconds)
+    unsafe millrace_futex_wait(word.address, seen, nanoseconds) == 0
   }
 }
 

@@ -9,57 +9,83 @@ struct QueueState: ~Copyable {
   let number: UInt32
   /// The first version of the routing table that leads here.
   let since: UInt64
+  /// Of its place: no other queue there has had it.
+  let epoch: UInt32
   /// The broker's journal keeps it.
   let isJournaled: Bool
   var machine: QueueMachine
   /// Consumers that are jobs, by number; nil: one that asks.
   var jobs: [JobConsumer?] = []
   var jobCount = 0
-  /// Receivers that sleep until something arrives.
-  var sleepers = 0
-  /// Publishers that sleep until there is room.
+  /// Publishers that sleep until there is room, and for how many messages the one that wants least.
   var waiters = 0
-  /// When the timer that was armed last is due.
-  var armed = UInt64.max
+  var wanted = Int.max
+  /// What the place's room knows of.
+  private var counted = (messages: 0, bytes: 0)
   /// Deliveries that were taken back from consumers who may still read them: each has a reference of its own.
   var overdue: [QueueTag: QueueLoss] = [:]
   var counts = QueueCounts()
 
-  init(_ name: BrokerName, number: UInt32, since: UInt64, isJournaled: Bool, _ configuration: QueueConfiguration) {
-    (self.name, self.number, self.since, self.isJournaled) = (name, number, since, isJournaled)
+  init(_ name: BrokerName, number: UInt32, since: UInt64, epoch: UInt32, isJournaled: Bool, _ configuration: QueueConfiguration) {
+    (self.name, self.number, self.since, self.epoch, self.isJournaled) = (name, number, since, epoch, isJournaled)
     machine = QueueMachine(configuration)
   }
 
   /// A message may find no room, and is its publisher's then.
   var mayRefuse: Bool { machine.configuration.overflow != .dropHead }
 
-  /// How many of these messages fit, from the first on.
-  func room(_ blocks: MessageList) -> Int {
-    var bytes = 0
-    for index in 0..<blocks.count {
-      let own = blocks[index].bytes
-      if !machine.hasRoom(bytes: own, after: index, bytes: bytes) { return index }
-      bytes += own
-    }
-    return blocks.count
+  // MARK: In
+
+  /// What was published before comes in. The first thing under the lock. How many messages.
+  @inline(__always) mutating func drain(_ place: QueuePlace, _ work: inout Workspace) -> Int {
+    guard let node = place.takeIntake() else { return 0 }
+    return drain(node, &work)
   }
 
-  /// Messages come in, a reference of each with it. `due`: 0 at once.
-  mutating func insert(_ blocks: MessageList, due: UInt64, _ now: UInt64, _ work: inout Workspace) {
-    for index in 0..<blocks.count {
-      let block = blocks[index]
-      let message = QueueMessage(id: block.number, bytes: UInt32(block.bytes), priority: block.priority, expiry: block.expiry, due: due)
+  @inline(never) private mutating func drain(_ first: IntakeNode, _ work: inout Workspace) -> Int {
+    var count = 0
+    var next: IntakeNode? = first
+    while let node = next {
+      next = unsafe IntakeNode(node.next)
+      let messages = node.messages
+      if node.epoch == epoch {
+        insert(messages, due: node.due, node.now, &work)
+        count += messages.count
+      } else {
+        // Routed before this queue was here.
+        for index in 0..<messages.count { work.cache.release(messages[index]) }
+      }
+      work.cache.free(node)
+    }
+    return count
+  }
+
+  /// Messages come in, a reference of each with it, and room that was made sure of. `due`: 0 at once.
+  mutating func insert(_ messages: MessageList, due: UInt64, _ now: UInt64, _ work: inout Workspace) {
+    let refuses = mayRefuse
+    for index in 0..<messages.count {
+      if index + 6 < messages.count { messages[index + 6].prefetch() }
+      let block = messages[index]
+      let message = QueueMessage(
+        id: block.number, bytes: UInt32(truncatingIfNeeded: block.bytes), priority: block.priority, expiry: block.expiry(from: now),
+        due: due)
       // Who has credit gets what is there before anything is dropped for the new one.
       if jobCount > 0, !machine.hasRoom(bytes: block.bytes) { deliver(now, &work) }
       do throws(QueueRefusal) {
-        try machine.publish(message, now, &work.gone)
+        try machine.publish(message, now, isReserved: refuses, &work.gone)
       } catch {
         // Room was made sure of, but for places: 2^31 of them.
         work.gone.append(QueueDeparture(message: block.number, exit: .maxLength, failed: 0))
       }
+      if refuses {
+        counted.messages &+= 1
+        counted.bytes &+= block.bytes
+      }
     }
-    counts.published += UInt64(blocks.count)
+    counts.published += UInt64(messages.count)
   }
+
+  // MARK: Out
 
   /// Gives consumers that are jobs what they have credit for, a batch at most.
   mutating func deliver(_ now: UInt64, _ work: inout Workspace) {
@@ -75,26 +101,41 @@ struct QueueState: ~Copyable {
   }
 
   /// The last thing under the lock: what others are to be told. `arrived`: messages that can be had now and could not before, at least one if any.
-  mutating func endTurn(_ place: QueuePlace, arrived: Int, _ now: UInt64, _ work: inout Workspace) -> FollowUp {
+  @inline(__always) mutating func endTurn(_ place: QueuePlace, arrived: Int, _ now: UInt64, _ work: inout Workspace) -> FollowUp {
     var follow = FollowUp()
-    if jobCount > 0, machine.occupied != 0 {
-      let before = work.deliveries.count
-      deliver(now, &work)
-      follow.hasMore = work.deliveries.count - before == QueuePlace.batch && machine.occupied != 0
-    }
+    if jobCount > 0 { serve(now, &work, &follow) }
     if !machine.lost.isEmpty { keepLost() }
     if !work.gone.isEmpty { count(work.gone) }
-    if arrived > 0, machine.occupied != 0 { follow.receivers = min(sleepers, max(arrived, 1)) }
-    if waiters > 0, machine.hasRoom(bytes: 0) { follow.publishers = waiters }
-    place.tell(arrivals: arrived > 0 && machine.occupied != 0, room: follow.publishers > 0)
-    if machine.earliest < armed {
-      armed = machine.earliest
-      follow.alarm = armed
+    if mayRefuse { account(place, &follow) }
+    if arrived > 0, machine.occupied != 0 {
+      follow.arrived = arrived
+      _ = place.arrivals.add(1, ordered: true)
     }
+    if machine.earliest < place.armed.loadRelaxed() { follow.alarm = machine.earliest }
     return follow
   }
 
-  private mutating func keepLost() {
+  private mutating func serve(_ now: UInt64, _ work: inout Workspace, _ follow: inout FollowUp) {
+    follow.hasJobs = true
+    if machine.occupied == 0 { return }
+    let before = work.deliveries.count
+    deliver(now, &work)
+    follow.hasMore = work.deliveries.count - before == QueuePlace.batch && machine.occupied != 0
+  }
+
+  /// Tells publishers how much room there is.
+  private mutating func account(_ place: QueuePlace, _ follow: inout FollowUp) {
+    let (messages, bytes) = (machine.ready + machine.delayed, machine.bytes)
+    if messages != counted.messages { place.messageRoom.change(by: counted.messages - messages) }
+    if bytes != counted.bytes { place.byteRoom.change(by: counted.bytes - bytes) }
+    counted = (messages, bytes)
+    guard waiters > 0, place.messageRoom.value >= min(wanted, machine.configuration.maxSize), place.byteRoom.value > 0 else { return }
+    follow.publishers = waiters
+    wanted = .max
+    place.tellRoom()
+  }
+
+  mutating func keepLost() {
     for loss in machine.lost {
       // unsafe: the queue holds it.
       unsafe MessageBlock(loss.message).retain()
@@ -109,6 +150,8 @@ struct QueueState: ~Copyable {
 
   /// A consumer has done with what it had lost before; nil: it had not. The caller gives the reference back.
   mutating func settleOverdue(_ tag: QueueTag, of consumer: UInt32) -> MessageBlock? {
+    // What it has lost this very moment.
+    if !machine.lost.isEmpty { keepLost() }
     guard let loss = overdue[tag], loss.consumer == consumer else { return nil }
     overdue[tag] = nil
     return unsafe MessageBlock(loss.message)
@@ -117,9 +160,12 @@ struct QueueState: ~Copyable {
 
 /// What is to be done after the lock was given back.
 struct FollowUp {
-  /// Receivers and publishers to be woken.
-  var receivers = 0
+  /// Messages that receivers can have now.
+  var arrived = 0
+  /// Publishers to be woken.
   var publishers = 0
+  /// Consumers are jobs: whoever published meanwhile relies on us to look at the intake.
+  var hasJobs = false
   /// When the queue's timer is due, if that is earlier than before; 0: it is not.
   var alarm: UInt64 = 0
   /// Consumers have credit for more than a batch.

@@ -135,6 +135,20 @@ package enum ModelCheck {
 }
 
 extension SharedHalf {
+  /// The value before, sequentially consistent.
+  @inline(__always) package func add(_ value: UInt32, ordered: Bool) -> UInt32 {
+    ModelCheck.step()
+    return unsafe cell.pointee.wrappingAdd(value, ordering: .sequentiallyConsistent).oldValue
+  }
+  @inline(__always) package func loadSequential() -> UInt32 {
+    ModelCheck.step()
+    return unsafe cell.pointee.load(ordering: .sequentiallyConsistent)
+  }
+  /// The value before.
+  @inline(__always) package func remove(bits: UInt32) -> UInt32 {
+    ModelCheck.step()
+    return unsafe cell.pointee.bitwiseAnd(~bits, ordering: .sequentiallyConsistent).oldValue
+  }
   /// For counts of holders, each of whom keeps what is counted.
   @inline(__always) package func add(_ value: UInt32) {
     ModelCheck.step()

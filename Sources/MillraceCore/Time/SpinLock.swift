@@ -32,6 +32,20 @@ package struct SpinLock: @unchecked Sendable {
     unsafe word.pointee.load(ordering: .relaxed) == 0 && word.pointee.exchange(1, ordering: .acquiring) == 0
   }
 
+  /// As `tryLock`, and what the caller wrote before is seen by a holder that looks after `unlockOrdered`, if this fails.
+  @inline(__always)
+  package func tryLockOrdered() -> Bool {
+    // Order: sequentially consistent, both. Pairs with `unlockOrdered()`.
+    unsafe word.pointee.load(ordering: .sequentiallyConsistent) == 0 && word.pointee.exchange(1, ordering: .sequentiallyConsistent) == 0
+  }
+
+  /// As `unlock`; what the caller reads next is no older than what those wrote before who found it locked.
+  @inline(__always)
+  package func unlockOrdered() {
+    // Order: sequentially consistent. Pairs with `tryLockOrdered()`.
+    unsafe _ = word.pointee.exchange(0, ordering: .sequentiallyConsistent)
+  }
+
   @inline(__always)
   package func lock() {
     if tryLock() { return }

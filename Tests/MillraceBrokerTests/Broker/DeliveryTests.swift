@@ -74,6 +74,25 @@ import Testing
     #expect(try bed.drain("tasks") == ["c", "d"])
   }
 
+  @Test("a delivery whose lease ends as it is settled was taken back, and its memory is used again")
+  func leaseEnds() throws {
+    let bed = try BrokerBed()
+    try bed.declare("tasks") { $0.lease = 100 }
+    var receiver = try bed.broker.makeReceiver(BrokerName("tasks"))
+    for round in 0..<3 {
+      try bed.publish("\(round)", to: "tasks")
+      guard let delivery = try receiver.next() else { throw Unexpected() }
+      bed.clock.move(by: 101)
+      // Nobody has looked at the queue in between.
+      if round == 1 {
+        #expect(throws: SettleError.takenBack) { try delivery.extend(nanoseconds: 5) }
+      }
+      #expect(refusal(of: delivery) == .takenBack)
+      #expect(try bed.broker.statistics(of: BrokerName("tasks")).overdue == 0)
+      #expect(try bed.drain("tasks") == ["\(round)"])
+    }
+  }
+
   @Test("a receiver that goes leaves its deliveries to who has them; others get them then")
   func receiverGone() throws {
     let bed = try BrokerBed()

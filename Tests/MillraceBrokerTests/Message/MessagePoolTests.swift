@@ -6,7 +6,7 @@ import Testing
 /// Memory of messages: what is given out is nobody else's, and what comes back is given out again.
 @Suite struct MessagePoolTests {
   @Test(
-    "a block is of the smallest class that holds it, and is aligned to a cache line",
+    "a block is of the smallest class that holds it, and is aligned to half a cache line",
     arguments: [0, 1, 64, 65, 192, 4_096, (1 << 20) - 64, 1 << 20])
   func sizes(bytes: Int) throws {
     let pool = try MessagePool(capacity: 64 << 20)
@@ -20,7 +20,7 @@ import Testing
     } else {
       #expect(block.kind == MessagePool.own && bytes == 1 << 20)
     }
-    #expect(block.bytes == bytes && block.number % 64 == 0)
+    #expect(block.bytes == bytes && block.number % 32 == 0)
     // Its own, to the last byte.
     unsafe block.payload.initializeMemory(as: UInt8.self, repeating: 0xA5, count: bytes)
     let another = cache.claim(bytes)
@@ -48,6 +48,33 @@ import Testing
         if round == 0 { before = pool.reservedBytes } else { #expect(pool.reservedBytes == before) }
       }
     }
+  }
+
+  @Test("blocks come and go in any numbers through one cache, and none is given out twice", arguments: [1, 63, 64, 65, 200, 1_000])
+  func numbers(most: Int) throws {
+    let pool = try MessagePool(capacity: 64 << 20)
+    var cache = MessageCache(pool)
+    var generator = SeededNumbers(UInt64(most))
+    var held: [MessageBlock] = []
+    var numbers: Set<UInt64> = []
+    for round in 0..<2_000 {
+      if generator.below(2) == 0 {
+        for _ in 0..<generator.below(most + 1) where held.count < most {
+          let claimed = cache.claim(600)
+          let block = try #require(claimed)
+          #expect(numbers.insert(block.number).inserted)
+          held.append(block)
+        }
+      } else {
+        for _ in 0..<generator.below(held.count + 1) {
+          let block = held.removeLast()
+          numbers.remove(block.number)
+          cache.release(block)
+        }
+      }
+      if round % 100 == 0 { cache.flush() }
+    }
+    for block in held { cache.release(block) }
   }
 
   @Test("beyond its bound a pool gives nothing, and what comes back is given again")

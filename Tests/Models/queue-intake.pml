@@ -1,0 +1,134 @@
+/*
+ * A queue's intake: publishers push without the lock; whoever has the lock takes all. Mirrors QueuePlace.push, Broker.put and Broker.serve, Receiver.takeNow with a sleep, QueuePlace.wakeReceivers
+ * and wakeBySelf, Broker.endTurn with JobConsumer's jobs. One step here is one atomic operation there; a futex wait is one step that looks and sleeps.
+ *
+ * PUBLISHERS publish one message each. RECEIVERS take until all were taken; with -DJOBS nobody takes, and consumers are jobs that the publishers serve.
+ *
+ * Holds: nobody sleeps while a message is there that no one else is about to see to: at the end each message was taken. (A lost wake-up is an invalid end state.)
+ * Bounded: 3 publishers and 2 receivers; 3 publishers with jobs.
+ * +DJOBS  consumers are jobs, which the publishers serve.
+ * Mistakes that must be found:
+ * -DLOOK_BEFORE_NEED [end]  the receiver looks at the intake for the last time before it says that it sleeps
+ * -DSEEN_LATE [end]  it reads the word that it sleeps on after that last look
+ * -DWAKE_BEFORE_PUSH [end]  the publisher looks who sleeps before it pushes
+ * -DJOBS -DNO_LOOK_AFTER [taken]  who had the lock does not look at the intake after giving it back
+ * -DJOBS -DTRY_BEFORE_PUSH [taken]  the publisher tries the lock before it pushes
+ */
+#ifndef PUBLISHERS
+#define PUBLISHERS 3
+#endif
+#define RECEIVERS 2
+
+byte intake = 0, queue = 0, taken = 0;
+bool lock = false;
+byte needs = 0, arrivals = 0;
+bool sleeps[RECEIVERS];
+
+inline wake() {
+  /* The claim is a CAS, then the word changes, then the kernel wakes one of those that sleep on it. */
+  do
+  :: needs == 0 -> break
+  :: d_step { needs > 0 -> needs-- };
+     arrivals++;
+     if
+     :: sleeps[0] -> sleeps[0] = false
+     :: sleeps[1] -> sleeps[1] = false
+     :: !sleeps[0] && !sleeps[1]
+     fi;
+     break
+  od
+}
+
+inline serve() {
+  do
+  :: intake == 0 -> break
+  :: else ->
+     if
+     :: d_step { !lock -> lock = true };
+        d_step { queue = queue + intake; intake = 0 };
+        d_step { taken = taken + queue; queue = 0 };
+        lock = false
+#ifdef NO_LOOK_AFTER
+        ; break
+#endif
+     :: lock -> break
+     fi
+  od
+}
+
+proctype Publisher() {
+  bool could = true;
+#ifdef WAKE_BEFORE_PUSH
+  wake();
+#endif
+#ifdef TRY_BEFORE_PUSH
+  could = !lock;
+#endif
+  intake++;
+#ifdef JOBS
+  if
+  :: could -> serve()
+  :: else
+  fi
+#else
+#ifndef WAKE_BEFORE_PUSH
+  wake()
+#endif
+#endif
+}
+
+#ifndef JOBS
+proctype Receiver(byte I) {
+  byte seen, own;
+  bool sees;
+  do
+  :: taken == PUBLISHERS -> break
+  :: else ->
+     d_step { !lock -> lock = true };
+     d_step { queue = queue + intake; intake = 0 };
+     d_step { own = queue; taken = taken + own; queue = 0 };
+     if
+     :: own > 0 || taken == PUBLISHERS -> lock = false
+     :: else ->
+#ifdef LOOK_BEFORE_NEED
+        sees = intake > 0;
+#endif
+        needs++;
+#ifndef SEEN_LATE
+        seen = arrivals;
+#endif
+        lock = false;
+#ifndef LOOK_BEFORE_NEED
+        sees = intake > 0;
+#endif
+#ifdef SEEN_LATE
+        seen = arrivals;
+#endif
+        if
+        :: sees -> d_step { if :: needs > 0 -> needs-- :: else fi }
+        :: else ->
+           if
+           :: d_step { arrivals == seen -> sleeps[I] = true };
+              /* Woken by a publisher, or by whoever ends the test. */
+              !sleeps[I] || taken == PUBLISHERS
+           :: d_step { arrivals != seen -> if :: needs > 0 -> needs-- :: else fi }
+           fi
+        fi
+     fi
+  od
+}
+#endif
+
+init {
+  byte i;
+  atomic {
+    for (i : 1 .. PUBLISHERS) { run Publisher() }
+#ifndef JOBS
+    for (i : 1 .. RECEIVERS) { run Receiver(i - 1) }
+#endif
+  }
+#ifdef JOBS
+  _nr_pr == 1;
+  assert(taken == PUBLISHERS && queue == 0 && intake == 0)
+#endif
+}
