@@ -40,12 +40,14 @@ private let s: UInt64 = 1_000_000_000
     return BreakerPolicy("shop", breaker: configuration)
   }
 
-  private func workflow(_ tasks: Int, attempts: Int = 100, _ policy: BreakerPolicy, priority: (Int) -> Priority = { _ in .normal }) -> Definition
-  {
+  private func workflow(
+    _ tasks: Int, attempts: Int = 100, _ policy: BreakerPolicy, priority: (Int) -> Priority = { _ in .normal }
+  ) -> Definition {
     var workflow = Definition("w", onFailure: .continue)
     for i in 0..<tasks {
       workflow.task(
-        "t\(i)", handler: "call", priority: priority(i), retry: RetryPolicy(attempts: attempts, initial: 1, factor: 1, cap: 1), breaker: policy)
+        "t\(i)", handler: "call", priority: priority(i), retry: RetryPolicy(attempts: attempts, initial: 1, factor: 1, cap: 1),
+        breaker: policy)
     }
     return workflow
   }
@@ -101,6 +103,32 @@ private let s: UInt64 = 1_000_000_000
     shop.play()
     #expect(run.status == .completed)
     #expect(shop.calls.map(\.task).dropFirst(4).first == "t5")
+  }
+
+  @Test("items of a list are parked one by one, and all are done when the destination works again")
+  func items() throws {
+    let shop = try Shop(worksAt: 50 * s)
+    var workflow = Definition("w", onFailure: .continue)
+    workflow.task(
+      "each", handler: "call", input: "${item}", foreach: .range(from: 0, to: 29), parallelism: 10,
+      retry: RetryPolicy(attempts: 100, initial: 1, factor: 1, cap: 1), breaker: policy())
+    let run = try shop.world.start(workflow)
+    shop.world.drain()
+    #expect(run.breakers.first?.state == .open)
+    shop.play()
+    #expect(run.status == .completed)
+    #expect(run.breakers.allSatisfy { $0.state == .closed && $0.parked == 0 })
+    #expect(Set(shop.calls.filter { $0.time >= 50 * s }.map(\.task)) == Set((0..<30).map { "each[\($0)]" }))
+  }
+
+  @Test("a breaker in a record is read back as it was, with a retry budget and without")
+  func recorded() {
+    let plain = policy(window: 64, openFor: 3, longest: 5, canaries: 1_000)
+    var budgeted = plain
+    budgeted.retryBudget = .init(ratio: 0.25, least: 7, per: 9 * s)
+    #expect(BreakerPolicy(canonical: plain.canonical) == plain)
+    #expect(BreakerPolicy(canonical: budgeted.canonical) == budgeted)
+    #expect(BreakerPolicy(canonical: ["shop"]) == nil)
   }
 }
 

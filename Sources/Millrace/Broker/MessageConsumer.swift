@@ -43,7 +43,9 @@ public final class MessageConsumer: BrokerDesk.Closable, Sendable {
     tenant = try desk.tenants.find(options.tenant)
     if let policy = options.breaker {
       if let fault = policy.fault { throw BrokerError.configuration(fault) }
-      guard let breaker = desk.host.keys.breaker(policy) else { throw CompileError.tooManyBreakers(limit: KeyTable.maximumBreakers) }
+      guard let breaker = desk.host.keys.breaker(policy) else {
+        throw CompileError.tooManyBreakers(limit: KeyTable.maximumBreakers)
+      }
       self.breaker = breaker
     } else {
       breaker = nil
@@ -52,7 +54,8 @@ public final class MessageConsumer: BrokerDesk.Closable, Sendable {
     workflows = try Priority.allCases.sorted { $0.rawValue < $1.rawValue }.map { priority in
       var definition = Definition(queue.description, result: MessageConsumer.task)
       definition.tasks = [
-        TaskDefinition(MessageConsumer.task, handler: handler.name, policy: Policy(priority: priority, timeouts: timeouts, breaker: options.breaker))
+        TaskDefinition(
+          MessageConsumer.task, handler: handler.name, policy: Policy(priority: priority, timeouts: timeouts, breaker: options.breaker))
       ]
       return try CompiledWorkflow(
         definition, handlers: [handler.name: handler], held: desk.host.heldIndex, order: order, keys: desk.host.keys)

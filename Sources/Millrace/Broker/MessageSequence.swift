@@ -26,6 +26,7 @@ public struct MessageSequence: AsyncSequence, Sendable {
     public mutating func next() async -> ReceivedMessage? { await stream.next() }
   }
 
+  /// Takes from the same messages as all others.
   public func makeAsyncIterator() -> Iterator { Iterator(stream: stream) }
 }
 

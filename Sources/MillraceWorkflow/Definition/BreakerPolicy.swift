@@ -65,7 +65,8 @@ extension DefinitionDecoder {
       case "destination": policy.destination = key(entry.value, "'destination'", of: task) ?? ""
       case "failure_rate":
         policy.breaker.failureRate =
-          share(entry.value, "'failure_rate'", Double.leastNonzeroMagnitude...1, "more than 0, up to 1", "0.5") ?? policy.breaker.failureRate
+          share(entry.value, "'failure_rate'", Double.leastNonzeroMagnitude...1, "more than 0, up to 1", "0.5")
+          ?? policy.breaker.failureRate
       case "window": policy.breaker.window = integer(entry.value, "'window'", 1...64) ?? policy.breaker.window
       case "open_for": policy.breaker.openFor = time(entry.value, "'open_for'", "5s") ?? policy.breaker.openFor
       case "longest": longest = time(entry.value, "'longest'", "5m")
@@ -99,7 +100,9 @@ extension DefinitionDecoder {
     return share
   }
 
-  private mutating func share(_ value: Located, _ label: String, _ range: ClosedRange<Double>, _ words: String, _ example: String) -> Double? {
+  private mutating func share(
+    _ value: Located, _ label: String, _ range: ClosedRange<Double>, _ words: String, _ example: String
+  ) -> Double? {
     guard let number = value.scalar?.double else {
       wrongType(value, label, "a number", fix: "write \(example)")
       return nil

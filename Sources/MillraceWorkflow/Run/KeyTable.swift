@@ -37,7 +37,9 @@ public import MillraceCore
   public var counts: (limits: Int, rates: Int) { monitor.locked { (limits.count, rates.count) } }
 
   /// The breakers that somebody names, or that are not closed, by destination.
-  public var breakerStates: [BreakerState] { monitor.locked { Array(breakers.values) }.map(\.shown).sorted { $0.destination < $1.destination } }
+  public var breakerStates: [BreakerState] {
+    monitor.locked { Array(breakers.values) }.map(\.shown).sorted { $0.destination < $1.destination }
+  }
 
   /// The breaker of a destination: whoever names it first sets the numbers. nil: `maximumBreakers` are in use. The caller gives it back.
   package func breaker(_ policy: BreakerPolicy) -> Breaker? {

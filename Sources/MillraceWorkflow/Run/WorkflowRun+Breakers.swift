@@ -38,7 +38,8 @@ extension WorkflowRun {
   /// A message does not stand in line: its run ends, and its queue has it meanwhile.
   func giveBack(_ subject: any RunSubject, _ breaker: Breaker) {
     subject.attemptFailed(
-      RunFailure(kind: .parked, retryAfter: breaker.patience, type: "", message: "the breaker of \(breaker.destination) lets nobody through"))
+      RunFailure(
+        kind: .parked, retryAfter: breaker.patience, type: "", message: "the breaker of \(breaker.destination) lets nobody through"))
     stop(2)
   }
 
@@ -52,7 +53,8 @@ extension WorkflowRun {
   /// There is no timer to wait with.
   func failParked(_ task: PacedTask, _ reason: String) {
     guard endParking(task, forgets: true) else { return }
-    endHeld(task.node, .failed, AttemptError(type: EngineErrorType.noTimer, message: "the wait for its breaker could not be kept: \(reason)"))
+    endHeld(
+      task.node, .failed, AttemptError(type: EngineErrorType.noTimer, message: "the wait for its breaker could not be kept: \(reason)"))
   }
 
   private func endParking(_ task: PacedTask, forgets: Bool) -> Bool {
