@@ -67,7 +67,8 @@ let rows: [Row] = [
   Row(layer: 4, name: "LogVictim", kind: .benchmark, path: "Tests/Faults/LogVictim", needs: ["LogLoad", "MillraceLog"]),
   Row(layer: 2, name: "MillracePluginKit", kind: .swift, needs: ["CMillrace"]),
   Row(
-    layer: 3, name: "MillraceWorkflow", kind: .swift, needs: ["MillraceCore", "MillraceLog", "CMillrace"], packages: [yams],
+    layer: 3, name: "MillraceWorkflow", kind: .swift, needs: ["MillraceBroker", "MillraceCore", "MillraceLog", "CMillrace"],
+    packages: [yams],
     tests: ["MillraceSimulation"]),
   Row(layer: 3, name: "MillracePlugins", kind: .swift, needs: ["CMillrace", "CCrypto"], tests: ["MillracePluginKit"]),
   Row(layer: 3, name: "BenchPlugin", kind: .pluginC, path: "plugins/bench", needs: ["CMillrace"]),

@@ -5,7 +5,8 @@ internal import MillraceWorkflow
 /// How an engine ends.
 extension Engine {
   /// Stops gracefully: follows no schedule and takes no more runs (`start` throws `EngineError.stopped`), lets those that go on end, and the
-  /// asynchronous handlers with them, for at most `timeout`; then shuts down. True: all had ended by then. Not from a handler, which it would wait for.
+  /// asynchronous handlers with them, for at most `timeout`; then shuts down. True: all had ended by then. Not from a handler, which it would wait
+  /// for.
   ///
   /// Cancelling the Swift task that waits ends the timeout: the engine is shut down at once.
   @discardableResult
@@ -17,11 +18,13 @@ extension Engine {
     }
   }
 
-  /// Takes no more runs (`start` throws `EngineError.stopped`) and follows no schedule; runs that go on end as usual. Any number of times. `drain` and
+  /// Takes no more runs (`start` throws `EngineError.stopped`), follows no schedule and consumes no messages; runs that go on, and handlers of
+  /// messages, end as usual. Any number of times. `drain` and
   /// `shutdown` begin with it.
   public func close() {
     state.close()
     book.stop()
+    desk.close()
   }
 
   private func drainApart(_ timeout: Duration) async -> Bool {
@@ -42,14 +45,17 @@ extension Engine {
   }
 
   /// Stops: takes no more work, cancels the runs that go on, waits for their cleanup tasks and for handlers that run, ends the threads and
-  /// unloads the plugins. Unfinished runs are CANCELLED then; durable ones stay RUNNING, for `resume` to go on with. Any number of times; later calls return at once. Letting go of the engine does the
+  /// unloads the plugins. Unfinished runs are CANCELLED then; durable ones stay RUNNING, for `resume` to go on with. Any number of times; later calls
+  /// return at once. Letting go of the engine does the
   /// same.
   ///
   /// On a thread of the engine, as in a handler, it returns at once, and the rest happens on a thread of its own when the handler has returned.
   public func shutdown() {
     guard state.stop() else { return }
     book.stop()
-    let ending = Ending(runtime: runtime, host: host, state: state, hooks: hooks, durable: durable)
+    desk.close()
+    desk.stop()
+    let ending = Ending(runtime: runtime, host: host, state: state, hooks: hooks, durable: durable, desk: desk)
     if !runtime.isOwnThread { return ending.run() }
     if !ending.runApart() { hooks.host.report("the engine could not be shut down from its own thread: no thread to be had") }
   }
@@ -62,13 +68,16 @@ extension Engine {
     /// Called back until the runtime has stopped.
     private let hooks: HooksBox
     private let durable: DurableRuns?
+    /// Its consumers' jobs are called until the runtime has stopped.
+    private let desk: BrokerDesk
 
-    init(runtime: Runtime, host: TaskHost, state: EngineState, hooks: HooksBox, durable: DurableRuns?) {
+    init(runtime: Runtime, host: TaskHost, state: EngineState, hooks: HooksBox, durable: DurableRuns?, desk: BrokerDesk) {
       self.runtime = runtime
       self.host = host
       self.state = state
       self.hooks = hooks
       self.durable = durable
+      self.desk = desk
     }
 
     func run() {
@@ -79,6 +88,7 @@ extension Engine {
       for run in runs { run.suspend(because: run.journal == nil ? nil : reason) }
       for run in host.activeRuns where run.hasCleanup || run.hasChildren || run.isUndoing { _ = run.wait() }
       runtime.stop()
+      desk.end()
       // What tasks gave to the last moment is recorded; then that they are left to the next process.
       durable?.runs.drain()
       host.endRuns()

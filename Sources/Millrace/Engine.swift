@@ -1,4 +1,5 @@
 internal import CMillrace
+public import MillraceBroker
 public import MillraceCore
 public import MillraceLog
 public import MillracePlugins
@@ -57,6 +58,8 @@ public import MillraceWorkflow
     public var data: String?
     /// Where durable runs are recorded, in place of a log in `data`; the embedder closes it, after the engine. One engine at a time. nil: in `data`.
     public var store: (any EventStore)?
+    /// Of `Engine.broker`, which is made when it is first used.
+    public var broker = BrokerConfiguration()
     /// Seed of the retry waits; nil: drawn.
     public var seed: UInt64?
     /// Unfinished tasks of all runs at once. Default: 2^22, or what a quarter of the memory granted holds, `taskBytes` each.
@@ -103,6 +106,7 @@ public import MillraceWorkflow
   /// nil: no run is durable.
   let durable: DurableRuns?
   let children = ResumedChildren()
+  let desk: BrokerDesk
 
   /// Loads the plugins and starts the threads. A plugin file that is refused is no error: see `pluginProblems`. Throws `EngineError`.
   public init(_ configuration: Configuration = Configuration()) throws(EngineError) {
@@ -124,7 +128,8 @@ public import MillraceWorkflow
     }
     runtimeConfiguration.scheduler.tenants = tenants.count
     runtimeConfiguration.takesGuests = true
-    hooks = HooksBox(host: host, book: book, stalled: configuration.stalled)
+    desk = BrokerDesk(configuration.broker, host: host, tenants: tenants, wall: wall)
+    hooks = HooksBox(host: host, book: book, desk: desk, stalled: configuration.stalled)
     do {
       // unsafe: the box outlives the runtime: both are this engine's.
       runtime = unsafe try Runtime(
@@ -145,6 +150,7 @@ public import MillraceWorkflow
       host.children = self
       book.connect(runtime.scheduler, runtime.timers, shard: runtime.sharedTimerShard)
       tenants.setWeights(runtime.scheduler)
+      desk.connect(runtime.scheduler, runtime.timers, shard: runtime.sharedTimerShard, state)
       try runtime.start()
     } catch {
       durable?.close()

@@ -1,3 +1,4 @@
+internal import MillraceBroker
 internal import MillraceCore
 internal import MillraceWorkflow
 
@@ -5,11 +6,13 @@ internal import MillraceWorkflow
 final class HooksBox: Sendable {
   let host: TaskHost
   private let book: ScheduleBook
+  private let desk: BrokerDesk
   private let stalled: (@Sendable (String) -> Void)?
 
-  init(host: TaskHost, book: ScheduleBook, stalled: (@Sendable (String) -> Void)?) {
+  init(host: TaskHost, book: ScheduleBook, desk: BrokerDesk, stalled: (@Sendable (String) -> Void)?) {
     self.host = host
     self.book = book
+    self.desk = desk
     self.stalled = stalled
   }
 
@@ -19,7 +22,12 @@ final class HooksBox: Sendable {
   }
 
   func timer(_ value: UInt64, _ kind: UInt16) {
-    if kind == ScheduleBook.timerKind { book.request(value) } else { WorkflowRun.fire(host, value: value, kind: kind) }
+    switch kind {
+    case ScheduleBook.timerKind: book.request(value)
+    case Broker.timerKind: desk.timerFired(value)
+    case AlarmBook.timerKind: desk.alarms.fire(value)
+    default: WorkflowRun.fire(host, value: value, kind: kind)
+    }
   }
 
   func stall(_ lane: Int, _ job: UInt64, _ nanoseconds: UInt64) {

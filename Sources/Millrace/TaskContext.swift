@@ -1,9 +1,11 @@
+public import MillraceBroker
 public import MillraceWorkflow
 
 /// One attempt of a task, as a handler with typed inputs sees it. May be kept and used by any thread; when the handler has ended it says that the
 /// attempt is cancelled, and heartbeats do nothing.
 public struct TaskContext: Sendable {
-  /// The context of the handler that this code runs in, for code that is not handed one; nil: this is no handler, or the engine binds none. It does so if it has
+  /// The context of the handler that this code runs in, for code that is not handed one; nil: this is no handler, or the engine binds none. It does
+  /// so if it has
   /// an `Engine.Configuration.observer` or `bindsContext` is set. Swift tasks that begin in the handler have it as well, but for detached ones.
   @TaskLocal public static var current: TaskContext?
 
@@ -25,10 +27,15 @@ public struct TaskContext: Sendable {
   public var runID: String { link.runID.description }
   /// The definition's name.
   public var workflow: String { link.workflow }
+  /// Whose work it is: one of `Engine.Configuration.tenants`, or "default".
+  public var tenant: String { link.tenant }
   /// `run/task`: the same for every attempt: the idempotency key.
   public var key: String { "\(link.runID)/\(link.taskID)" }
-  /// From 1.
+  /// From 1. A message's deliveries are told by `message`.
   public var attempt: Int { link.number }
+  /// The message that a consumer's handler was called for, in place; nil: it does a task. It is settled by how the handler ends, unless that settles
+  /// it before.
+  public var message: ReceivedMessage? { (link.subject as? MessageSubject)?.message }
 
   /// What the attempt is part of: for calls of others, as `traceparent`. nil: the run was started without, and no tracer is at work.
   public var trace: TraceContext? { link.trace }
@@ -126,7 +133,8 @@ public struct TaskContext: Sendable {
   /// Says that the attempt is alive: the heartbeat timeout begins anew.
   public func heartbeat() { link.heartbeat(nil) }
 
-  /// Says that the attempt is alive and how far it is: `lastHeartbeat` gives the details to the next attempt, should this one fail. They are kept in memory,
+  /// Says that the attempt is alive and how far it is: `lastHeartbeat` gives the details to the next attempt, should this one fail. They are kept in
+  /// memory,
   /// for tasks with a retry. Throws `EncodingError`, also if they are longer than `maximumDetailBytes`.
   public func heartbeat(_ details: some Encodable) throws {
     let text = try JSON(encoding: details).utf8()

@@ -228,11 +228,14 @@ public struct Policy: Sendable, Hashable {
   public var concurrencyWeight: Int?
   /// How many attempts start in a time.
   public var rate: RateLimit?
+  /// What keeps attempts from a destination that fails.
+  public var breaker: BreakerPolicy?
 
   /// Without arguments all is left to the workflow's defaults. Ranges are not checked here: `DefinitionChecker.check` does that.
   public init(
     priority: Priority? = nil, retry: RetryPolicy? = nil, timeouts: Timeouts = Timeouts(), concurrencyKey: String? = nil,
-    concurrencyLimit: Int? = nil, priorityExpression: String? = nil, concurrencyWeight: Int? = nil, rate: RateLimit? = nil
+    concurrencyLimit: Int? = nil, priorityExpression: String? = nil, concurrencyWeight: Int? = nil, rate: RateLimit? = nil,
+    breaker: BreakerPolicy? = nil
   ) {
     self.priority = priority
     self.priorityExpression = priorityExpression
@@ -242,6 +245,7 @@ public struct Policy: Sendable, Hashable {
     self.concurrencyLimit = concurrencyLimit
     self.concurrencyWeight = concurrencyWeight
     self.rate = rate
+    self.breaker = breaker
   }
 }
 

@@ -40,7 +40,7 @@ extension BrokenFile {
       faults: [
         "6:11 duplicate-id: the id 'a' is used twice; first at line 4 => give one of the tasks another id",
         "6:23 unknown-handler: task 'a' has the unknown handler 'test/rum' => did you mean 'test/run'?",
-        "7:33 unknown-key: unknown key 'depends' in task 'b' => the keys are id, handler, wait, workflow, parameters, description, dependencies, when, foreach, parallelism, input, env, template, with, priority, timeouts, retry, concurrency, rate",
+        "7:33 unknown-key: unknown key 'depends' in task 'b' => the keys are id, handler, wait, workflow, parameters, description, dependencies, when, foreach, parallelism, input, env, template, with, priority, timeouts, retry, concurrency, rate, breaker",
       ]),
     BrokenFile(
       what: "a cleanup that waits for a task, and a task that asks how the run ended",

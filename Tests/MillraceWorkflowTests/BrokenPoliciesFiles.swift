@@ -70,7 +70,7 @@ extension BrokenFile {
         #"5:43 wrong-type: 'priority' must be text, not a number => put it in quotes: "3""#,
         "6:46 no-dependency: task 'c' refers to 'a', which it does not depend on => add 'a' to its dependencies",
         "7:23 bad-value: 'urgent' is no priority => write low, normal, high or critical",
-        "7:31 unknown-key: unknown key 'color' in 'defaults' => the keys are priority, timeouts, retry, concurrency, rate",
+        "7:31 unknown-key: unknown key 'color' in 'defaults' => the keys are priority, timeouts, retry, concurrency, rate, breaker",
       ]),
     BrokenFile(
       what: "retries out of bounds",
@@ -105,6 +105,31 @@ extension BrokenFile {
         "4:40 wrong-type: 'retry' must be a map, not a number => write 'retry: { attempts: 3 }'",
         "5:56 wrong-type: 'nonRetryable' must be a list of error types, not text => write 'nonRetryable: [bad-input]'",
         "5:77 wrong-type: 'attempts' must be a whole number, not a number => write a number from 1 to 1000000",
+      ]),
+    BrokenFile(
+      what: "breaker: no destination, numbers out of bounds, a destination that is no parameter, two that are not the same",
+      text: """
+        format: 1
+        workflow: w
+        tasks:
+          - { id: a, handler: test/run, breaker: { window: 65, failure_rate: 0, canaries: 0 } }
+          - { id: b, handler: test/run, breaker: { destination: shop, open_for: 10s, longest: 5s } }
+          - { id: c, handler: test/run, breaker: { destination: shop, retry_budget: { ratio: -1, least: 1.5, per: 0s } } }
+          - { id: d, handler: test/run, breaker: { destination: '${tasks.a.output}', colour: red } }
+
+        """,
+      faults: [
+        "4:42 missing: 'breaker' has no 'destination' => add 'destination: payments'",
+        "4:52 bad-value: 'window' is 65; it may be 1 to 64 => write a number from 1 to 64",
+        "4:70 bad-value: 'failure_rate' is 0; it may be more than 0, up to 1 => write 0.5",
+        "4:83 bad-value: 'canaries' is 0; it may be 1 to 1000 => write a number from 1 to 1000",
+        "5:42 bad-value: 'longest' is shorter than 'open_for' (10s) => write at least 10s",
+        "6:5 mismatch: the breaker of 'shop' is not the same here as at line 5 => write the same breaker, or put it into 'defaults'",
+        "6:86 bad-value: 'ratio' is -1; it may be 0 to 1000 => write 0.2",
+        "6:97 wrong-type: 'least' must be a whole number, not a number => write a number from 0 to 1000000",
+        "6:107 bad-duration: 'per' is 0s => write 10s",
+        "7:60 bad-expression: a key is settled when the run starts, by its parameters => use params.NAME",
+        "7:78 unknown-key: unknown key 'colour' in 'breaker' => the keys are destination, failure_rate, window, open_for, longest, canaries, retry_budget",
       ]),
     BrokenFile(
       what: "concurrency and rate: no key, two limits, limits out of bounds, a weight beyond its limit",

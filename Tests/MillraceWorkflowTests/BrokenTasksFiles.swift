@@ -34,7 +34,7 @@ extension BrokenFile {
       faults: [
         "6:5 unknown-key: unknown key 'dependancies' in task 'a' => did you mean 'dependencies'?",
         "7:5 unknown-key: unknown key 'prioritiy' in task 'a' => did you mean 'priority'?",
-        "8:5 unknown-key: unknown key 'colour' in task 'a' => the keys are id, handler, wait, workflow, parameters, description, dependencies, when, foreach, parallelism, input, env, template, with, priority, timeouts, retry, concurrency, rate",
+        "8:5 unknown-key: unknown key 'colour' in task 'a' => the keys are id, handler, wait, workflow, parameters, description, dependencies, when, foreach, parallelism, input, env, template, with, priority, timeouts, retry, concurrency, rate, breaker",
       ]),
     BrokenFile(
       what: "ids that are numbers, too long, or hold other letters",

@@ -52,6 +52,8 @@ import Testing
       (schema["properties"]?["defaults"], "defaults: { zzzzzzzz: 1 }"),
       (schema["$defs"]?["concurrency"], "defaults: { concurrency: { zzzzzzzz: 1 } }"),
       (schema["$defs"]?["rate"], "defaults: { rate: { zzzzzzzz: 1 } }"),
+      (schema["$defs"]?["breaker"], "defaults: { breaker: { zzzzzzzz: 1 } }"),
+      (schema["$defs"]?["breaker"]?["properties"]?["retry_budget"], "defaults: { breaker: { retry_budget: { zzzzzzzz: 1 } } }"),
     ]
     for (value, text) in parts {
       let kind = text.hasPrefix("kind: saga") ? "then" : "else"

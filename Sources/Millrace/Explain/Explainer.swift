@@ -183,6 +183,11 @@ struct Explainer {
         .lateHandler, "waits until an attempt that timed out has left its handler, which lets only one in at a time", [],
         "make \(task.handler) look whether it was asked to stop")
     }
+    if let destination = own.breaker {
+      return explanation(
+        .breaker, "is parked by the breaker of \(destination), whose last calls failed", [],
+        "look at that destination; canaries go through by themselves, and then all tasks")
+    }
     if let rate = own.rate {
       return explanation(
         .rate, "waits for its rate \(rate.key): \(Quantity.count(rate.limit, "start")) in \(DurationText.text(rate.per))", [],

@@ -32,6 +32,8 @@ public struct Explanation: Sendable, Hashable {
     case lateHandler = "late-handler"
     /// Its run has not begun: as many with its key go on as may.
     case runKey = "run-key"
+    /// Its destination fails, and the breaker lets nobody through.
+    case breaker
     /// As many attempts with its rate have started as may.
     case rate
     /// As many tasks with its concurrency key run as may.

@@ -94,6 +94,15 @@ public struct BreakerMachine: Sendable, Hashable {
     return .go(Ticket(epoch: epoch))
   }
 
+  /// How many calls would be let through now. Complexity: O(1).
+  public func room(_ now: UInt64) -> Int {
+    switch state {
+    case .closed: .max
+    case .open: now < opensUntil ? 0 : configuration.canaries
+    case .halfOpen: max(0, configuration.canaries - out - good)
+    }
+  }
+
   /// A call has come back. True: the breaker is another one now, and parked work is to ask again. Complexity: O(1).
   @discardableResult public mutating func tell(_ ticket: Ticket, isFailure: Bool, _ now: UInt64) -> Bool {
     guard ticket.epoch == epoch else { return false }

@@ -3,19 +3,35 @@ internal import MillraceCore
 extension Broker {
   // MARK: Consumers
 
-  /// Messages of a queue become jobs that call `body`, from now on until the consumer is closed. See `ConsumerOptions`. Throws `BrokerError.noScheduler`, `.noQueue`, `.exclusive`,
+  /// Messages of a queue become jobs that call `body`, from now on until the consumer is closed. See `ConsumerOptions`. Throws
+  /// `BrokerError.noScheduler`, `.noQueue`, `.exclusive`,
   /// `.outOfRange`, `.handlers` or `.memory`.
   @discardableResult
   public func consume(
     _ queue: BrokerName, _ options: ConsumerOptions = ConsumerOptions(), _ body: @escaping ConsumerBody
   ) throws(BrokerError) -> JobConsumer {
+    try consume(queue, options, .settle(body))
+  }
+
+  /// As `consume`, for work that goes on after the job: `body` takes each delivery, and settles or drops it whenever it likes. At most `prefetch` of
+  /// them are out at a time. `closed` is told
+  /// once when the consumer is closed or its queue deleted, perhaps with a lock of the broker held: it must not use the broker.
+  @discardableResult
+  public func take(
+    _ queue: BrokerName, _ options: ConsumerOptions = ConsumerOptions(), closed: @escaping @Sendable () -> Void = {},
+    _ body: @escaping DeliveryBody
+  ) throws(BrokerError) -> JobConsumer {
+    try consume(queue, options, .take(body, closed: closed))
+  }
+
+  private func consume(_ queue: BrokerName, _ options: ConsumerOptions, _ work: ConsumerWork) throws(BrokerError) -> JobConsumer {
     guard let scheduler = host.scheduler else { throw .noScheduler }
     if let fault = options.fault { throw fault }
     let place = try place(of: queue)
     guard let since = place.locked()?.state.since else { throw .noQueue(queue) }
     place.lock.unlock()
     let consumer: JobConsumer
-    do throws(MemoryError) { consumer = try JobConsumer(self, place, since: since, options, body) } catch {
+    do throws(MemoryError) { consumer = try JobConsumer(self, place, since: since, options, work) } catch {
       throw .memory(bytes: error.bytes)
     }
     guard consumer.register(scheduler) else { throw .handlers }

@@ -47,6 +47,7 @@ internal import MillraceCore
   var freeConfirms: [Confirms] = []
   /// Consumers that are jobs: the scheduler may call them until it has stopped.
   var jobConsumers: [JobConsumer] = []
+  let roomWaits = RoomWaits()
   private let deskMemory: UnsafeMutablePointer<DeadLetterDesk>
   private let deskMonitor = Monitor()
 
@@ -215,8 +216,9 @@ internal import MillraceCore
       _ = router.remove(queue: name)
       numbers[name] = nil
       freeNumbers.append(number)
-      let wasDurable = locked.state.journal != 0
+      let (wasDurable, since) = (locked.state.journal != 0, locked.state.since)
       empty(locked)
+      tellRoom(place, since)
       return wasDurable
     }
     guard let wasDurable else { return false }
@@ -276,7 +278,7 @@ internal import MillraceCore
   /// What was put off until no lock is held, but for dead letters, which are left in `work.dead`.
   @inline(__always) func follow(_ place: QueuePlace, _ since: UInt64, _ follow: FollowUp, _ work: inout Workspace) {
     if follow.arrived > 0 { place.wakeReceivers(follow.arrived) }
-    if follow.publishers > 0 { place.wakePublishers(follow.publishers) }
+    if follow.publishers > 0 { tellPublishers(place, since, follow.publishers) }
     if follow.alarm != 0 { arm(place, follow.alarm) }
     if !work.gone.isEmpty { leave(place, since, follow.journal, &work) }
     settleJournal(&work)
@@ -334,7 +336,7 @@ internal import MillraceCore
       let follow = locked.state.endTurn(place, arrived: arrived, host.clock.now, &work)
       place.lock.unlock()
       if follow.arrived > 0 { place.wakeReceivers(follow.arrived) }
-      if follow.publishers > 0 { place.wakePublishers(follow.publishers) }
+      if follow.publishers > 0 { tellPublishers(place, since, follow.publishers) }
       hasMore = follow.hasMore
       if follow.alarm != 0 { arm(place, follow.alarm) }
       if !work.gone.isEmpty { leave(place, since, follow.journal, &work) }

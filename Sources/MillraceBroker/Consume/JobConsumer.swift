@@ -35,8 +35,19 @@ public struct ConsumerOptions: Sendable {
   }
 }
 
-/// What a consumer does with a message: in the scheduler's slot, on one of its threads. nil: it will be settled by whoever completes the job, whose token was issued.
+/// What a consumer does with a message: in the scheduler's slot, on one of its threads. nil: it will be settled by whoever completes the job, whose
+/// token was issued.
 public typealias ConsumerBody = @Sendable (borrowing Message, inout JobContext) -> Settlement?
+
+/// Takes a delivery out of its job, to be settled whenever its work is done: the consumer holds it until then, and no slot.
+public typealias DeliveryBody = @Sendable (consuming Delivery) -> Void
+
+/// What the jobs of a consumer do.
+enum ConsumerWork: Sendable {
+  case settle(ConsumerBody)
+  /// `closed`: told once, when the consumer is closed or its queue deleted.
+  case take(DeliveryBody, closed: @Sendable () -> Void)
+}
 
 /// A consumer whose messages are jobs: they have the scheduler's priorities, tenants, limits and timeouts.
 ///
@@ -50,17 +61,16 @@ public typealias ConsumerBody = @Sendable (borrowing Message, inout JobContext) 
   let since: UInt64
   private(set) var number: UInt32 = 0
   private let options: ConsumerOptions
-  private let body: ConsumerBody
+  private let work: ConsumerWork
   private var handler = HandlerIndex(rawValue: 0)
   /// 1: it takes no more.
   private let word: Region
   private var closing: SharedHalf { unsafe SharedHalf(word.base) }
 
-  init(_ broker: Broker, _ place: QueuePlace, since: UInt64, _ options: ConsumerOptions, _ body: @escaping ConsumerBody) throws(MemoryError)
-  {
+  init(_ broker: Broker, _ place: QueuePlace, since: UInt64, _ options: ConsumerOptions, _ work: ConsumerWork) throws(MemoryError) {
     unsafe owner = broker
     (self.place, self.since, self.options) = (place, since, options)
-    self.body = body
+    self.work = work
     word = try Region(bytes: 4)
   }
 
@@ -88,7 +98,8 @@ public typealias ConsumerBody = @Sendable (borrowing Message, inout JobContext) 
     unsafe Unmanaged<JobConsumer>.fromOpaque(context!).takeUnretainedValue()
   }
 
-  /// The job of a delivery, with a reference of its own: the message and, above its 48 bits, the counts of deliveries and failures, 255 at most; then the tag. Under the queue's lock.
+  /// The job of a delivery, with a reference of its own: the message and, above its 48 bits, the counts of deliveries and failures, 255 at most; then
+  /// the tag. Under the queue's lock.
   func request(_ delivery: QueueDelivery) -> JobRequest {
     let block = unsafe MessageBlock(delivery.message)
     // Whoever takes the message back meanwhile does not take its memory.
@@ -109,12 +120,19 @@ public typealias ConsumerBody = @Sendable (borrowing Message, inout JobContext) 
 
   private func run(_ context: UnsafeMutablePointer<JobContext>) -> Outcome {
     var delivery = unsafe delivery(context.pointee.first, context.pointee.second)
-    if options.copiesOut { broker.copyOut(&delivery) }
+    // What is taken is in place: its taker may copy it.
+    if options.copiesOut, case .settle = work { broker.copyOut(&delivery) }
     var answer: Settlement? = .release(after: 0)
     // Closed before it began: somebody else may have it.
     if closing.loadAcquiring() == 0 {
       let message = Message(delivery, place: place, since: since)
-      answer = unsafe body(message, &context.pointee)
+      switch work {
+      case .settle(let body): answer = unsafe body(message, &context.pointee)
+      case .take(let body, _):
+        body(Delivery(broker, message))
+        broker.spaces.with { work in work.cache.release(unsafe MessageBlock(delivery.message)) }
+        return .done
+      }
     }
     return broker.spaces.with { work in
       work.cache.release(unsafe MessageBlock(delivery.message))
@@ -144,7 +162,8 @@ public typealias ConsumerBody = @Sendable (borrowing Message, inout JobContext) 
   /// It gets no more messages; those that it has not begun go back, and what runs is settled as it ends.
   public func close() {
     // Order: sequentially consistent. Pairs with the acquiring load in `run`.
-    _ = closing.exchange(1)
+    let isFirst = closing.exchange(1) == 0
     broker.leave(self)
+    if isFirst, case .take(_, let closed) = work { closed() }
   }
 }

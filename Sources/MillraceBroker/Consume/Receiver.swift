@@ -178,7 +178,7 @@ public enum ReceiveWait: Sendable, Hashable {
 /// # Threads
 /// One at a time.
 public struct Delivery: ~Copyable, @unchecked Sendable {
-  private let broker: Broker
+  let broker: Broker
   /// What was delivered.
   public let message: Message
   private var isSettled = false

@@ -103,6 +103,7 @@ extension Policy {
       rate.map {
         .array([.string($0.key), .integer(Int64($0.limit)), .integer(Int64(clamping: $0.per)), .integer(Int64($0.burst))])
       })
+    members.append("breaker", breaker?.canonical)
     if let retry {
       members.append(
         "retry",

@@ -4,6 +4,7 @@ struct ConcurrencyChecker {
   let positions: DefinitionPositions?
   private var limits: [String: (limit: Int, place: String)] = [:]
   private var rates: [String: (rate: RateLimit, place: String)] = [:]
+  private var breakers: [String: (breaker: BreakerPolicy, place: String)] = [:]
 
   init(_ definition: Definition, _ positions: DefinitionPositions?) {
     self.definition = definition
@@ -15,11 +16,13 @@ struct ConcurrencyChecker {
     let defaults = definition.defaults
     if let key = defaults.concurrencyKey, let limit = defaults.concurrencyLimit { limits[key] = (limit, "in 'defaults'") }
     if let rate = defaults.rate { rates[rate.key] = (rate, "in 'defaults'") }
+    if let breaker = defaults.breaker { breakers[breaker.destination] = (breaker, "in 'defaults'") }
     if let key = defaults.concurrencyKey { checkWeight(defaults, key, "the defaults", at: nil, task: nil, &faults) }
     for (index, task) in definition.tasks.enumerated() where task.isSpecial {
       let policy = task.policy
       checkLimit(policy, index, &faults)
       checkRate(policy, index, &faults)
+      checkBreaker(policy, index, &faults)
       let hasOwn = policy.concurrencyKey != nil || policy.concurrencyLimit != nil || policy.concurrencyWeight != nil
       if hasOwn, let key = policy.concurrencyKey ?? defaults.concurrencyKey {
         checkWeight(policy, key, definition.label(index), at: positions?.tasks[index].task, task: task.id, &faults)
@@ -54,6 +57,18 @@ struct ConcurrencyChecker {
     faults.add(
       .mismatch, "the rate '\(rate.key)' is \(rate.shown) here and \(first.rate.shown) \(first.place)",
       fix: "write the same rate, or use another key", at: positions?.tasks[index].task, task: definition.tasks[index].id)
+  }
+
+  private mutating func checkBreaker(_ policy: Policy, _ index: Int, _ faults: inout FaultList) {
+    guard let breaker = policy.breaker else { return }
+    guard let first = breakers[breaker.destination] else {
+      breakers[breaker.destination] = (breaker, place(index))
+      return
+    }
+    guard first.breaker != breaker else { return }
+    faults.add(
+      .mismatch, "the breaker of '\(breaker.destination)' is not the same here as \(first.place)",
+      fix: "write the same breaker, or put it into 'defaults'", at: positions?.tasks[index].task, task: definition.tasks[index].id)
   }
 
   private func checkWeight(
@@ -97,6 +112,10 @@ extension ValueChecker {
       faults.add(
         .badValue, "\(label): the weight is \(weight)", fix: "use 1 to \(Policy.weightRange.upperBound)", at: nil, task: task)
     }
+    if let breaker = policy.breaker {
+      check(key: breaker.destination, label, user: user, task: task, &expressions, &faults, &nearest)
+      if let fault = breaker.fault { faults.add(.badValue, "\(label): \(fault)", fix: BreakerPolicy.fix, at: nil, task: task) }
+    }
     guard let rate = policy.rate else { return }
     check(key: rate.key, label, user: user, task: task, &expressions, &faults, &nearest)
     for (name, value) in [("limit", rate.limit), ("burst", rate.burst)] where !RateLimit.range.contains(value) {
@@ -123,11 +142,14 @@ extension ValueChecker {
 
 extension Policy {
   /// The keys hold expressions.
-  var keysMayResolve: Bool { concurrencyKey?.contains("${") == true || rate?.key.contains("${") == true }
+  var keysMayResolve: Bool {
+    concurrencyKey?.contains("${") == true || rate?.key.contains("${") == true || breaker?.destination.contains("${") == true
+  }
 
   mutating func resolveKeys(_ settled: SettledValues, _ label: String, _ faults: inout FaultList) {
     concurrencyKey = concurrencyKey.map { ConcurrencyKey.resolved($0, settled, label, &faults) }
     if let rate { self.rate?.key = ConcurrencyKey.resolved(rate.key, settled, label, &faults) }
+    if let breaker { self.breaker?.destination = ConcurrencyKey.resolved(breaker.destination, settled, label, &faults) }
   }
 }
 

@@ -61,10 +61,10 @@ extension DefinitionDecoder {
   }
 
   /// A text that may hold expressions over parameters.
-  private mutating func key(_ value: Located, of task: Int?) -> String? {
-    guard let key = text(value, "'key'") else { return nil }
+  mutating func key(_ value: Located, _ label: String = "'key'", of task: Int?) -> String? {
+    guard let key = text(value, label) else { return nil }
     guard ConcurrencyKey.isGood(key) else {
-      faults.add(.badValue, "'key' has \(key.utf8.count) bytes", fix: ConcurrencyKey.fix, at: value.position)
+      faults.add(.badValue, "\(label) has \(key.utf8.count) bytes", fix: ConcurrencyKey.fix, at: value.position)
       return nil
     }
     checkExpressions(value, in: .key, of: task)

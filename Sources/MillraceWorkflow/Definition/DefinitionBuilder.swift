@@ -30,11 +30,11 @@ extension Definition {
     _ id: String, handler: String, dependencies: [TaskReference] = [], input: JSON = .null, when condition: String? = nil,
     foreach: Foreach? = nil, parallelism: Int? = nil, environment: KeyValuePairs<String, String> = [:], priority: Priority? = nil,
     retry: RetryPolicy? = nil, timeouts: Timeouts = Timeouts(), concurrencyKey: String? = nil, concurrencyLimit: Int? = nil,
-    concurrencyWeight: Int? = nil, rate: RateLimit? = nil, recordedSeconds: Double? = nil
+    concurrencyWeight: Int? = nil, rate: RateLimit? = nil, breaker: BreakerPolicy? = nil, recordedSeconds: Double? = nil
   ) -> TaskReference {
     let policy = Policy(
       priority: priority, retry: retry, timeouts: timeouts, concurrencyKey: concurrencyKey, concurrencyLimit: concurrencyLimit,
-      concurrencyWeight: concurrencyWeight, rate: rate)
+      concurrencyWeight: concurrencyWeight, rate: rate, breaker: breaker)
     tasks.append(
       TaskDefinition(
         id, handler: handler, dependencies: dependencies.map(\.id), input: input, policy: policy, condition: condition,

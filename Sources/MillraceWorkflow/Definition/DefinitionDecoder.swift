@@ -52,7 +52,7 @@ struct DefinitionDecoder {
   static let taskKeys = [
     "id", "handler", "wait", "workflow", "parameters", "description", "dependencies", "when", "foreach", "parallelism", "input", "env",
     "template", "with", "priority",
-    "timeouts", "retry", "concurrency", "rate",
+    "timeouts", "retry", "concurrency", "rate", "breaker",
   ]
 
   /// The definition as far as it can be made out; it is only good if no error was added to `faults`.

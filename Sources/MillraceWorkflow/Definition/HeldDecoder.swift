@@ -3,7 +3,7 @@ extension DefinitionDecoder {
   /// What a task does: one of these.
   private static let ways = ["handler", "wait", "workflow"]
   /// Keys that only a handler has a use for.
-  private static let handlerKeys = ["foreach", "parallelism", "input", "env", "concurrency", "rate"]
+  private static let handlerKeys = ["foreach", "parallelism", "input", "env", "concurrency", "rate", "breaker"]
 
   /// A task does one thing, and has the keys of that.
   mutating func checkWay(_ entries: [Located.Entry], _ label: String, at position: Position) {

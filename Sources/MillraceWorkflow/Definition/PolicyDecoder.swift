@@ -1,6 +1,6 @@
 /// The part of a task and of `defaults` that says how tasks are treated.
 extension DefinitionDecoder {
-  private static let policyKeys = ["priority", "timeouts", "retry", "concurrency", "rate"]
+  private static let policyKeys = ["priority", "timeouts", "retry", "concurrency", "rate", "breaker"]
 
   mutating func policy(_ value: Located, _ label: String) -> Policy {
     var policy = Policy()
@@ -24,6 +24,7 @@ extension DefinitionDecoder {
     case "retry": policy.retry = retry(entry.value, RetryPolicy())
     case "concurrency": concurrency(entry.value, &policy, of: task)
     case "rate": policy.rate = rate(entry.value, of: task)
+    case "breaker": policy.breaker = breaker(entry.value, of: task)
     default: break
     }
   }

@@ -232,6 +232,10 @@ extension Policy {
       }
       self.rate = RateLimit(key: key, limit: Int(limit), per: UInt64(clamping: per), burst: Int(burst))
     }
+    if let breaker = record["breaker"] {
+      guard let policy = BreakerPolicy(canonical: breaker) else { throw record.missing("breaker") }
+      self.breaker = policy
+    }
     if let retry = record["retry"] {
       guard let attempts = retry[0]?.integer, let initial = retry[1]?.integer, let factor = retry[2]?.double, let cap = retry[3]?.integer
       else { throw record.missing("retry") }

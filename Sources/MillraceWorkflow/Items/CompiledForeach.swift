@@ -104,7 +104,7 @@ extension TaskDefinition {
     let defaults = Policy(
       priority: policy.priority, retry: policy.retry, timeouts: policy.timeouts, concurrencyKey: policy.key,
       concurrencyLimit: policy.key == nil ? nil : policy.keyLimit, concurrencyWeight: policy.key == nil ? nil : policy.weight,
-      rate: policy.rate)
+      rate: policy.rate, breaker: policy.breaker)
     return Definition(
       definition.name, parameters: definition.parameters, defaults: defaults, onFailure: definition.onFailure, tasks: [task])
   }

@@ -103,6 +103,9 @@ internal import Synchronization
   package var taskID: String { run.definition.tasks[run.task(node)].id + (turn.map { "[\($0.index)]" } ?? "") }
   package var runID: RunID { run.id }
   package var workflow: String { run.definition.name }
+  package var tenant: String { run.tenant.name }
+  /// What the run was started for; nil: it stands in its definition.
+  package var subject: (any RunSubject)? { run.subject }
   /// Who is told of the attempt; nil: nobody.
   package var observer: (any AttemptObserver)? { observation?.observer }
   /// What the attempt is part of; nil: nothing.

@@ -58,6 +58,8 @@ public enum CompileError: Error, CustomStringConvertible {
   case tooManyKeys(limit: Int)
   /// All `limit` rates of the engine are in use.
   case tooManyRates(limit: Int)
+  /// All `limit` breakers of the engine are in use.
+  case tooManyBreakers(limit: Int)
   /// An expression that the checker would have refused.
   case badExpression(task: String, reason: String)
   /// There is not enough of it; the text says for what.
@@ -75,6 +77,8 @@ public enum CompileError: Error, CustomStringConvertible {
       "\(limit) concurrency keys and limited handlers are in use, the most an engine has: start the run when others have ended, or use fewer keys"
     case .tooManyRates(let limit):
       "\(limit) rates are in use, the most an engine has: start the run when others have ended, or use fewer keys"
+    case .tooManyBreakers(let limit):
+      "\(limit) breakers are in use, the most an engine has: start the run when others have ended, or name fewer destinations"
     case .badExpression(let task, let reason): "task \(task): \(reason)"
     case .memory(let what): what
     }
@@ -111,6 +115,8 @@ public final class CompiledWorkflow: Sendable {
   let hasExpressions: Bool
   /// Some tasks have a rate.
   let hasRates: Bool
+  /// Some tasks have a breaker.
+  let hasBreakers: Bool
   let texts: TaskTexts
   /// The tasks that run when all others have ended; nil: there are none.
   let cleanup: CompiledWorkflow?
@@ -138,8 +144,11 @@ public final class CompiledWorkflow: Sendable {
     var rate: RateLimit?
     /// Index of the rate; -1: there is none.
     var pace = -1
+    var breaker: BreakerPolicy?
+    /// Index of the breaker; -1: there is none.
+    var guardian = -1
     let hasTimeouts: Bool
-    /// Timeouts, a retry or a rate: the node may need more than its record.
+    /// Timeouts, a retry, a rate or a breaker: the node may need more than its record.
     let hasTimers: Bool
 
     init(_ task: Policy, _ defaults: Policy) {
@@ -154,8 +163,9 @@ public final class CompiledWorkflow: Sendable {
       keyLimit = task.concurrencyLimit ?? defaults.concurrencyLimit ?? 1
       weight = task.concurrencyWeight ?? defaults.concurrencyWeight ?? 1
       rate = task.rate ?? defaults.rate
+      breaker = task.breaker ?? defaults.breaker
       hasTimeouts = timeouts != Timeouts()
-      hasTimers = hasTimeouts || retry != nil || rate != nil
+      hasTimers = hasTimeouts || retry != nil || rate != nil || breaker != nil
     }
   }
 
@@ -259,6 +269,7 @@ public final class CompiledWorkflow: Sendable {
         policies[i].permits = PermitRequest(limit: try lease.limit(key, policies[i].keyLimit), weight: policies[i].weight)
       }
       if let rate = policies[i].rate { policies[i].pace = try lease.rate(rate) }
+      if let breaker = policies[i].breaker { policies[i].guardian = try lease.breaker(breaker) }
     }
     let isRanked = expressions.values.contains { $0.priority != nil }
     let keys = try CompiledWorkflow.keys(definition, rows, predecessors, policyOf, policies, order)
@@ -302,6 +313,7 @@ public final class CompiledWorkflow: Sendable {
     self.lease = lease
     limits = Array(Set(policies.lazy.filter { $0.key != nil }.map(\.permits.limit)))
     hasRates = !lease.rates.isEmpty
+    hasBreakers = !lease.breakers.isEmpty
     texts = TaskTexts(definition)
     let tasksOfCleanup = definition.ofCleanup
     cleanup = tasksOfCleanup.tasks.isEmpty ? nil : try CompiledWorkflow(tasksOfCleanup, known, held, order, Names(ended: index), table, nil)
@@ -318,6 +330,12 @@ public final class CompiledWorkflow: Sendable {
   func rate(_ node: UInt32) -> Rate? {
     let pace = policy(node).pace
     return pace < 0 ? nil : lease.rates[pace]
+  }
+
+  /// What keeps the node's attempts from a destination that fails; nil: nothing does.
+  func breaker(_ node: UInt32) -> Breaker? {
+    let guardian = policy(node).guardian
+    return guardian < 0 ? nil : lease.breakers[guardian]
   }
 
   @inline(__always) func hasTimers(_ node: UInt32) -> Bool { policies[policyOf.isEmpty ? 0 : Int(policyOf[Int(node)])].hasTimers }

@@ -227,4 +227,6 @@ enum TimerKind {
   static let heldClose: UInt16 = 9
   /// Value: a `TimeWait`.
   static let wait: UInt16 = 10
+  /// Value: a `Breaker`, retained.
+  static let breaker: UInt16 = 11
 }

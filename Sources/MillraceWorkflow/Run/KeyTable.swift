@@ -8,6 +8,8 @@ public import MillraceCore
 @safe public final class KeyTable: @unchecked Sendable {
   /// Rates at once.
   public static let maximumRates = 65_536
+  /// Breakers at once.
+  public static let maximumBreakers = 65_536
 
   private struct Limit {
     var index: UInt32
@@ -19,6 +21,7 @@ public import MillraceCore
   private let monitor = Monitor()
   private var limits: [String: Limit] = [:]
   private var rates: [String: Rate] = [:]
+  private var breakers: [String: Breaker] = [:]
   /// How many rates there were when those that are of no use any more were last let go.
   private var swept = 64
 
@@ -32,6 +35,35 @@ public import MillraceCore
 
   /// Concurrency keys in use, and rates that are in use or still remembered.
   public var counts: (limits: Int, rates: Int) { monitor.locked { (limits.count, rates.count) } }
+
+  /// The breakers that somebody names, or that are not closed, by destination.
+  public var breakerStates: [BreakerState] {
+    monitor.locked { Array(breakers.values) }.map(\.shown).sorted { $0.destination < $1.destination }
+  }
+
+  /// The breaker of a destination: whoever names it first sets the numbers. nil: `maximumBreakers` are in use. The caller gives it back.
+  package func breaker(_ policy: BreakerPolicy) -> Breaker? {
+    monitor.locked {
+      if let known = breakers[policy.destination] {
+        known.users += 1
+        return known
+      }
+      if breakers.count >= KeyTable.maximumBreakers { breakers = breakers.filter { $0.value.users > 0 || !$0.value.isForgettable } }
+      guard breakers.count < KeyTable.maximumBreakers else { return nil }
+      let breaker = Breaker(policy, timers)
+      breaker.users = 1
+      breakers[policy.destination] = breaker
+      return breaker
+    }
+  }
+
+  /// One that nobody names is remembered until it is closed.
+  package func giveBack(_ breaker: Breaker) {
+    monitor.locked {
+      breaker.users -= 1
+      if breaker.users == 0, breaker.isForgettable { breakers[breaker.destination] = nil }
+    }
+  }
 
   /// The core's limit of a key: whoever names it first sets the number. nil: `Scheduler.maxLimits` are in use.
   fileprivate func limit(_ key: String, _ count: Int) -> UInt32? {
@@ -96,12 +128,15 @@ final class KeyLease: @unchecked Sendable {
   private var limits: [String] = []
   private(set) var rates: [Rate] = []
   private var rateIndex: [String: Int] = [:]
+  private(set) var breakers: [Breaker] = []
+  private var breakerIndex: [String: Int] = [:]
 
   init(_ table: KeyTable) { self.table = table }
 
   deinit {
     for key in limits { table.giveBack(limit: key) }
     for rate in rates { table.giveBack(rate) }
+    for breaker in breakers { table.giveBack(breaker) }
   }
 
   /// The core's limit. Throws `CompileError.tooManyKeys`.
@@ -109,6 +144,15 @@ final class KeyLease: @unchecked Sendable {
     guard let index = table.limit(key, count) else { throw .tooManyKeys(limit: Scheduler.maxLimits) }
     limits.append(key)
     return index
+  }
+
+  /// Index into `breakers`. Throws `CompileError.tooManyBreakers`.
+  func breaker(_ policy: BreakerPolicy) throws(CompileError) -> Int {
+    if let index = breakerIndex[policy.destination] { return index }
+    guard let breaker = table.breaker(policy) else { throw .tooManyBreakers(limit: KeyTable.maximumBreakers) }
+    breakerIndex[policy.destination] = breakers.count
+    breakers.append(breaker)
+    return breakers.count - 1
   }
 
   /// Index into `rates`. Throws `CompileError.tooManyRates`.

@@ -149,14 +149,14 @@ internal import MillraceCore
   }
 }
 
-/// A task that its rate has made wait, until it starts or ends. `place`, `next` and `previous`: under the rate's lock.
+/// A task that its rate or its breaker has made wait, until it starts or ends. `place`, `next` and `previous`: under their lock.
 final class PacedTask: @unchecked Sendable {
   enum Place { case none, line, called, gone }
 
   let run: WorkflowRun
   let node: UInt32
   let priority: UInt8
-  fileprivate(set) var place = Place.none
+  var place = Place.none
   fileprivate var next: PacedTask?
   fileprivate unowned(unsafe) var previous: PacedTask?
 
@@ -168,7 +168,7 @@ final class PacedTask: @unchecked Sendable {
 }
 
 /// Those of one priority, in order.
-@safe private struct PacedLine {
+@safe struct PacedLine {
   private(set) var first: PacedTask?
   private unowned(unsafe) var last: PacedTask?
 
@@ -193,7 +193,7 @@ final class PacedTask: @unchecked Sendable {
   }
 }
 
-/// What rates wait with: the engine's timers.
+/// What rates and breakers wait with: the engine's timers.
 final class RateTimers: Sendable {
   private let clock: Clock
   private let timers: Timers
@@ -207,8 +207,8 @@ final class RateTimers: Sendable {
 
   var now: UInt64 { clock.now }
 
-  func arm(at due: UInt64, value: UInt64) throws(TimerFull) -> TimerHandle {
-    try timers.arm(shard: shard, due: due, value: value, kind: TimerKind.rate)
+  func arm(at due: UInt64, value: UInt64, kind: UInt16 = TimerKind.rate) throws(TimerFull) -> TimerHandle {
+    try timers.arm(shard: shard, due: due, value: value, kind: kind)
   }
 
   /// True: it will not fire any more.

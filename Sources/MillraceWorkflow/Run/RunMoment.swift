@@ -20,6 +20,8 @@ public struct RunMoment: Sendable {
     public var concurrencyWeight: Int
     /// The rate that it waits for; nil: it does not.
     public var rate: RateLimit?
+    /// The destination whose breaker has parked it; nil: none has.
+    public var breaker: String?
     /// How many tasks the handler takes at once; 0: any number.
     public var handlerLimit: Int
   }
@@ -96,7 +98,8 @@ extension WorkflowRun {
       if let state = slow[node] {
         if state.retry != nil { task.retryAt = state.waitEnds > base ? state.waitEnds - base : 0 }
         task.isBehindLateHandler = state.retryBlocked
-        if state.isPaced { task.rate = policy.rate }
+        if state.isPaced, state.parked == nil { task.rate = policy.rate }
+        if state.isPaced, state.parked != nil { task.breaker = policy.breaker?.destination }
       }
       moment.tasks[first + Int(node)] = task
     }

@@ -94,7 +94,8 @@ extension WorkflowRun {
     if stopReason.loadSequential() != 0 { return .ended(Outcome.cancelled.rawValue) }
     if let saga, saga.isStopAsked(node), mayWithdraw(node) { return .ended(Outcome.cancelled.rawValue) }
     let rate = compiled.hasRates ? compiled.rate(node) : nil
-    if isWatched, isTooLate(node, mayWait: rate != nil) { return .ended(Outcome.timedOut.rawValue) }
+    let breaker = compiled.hasBreakers ? compiled.breaker(node) : nil
+    if isWatched, isTooLate(node, mayWait: rate != nil || breaker != nil) { return .ended(Outcome.timedOut.rawValue) }
     var refusal: String?
     if compiled.hasExpressions {
       switch begin(node, lane: lane) {
@@ -107,6 +108,12 @@ extension WorkflowRun {
 
     if let rate, refusal == nil {
       guard mayStart(node, rate) else { return .ended(WorkflowRun.paced) }
+      now = host.scheduler.clock.now
+      records.setStart(node, now)
+      if breaker == nil, isWatched, isTooLate(node) { return .ended(Outcome.timedOut.rawValue) }
+    }
+    if let breaker, refusal == nil {
+      guard mayCall(node, breaker) else { return .ended(WorkflowRun.parked) }
       now = host.scheduler.clock.now
       records.setStart(node, now)
       if isWatched, isTooLate(node) { return .ended(Outcome.timedOut.rawValue) }

@@ -97,7 +97,7 @@ extension WorkflowRun {
     }
     abandonHeld()
     for node in 0..<UInt32(records.count) where !isOver(node) {
-      if compiled.hasRates { leaveRate(node) }
+      leaveLines(node)
       if compiled.hasTimers(node) { endTimers(node) }
       if observation != nil { unsafe observeAbandoned(node, records.attempt(node), host.scheduler.clock.now) }
       if let attempt = unsafe records.attempt(node) {

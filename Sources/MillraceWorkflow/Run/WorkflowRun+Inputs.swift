@@ -14,6 +14,14 @@ extension WorkflowRun {
     var input = unsafe millrace_input()
     unsafe input.size = UInt32(MemoryLayout<millrace_input>.size)
     if index == 0 {
+      if let subject {
+        // unsafe: the run keeps its subject.
+        let (bytes, type) = unsafe subject.input
+        unsafe input.payload = millrace_payload(offset: 0, length: UInt64(bytes.count), arena: .max, content_type: type)
+        unsafe input.bytes = bytes.baseAddress
+        unsafe input.name = texts.inputName
+        return unsafe input
+      }
       if compiled.hasExpressions, let own = compiled.expressions[node], own.input != nil, let inputs = unsafe inputs {
         let made = unsafe inputs[own.inputSlot]
         unsafe input.payload = made

@@ -24,7 +24,9 @@ extension WorkflowRun {
     var retryBlocked = false
     /// Its rate has made it wait, and thinks of it.
     var pace: PacedTask?
-    /// It is in the rate's line, and nowhere else.
+    /// Its breaker has parked it, and thinks of it.
+    var parked: PacedTask?
+    /// It is in the line of its rate or its breaker, and nowhere else.
     var isPaced = false
     /// Which timeout ended the attempt.
     var timeoutError: String?

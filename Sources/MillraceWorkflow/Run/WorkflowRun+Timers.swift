@@ -214,7 +214,7 @@ extension WorkflowRun {
 
   /// Ends a task that waits for its next attempt. `error`: of the attempt that there will not be.
   func endHeld(_ node: UInt32, _ status: NodeRecords.Status, _ error: AttemptError? = nil) {
-    if compiled.hasRates { leaveRate(node) }
+    leaveLines(node)
     let now = host.scheduler.clock.now
     if let error {
       let entry = LoggedAttempt(
@@ -235,6 +235,7 @@ extension WorkflowRun {
       fire(host, job: JobID(rawValue: value), kind)
     case TimerKind.wait: unsafe TimeWait.fire(value)
     case TimerKind.rate: unsafe Rate.fire(value: value)
+    case TimerKind.breaker: unsafe Breaker.fire(value: value)
     case TimerKind.line: host.lines.fire(value)
     default:
       // unsafe: armed with a retained waiter, which a cancelled timer's canceller has released instead.

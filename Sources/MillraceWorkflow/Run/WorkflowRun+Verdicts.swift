@@ -12,6 +12,15 @@ extension WorkflowRun {
     if records.status(node) == .running { counters.count(.ended, lane: lane) }
     if let attempt = unsafe attempt { unsafe endTimers(of: attempt) }
     var outcome = outcome
+    if compiled.hasBreakers, let breaker = compiled.breaker(node) {
+      if outcome == WorkflowRun.parked {
+        if let subject { giveBack(subject, breaker) } else if case .held = park(node, breaker) { return Verdict.hold.rawValue }
+        outcome = shouldStop ? Outcome.cancelled.rawValue : Outcome.timedOut.rawValue
+      } else {
+        tell(breaker, of: node, Outcome(rawValue: outcome))
+      }
+      if outcome != WorkflowRun.paced { leaveBreaker(node) }
+    }
     if compiled.hasRates, let rate = compiled.rate(node) {
       if outcome == WorkflowRun.paced {
         if case .held = pace(node, rate) { return Verdict.hold.rawValue }
@@ -96,6 +105,10 @@ extension WorkflowRun {
     }
 
     let cures = outcome == .retry || timeout == EngineErrorType.startToClose || timeout == EngineErrorType.heartbeat
+    if let subject {
+      let kind: RunFailure.Kind = cures ? .retryable : outcome == .cancelled ? .cancelled : .final
+      subject.attemptFailed(RunFailure(kind: kind, retryAfter: retryAfter, type: error.type, message: error.message))
+    }
     let goOn = { (lane: Int) in
       if isUnbegun {
         self.conclude(node, status, lane: lane, now)
@@ -127,12 +140,15 @@ extension WorkflowRun {
     if isRetryable, !shouldStop, !isStopAsked(entry), let retry = retryPolicy(entry), entry.number - before < retry.attempts,
       !retry.nonRetryable.contains(error.type)
     {
+      let breaker = compiled.hasBreakers ? compiled.breaker(node) : nil
       let wait = retryAfter > 0 ? retryAfter : retryWait(retry, node, entry.number - before)
       let (sum, overflow) = now.addingReportingOverflow(wait)
       let due = overflow ? UInt64.max : sum
       let closeAt = monitor.locked { slow[node]?.closeAt ?? 0 }
       if closeAt != 0, due >= closeAt {
         entry.error = error.adding("not retried: the wait before attempt \(entry.number + 1) would end after schedule-to-close")
+      } else if let breaker, !breaker.mayRetry() {
+        entry.error = error.adding("not retried: the retry budget of \(breaker.destination) is used up")
       } else {
         // Before it can begin.
         if observation != nil { observeRetry(node, entry.number, after: wait) }
@@ -198,7 +214,7 @@ extension WorkflowRun {
 
   /// A task that is not run: a task before it failed, or the run stops.
   func bypassed(lane: Int, node: UInt32) {
-    if compiled.hasRates { leaveRate(node) }
+    leaveLines(node)
     if compiled.hasTimers(node) { endTimers(node) }
     records.setEnd(node, host.scheduler.clock.now)
     guard let cause = records.cause(node) else {

@@ -1,4 +1,5 @@
 internal import CMillrace
+internal import MillraceBroker
 package import MillraceCore
 
 /// One execution of a workflow: its plan on the core, its payloads, and what became of each task.
@@ -54,6 +55,8 @@ package import MillraceCore
   package let journal: RunJournal?
   /// What the run executes as a saga; nil: it is none.
   let saga: SagaRun?
+  /// What the run was started for, if that was not written into its definition. Set before it is started.
+  package var subject: (any RunSubject)?
   /// Guards what follows.
   let monitor = Monitor()
   /// What follows once the end of an attempt is recorded, by node.
@@ -64,6 +67,8 @@ package import MillraceCore
   var attemptsBefore: [UInt32: Int] = [:]
   /// Signals that were recorded.
   var signalsRecorded = 0
+  /// What breakers gave attempts that go on, by node.
+  var tickets: [UInt32: BreakerMachine.Ticket] = [:]
   /// Tasks with timers or waiting for a retry.
   var slow: [UInt32: SlowNode] = [:]
   /// Why a task's priority has no value.

@@ -6,7 +6,7 @@ extension DefinitionDecoder {
   ]
   private static let stepKeys = [
     "id", "handler", "description", "dependencies", "input", "env", "compensation", "pivot", "priority", "timeouts", "retry", "concurrency",
-    "rate",
+    "rate", "breaker",
   ]
 
   /// What a task is called here.

@@ -50,6 +50,7 @@ extension Policy {
     policy.concurrencyLimit = concurrencyLimit ?? defaults.concurrencyLimit
     policy.concurrencyWeight = concurrencyWeight ?? defaults.concurrencyWeight
     policy.rate = rate ?? defaults.rate
+    policy.breaker = breaker ?? defaults.breaker
     return policy
   }
 }

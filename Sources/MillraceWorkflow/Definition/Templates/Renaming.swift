@@ -65,6 +65,7 @@ extension TaskDefinition {
     if let text = policy.priorityExpression, let other = try Template.renamed(text, rename) { policy.priorityExpression = other }
     if let text = policy.concurrencyKey, let other = try Template.renamed(text, rename) { policy.concurrencyKey = other }
     if let text = policy.rate?.key, let other = try Template.renamed(text, rename) { policy.rate?.key = other }
+    if let text = policy.breaker?.destination, let other = try Template.renamed(text, rename) { policy.breaker?.destination = other }
     var variables = environment
     for index in variables.indices {
       if let other = try Template.renamed(variables[index].value, rename) { variables[index].value = other }

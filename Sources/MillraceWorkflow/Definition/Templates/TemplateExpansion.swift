@@ -128,7 +128,11 @@ struct TemplateExpansion {
 
   /// Priorities and keys are settled when a run starts, as far as they need parameters.
   private func checkSettled(_ policy: Policy) throws(ExpressionError) {
-    for (what, text) in [("priority", policy.priorityExpression), ("key", policy.concurrencyKey), ("key", policy.rate?.key)] {
+    let texts = [
+      ("priority", policy.priorityExpression), ("key", policy.concurrencyKey), ("key", policy.rate?.key),
+      ("destination", policy.breaker?.destination),
+    ]
+    for (what, text) in texts {
       guard let text else { continue }
       var late: String?
       JSON.string(text).visitRoots { root in if case .parameter(let name) = root, isSettled[name] == false { late = name } }
@@ -217,6 +221,7 @@ extension Policy {
       policy.concurrencyWeight = concurrencyWeight ?? other.concurrencyWeight
     }
     policy.rate = rate ?? other.rate
+    policy.breaker = breaker ?? other.breaker
     return policy
   }
 }
