@@ -54,7 +54,7 @@ public import MillraceWorkflow
     /// Where the secrets come from that definitions name in `env`; nil: there are none.
     public var secrets: SecretSource?
     /// Directory of the engine's own for workflows that say `durability: log`: a log of what their runs do, which one process at a time has open, and the builds of
-    /// plugins that they are pinned to. Made if it is not there, its parents are not. nil: there is none.
+    /// plugins that they are pinned to; and for the broker's durable queues. Made if it is not there, its parents are not. nil: there is none.
     public var data: String?
     /// Where durable runs are recorded, in place of a log in `data`; the embedder closes it, after the engine. One engine at a time. nil: in `data`.
     public var store: (any EventStore)?
@@ -128,7 +128,7 @@ public import MillraceWorkflow
     }
     runtimeConfiguration.scheduler.tenants = tenants.count
     runtimeConfiguration.takesGuests = true
-    desk = BrokerDesk(configuration.broker, host: host, tenants: tenants, wall: wall)
+    desk = BrokerDesk(configuration.broker, data: configuration.data, host: host, tenants: tenants, wall: wall)
     hooks = HooksBox(host: host, book: book, desk: desk, stalled: configuration.stalled)
     do {
       // unsafe: the box outlives the runtime: both are this engine's.

@@ -1,6 +1,7 @@
 internal import CMillrace
 public import MillraceBroker
 internal import MillraceCore
+internal import MillraceLog
 public import MillraceWorkflow
 
 /// The engine's broker, made when it is first used, and all that the engine has to do with it.
@@ -20,6 +21,8 @@ public import MillraceWorkflow
   /// Of this engine among all.
   let id = String(UInt64.random(in: .min ... .max), radix: 16)
   private let configuration: BrokerConfiguration
+  /// Of the engine; nil: nothing outlives it.
+  private let data: String?
   private let monitor = Monitor()
   // The monitor's.
   private var core: (scheduler: Scheduler, timers: Timers, shard: Int)?
@@ -35,8 +38,8 @@ public import MillraceWorkflow
   private var isStopped = false
   private var lost = 0
 
-  init(_ configuration: BrokerConfiguration, host: TaskHost, tenants: Tenants, wall: @escaping @Sendable () -> Int64) {
-    (self.configuration, self.host, self.tenants, self.wall) = (configuration, host, tenants, wall)
+  init(_ configuration: BrokerConfiguration, data: String?, host: TaskHost, tenants: Tenants, wall: @escaping @Sendable () -> Int64) {
+    (self.configuration, self.data, self.host, self.tenants, self.wall) = (configuration, data, host, tenants, wall)
   }
 
   deinit { monitor.deallocate() }
@@ -56,10 +59,18 @@ public import MillraceWorkflow
       let broker = try Broker(
         configuration,
         host: BrokerHost(
-          clock: core.scheduler.clock, wall: wall, scheduler: core.scheduler, timers: core.timers, timerShard: core.shard))
+          clock: core.scheduler.clock, wall: wall, scheduler: core.scheduler, timers: core.timers, timerShard: core.shard),
+        journal: try journal())
       made = broker
       return broker
     }
+  }
+
+  /// Where durable queues are kept; nil: the engine has no directory.
+  private func journal() throws(BrokerError) -> LogQueueJournal? {
+    guard let data else { return nil }
+    do throws(EngineError) { try DurableRuns.make(data) } catch { throw .journal("\(error)") }
+    do { return try LogQueueJournal(DirectoryStorage(data + "/queues")) } catch { throw .journal("\(data)/queues: \(error)") }
   }
 
   func timerFired(_ value: UInt64) { monitor.locked { made }?.timerFired(value) }
@@ -152,7 +163,7 @@ public import MillraceWorkflow
       defer { made = nil }
       return made
     }
-    _ = broker
+    broker?.close()
   }
 }
 
@@ -164,7 +175,7 @@ public import MillraceWorkflow
 
 extension Engine {
   /// The engine's broker, made when it is first used with `Configuration.broker`: its consumers are jobs of this engine, by whose tenants, priorities
-  /// and clock they go. It closes with the engine.
+  /// and clock they go. It closes with the engine. Durable queues are kept in `Configuration.data`, and are there again when the broker is made.
   ///
   /// Throws `BrokerError`: `.closed` after `shutdown`.
   public var broker: Broker { get throws(BrokerError) { try desk.broker() } }

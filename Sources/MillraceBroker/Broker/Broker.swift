@@ -136,12 +136,13 @@ internal import MillraceCore
   public var queues: [BrokerName] { monitor.locked { numbers.keys.sorted { $0.description < $1.description } } }
 
   /// A queue, to which the default exchange leads by its name from now on. False: there is one that is the same. Throws `BrokerError.different` where there is one that is otherwise,
-  /// `.configuration`, `.routing`, `.memory` or, for a durable one, `.journal`. Complexity: O(log queues); a durable queue waits for the disk.
+  /// `.configuration`, `.routing`, `.memory` or, for a durable one, `.noJournal` and `.journal`. Complexity: O(log queues); a durable queue waits for the disk.
   @discardableResult
   public func declare(queue name: BrokerName, _ configuration: QueueConfiguration = QueueConfiguration()) throws(BrokerError) -> Bool {
     if let fault = configuration.fault { throw .configuration("queue '\(name)': \(fault)") }
     if try compare(name, configuration) { return false }
-    guard configuration.isDurable, journal != nil else { return try declare(queue: name, configuration, journal: 0) }
+    guard configuration.isDurable else { return try declare(queue: name, configuration, journal: 0) }
+    guard journal != nil else { throw .noJournal(name) }
     let number = monitor.locked { () -> UInt32 in
       nextJournal += 1
       return nextJournal - 1

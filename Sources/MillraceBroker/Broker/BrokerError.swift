@@ -22,6 +22,8 @@ public enum BrokerError: Error, Sendable, Equatable, CustomStringConvertible {
   case handlers
   /// It was closed.
   case closed
+  /// A durable queue was to be declared, and nothing outlives this broker.
+  case noJournal(BrokerName)
   /// What durable queues keep could not be kept.
   case journal(String)
 
@@ -41,6 +43,8 @@ public enum BrokerError: Error, Sendable, Equatable, CustomStringConvertible {
     case .noScheduler: "this broker has no scheduler to run consumers on: take it from an engine, or receive by a `Receiver`"
     case .handlers: "the scheduler has no room for another handler: close consumers that are no longer used"
     case .closed: "the broker was closed"
+    case .noJournal(let name):
+      "queue '\(name)' cannot be durable: this broker keeps nothing over a restart. Give the engine a directory (`data`), or declare the queue without `isDurable`"
     case .journal(let why): "the journal of durable queues: \(why)"
     }
   }

@@ -9,13 +9,16 @@ import Testing
 
 /// A program with a broker and durable queues, killed again and again.
 @Suite struct BrokerKillTests {
-  private static let victim = URL(filePath: ProcessInfo.processInfo.arguments[0]).deletingLastPathComponent().appending(path: "BrokerVictim")
-    .path
+  private static let victim = URL(filePath: ProcessInfo.processInfo.arguments[0]).deletingLastPathComponent().appending(
+    path: "BrokerVictim"
+  )
+  .path
   private static let isFull = ProcessInfo.processInfo.environment["MILLRACE_FULL"] != nil
 
   @Test("killed again and again, no confirmed message is lost, and none is in two queues at once")
   func killed() throws {
-    let folder = URL(filePath: NSTemporaryDirectory()).resolvingSymlinksInPath().appending(path: "millrace-broker-\(UUID().uuidString)").path
+    let folder = URL(filePath: NSTemporaryDirectory()).resolvingSymlinksInPath().appending(path: "millrace-broker-\(UUID().uuidString)")
+      .path
     let directory = folder + "/data"
     try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
     defer { try? FileManager.default.removeItem(atPath: folder) }

@@ -46,7 +46,8 @@ import Testing
     var seen: [String] = []
     var receiver = try broker.makeReceiver(BrokerName(queue))
     while try receiver.receive({ message in
-      seen.append("\(String(decoding: message.copy(), as: UTF8.self)) \(message.acquiredCount) \(message.failedCount) \(message.type ?? "-")")
+      seen.append(
+        "\(String(decoding: message.copy(), as: UTF8.self)) \(message.acquiredCount) \(message.failedCount) \(message.type ?? "-")")
       return .acknowledge
     }) > 0 {}
     return seen
