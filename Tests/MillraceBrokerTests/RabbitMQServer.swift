@@ -4,7 +4,10 @@
   import Testing
 
   /// A real server of a test's own: its own folder, its own ports on the loopback. It ends with the test's process, however that ends.
-  final class RabbitMQServer {
+  ///
+  /// # Threads
+  /// Any: nothing of it changes.
+  final class RabbitMQServer: @unchecked Sendable {
     private static let program = "/usr/lib/rabbitmq/bin/rabbitmq-server"
     static let isInstalled = FileManager.default.isExecutableFile(atPath: program)
 
