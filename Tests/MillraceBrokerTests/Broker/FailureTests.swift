@@ -72,4 +72,23 @@ import Testing
     }
     #expect(try take(bed, .acknowledge) == [7, 6])
   }
+
+  @Test("one active consumer that gets no more keeps the queue to itself until it has settled what it holds")
+  func activeCloses() throws {
+    var configuration = QueueConfiguration()
+    configuration.isSingleActive = true
+    var queue = QueueMachine(configuration)
+    var (held, gone): ([QueueDelivery], [QueueDeparture]) = ([], [])
+    let (first, second) = (try queue.addConsumer(prefetch: 2), try queue.addConsumer(prefetch: 2))
+    for id in 1...4 { try queue.publish(QueueMessage(id: UInt64(id)), 0, &gone) }
+    queue.deliver(4, 0, &held, &gone)
+    queue.setPrefetch(of: first, 0)
+    try queue.settle(held[0].tag, of: first, .acknowledge, 0, &gone)
+    queue.deliver(4, 0, &held, &gone)
+    #expect(held.map(\.consumer) == [first, first])
+    try queue.settle(held[1].tag, of: first, .release(after: 0), 0, &gone)
+    try queue.removeConsumer(first, isFailure: false, 0, &gone)
+    queue.deliver(4, 0, &held, &gone)
+    #expect(held.dropFirst(2).map(\.consumer) == [second, second] && held.dropFirst(2).map(\.message) == [2, 3])
+  }
 }

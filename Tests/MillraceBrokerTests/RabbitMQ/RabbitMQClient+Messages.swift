@@ -134,12 +134,6 @@
       try check("consume from \(queue)")
     }
 
-    /// No more deliveries; what came before is still to be settled.
-    func cancel() throws {
-      unsafe _ = amqp_basic_cancel(connection, 1, bytes("c"))
-      try check("cancel the consumer")
-    }
-
     /// What has come so far. Nothing is waited for.
     func deliveries() throws -> [(tag: UInt64, seen: Seen)] {
       var all: [(tag: UInt64, seen: Seen)] = []

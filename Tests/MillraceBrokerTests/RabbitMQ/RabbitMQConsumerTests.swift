@@ -97,13 +97,6 @@
         while try control.counts(queue).consumers == before {}
       }
 
-      /// It gets no more, and keeps what it holds.
-      func cancel(_ consumer: Int) throws {
-        machine.setPrefetch(of: consumers[consumer].number, 0)
-        try consumers[consumer].client!.cancel()
-        push()
-      }
-
       /// Who got what since the last time, where both sides differ.
       func take() throws -> (here: [[Int]], there: [[Int]]) {
         try settleDown()
@@ -260,19 +253,6 @@
       // 3 goes to the third one; then it is the turn of the first there, of the second here.
       let (here, there) = try pushed.take()
       #expect(here == [[], [4], [3]] && there == [[4], [], [3]])
-    }
-
-    @Test("on purpose: the next active consumer begins when the cancelled one has settled all here, and at once there")
-    func cancelled() throws {
-      let pushed = try Pushed("cancelled.work") { $0.isSingleActive = true }
-      for _ in 0..<2 { try pushed.add(prefetch: 2) }
-      try pushed.publish(4)
-      #expect(try pushed.compare() == [[1, 2], []])
-      try pushed.cancel(0)
-      // There, it begins when something happens to the queue.
-      try pushed.publish()
-      let (here, there) = try pushed.take()
-      #expect(here == [[], []] && there == [[], [3, 4]], "\(there)")
     }
   }
 #endif
