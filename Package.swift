@@ -76,7 +76,8 @@ let rows: [Row] = [
   Row(layer: 3, name: "ShellPlugin", kind: .pluginC, path: "plugins/shell", needs: ["CMillrace"]),
   Row(layer: 3, name: "FilesPlugin", kind: .pluginSwift, path: "plugins/files", needs: ["MillracePluginKit", "CCrypto"]),
   Row(
-    layer: 4, name: "Millrace", kind: .swift, needs: ["MillraceCore", "MillraceLog", "MillraceWorkflow", "MillracePlugins", "CMillrace"],
+    layer: 4, name: "Millrace", kind: .swift,
+    needs: ["MillraceCore", "MillraceLog", "MillraceBroker", "MillraceWorkflow", "MillracePlugins", "CMillrace"],
     tests: ["MillraceFaults", "MillraceSimulation", "MillraceTesting"]),
   Row(layer: 5, name: "AgentHost", kind: .benchmark, path: "Tests/Faults/AgentHost", needs: ["Millrace", "MillraceWorkflow"]),
   Row(
@@ -94,6 +95,9 @@ let rows: [Row] = [
     needs: ["Millrace", "MillraceCore", "MillraceLog", "MillraceSimulation", "MillraceWorkflow"], tests: []),
   Row(layer: 6, name: "EngineBenchmark", kind: .benchmark, path: "Benchmarks/Engine", needs: ["Millrace", "MillraceCore"], tests: []),
   Row(layer: 6, name: "RunVictim", kind: .benchmark, path: "Tests/Faults/RunVictim", needs: ["CMillrace", "Millrace", "MillraceLog"]),
+  Row(
+    layer: 6, name: "JournalVictim", kind: .benchmark, path: "Tests/Faults/JournalVictim",
+    needs: ["Millrace", "MillraceBroker", "MillraceCore", "MillraceLog"]),
   Row(layer: 6, name: "LogCrashes", kind: .benchmark, path: "Tests/Faults/LogCrashes", needs: ["MillraceSimulation"]),
   Row(layer: 6, name: "LogBenchmark", kind: .benchmark, path: "Benchmarks/Log", needs: ["MillraceCore", "MillraceLog", "CMillrace"]),
   Row(

@@ -111,6 +111,20 @@ public final class EventLog: @unchecked Sendable {
   /// Why a segment that should be gone is still there; nil: none should.
   public var retentionProblem: String? { retirement.problem }
 
+  /// Nobody wants events before `position` any more: whole segments without a later one go, the oldest first, one after the other, soon after this has returned. The last event
+  /// of all stays. Not kept over restarts: what has not gone by then is there again.
+  package func truncate(before position: UInt64) {
+    retirement.truncate(before: position)
+    if settings.hasThreads { return supply.wake() }
+    // As in `lead`, for each segment.
+    for _ in 0..<2 * index.monitor.locked({ index.segments.count }) { retire() }
+  }
+
+  /// The first position of the oldest segment that begins behind `position`; nil: none does.
+  package func segmentStart(after position: UInt64) -> UInt64? {
+    index.monitor.locked { index.segments.lazy.map(\.header.firstPosition).first { $0 > position } }
+  }
+
   /// On the supply's thread.
   private func retire() {
     retirement.work(

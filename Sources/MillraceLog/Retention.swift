@@ -48,6 +48,8 @@ final class Retirement: @unchecked Sendable {
   private let wall: @Sendable () -> Int64
   private let monitor = Monitor()
   var forgets: Bool { retention.bytes != nil || retention.age != nil }
+  /// Segments without an event from this position on are to go; 0: none is, by this.
+  private var floor: UInt64 = 0
   /// Taken out of the index; their files are to go.
   private var gone: [UInt64] = []
   /// One at a time is archived, or on its way through the committer.
@@ -74,12 +76,15 @@ final class Retirement: @unchecked Sendable {
   /// Why a segment that should go is still there.
   var problem: String? { monitor.locked { text ?? archiveText } }
 
+  /// Nobody wants events before `position` any more.
+  func truncate(before position: UInt64) { monitor.locked { floor = max(floor, position) } }
+
   /// Takes a segment out of the index, and tells whether it is out.
   typealias Retire = @Sendable (UInt64, @escaping @Sendable (Bool) -> Void) -> Void
 
   /// Gives the files of what is gone back, then finds what is to go, has it archived, and asks for it by `retire`.
   func work(_ retire: @escaping Retire, _ wake: @escaping @Sendable () -> Void) {
-    if retention.bytes == nil, retention.age == nil { return }
+    if !forgets, monitor.locked({ floor == 0 && gone.isEmpty }) { return }
     var problem: String?
     do throws(StorageError) { try removeGone() } catch { problem = error.description }
     let segment = next(&problem)
@@ -135,14 +140,16 @@ final class Retirement: @unchecked Sendable {
 
   /// The oldest segment, if it is to go. `problem`: it stays, for this.
   private func next(_ problem: inout String?) -> (number: UInt64, retired: RetiredSegment)? {
-    if monitor.locked({ underWay || !gone.isEmpty }) { return nil }
+    guard let floor = monitor.locked({ underWay || !gone.isEmpty ? nil : floor }) else { return nil }
     let now = wall()
     return index.monitor.locked {
       guard index.segments.count > 1 else { return nil }
       let bytes = index.segments.reduce(0) { $0 + $1.header.fileBytes }
       let begun = index.segments[1].header.time
       let isOld = retention.age.map { now > begun && UInt64(now - begun) > $0 } ?? false
-      guard isOld || retention.bytes.map({ bytes > $0 }) ?? false else { return nil }
+      // The last event of all stays, so that positions and versions go on.
+      let isTruncated = index.segments[1].header.firstPosition <= floor && index.segments[1].header.firstPosition < index.end
+      guard isTruncated || isOld || retention.bytes.map({ bytes > $0 }) ?? false else { return nil }
       let header = index.segments[0].header
       // Without it a group or a projection would begin anew, and pass over events.
       if let stream = index.systemStream(endingIn: header.number) {

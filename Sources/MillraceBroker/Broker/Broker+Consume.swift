@@ -102,12 +102,14 @@ extension Broker {
     let arrived = locked.state.drain(place, &work)
     var lost: MessageBlock?
     var failure: SettleError?
+    let message = locked.state.machine.message(at: tag.entry)
     do throws(QueueRefusal) {
       try locked.state.machine.settle(tag, of: consumer, settlement.inQueue, now, &work.gone)
     } catch {
       lost = locked.state.settleOverdue(tag, of: consumer)
       failure = lost != nil ? .takenBack : error == .notYours ? .notYours : .unknownDelivery
     }
+    if locked.state.journal != 0, case .retry = settlement, failure == nil { locked.state.note(tag.entry, message, &work) }
     if locked.state.removeIfDone(consumer, now, &work), locked.state.jobCount == 0 { place.setJobs(false) }
     end(place, locked, arrived: arrived + (settlement.givesBack ? 1 : 0), now, &work)
     if let lost { work.cache.release(lost) }

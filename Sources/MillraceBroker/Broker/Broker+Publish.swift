@@ -66,6 +66,7 @@ extension Broker {
 
   /// Room that was reserved is not used: who waits for some is told.
   func giveBack(_ messages: MessageList, to place: QueuePlace, epoch: UInt32, _ work: inout Workspace) {
+    if messages.count == 0 { return }
     place.giveBack(messages, epoch: epoch)
     guard let locked = place.locked(epoch: epoch) else { return }
     endTurn(place, locked, arrived: locked.state.drain(place, &work), host.clock.now, &work)

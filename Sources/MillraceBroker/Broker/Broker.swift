@@ -27,6 +27,8 @@ internal import MillraceCore
   let host: BrokerHost
   let pool: MessagePool
   let duplicates: DuplicateWindow?
+  /// nil: nothing outlives the process.
+  let journal: (any QueueJournal)?
   let spaces: Workspaces
   /// A word for each number of a queue: its place, or 0.
   private let places: Region
@@ -39,16 +41,26 @@ internal import MillraceCore
   private var memories: [Region] = []
   /// Queues that were deleted while consumers had messages of theirs, by when they were made.
   private var deleted: [UInt64: DeletedQueue] = [:]
+  /// The number that the journal knows the next durable queue by.
+  var nextJournal: UInt32 = 1
+  var allConfirms: [Confirms] = []
+  var freeConfirms: [Confirms] = []
   /// Consumers that are jobs: the scheduler may call them until it has stopped.
   var jobConsumers: [JobConsumer] = []
   private let deskMemory: UnsafeMutablePointer<DeadLetterDesk>
   private let deskMonitor = Monitor()
 
-  /// Throws `BrokerError.configuration`, `.memory` or `.routing`.
-  public init(_ configuration: BrokerConfiguration = BrokerConfiguration(), host: BrokerHost) throws(BrokerError) {
+  /// In memory alone. Throws `BrokerError.configuration`, `.memory` or `.routing`.
+  public convenience init(_ configuration: BrokerConfiguration = BrokerConfiguration(), host: BrokerHost) throws(BrokerError) {
+    try self.init(configuration, host: host, journal: nil)
+  }
+
+  /// With a journal, which nobody else uses: all durable queues are there again, with their messages. `close` ends it. Throws `BrokerError`; the journal is then closed.
+  package init(_ configuration: BrokerConfiguration, host: BrokerHost, journal: (any QueueJournal)?) throws(BrokerError) {
     if let fault = configuration.fault { throw .configuration(fault) }
     self.configuration = configuration
     self.host = host
+    self.journal = journal
     do { router = try Router(configuration.routing) } catch { throw .routing(error) }
     let bytes = configuration.messageBytes ?? Machine.read().room(forEach: 1, most: 1 << 46)
     do throws(MemoryError) {
@@ -63,6 +75,10 @@ internal import MillraceCore
     do { core = try PublishCore(router) } catch { throw .routing(error) }
     unsafe deskMemory = .allocate(capacity: 1)
     unsafe deskMemory.initialize(to: DeadLetterDesk(core, pool))
+    do throws(BrokerError) { try recover() } catch {
+      journal?.close()
+      throw error
+    }
   }
 
   deinit {
@@ -119,11 +135,32 @@ internal import MillraceCore
   public var queues: [BrokerName] { monitor.locked { numbers.keys.sorted { $0.description < $1.description } } }
 
   /// A queue, to which the default exchange leads by its name from now on. False: there is one that is the same. Throws `BrokerError.different` where there is one that is otherwise,
-  /// `.configuration`, `.routing` or `.memory`. Complexity: O(log queues).
+  /// `.configuration`, `.routing`, `.memory` or, for a durable one, `.journal`. Complexity: O(log queues); a durable queue waits for the disk.
   @discardableResult
   public func declare(queue name: BrokerName, _ configuration: QueueConfiguration = QueueConfiguration()) throws(BrokerError) -> Bool {
     if let fault = configuration.fault { throw .configuration("queue '\(name)': \(fault)") }
-    return try monitor.locked { () throws(BrokerError) in
+    if try compare(name, configuration) { return false }
+    guard configuration.isDurable, journal != nil else { return try declare(queue: name, configuration, journal: 0) }
+    let number = monitor.locked { () -> UInt32 in
+      nextJournal += 1
+      return nextJournal - 1
+    }
+    // On the disk before anybody can publish to it.
+    try record([.declare(.queue(DurableQueue(name, number: number, configuration)))])
+    return try declare(queue: name, configuration, journal: number)
+  }
+
+  /// True: there is such a queue. Throws `BrokerError.different`.
+  private func compare(_ name: BrokerName, _ configuration: QueueConfiguration) throws(BrokerError) -> Bool {
+    guard let place = monitor.locked({ numbers[name].flatMap { place($0) } }) else { return false }
+    try compare(name, place, configuration)
+    return true
+  }
+
+  /// `journal`: what the journal knows it by; 0: it does not.
+  @discardableResult
+  func declare(queue name: BrokerName, _ configuration: QueueConfiguration, journal: UInt32) throws(BrokerError) -> Bool {
+    try monitor.locked { () throws(BrokerError) in
       if let number = numbers[name], let place = place(number) {
         try compare(name, place, configuration)
         return false
@@ -137,9 +174,9 @@ internal import MillraceCore
       do throws(RoutingError) { since = try router.addQueue(name, number: number) } catch { throw .routing(error) }
       if freeNumbers.popLast() == nil { nextNumber += 1 }
       numbers[name] = number
-      place.lock.lock()
       epochs += 1
-      place.set(LockedQueue(QueueState(name, number: number, since: since, epoch: epochs, isJournaled: false, configuration)))
+      place.lock.lock()
+      place.set(LockedQueue(QueueState(name, number: number, since: since, epoch: epochs, journal: journal, configuration)))
       place.lock.unlock()
       return true
     }
@@ -158,8 +195,8 @@ internal import MillraceCore
   /// Consumers learn it when they settle what they hold, or ask for more. Complexity: O(its bindings + messages).
   @discardableResult
   public func delete(queue name: BrokerName, ifUnused: Bool = false, ifEmpty: Bool = false) throws(BrokerError) -> Bool {
-    try monitor.locked { () throws(BrokerError) in
-      guard let number = numbers[name], let place = place(number) else { return false }
+    let wasDurable = try monitor.locked { () throws(BrokerError) -> Bool? in
+      guard let number = numbers[name], let place = place(number) else { return nil }
       place.lock.lock()
       guard let locked = place.state else { preconditionFailure("invariant broken: a queue without state has a name") }
       let (messages, consumers) = (locked.state.machine.count, locked.state.machine.consumers.count)
@@ -178,9 +215,13 @@ internal import MillraceCore
       _ = router.remove(queue: name)
       numbers[name] = nil
       freeNumbers.append(number)
+      let wasDurable = locked.state.journal != 0
       empty(locked)
-      return true
+      return wasDurable
     }
+    guard let wasDurable else { return false }
+    if wasDurable { try record([.delete(.queue(name))]) }
+    return true
   }
 
   /// A deleted queue's messages go; what consumers hold stays theirs until they settle it.
@@ -237,21 +278,26 @@ internal import MillraceCore
     if follow.arrived > 0 { place.wakeReceivers(follow.arrived) }
     if follow.publishers > 0 { place.wakePublishers(follow.publishers) }
     if follow.alarm != 0 { arm(place, follow.alarm) }
-    if !work.gone.isEmpty { leave(place, since, &work) }
+    if !work.gone.isEmpty { leave(place, since, follow.journal, &work) }
+    settleJournal(&work)
     if !work.requests.isEmpty { submit(place, since, follow.hasMore, &work) }
     // Who published meanwhile and found the lock taken.
     if follow.hasJobs, place.intake.loadSequential() != 0 { serve(place, &work) }
   }
 
-  /// What has left a queue: freed, or among the dead letters.
-  func leave(_ place: QueuePlace, _ since: UInt64, _ work: inout Workspace) {
+  /// What has left a queue: freed, or among the dead letters. `journal`: what the journal knows the queue by; 0: it does not.
+  func leave(_ place: QueuePlace, _ since: UInt64, _ journal: UInt32, _ work: inout Workspace) {
     for index in work.gone.indices {
       let departure = work.gone[index]
+      let block = unsafe MessageBlock(departure.message)
       if departure.exit.isDeadLetter {
-        work.dead.append(Grave(departure: departure, place: place, since: since))
-      } else {
-        work.cache.release(unsafe MessageBlock(departure.message))
+        work.dead.append(Grave(departure: departure, place: place, since: since, journal: journal))
+        continue
       }
+      if journal != 0, block.journalNumber != 0 {
+        work.settlements.append(JournalSettlement(block.journalNumber, in: journal, JournalSettlement.How(departure.exit)))
+      }
+      work.cache.release(block)
     }
     work.gone.removeAll(keepingCapacity: true)
   }
@@ -291,7 +337,8 @@ internal import MillraceCore
       if follow.publishers > 0 { place.wakePublishers(follow.publishers) }
       hasMore = follow.hasMore
       if follow.alarm != 0 { arm(place, follow.alarm) }
-      if !work.gone.isEmpty { leave(place, since, &work) }
+      if !work.gone.isEmpty { leave(place, since, follow.journal, &work) }
+      settleJournal(&work)
     }
   }
 

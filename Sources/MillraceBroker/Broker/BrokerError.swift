@@ -60,6 +60,8 @@ public enum PublishRefusal: Error, Sendable, Equatable, CustomStringConvertible 
   case properties(bytes: Int)
   /// All memory for messages is in use.
   case memory(capacity: Int)
+  /// As many messages are on their way to the disk as may be.
+  case busy
   /// The broker was closed.
   case closed
   /// What durable queues keep could not be kept.
@@ -75,6 +77,7 @@ public enum PublishRefusal: Error, Sendable, Equatable, CustomStringConvertible 
       "the properties have \(bytes) bytes; \(Envelope.maxPropertyBytes) are allowed together: put them into the payload"
     case .memory(let capacity):
       "all \(capacity) bytes for messages are in use: publish again later, or raise BrokerConfiguration.messageBytes"
+    case .busy: "as many messages are on their way to the disk as may be: publish again when some are confirmed"
     case .closed: "the broker was closed"
     case .journal(let why): "the journal of durable queues: \(why)"
     }

@@ -33,6 +33,17 @@ struct DeadLetterDesk: ~Copyable {
 
   private mutating func bury(_ grave: Grave, _ broker: borrowing Broker) {
     let block = unsafe MessageBlock(grave.departure.message)
+    // It leaves its durable queue together with its way into the next one; alone, if that is not durable, or there is none.
+    if grave.journal != 0, block.journalNumber != 0 {
+      core.settlements.append(JournalSettlement(block.journalNumber, in: grave.journal, JournalSettlement.How(grave.departure.exit)))
+    }
+    send(grave, block, broker)
+    work.settlements += core.settlements
+    core.settlements.removeAll(keepingCapacity: true)
+    broker.settleJournal(&work)
+  }
+
+  private mutating func send(_ grave: Grave, _ block: MessageBlock, _ broker: borrowing Broker) {
     guard let locked = grave.place.locked(exactly: grave.since) else { return work.cache.release(block) }
     let name = locked.state.name
     let target = locked.state.machine.configuration.deadLetters

@@ -32,6 +32,8 @@ internal import MillraceCore
     static let refers = Flags(rawValue: 1)
     /// Durable queues journal it.
     static let isPersistent = Flags(rawValue: 2)
+    /// Behind its properties there is room for the number that the journal knows it by.
+    static let hasNumber = Flags(rawValue: 4)
   }
 
   // unsafe: a block of a pool that outlives its holders.
@@ -107,8 +109,18 @@ internal import MillraceCore
     unsafe millrace_prefetch_read(base + 64)
   }
 
+  /// What the journal knows it by; 0: it does not.
+  var journalNumber: UInt64 {
+    get {
+      flags.contains(.hasNumber) ? unsafe (properties + propertyBytes).loadUnaligned(as: UInt64.self) : 0
+    }
+    nonmutating set { unsafe (properties + propertyBytes).storeBytes(of: newValue, as: UInt64.self) }
+  }
+
   /// Bytes of its own memory.
-  var size: Int { MessageBlock.headerBytes + (flags.contains(.refers) ? 8 : bytes) + propertyBytes }
+  var size: Int {
+    MessageBlock.headerBytes + (flags.contains(.refers) ? 8 : bytes) + propertyBytes + (flags.contains(.hasNumber) ? 8 : 0)
+  }
 
   /// unsafe: it is there to refer, and is not published yet. Takes one of the other's references over.
   @unsafe func refer(to other: MessageBlock) { unsafe inner.storeBytes(of: other.number, as: UInt64.self) }
@@ -152,20 +164,37 @@ extension MessageCache {
   @inline(__always) mutating func claim(
     _ bytes: Int, properties: Int = 0, _ traits: MessageBlock.Traits = MessageBlock.Traits()
   ) -> MessageBlock? {
-    let size = MessageBlock.headerBytes &+ bytes &+ properties
-    guard let kind = MessagePool.kind(of: size) else { return claimOwn(bytes, properties, traits) }
+    let hasNumber = traits.flags.contains(.hasNumber)
+    let size = MessageBlock.headerBytes &+ bytes &+ properties &+ (hasNumber ? 8 : 0)
+    guard let kind = MessagePool.kind(of: size) else { return claimOwn(bytes, properties, traits, size, must: false) }
     guard let base = unsafe take(kind) else { return nil }
-    return unsafe MessageBlock(base, kind: UInt8(truncatingIfNeeded: kind), bytes: bytes, properties: properties, traits)
+    let block = unsafe MessageBlock(base, kind: UInt8(truncatingIfNeeded: kind), bytes: bytes, properties: properties, traits)
+    if hasNumber { block.journalNumber = 0 }
+    return block
   }
 
-  @inline(never) private func claimOwn(_ bytes: Int, _ properties: Int, _ traits: MessageBlock.Traits) -> MessageBlock? {
-    guard let base = unsafe pool.makeOwn(MessageBlock.headerBytes + bytes + properties) else { return nil }
-    return unsafe MessageBlock(base, kind: MessagePool.own, bytes: bytes, properties: properties, traits)
+  @inline(never) private func claimOwn(
+    _ bytes: Int, _ properties: Int, _ traits: MessageBlock.Traits, _ size: Int, must: Bool
+  ) -> MessageBlock? {
+    guard let base = unsafe pool.makeOwn(size, must: must) else { return nil }
+    let block = unsafe MessageBlock(base, kind: MessagePool.own, bytes: bytes, properties: properties, traits)
+    if traits.flags.contains(.hasNumber) { block.journalNumber = 0 }
+    return block
+  }
+
+  /// As `claim`, above the pool's bound if need be: for what is there already, and must not be lost for want of it.
+  mutating func claimSurely(_ bytes: Int, properties: Int, _ traits: MessageBlock.Traits) -> MessageBlock {
+    if let block = claim(bytes, properties: properties, traits) { return block }
+    let size = MessageBlock.headerBytes + bytes + properties + (traits.flags.contains(.hasNumber) ? 8 : 0)
+    guard let block = claimOwn(bytes, properties, traits, size, must: true) else {
+      preconditionFailure("invariant broken: memory that must be had was not")
+    }
+    return block
   }
 
   /// A block that refers to another one's payload, one of whose references it takes over. Above the pool's bound if need be: what is there already must not be lost for want of it.
   mutating func claim(referring other: MessageBlock, properties: Int, _ traits: MessageBlock.Traits) -> MessageBlock {
-    let size = MessageBlock.headerBytes + 8 + properties
+    let size = MessageBlock.headerBytes + 8 + properties + (traits.flags.contains(.hasNumber) ? 8 : 0)
     let kind = MessagePool.kind(of: size)
     let pooled = unsafe kind.flatMap { unsafe take($0) }
     // unsafe: `makeOwn` gives memory where it must.
@@ -175,6 +204,7 @@ extension MessageCache {
     let block = unsafe MessageBlock(
       base, kind: pooled == nil ? MessagePool.own : UInt8(kind ?? 0), bytes: other.bytes, properties: properties, traits)
     unsafe block.refer(to: other)
+    if traits.flags.contains(.hasNumber) { block.journalNumber = 0 }
     return block
   }
 

@@ -32,6 +32,15 @@ final class DuplicateWindow: @unchecked Sendable {
     }
   }
 
+  /// It was published before the process began, and is a duplicate until then. Before others enter; in any order.
+  func restore(_ id: String, until end: UInt64) {
+    monitor.locked {
+      guard known.insert(id).inserted else { return }
+      let index = order.lastIndex { $0.end <= end }.map { $0 + 1 } ?? 0
+      order.insert((id, end), at: index)
+    }
+  }
+
   /// The message was not taken after all.
   func withdraw(_ id: String) {
     monitor.locked {

@@ -63,10 +63,10 @@ internal import MillraceCore
   // unsafe: `propertyBytes` bytes, freed in `deinit`.
   let properties: UnsafeMutableRawPointer
 
-  init(_ pool: MessagePool, _ envelope: Envelope, capacity: Int) {
+  init(_ pool: MessagePool, _ envelope: Envelope, _ traits: MessageBlock.Traits, capacity: Int) {
     self.pool = pool
     (self.envelope, self.capacity) = (envelope, capacity)
-    traits = envelope.traits
+    self.traits = traits
     let encoded = envelope.encoded.dropFirst(envelope.exchange == .default ? envelope.keyBytes : 0)
     propertyBytes = encoded.count
     unsafe properties = .allocate(byteCount: max(1, encoded.count), alignment: 8)

@@ -9,11 +9,22 @@ internal import MillraceCore
   // unsafe: `capacity` numbers, freed in `deinit`.
   private(set) var numbers: UnsafeMutablePointer<UInt32>
   private var capacity = 64
-  /// Places of the queues that messages go to now, with their epochs, and how many of them have given room.
+  /// Places of the queues that messages go to now, with their epochs.
   private var places: [(place: QueuePlace, epoch: UInt32, mayRefuse: Bool)] = []
+  /// Numbers of the durable ones, and memory for what the journal is given.
+  private var durable: [UInt32] = []
+  private var scratch = JournalScratch()
+  /// Who is told when the journal has written; nil: nobody.
+  let confirms: Confirms?
+  /// What leaves durable queues with the next message that goes to the journal.
+  var settlements: [JournalSettlement] = []
 
-  init(_ router: Router) throws(RoutingError) {
+  /// The messages that were put in last went to the journal.
+  private(set) var isJournaled = false
+
+  init(_ router: Router, _ confirms: Confirms? = nil) throws(RoutingError) {
     lane = try router.makeLane()
+    self.confirms = confirms
     unsafe numbers = .allocate(capacity: capacity)
   }
 
@@ -61,6 +72,7 @@ internal import MillraceCore
     _ count: Int, _ messages: MessageList, due: UInt64, _ now: UInt64, _ broker: borrowing Broker, _ work: inout Workspace
   ) -> (taken: Int, refusal: PublishRefusal?) {
     var taken = 0
+    isJournaled = false
     while taken < messages.count {
       let part = messages.part(taken, min(messages.count, taken + QueuePlace.batch))
       let step = insertPart(count, part, due: due, now, broker, &work)
@@ -85,8 +97,35 @@ internal import MillraceCore
       }
       part = messages.part(0, fit)
     }
+    if queue.journal != 0, part[0].flags.contains(.hasNumber) {
+      durable.removeAll(keepingCapacity: true)
+      durable.append(queue.journal)
+      let (taken, refusal) = journal(part, due: due, now, broker)
+      if queue.mayRefuse, taken < part.count { broker.giveBack(part.part(taken, part.count), to: place, epoch: queue.epoch, &work) }
+      if taken == 0 { return (0, refusal) }
+      part = part.part(0, taken)
+    }
     broker.put(part, into: place, epoch: queue.epoch, due: due, now, &work)
     return (part.count, nil)
+  }
+
+  /// Messages go to the journal before they go to durable queues: how many of them, and why not all.
+  private mutating func journal(_ messages: MessageList, due: UInt64, _ now: UInt64, _ broker: borrowing Broker) -> (
+    taken: Int, refusal: PublishRefusal?
+  ) {
+    var count = 0
+    var bytes = 0
+    while count < messages.count {
+      let own = messages[count].bytes + messages[count].propertyBytes + 1_024 + 8 * durable.count
+      if count > 0, bytes + own > JournalLimits.batchBytes { break }
+      bytes += own
+      count += 1
+    }
+    if let refusal = broker.journal(messages.part(0, count), for: durable, due: due, now, confirms, &settlements, &scratch) {
+      return (0, refusal)
+    }
+    isJournaled = true
+    return (count, nil)
   }
 
   /// A queue is full. What is due in it leaves, its consumers get what they have credit for; if there is still no room, it says so. Room for how many messages was reserved.
@@ -96,14 +135,15 @@ internal import MillraceCore
     guard let locked = place.locked(epoch: epoch) else { return (0, .unroutable) }
     let arrived = locked.state.drain(place, &work)
     locked.state.machine.advance(now, &work.gone)
-    let (name, since) = (locked.state.name, locked.state.since)
+    let (name, since, journal) = (locked.state.name, locked.state.since, locked.state.journal)
     let isDead = locked.state.machine.configuration.overflow == .rejectPublishDeadLetter
     broker.endTurn(place, locked, arrived: arrived, now, &work)
     let fit = place.reserve(messages, epoch: epoch)
     if fit > 0 { return (fit, nil) }
     // The publisher may write into its message again: the dead letter is another one.
     if isDead, let copy = work.cache.copy(messages[0]) {
-      work.dead.append(Grave(departure: QueueDeparture(message: copy.number, exit: .maxLength, failed: 0), place: place, since: since))
+      work.dead.append(
+        Grave(departure: QueueDeparture(message: copy.number, exit: .maxLength, failed: 0), place: place, since: since, journal: journal))
     }
     return (0, .full(queue: name))
   }
@@ -112,6 +152,7 @@ internal import MillraceCore
     _ count: Int, _ messages: MessageList, due: UInt64, _ now: UInt64, _ broker: borrowing Broker, _ work: inout Workspace
   ) -> (taken: Int, refusal: PublishRefusal?) {
     places.removeAll(keepingCapacity: true)
+    durable.removeAll(keepingCapacity: true)
     var fit = messages.count
     for index in 0..<count {
       guard let place = unsafe broker.place(numbers[index]), let queue = place.look(version: lane.version) else { continue }
@@ -127,8 +168,15 @@ internal import MillraceCore
         if fit == 0 { return (0, refusal ?? .unroutable) }
       }
       places.append((place, queue.epoch, queue.mayRefuse))
+      if queue.journal != 0 { durable.append(queue.journal) }
     }
     if places.isEmpty { return (0, .unroutable) }
+    if !durable.isEmpty, messages[0].flags.contains(.hasNumber) {
+      let (taken, refusal) = journal(messages.part(0, fit), due: due, now, broker)
+      for other in places where other.mayRefuse { broker.giveBack(messages.part(taken, fit), to: other.place, epoch: other.epoch, &work) }
+      if taken == 0 { return (0, refusal) }
+      fit = taken
+    }
     let part = messages.part(0, fit)
     // A reference for each queue, before anybody can have the first.
     for index in 0..<part.count { part[index].retain(places.count - 1) }

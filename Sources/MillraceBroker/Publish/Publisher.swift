@@ -4,6 +4,8 @@ internal import MillraceCore
 public struct Receipt: Sendable, Hashable {
   /// Queues that have it now.
   public var queues: Int
+  /// Which of the publisher's messages it is that go to the disk, from 1: on stable storage when `Publisher.confirms` has ended it. nil: it is in memory only.
+  public var confirmation: UInt64?
 }
 
 /// How a publication went.
@@ -37,12 +39,33 @@ public struct BatchPublication: Sendable, Equatable {
   private var core: PublishCore
   private var work: Workspace
   private let largest: Int
+  private let isJournaled: Bool
 
   init(_ broker: Broker) throws(BrokerError) {
+    var confirms: Confirms?
+    if broker.journal != nil { do throws(MemoryError) { confirms = try broker.takeConfirms() } catch { throw .memory(bytes: error.bytes) } }
+    let core: PublishCore
+    do { core = try PublishCore(broker.router, confirms) } catch {
+      if let confirms { broker.giveConfirms(confirms) }
+      throw .routing(error)
+    }
     self.broker = broker
+    self.core = core
     largest = broker.configuration.largestMessage
-    do { core = try PublishCore(broker.router) } catch { throw .routing(error) }
     work = Workspace(broker.pool)
+    isJournaled = broker.journal != nil
+  }
+
+  deinit { if let confirms = core.confirms { broker.giveConfirms(confirms) } }
+
+  /// Which of its messages are on stable storage; nil: the broker has no journal.
+  public var confirms: Confirms? { core.confirms }
+
+  /// What all messages of an envelope have here.
+  private func traits(_ envelope: borrowing Envelope) -> MessageBlock.Traits {
+    var traits = envelope.traits
+    if isJournaled, envelope.isPersistent { traits.flags.insert(.hasNumber) }
+    return traits
   }
 
   // MARK: One by one
@@ -60,7 +83,7 @@ public struct BatchPublication: Sendable, Equatable {
       throw .tooLarge(bytes: bytes, most: broker.configuration.largestMessage)
     }
     guard properties <= Envelope.maxPropertyBytes else { throw .properties(bytes: properties) }
-    guard let block = work.cache.claim(bytes, properties: properties, envelope.traits) else {
+    guard let block = work.cache.claim(bytes, properties: properties, traits(envelope)) else {
       throw .memory(capacity: broker.pool.capacity)
     }
     return block
@@ -87,7 +110,7 @@ public struct BatchPublication: Sendable, Equatable {
         broker.bury(&work)
         if taken == 1 {
           draft.give()
-          return .accepted(Receipt(queues: count))
+          return .accepted(Receipt(queues: count, confirmation: core.isJournaled ? core.confirms?.published : nil))
         }
         if let why { refusal = why }
       }
@@ -121,7 +144,7 @@ public struct BatchPublication: Sendable, Equatable {
   /// A batch, empty. `capacity`: 1 to 65,536 messages.
   public func batch(_ envelope: Envelope, capacity: Int = 64) -> MessageBatch {
     precondition(1...65_536 ~= capacity, "a batch has room for 1 to 65,536 messages")
-    return MessageBatch(broker.pool, envelope, capacity: capacity)
+    return MessageBatch(broker.pool, envelope, traits(envelope), capacity: capacity)
   }
 
   /// Adds a message to a batch that has room, its payload written by `write`. Throws as `claim`; and what `write` throws, and then there is no message.

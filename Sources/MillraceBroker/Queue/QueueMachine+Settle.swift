@@ -172,6 +172,17 @@ extension QueueMachine {
 
   // MARK: Emptying
 
+  /// The message at a place; 0: there is none.
+  func message(at index: UInt32) -> UInt64 { entries.contains(index) ? unsafe entries[index].pointee.message : 0 }
+
+  /// How often a message was delivered, and failed; nil: it is there no more. Complexity: O(1).
+  func counts(of index: UInt32, _ message: UInt64) -> (acquired: UInt16, failed: UInt16)? {
+    guard entries.contains(index) else { return nil }
+    let entry = unsafe entries[index]
+    guard unsafe entry.pointee.state != .free && entry.pointee.message == message else { return nil }
+    return unsafe (entry.pointee.acquired, entry.pointee.failed)
+  }
+
   /// All that it holds, in no order. Complexity: O(places).
   var messages: [UInt64] {
     (0..<entries.touchedCount).compactMap { unsafe entries[$0].pointee.state == .free ? nil : entries[$0].pointee.message }

@@ -76,8 +76,8 @@
     unsafe entry.pointee.sequence = sequences
     unsafe entry.pointee.expiry = expiry(of: message, now)
     unsafe entry.pointee.bytes = message.bytes
-    unsafe entry.pointee.acquired = 0
-    unsafe entry.pointee.failed = 0
+    unsafe entry.pointee.acquired = message.acquired
+    unsafe entry.pointee.failed = message.failed
     unsafe entry.pointee.priority = min(message.priority, UInt8(configuration.priorities - 1))
     bytes &+= Int(message.bytes)
     if message.due > now {

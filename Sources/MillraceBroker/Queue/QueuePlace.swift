@@ -51,6 +51,8 @@ internal import MillraceCore
   /// Nanoseconds; `UInt64.max`: none. And bit 0 of the next word: it may refuse.
   @inline(__always) private var timeToLive: SharedWord { unsafe SharedWord(memory + 4 * padding + 32) }
   @inline(__always) private var traits: SharedWord { unsafe SharedWord(memory + 4 * padding + 40) }
+  /// By which the journal knows the queue; 0: it does not.
+  @inline(__always) private var journal: SharedWord { unsafe SharedWord(memory + 4 * padding + 48) }
 
   /// Of the queues that stand here. Written once, before others know the place.
   @inline(__always) var number: UInt32 {
@@ -75,6 +77,7 @@ internal import MillraceCore
     armed.storeRelaxed(.max)
     timeToLive.storeRelaxed(configuration.timeToLive ?? .max)
     traits.storeRelaxed(UInt64(locked.state.epoch) << 1 | (locked.state.mayRefuse ? 1 : 0))
+    journal.storeRelaxed(UInt64(locked.state.journal))
     messageRoom.open(configuration.maxSize, epoch: locked.state.epoch)
     byteRoom.open(configuration.maxBytes, epoch: locked.state.epoch)
     backlog.storeRelaxed(0)
@@ -85,11 +88,11 @@ internal import MillraceCore
   // MARK: Publishers
 
   /// What a publisher must know of the queue; nil: it was made after this version of the table, or is no more.
-  @inline(__always) func look(version: UInt64) -> (epoch: UInt32, mayRefuse: Bool)? {
+  @inline(__always) func look(version: UInt64) -> (epoch: UInt32, mayRefuse: Bool, journal: UInt32)? {
     // Order: acquiring. Pairs with the releasing store in `set`.
     guard since.loadAcquiring() <= version else { return nil }
     let traits = traits.loadRelaxed()
-    return (UInt32(truncatingIfNeeded: traits >> 1), traits & 1 != 0)
+    return (UInt32(truncatingIfNeeded: traits >> 1), traits & 1 != 0, UInt32(truncatingIfNeeded: journal.loadRelaxed()))
   }
 
   /// Room for messages, from the first on: how many. They count as being in the queue from here on.

@@ -11,8 +11,8 @@ struct QueueState: ~Copyable {
   let since: UInt64
   /// Of its place: no other queue there has had it.
   let epoch: UInt32
-  /// The broker's journal keeps it.
-  let isJournaled: Bool
+  /// By which the broker's journal knows it; 0: it does not.
+  let journal: UInt32
   var machine: QueueMachine
   /// Consumers that are jobs, by number; nil: one that asks.
   var jobs: [JobConsumer?] = []
@@ -26,8 +26,8 @@ struct QueueState: ~Copyable {
   var overdue: [QueueTag: QueueLoss] = [:]
   var counts = QueueCounts()
 
-  init(_ name: BrokerName, number: UInt32, since: UInt64, epoch: UInt32, isJournaled: Bool, _ configuration: QueueConfiguration) {
-    (self.name, self.number, self.since, self.epoch, self.isJournaled) = (name, number, since, epoch, isJournaled)
+  init(_ name: BrokerName, number: UInt32, since: UInt64, epoch: UInt32, journal: UInt32, _ configuration: QueueConfiguration) {
+    (self.name, self.number, self.since, self.epoch, self.journal) = (name, number, since, epoch, journal)
     machine = QueueMachine(configuration)
   }
 
@@ -103,8 +103,12 @@ struct QueueState: ~Copyable {
   /// The last thing under the lock: what others are to be told. `arrived`: messages that can be had now and could not before, at least one if any.
   @inline(__always) mutating func endTurn(_ place: QueuePlace, arrived: Int, _ now: UInt64, _ work: inout Workspace) -> FollowUp {
     var follow = FollowUp()
+    follow.journal = journal
     if jobCount > 0 { serve(now, &work, &follow) }
-    if !machine.lost.isEmpty { keepLost() }
+    if !machine.lost.isEmpty {
+      if journal != 0 { for loss in machine.lost { note(loss.tag.entry, loss.message, &work) } }
+      keepLost()
+    }
     if !work.gone.isEmpty { count(work.gone) }
     if mayRefuse { account(place, &follow) }
     if arrived > 0, machine.occupied != 0 {
@@ -144,6 +148,13 @@ struct QueueState: ~Copyable {
     machine.lost.removeAll(keepingCapacity: true)
   }
 
+  /// What the journal is to know of a message that came back: how often it was delivered, and failed.
+  func note(_ entry: UInt32, _ message: UInt64, _ work: inout Workspace) {
+    guard let counts = machine.counts(of: entry, message) else { return }
+    let number = unsafe MessageBlock(message).journalNumber
+    if number != 0 { work.counts.append(JournalCount(number, in: journal, acquired: counts.acquired, failed: counts.failed)) }
+  }
+
   mutating func count(_ gone: [QueueDeparture]) {
     for departure in gone { counts.left[Int(departure.exit.rawValue)] += 1 }
   }
@@ -170,6 +181,8 @@ struct FollowUp {
   var alarm: UInt64 = 0
   /// Consumers have credit for more than a batch.
   var hasMore = false
+  /// By which the journal knows the queue; 0: it does not.
+  var journal: UInt32 = 0
 }
 
 /// What has happened to a queue's messages so far.
@@ -188,6 +201,8 @@ struct Grave {
   var departure: QueueDeparture
   var place: QueuePlace
   var since: UInt64
+  /// By which the journal knows the queue; 0: it does not.
+  var journal: UInt32
 }
 
 /// A queue that was deleted while consumers had messages of it.
@@ -222,6 +237,9 @@ struct Workspace: ~Copyable {
   var requests: [JobRequest] = []
   /// Dead letters that wait until no lock is held.
   var dead: [Grave] = []
+  /// What the journal is to be told: messages that have left durable queues, and counts of those that came back.
+  var settlements: [JournalSettlement] = []
+  var counts: [JournalCount] = []
 
   init(_ pool: MessagePool) {
     cache = MessageCache(pool)

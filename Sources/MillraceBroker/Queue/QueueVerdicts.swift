@@ -34,6 +34,9 @@ struct QueueMessage: Hashable {
   var expiry: UInt64 = 0
   /// Not to be delivered before this; 0: at once.
   var due: UInt64 = 0
+  /// Earlier deliveries, and how many of these failed: before the process began.
+  var acquired: UInt16 = 0
+  var failed: UInt16 = 0
 }
 
 /// A message in the hands of a consumer. Good for one settlement.

@@ -55,6 +55,19 @@ public struct Headers: Sendable, Hashable {
     encoded = bytes
   }
 
+  /// As they were encoded; nil: these bytes are none.
+  init?(checking encoded: [UInt8]) {
+    // unsafe: looked at while they are there.
+    let length = unsafe encoded.withUnsafeBytes { bytes in
+      var cursor = unsafe HeaderFields(bytes)
+      var length = 0
+      while cursor.next() { unsafe length += cursor.name.count + 6 + cursor.value.count }
+      return length
+    }
+    if length != encoded.count { return nil }
+    self.encoded = encoded
+  }
+
   /// unsafe: as `encoded`; from a message, which was made so.
   @unsafe init(encoded: UnsafeRawBufferPointer) { unsafe self.encoded = Array(encoded) }
 

@@ -16,6 +16,10 @@ struct Opened {
       do throws(StorageError) { try Self.makeFirst(storage, settings) } catch { throw .storage(error) }
       scan = try LogScan(storage)
     }
+    // One that a process left which was stopped in the midst of renaming may be a segment's file by another name.
+    do throws(StorageError) { if try storage.names().contains(Retirement.spare) { try storage.remove(Retirement.spare) } } catch {
+      throw .storage(error)
+    }
     do throws(MemoryError) { ids = try IDWindow(size: settings.idWindow, salt: settings.random()) } catch {
       throw .configuration(error.description)
     }

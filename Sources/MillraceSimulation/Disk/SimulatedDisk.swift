@@ -279,8 +279,9 @@ final class SimulatedFile: LogFile, Sendable {
     let copy = unsafe Array(bytes)
     try disk.state.withLock { state throws(StorageError) in
       if state.isBroken { throw StorageError("write", "", code: 5, "Input/output error") }
+      if state.isOff { throw SimulatedDisk.off }
       guard state.step() else {
-        if state.interrupted == nil { state.interrupted = (number, offset, copy) }
+        state.interrupted = (number, offset, copy)
         throw SimulatedDisk.off
       }
       state.files[number]!.bytes.replaceSubrange(offset..<offset + copy.count, with: copy)
