@@ -60,7 +60,8 @@ import Testing
     #expect(try bed.drain("tasks") == ["A", "B"])
   }
 
-  @Test("patterns and filters of 10,000 words are refused, and bind nothing", arguments: [("a.", ExchangeKind.topic), ("#.", .topic), ("a/", .mqtt)])
+  @Test(
+    "patterns and filters of 10,000 words are refused, and bind nothing", arguments: [("a.", ExchangeKind.topic), ("#.", .topic), ("a/", .mqtt)])
   func longPatterns(word: String, kind: ExchangeKind) throws {
     let bed = try BrokerBed()
     try bed.declare("tasks")

@@ -112,7 +112,8 @@
     /// To a queue, or to an exchange by a key. What both say of it.
     @discardableResult
     func publish(
-      _ body: String, to exchange: String = "", _ key: String, priority: Int? = nil, expiration: Int? = nil, _ at: SourceLocation = #_sourceLocation
+      _ body: String, to exchange: String = "", _ key: String, priority: Int? = nil, expiration: Int? = nil,
+      _ at: SourceLocation = #_sourceLocation
     ) throws -> Told {
       let here = try publishHere(body, to: exchange, key, priority: priority, expiration: expiration)
       let there = try client.publish(body, to: exchange, key, priority: priority, expiration: expiration)

@@ -86,6 +86,18 @@
         push()
       }
 
+      /// Who asks for one by itself gets it, whatever the others' windows are, and has done with it.
+      func ask() throws {
+        let number = try machine.addConsumer(prefetch: 0)
+        let here = try #require(try machine.take(number, 0, &gone))
+        let there = try #require(try control.get(queue))
+        #expect("\(here.message)" == there.seen.body)
+        try machine.settle(here.tag, of: number, .acknowledge, 0, &gone)
+        try machine.removeConsumer(number, isFailure: false, 0, &gone)
+        try control.acknowledge(there.tag)
+        push()
+      }
+
       /// Its connection is lost.
       func lose(_ consumer: Int) throws {
         let before = try control.counts(queue).consumers
@@ -136,8 +148,10 @@
       for prefetch in [1, 3, 2] { try pushed.add(prefetch: prefetch) }
       try pushed.publish(10)
       #expect(try pushed.compare() == [[1], [2, 4, 6], [3, 5]])
+      try pushed.ask()
+      try pushed.compare()
       try pushed.settle(1, 1, .acknowledge)
-      #expect(try pushed.compare() == [[], [7], []])
+      #expect(try pushed.compare() == [[], [8], []])
       try pushed.settle(0, 0, .release(after: 0))
       try pushed.compare()
       try pushed.settle(1, 2, .acknowledge, isMultiple: true)
