@@ -117,7 +117,10 @@ extension Broker {
   /// Who is told of what the journal has ended.
   var journalSink: JournalSink {
     unsafe JournalSink(context: nil) { _, endings, count in
-      for unsafeending in unsafe JournalSink.endings(endings, count) where ending.token != 0 {
+      let told = unsafe JournalSink.endings(endings, count)
+      for index in 0..<count {
+        let ending = unsafe told[index]
+        if ending.token == 0 { continue }
         let (confirms, count) = Confirms.of(ending.token)
         let failure: String? =
           switch ending.outcome {
@@ -220,7 +223,7 @@ private struct RecoveryVisitor: JournalVisitor {
       }
       block.journalNumber = message.number
       unsafe block.retain(message.places.count - 1)
-      for unsafeplace in unsafe message.places { put(block, message, stored.published, place, &work) }
+      for index in unsafe 0..<message.places.count { unsafe put(block, message, stored.published, message.places[index], &work) }
     }
   }
 
