@@ -61,7 +61,8 @@ import Testing
   }
 
   @Test(
-    "patterns and filters of 10,000 words are refused, and bind nothing", arguments: [("a.", ExchangeKind.topic), ("#.", .topic), ("a/", .mqtt)])
+    "patterns and filters of 10,000 words are refused, and bind nothing",
+    arguments: [("a.", ExchangeKind.topic), ("#.", .topic), ("a/", .mqtt)])
   func longPatterns(word: String, kind: ExchangeKind) throws {
     let bed = try BrokerBed()
     try bed.declare("tasks")
