@@ -19,6 +19,8 @@
       private var machine: QueueMachine
       private(set) var consumers: [Consumer] = []
       private var published = 0
+      /// Of our side: nanoseconds.
+      var now: UInt64 = 0
       private var gone: [QueueDeparture] = []
       /// What our consumers got and was not compared yet.
       private var pending: [QueueDelivery] = []
@@ -35,14 +37,14 @@
       func publish(_ count: Int = 1, priority: Int? = nil) throws {
         for _ in 0..<count {
           published += 1
-          try machine.publish(QueueMessage(id: UInt64(published), bytes: 1, priority: UInt8(priority ?? 0)), 0, &gone)
+          try machine.publish(QueueMessage(id: UInt64(published), bytes: 1, priority: UInt8(priority ?? 0)), now, &gone)
           #expect(try control.publish("\(published)", to: "", queue, priority: priority) == .taken)
           push()
         }
       }
 
       /// Everybody has what there is to be had.
-      private func push() { machine.deliver(.max, 0, &pending, &gone) }
+      private func push() { machine.deliver(.max, now, &pending, &gone) }
 
       /// Its index.
       @discardableResult
@@ -72,9 +74,9 @@
         let (delivery, tag) = consumers[consumer].held[index]
         let number = consumers[consumer].number
         if isMultiple {
-          #expect(try machine.settle(upTo: delivery.tag, of: number, settlement, 0, &gone) == index + 1)
+          #expect(try machine.settle(upTo: delivery.tag, of: number, settlement, now, &gone) == index + 1)
         } else {
-          try machine.settle(delivery.tag, of: number, settlement, 0, &gone)
+          try machine.settle(delivery.tag, of: number, settlement, now, &gone)
         }
         let client = consumers[consumer].client!
         if settlement == .acknowledge {
@@ -89,11 +91,11 @@
       /// Who asks for one by itself gets it, whatever the others' windows are, and has done with it.
       func ask() throws {
         let number = try machine.addConsumer(prefetch: 0)
-        let here = try #require(try machine.take(number, 0, &gone))
+        let here = try #require(try machine.take(number, now, &gone))
         let there = try #require(try control.get(queue))
         #expect("\(here.message)" == there.seen.body)
-        try machine.settle(here.tag, of: number, .acknowledge, 0, &gone)
-        try machine.removeConsumer(number, isFailure: false, 0, &gone)
+        try machine.settle(here.tag, of: number, .acknowledge, now, &gone)
+        try machine.removeConsumer(number, isFailure: false, now, &gone)
         try control.acknowledge(there.tag)
         push()
       }
@@ -101,7 +103,7 @@
       /// Its connection is lost.
       func lose(_ consumer: Int) throws {
         let before = try control.counts(queue).consumers
-        try machine.removeConsumer(consumers[consumer].number, isFailure: true, 0, &gone)
+        try machine.removeConsumer(consumers[consumer].number, isFailure: true, now, &gone)
         pending.removeAll { $0.consumer == consumers[consumer].number }
         push()
         consumers[consumer].client = nil
@@ -125,6 +127,7 @@
       @discardableResult
       func compare(_ at: SourceLocation = #_sourceLocation) throws -> [[Int]] {
         try settleDown()
+        machine.advance(now, &gone)
         let here = pending
         pending = []
         var all: [[Int]] = []
@@ -254,6 +257,50 @@
         try pushed.compare()
       }
       #expect(settled > 100)
+    }
+
+    @Test("with a time to live of nothing, who has room gets it, and it is gone for the others")
+    func nothing() throws {
+      let pushed = try Pushed("nothing.pushed") { $0.timeToLive = 0 }
+      try pushed.add(prefetch: 2)
+      try pushed.publish(4)
+      pushed.now = 1
+      #expect(try pushed.compare() == [[1, 2]])
+      try pushed.settle(0, 0, .acknowledge)
+      #expect(try pushed.compare() == [[]])
+      try pushed.publish()
+      #expect(try pushed.compare() == [[5]])
+    }
+
+    @Test("an acknowledgement of nothing, or a second one, is refused here, and costs the channel there; the queue goes on")
+    func twice() throws {
+      let both = try BesideRabbitMQ()
+      try both.declare("twice.work")
+      for body in ["1", "2"] { try both.publish(body, "twice.work") }
+      for isSecond in [true, false] {
+        let client = try BesideRabbitMQ.another()
+        let first = try #require(try client.get("twice.work"))
+        if isSecond {
+          try client.acknowledge(first.tag)
+          _ = try client.counts("twice.work")
+        }
+        try client.acknowledge(isSecond ? first.tag : 99)
+        #expect(throws: Failed.self) { _ = try client.counts("twice.work") }
+      }
+      var machine = QueueMachine(QueueConfiguration())
+      var gone: [QueueDeparture] = []
+      let consumer = try machine.addConsumer(prefetch: 0)
+      for id in 1...2 { try machine.publish(QueueMessage(id: UInt64(id)), 0, &gone) }
+      let first = try #require(try machine.take(consumer, 0, &gone))
+      try machine.settle(first.tag, of: consumer, .acknowledge, 0, &gone)
+      #expect(throws: QueueRefusal.unknownDelivery) { try machine.settle(first.tag, of: consumer, .acknowledge, 0, &gone) }
+      #expect(throws: QueueRefusal.unknownDelivery) {
+        try machine.settle(QueueTag(entry: 99, generation: 1), of: consumer, .acknowledge, 0, &gone)
+      }
+      // There, what the lost channel held is back.
+      #expect(machine.ready == 1)
+      while try both.client.counts("twice.work").ready == 0 {}
+      #expect(try both.client.counts("twice.work").ready == 1)
     }
 
     @Test("on purpose: whose window was full stands at the end of the line here when it has room, and where it was there")

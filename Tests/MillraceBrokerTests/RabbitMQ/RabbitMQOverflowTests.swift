@@ -197,5 +197,18 @@
       #expect(throws: SettleError.queueDeleted) { try again.settle(.acknowledge) }
       #expect(try both.publish("7", "purge.work") == .returned)
     }
+
+    @Test("on purpose: a queue whose messages are all in consumers' hands is not empty here, and is there")
+    func emptyOrNot() throws {
+      let both = try BesideRabbitMQ()
+      try both.declare("empty.work")
+      try both.publish("1", "empty.work")
+      let held = try #require(try both.get("empty.work"))
+      #expect(throws: BrokerError.inUse(name("empty.work"), messages: 1, consumers: 1)) {
+        try both.bed.broker.delete(queue: name("empty.work"), ifEmpty: true)
+      }
+      #expect(try both.client.delete("empty.work", ifEmpty: true) == 0)
+      try held.settle(.acknowledge)
+    }
   }
 #endif
