@@ -28,10 +28,10 @@
       let both = try BesideRabbitMQ()
       try both.declare("requeued.dead")
       try both.declare("requeued.work") { $0.deadLetters = .queue(name("requeued.dead")) }
-      for body in ["back", "done"] { try both.publish(body, "requeued.work", expiration: 300) }
+      for body in ["back", "done"] { try both.publish(body, "requeued.work", expiration: 2_000) }
       let back = try #require(try both.get("requeued.work"))
       let done = try #require(try both.get("requeued.work"))
-      try both.age(milliseconds: 400)
+      try both.age(milliseconds: 2_100)
       #expect(try both.agree()["requeued.dead"] == 0)
       try both.requeue(back)
       try both.acknowledge(done)
