@@ -98,13 +98,17 @@ let rows: [Row] = [
   Row(
     layer: 6, name: "JournalVictim", kind: .benchmark, path: "Tests/Faults/JournalVictim",
     needs: ["Millrace", "MillraceBroker", "MillraceCore", "MillraceLog"]),
+  Row(
+    layer: 6, name: "BrokerVictim", kind: .benchmark, path: "Tests/Faults/BrokerVictim",
+    needs: ["Millrace", "MillraceBroker", "MillraceCore", "MillraceLog", "CMillrace"]),
   Row(layer: 6, name: "LogCrashes", kind: .benchmark, path: "Tests/Faults/LogCrashes", needs: ["MillraceSimulation"]),
   Row(layer: 6, name: "LogBenchmark", kind: .benchmark, path: "Benchmarks/Log", needs: ["MillraceCore", "MillraceLog", "CMillrace"]),
   Row(
     layer: 6, name: "DurableBenchmark", kind: .benchmark, path: "Benchmarks/Durable",
     needs: ["Millrace", "MillraceCore", "MillraceLog", "CJemalloc", "CMillrace"]),
   Row(
-    layer: 6, name: "BrokerBenchmark", kind: .benchmark, path: "Benchmarks/Broker", needs: ["MillraceBroker", "MillraceCore", "CMillrace"],
+    layer: 6, name: "BrokerBenchmark", kind: .benchmark, path: "Benchmarks/Broker",
+    needs: ["Millrace", "MillraceBroker", "MillraceCore", "MillraceLog", "CMillrace"],
     tests: []),
   Row(
     layer: 6, name: "CoreBenchmark", kind: .benchmark, path: "Benchmarks/Core", needs: ["MillraceCore", "MillracePlugins", "CMillrace"],

@@ -117,9 +117,9 @@ extension Broker {
   /// Who is told of what the journal has ended.
   var journalSink: JournalSink {
     unsafe JournalSink(context: nil) { _, endings, count in
-      let told = unsafe JournalSink.endings(endings, count)
-      for index in 0..<count {
-        let ending = unsafe told[index]
+      let all = unsafe JournalSink.endings(endings, count)
+      for index in all.indices {
+        let ending = unsafe all[index]
         if ending.token == 0 { continue }
         let (confirms, count) = Confirms.of(ending.token)
         let failure: String? =
@@ -184,8 +184,12 @@ private struct RecoveryVisitor: JournalVisitor {
     (now, wall) = (broker.host.clock.now, broker.host.wall())
   }
 
-  /// A moment of the wall clock by the engine's; the present, if it is over.
-  private func moment(_ time: Int64) -> UInt64 { now &+ UInt64(max(0, time &- wall)) }
+  /// A moment of the wall clock by the engine's; just over, if it is over.
+  private func moment(_ time: Int64) -> UInt64 {
+    if time < wall { return max(1, now) &- 1 }
+    let (sum, overflow) = now.addingReportingOverflow(UInt64(time &- wall))
+    return overflow ? .max : sum
+  }
 
   mutating func seen(_ id: UnsafeRawBufferPointer, until: Int64) {
     if until > wall { unsafe broker.duplicates?.restore(String(decoding: id, as: UTF8.self), until: moment(until)) }
@@ -223,7 +227,7 @@ private struct RecoveryVisitor: JournalVisitor {
       }
       block.journalNumber = message.number
       unsafe block.retain(message.places.count - 1)
-      for index in unsafe 0..<message.places.count { unsafe put(block, message, stored.published, message.places[index], &work) }
+      for index in unsafe message.places.indices { put(block, message, stored.published, unsafe message.places[index], &work) }
     }
   }
 
@@ -236,7 +240,7 @@ private struct RecoveryVisitor: JournalVisitor {
     let ends = [message.expiry, own.flatMap { $0.overflow ? nil : $0.partialValue }].compactMap { $0 }.min()
     let acquired = max(at.acquired, at.isRedelivered ? 1 : 0)
     let entry = QueueMessage(
-      id: block.number, bytes: UInt32(truncatingIfNeeded: block.bytes), priority: message.priority, expiry: ends.map { moment($0) } ?? 0,
+      id: block.number, bytes: UInt32(truncatingIfNeeded: block.bytes), priority: message.priority, expiry: ends.map { max(1, moment($0)) } ?? 0,
       due: message.due.map { $0 > wall ? moment($0) : 0 } ?? 0, acquired: acquired, failed: at.failed)
     locked.state.restore(entry, now, &work)
     broker.endTurn(place, locked, arrived: 1, now, &work)
