@@ -54,9 +54,6 @@
 
   /// A broker of ours and a real one, through the same operations. What each of them gives is compared on the way.
   final class BesideRabbitMQ {
-    /// One for all tests; it ends with their process.
-    static let server = Result { try RabbitMQServer() }
-
     let bed: BrokerBed
     let client: RabbitMQClient
     private var queues: [String] = []
@@ -87,10 +84,10 @@
 
     init() throws {
       bed = try BrokerBed()
-      client = try RabbitMQClient(port: BesideRabbitMQ.server.get().port)
+      client = try RabbitMQClient(port: RabbitMQServer.shared.get().port)
     }
 
-    static func another() throws -> RabbitMQClient { try RabbitMQClient(port: server.get().port) }
+    static func another() throws -> RabbitMQClient { try RabbitMQClient(port: RabbitMQServer.shared.get().port) }
 
     func declare(_ queue: String, _ change: (inout BothQueue) -> Void = { _ in }) throws {
       var both = BothQueue()
