@@ -46,6 +46,8 @@ import MillraceBroker
     case "msg-1-4": try Messages(receivers: 4, bytes: 64).measure(work, seconds: seconds)
     case "msg-64k": try Messages(receivers: 4, bytes: 65_536, isByReference: true).measure(work, seconds: seconds)
     case "latency-spin": try Latency(isSpinning: true).measure(work, seconds: seconds)
+    case "durable-1", "durable-64", "durable-1000":
+      try Durable(inFlight: Int(work.dropFirst("durable-".count)) ?? 1).measure(work, seconds: seconds)
     case "latency-park": try Latency(isSpinning: false).measure(work, seconds: seconds)
     default: nil
     }
@@ -53,7 +55,7 @@ import MillraceBroker
 
   private static func usage() -> Never {
     fail(
-      "usage: BrokerBenchmark msg-1-1,msg-1-1-1k,msg-1-4,msg-64k,latency-spin,latency-park,topic-cold,topic-warm,bind-N SECONDS | routes cold|warm COUNT | messages COUNT | conservation COUNT",
+      "usage: BrokerBenchmark msg-1-1,msg-1-1-1k,msg-1-4,msg-64k,latency-spin,latency-park,durable-1000,topic-cold,topic-warm,bind-N SECONDS | routes cold|warm COUNT | messages COUNT | conservation COUNT",
       64)
   }
 

@@ -186,24 +186,30 @@ extension LogQueueJournal {
         for _ in 0..<header.messages {
           let message = try StoredMessage(&reader)
           let alive = monitor.locked { state.alive(message, at: event.version) }
+          guard makeRoom(message.bytes, event, &copies, &pass) else { return false }
           if !alive.isEmpty {
             copies.add(message, alive, source: event.version)
           } else if unsafe !message.id.isEmpty, message.idExpiry > now {
             unsafe copies.add(message.id, until: message.idExpiry)
           }
-          if copies.bytes >= settings.copyBytes {
-            guard write(&copies, &pass) else { return false }
-            pass.next = event.version
-          }
         }
         try reader.skip(header)
         for _ in 0..<header.seen {
           let seen = try StoredID(&reader)
+          guard unsafe makeRoom(seen.id.count, event, &copies, &pass) else { return false }
           if seen.until > now { unsafe copies.add(seen.id, until: seen.until) }
         }
         return true
       } catch { preconditionFailure("invariant broken: what was read before cannot be read: \(error.text)") }
     }
+  }
+
+  /// Writes what is ready if it would be too much with `bytes` more: an event has a limit.
+  private func makeRoom(_ bytes: Int, _ event: EventView, _ copies: inout CopyBatch, _ pass: inout JournalSpace.Pass) -> Bool {
+    if copies.isEmpty || copies.bytes + bytes <= settings.copyBytes { return true }
+    guard write(&copies, &pass) else { return false }
+    pass.next = event.version
+    return true
   }
 
   /// What of a pass is ready is written, if there is anything.

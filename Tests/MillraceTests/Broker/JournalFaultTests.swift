@@ -176,4 +176,33 @@ import Testing
     let queue = try DurableDefinition.queue("one", 1)
     #expect(back.definitions == [queue])
   }
+
+  @Test("messages as large as a batch may be are carried along too")
+  func large() throws {
+    let disk = SimulatedDisk()
+    var configuration = configuration
+    configuration.log.segmentBytes = 20 << 20
+    configuration.log.firstSegmentBytes = 20 << 20
+    configuration.spaceBytes = 1 << 20
+    configuration.copyBytes = 256 << 10
+    let journal = try LogQueueJournal(disk, configuration)
+    defer { journal.close() }
+    let endings = JournalEndings()
+    _ = try journal.back(endings)
+    try journal.record([.declare(.queue("one", 1))], token: 1)
+    let small = try journal.send([message(200_000)])
+    let large = try journal.send([message(JournalLimits.batchBytes - 56)], token: 2)
+    #expect(endings.outcome(2) == .written)
+    for _ in 0..<12 {
+      let number = try journal.send([message(8 << 20)])
+      try journal.send(settled: [JournalSettlement(number, in: 1, .acknowledged)])
+    }
+    #expect(journal.passes > 0 && journal.spaceProblem == nil)
+    journal.close()
+    let again = try LogQueueJournal(disk, configuration)
+    defer { again.close() }
+    let back = try again.back(endings).0
+    #expect(back.messages.map(\.number) == [small, large])
+    #expect(back.messages.map(\.payload.count) == [200_000, JournalLimits.batchBytes - 56])
+  }
 }
