@@ -240,7 +240,8 @@ private struct RecoveryVisitor: JournalVisitor {
     let ends = [message.expiry, own.flatMap { $0.overflow ? nil : $0.partialValue }].compactMap { $0 }.min()
     let acquired = max(at.acquired, at.isRedelivered ? 1 : 0)
     let entry = QueueMessage(
-      id: block.number, bytes: UInt32(truncatingIfNeeded: block.bytes), priority: message.priority, expiry: ends.map { max(1, moment($0)) } ?? 0,
+      id: block.number, bytes: UInt32(truncatingIfNeeded: block.bytes), priority: message.priority,
+      expiry: ends.map { max(1, moment($0)) } ?? 0,
       due: message.due.map { $0 > wall ? moment($0) : 0 } ?? 0, acquired: acquired, failed: at.failed)
     locked.state.restore(entry, now, &work)
     broker.endTurn(place, locked, arrived: 1, now, &work)
