@@ -25,9 +25,11 @@
 
   /// One channel of a connection, as thin as can be.
   @safe final class RabbitMQClient {
-    private let connection: amqp_connection_state_t
+    let connection: amqp_connection_state_t
     private var kept = unsafe [UnsafeMutableRawPointer]()
     private var published: UInt64 = 0
+    /// Messages that `send` has published.
+    var sent = 0
     private var unconfirmed: Set<UInt64> = []
     /// Bodies of messages that came back.
     private(set) var returned: Set<Int> = []
@@ -167,7 +169,7 @@
       return found
     }
 
-    private func check(_ what: String) throws {
+    func check(_ what: String) throws {
       let reply = unsafe amqp_get_rpc_reply(connection)
       forget()
       guard unsafe reply.reply_type == AMQP_RESPONSE_NORMAL else {
@@ -186,11 +188,11 @@
 
     // MARK: What calls are given, until they return
 
-    private func forget() {
+    func forget() {
       while let memory = unsafe kept.popLast() { unsafe memory.deallocate() }
     }
 
-    private func bytes(_ text: String) -> amqp_bytes_t { unsafe bytes(Array(text.utf8)) }
+    func bytes(_ text: String) -> amqp_bytes_t { unsafe bytes(Array(text.utf8)) }
 
     private func bytes(_ content: [UInt8]) -> amqp_bytes_t {
       let memory = UnsafeMutableRawPointer.allocate(byteCount: max(content.count, 1), alignment: 1)
@@ -199,7 +201,7 @@
       return unsafe amqp_bytes_t(len: content.count, bytes: memory)
     }
 
-    private func table(_ fields: [(String, WireValue)]) -> amqp_table_t {
+    func table(_ fields: [(String, WireValue)]) -> amqp_table_t {
       if fields.isEmpty { return unsafe amqp_table_t() }
       let entries = UnsafeMutablePointer<amqp_table_entry_t>.allocate(capacity: fields.count)
       unsafe kept.append(UnsafeMutableRawPointer(entries))

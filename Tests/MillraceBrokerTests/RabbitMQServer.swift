@@ -3,9 +3,14 @@
   import Glibc
   import Testing
 
-  /// A real server of a test's own: its own folder, its own ports on the loopback. It ends with the test's process, however that ends.
-  final class RabbitMQServer {
+  /// A real server of the tests' own: its own folder, its own ports on the loopback. It ends with the test's process, however that ends.
+  ///
+  /// # Threads
+  /// Any: nothing of it changes.
+  final class RabbitMQServer: @unchecked Sendable {
     private static let program = "/usr/lib/rabbitmq/bin/rabbitmq-server"
+    /// One for all tests, which use names of their own.
+    static let shared = Result { try RabbitMQServer() }
     static let isInstalled = FileManager.default.isExecutableFile(atPath: program)
 
     let port: Int

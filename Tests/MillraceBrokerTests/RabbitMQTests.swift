@@ -185,9 +185,8 @@
 
     @Test("10,000 random bindings and 10,000 messages reach the same queues as in RabbitMQ, while bindings, queues and exchanges go")
     func random() throws {
-      let server = try RabbitMQServer()
       var numbers = SeededNumbers(2026)
-      var pair = Pair(router: try Router(seed: 5), client: try RabbitMQClient(port: server.port))
+      var pair = Pair(router: try Router(seed: 5), client: try RabbitMQClient(port: RabbitMQServer.shared.get().port))
       try pair.declare(&numbers, exchanges: 140, queues: 40)
       while pair.bound.count < 10_000 { try pair.bind(&numbers) }
       var (copies, unroutable) = try pair.compare(4_000, &numbers)
@@ -211,8 +210,7 @@
     }
 
     @Test("exchanges that delete themselves go there when they go here") func autoDelete() throws {
-      let server = try RabbitMQServer()
-      let client = try RabbitMQClient(port: server.port)
+      let client = try RabbitMQClient(port: RabbitMQServer.shared.get().port)
       let router = try Router(seed: 5)
       var options = ExchangeOptions()
       options.autoDeletes = true
