@@ -16,8 +16,9 @@ public struct QueueStatistics: Sendable, Hashable {
   public var overdue = 0
   /// Messages that came in.
   public var published: UInt64 = 0
-  /// Deliveries, and those of them that were not the message's first.
+  /// Deliveries.
   public var delivered: UInt64 = 0
+  /// Those of them that were not the message's first.
   public var redelivered: UInt64 = 0
   /// Messages that have left, by the way they took.
   public var left: [QueueExit: UInt64] = [:]

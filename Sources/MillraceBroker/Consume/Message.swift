@@ -48,17 +48,25 @@ internal import MillraceCore
 
   /// By which it was published; what is published to a queue itself has the queue's name.
   public var key: String { properties.text(.key) ?? place.name(since: since) }
-  /// See `Envelope`, as those below.
+  /// See `Envelope.messageID`.
   public var messageID: String? { properties.text(.messageID) }
+  /// See `Envelope.correlationID`.
   public var correlationID: String? { properties.text(.correlationID) }
+  /// See `Envelope.replyTo`.
   public var replyTo: String? { properties.text(.replyTo) }
+  /// See `Envelope.contentType`.
   public var contentType: String? { properties.text(.contentType) }
+  /// See `Envelope.type`.
   public var type: String? { properties.text(.type) }
+  /// See `Envelope.tenant`.
   public var tenant: String? { properties.text(.tenant) }
+  /// See `Envelope.trace`.
   public var trace: String? { properties.text(.trace) }
+  /// See `Envelope.timestamp`.
   public var timestamp: Int64? {
     unsafe properties[.timestamp].flatMap { unsafe $0.count == 8 ? $0.loadUnaligned(as: Int64.self) : nil }
   }
+  /// See `Envelope.headers`.
   public var headers: Headers { unsafe properties[.headers].map { unsafe Headers(encoded: $0) } ?? Headers() }
   /// Where it died before, if it is a dead letter.
   public var deaths: Deaths { block.deaths }
