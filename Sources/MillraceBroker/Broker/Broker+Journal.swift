@@ -153,9 +153,9 @@ extension Broker {
     try declare(queue: queue.name, queue.configuration, journal: queue.number)
   }
 
-  /// Consumers have stopped, and nothing is published any more: what they hold is told to the journal, which ends cleanly. Once.
+  /// Consumers have stopped, and nothing is published any more: what they hold is told to the journal, which ends cleanly. A broker without a journal has nothing to end.
   public func close() {
-    guard let journal else { return }
+    guard let journal, beginClosing() else { return }
     for place in monitor.locked({ numbers.values.compactMap { place($0) } }) {
       spaces.with { work in
         guard let locked = place.locked() else { return }
@@ -199,7 +199,9 @@ private struct RecoveryVisitor: JournalVisitor {
     if failure != nil { return }
     do throws(RoutingError) {
       switch definition {
-      case .exchange(let exchange): try broker.router.declare(exchange.name, exchange.kind, exchange.options)
+      case .exchange(let exchange):
+        try broker.router.declare(exchange.name, exchange.kind, exchange.options)
+        broker.durableExchanges.insert(exchange.name)
       case .binding(let binding): try broker.router.bind(binding)
       case .queue(let queue):
         do throws(BrokerError) {
@@ -228,6 +230,7 @@ private struct RecoveryVisitor: JournalVisitor {
       block.journalNumber = message.number
       unsafe block.retain(message.places.count - 1)
       for index in unsafe message.places.indices { put(block, message, stored.published, unsafe message.places[index], &work) }
+      broker.bury(&work)
     }
   }
 

@@ -53,7 +53,7 @@ extension Broker {
     while place.intake.loadSequential() != 0, place.lock.tryLockOrdered() {
       guard let locked = place.state else { return place.lock.unlock() }
       let arrived = locked.state.drain(place, &work)
-      endTurn(place, locked, arrived: arrived, host.clock.now, &work)
+      _ = endTurnOnce(place, locked, arrived: arrived, host.clock.now, &work)
     }
   }
 

@@ -41,8 +41,14 @@ internal import MillraceCore
   private var memories: [Region] = []
   /// Queues that were deleted while consumers had messages of theirs, by when they were made.
   private var deleted: [UInt64: DeletedQueue] = [:]
+  /// Whoever changes what the journal keeps, one after the other: what it is told and what is there are the same.
+  let definitions = Monitor()
+  // Under `definitions`.
   /// The number that the journal knows the next durable queue by.
   var nextJournal: UInt32 = 1
+  var durableExchanges: Set<BrokerName> = []
+  /// Under `monitor`.
+  private var isClosed = false
   var allConfirms: [Confirms] = []
   var freeConfirms: [Confirms] = []
   /// Consumers that are jobs: the scheduler may call them until it has stopped.
@@ -58,31 +64,46 @@ internal import MillraceCore
 
   /// With a journal, which nobody else uses: all durable queues are there again, with their messages. `close` ends it. Throws `BrokerError`; the journal is then closed.
   package init(_ configuration: BrokerConfiguration, host: BrokerHost, journal: (any QueueJournal)?) throws(BrokerError) {
-    if let fault = configuration.fault { throw .configuration(fault) }
+    // Before the object is whole nothing else closes the journal.
+    func refused(_ error: BrokerError) -> BrokerError {
+      journal?.close()
+      return error
+    }
+    if let fault = configuration.fault { throw refused(.configuration(fault)) }
     self.configuration = configuration
     self.host = host
     self.journal = journal
-    do { router = try Router(configuration.routing) } catch { throw .routing(error) }
+    do { router = try Router(configuration.routing) } catch { throw refused(.routing(error)) }
     let bytes = configuration.messageBytes ?? Machine.read().room(forEach: 1, most: 1 << 46)
     do throws(MemoryError) {
       pool = try MessagePool(capacity: bytes)
       places = try Region(bytes: 8 * configuration.routing.queues)
       spaces = try Workspaces(pool)
-    } catch { throw .memory(bytes: error.bytes) }
+    } catch { throw refused(.memory(bytes: error.bytes)) }
     duplicates =
       configuration.duplicateWindow == 0
       ? nil : DuplicateWindow(nanoseconds: configuration.duplicateWindow, most: configuration.duplicateIDs)
     let core: PublishCore
-    do { core = try PublishCore(router) } catch { throw .routing(error) }
+    do { core = try PublishCore(router) } catch { throw refused(.routing(error)) }
     unsafe deskMemory = .allocate(capacity: 1)
     unsafe deskMemory.initialize(to: DeadLetterDesk(core, pool))
     do throws(BrokerError) { try recover() } catch {
-      journal?.close()
+      // What was recovered in part is not what consumers hold: nothing is told.
+      if beginClosing() { journal?.close() }
       throw error
     }
   }
 
+  /// True: it was not closed before.
+  func beginClosing() -> Bool {
+    monitor.locked {
+      defer { isClosed = true }
+      return !isClosed
+    }
+  }
+
   deinit {
+    close()
     // Nobody else is there: publishers, receivers and deliveries keep the broker.
     for number in 0..<nextNumber {
       guard let place = place(number) else { continue }
@@ -94,6 +115,7 @@ internal import MillraceCore
     for memory in memories { memory.free() }
     places.free()
     monitor.deallocate()
+    definitions.deallocate()
     deskMonitor.deallocate()
   }
 
@@ -143,13 +165,15 @@ internal import MillraceCore
     if try compare(name, configuration) { return false }
     guard configuration.isDurable else { return try declare(queue: name, configuration, journal: 0) }
     guard journal != nil else { throw .noJournal(name) }
-    let number = monitor.locked { () -> UInt32 in
+    return try definitions.locked { () throws(BrokerError) in
+      // Another one may have been first.
+      if try compare(name, configuration) { return false }
+      let number = nextJournal
       nextJournal += 1
-      return nextJournal - 1
+      // On the disk before anybody can publish to it.
+      try record([.declare(.queue(DurableQueue(name, number: number, configuration)))])
+      return try declare(queue: name, configuration, journal: number)
     }
-    // On the disk before anybody can publish to it.
-    try record([.declare(.queue(DurableQueue(name, number: number, configuration)))])
-    return try declare(queue: name, configuration, journal: number)
   }
 
   /// True: there is such a queue. Throws `BrokerError.different`.
@@ -197,7 +221,18 @@ internal import MillraceCore
   /// Consumers learn it when they settle what they hold, or ask for more. Complexity: O(its bindings + messages).
   @discardableResult
   public func delete(queue name: BrokerName, ifUnused: Bool = false, ifEmpty: Bool = false) throws(BrokerError) -> Bool {
-    let wasDurable = try monitor.locked { () throws(BrokerError) -> Bool? in
+    guard journal != nil else { return try remove(name, ifUnused: ifUnused, ifEmpty: ifEmpty) != nil }
+    return try definitions.locked { () throws(BrokerError) in
+      guard let wasDurable = try remove(name, ifUnused: ifUnused, ifEmpty: ifEmpty) else { return false }
+      // Exchanges that deleted themselves with their last binding go with it.
+      try record((wasDurable ? [.delete(.queue(name))] : []) + forgetExchangesThatWent())
+      return true
+    }
+  }
+
+  /// Whether the journal knew it; nil: there is none.
+  private func remove(_ name: BrokerName, ifUnused: Bool, ifEmpty: Bool) throws(BrokerError) -> Bool? {
+    return try monitor.locked { () throws(BrokerError) -> Bool? in
       guard let number = numbers[name], let place = place(number) else { return nil }
       place.lock.lock()
       guard let locked = place.state else { preconditionFailure("invariant broken: a queue without state has a name") }
@@ -222,9 +257,6 @@ internal import MillraceCore
       tellRoom(place, since)
       return wasDurable
     }
-    guard let wasDurable else { return false }
-    if wasDurable { try record([.delete(.queue(name))]) }
-    return true
   }
 
   /// A deleted queue's messages go; what consumers hold stays theirs until they settle it.
@@ -270,10 +302,18 @@ internal import MillraceCore
   @inline(__always) func endTurn(
     _ place: QueuePlace, _ locked: LockedQueue, arrived: Int, _ now: UInt64, _ work: inout Workspace
   ) {
+    if endTurnOnce(place, locked, arrived: arrived, now, &work) { serve(place, &work) }
+  }
+
+  /// As `endTurn`. True: somebody may have published meanwhile who relies on us to serve consumers that are jobs.
+  @inline(__always) func endTurnOnce(
+    _ place: QueuePlace, _ locked: LockedQueue, arrived: Int, _ now: UInt64, _ work: inout Workspace
+  ) -> Bool {
     let follow = locked.state.endTurn(place, arrived: arrived, now, &work)
     let since = locked.state.since
     place.unlock(sees: follow.hasJobs)
     self.follow(place, since, follow, &work)
+    return follow.hasJobs
   }
 
   /// What was put off until no lock is held, but for dead letters, which are left in `work.dead`.
@@ -284,8 +324,6 @@ internal import MillraceCore
     if !work.gone.isEmpty { leave(place, since, follow.journal, &work) }
     settleJournal(&work)
     if !work.requests.isEmpty { submit(place, since, follow.hasMore, &work) }
-    // Who published meanwhile and found the lock taken.
-    if follow.hasJobs, place.intake.loadSequential() != 0 { serve(place, &work) }
   }
 
   /// What has left a queue: freed, or among the dead letters. `journal`: what the journal knows the queue by; 0: it does not.
@@ -335,7 +373,8 @@ internal import MillraceCore
       guard hasMore, let locked = place.locked(exactly: since) else { return }
       let arrived = locked.state.drain(place, &work)
       let follow = locked.state.endTurn(place, arrived: arrived, host.clock.now, &work)
-      place.lock.unlock()
+      // The turn that this belongs to looks at the intake at its end.
+      place.unlock(sees: true)
       if follow.arrived > 0 { place.wakeReceivers(follow.arrived) }
       if follow.publishers > 0 { tellPublishers(place, since, follow.publishers) }
       hasMore = follow.hasMore

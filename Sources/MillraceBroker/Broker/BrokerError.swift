@@ -66,6 +66,8 @@ public enum PublishRefusal: Error, Sendable, Equatable, CustomStringConvertible 
   case memory(capacity: Int)
   /// As many messages are on their way to the disk as may be.
   case busy
+  /// Another message of the same id is being published: if that is taken, this one is a duplicate.
+  case underWay
   /// The broker was closed.
   case closed
   /// What durable queues keep could not be kept.
@@ -82,6 +84,7 @@ public enum PublishRefusal: Error, Sendable, Equatable, CustomStringConvertible 
     case .memory(let capacity):
       "all \(capacity) bytes for messages are in use: publish again later, or raise BrokerConfiguration.messageBytes"
     case .busy: "as many messages are on their way to the disk as may be: publish again when some are confirmed"
+    case .underWay: "a message of the same id is being published: publish again, and it is a duplicate if that one was taken"
     case .closed: "the broker was closed"
     case .journal(let why): "the journal of durable queues: \(why)"
     }

@@ -96,7 +96,13 @@ public struct BatchPublication: Sendable, Equatable {
     // unsafe: the draft holds the block until its queues do.
     let properties = unsafe MessageProperties(block)
     let id = broker.duplicates == nil ? nil : properties.text(.messageID)
-    if let id, broker.duplicates?.enter(id, now) == false { return .duplicate }
+    if let id, let duplicates = broker.duplicates {
+      switch duplicates.enter(id, now) {
+      case .new: break
+      case .duplicate: return .duplicate
+      case .underWay: return .refused(draft, .underWay)
+      }
+    }
     var refusal = PublishRefusal.unroutable
     do throws(RouteRefusal) {
       let key = unsafe properties[.key]?.assumingMemoryBound(to: UInt8.self) ?? UnsafeBufferPointer(start: nil, count: 0)
@@ -109,6 +115,7 @@ public struct BatchPublication: Sendable, Equatable {
         }
         broker.bury(&work)
         if taken == 1 {
+          if let id { broker.duplicates?.taken(id) }
           draft.give()
           return .accepted(Receipt(queues: count, confirmation: core.isJournaled ? core.confirms?.published : nil))
         }

@@ -164,6 +164,18 @@ import Testing
     #expect(try bed.drain("tasks") == ["again"])
   }
 
+  @Test("while a message of an id is being published another one is neither taken nor a duplicate")
+  func underWay() throws {
+    let window = DuplicateWindow(nanoseconds: 100, most: 10)
+    #expect(window.enter("a", 0) == .new && window.enter("a", 1) == .underWay)
+    window.withdraw("a")
+    #expect(window.enter("a", 2) == .new)
+    window.taken("a")
+    #expect(window.enter("a", 3) == .duplicate && window.enter("a", 103) == .new)
+    window.restore("b", until: 300)
+    #expect(window.enter("b", 200) == .duplicate && window.enter("b", 301) == .new)
+  }
+
   @Test("a second message of an id within the window is a duplicate, after it a message")
   func duplicates() throws {
     var configuration = BrokerConfiguration()

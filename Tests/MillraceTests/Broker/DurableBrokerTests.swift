@@ -156,6 +156,53 @@ import Testing
     broker.close()
   }
 
+  @Test("durable exchanges and bindings are there again; those that were deleted, or deleted themselves, are not")
+  func exchanges() throws {
+    let bed = Bed()
+    let (shop, passing, orders) = (try BrokerName("shop"), try BrokerName("passing"), try BrokerName("orders"))
+    var durable = ExchangeOptions()
+    durable.isDurable = true
+    do {
+      let broker = try bed.open()
+      try Self.declare(broker, "orders")
+      try Self.declare(broker, "brief") { $0.isDurable = false }
+      try broker.declare(exchange: shop, .topic, durable)
+      try broker.declare(exchange: passing, .fanout)
+      var deletesItself = durable
+      deletesItself.autoDeletes = true
+      try broker.declare(exchange: BrokerName("lone"), .direct, deletesItself)
+      try broker.bind(Binding(shop, to: .queue(orders), key: "order.#"))
+      try broker.bind(Binding(shop, to: .queue(orders), key: "other"))
+      try broker.bind(Binding(shop, to: .queue(BrokerName("brief")), key: "order.#"))
+      try broker.bind(Binding(BrokerName("lone"), to: .queue(orders), key: "x"))
+      #expect(try broker.unbind(Binding(shop, to: .queue(orders), key: "other")))
+      #expect(try broker.unbind(Binding(BrokerName("lone"), to: .queue(orders), key: "x")))
+      let exchange = try #require(broker.router.exchange(named: shop))
+      var publisher = try broker.makePublisher()
+      _ = try publisher.publish(Array("a".utf8).span, Envelope(to: exchange, key: "order.made"))
+      broker.close()
+    }
+    let broker = try bed.open()
+    let lone = try BrokerName("lone")
+    #expect(broker.router.exchange(named: passing) == nil && broker.router.exchange(named: lone) == nil)
+    #expect(try broker.router.bindings(from: shop) == [Binding(shop, to: .queue(orders), key: "order.#")])
+    let exchange = try #require(broker.router.exchange(named: shop))
+    var publisher = try broker.makePublisher()
+    _ = try publisher.publish(Array("b".utf8).span, Envelope(to: exchange, key: "order.paid"))
+    var receiver = try broker.makeReceiver(orders)
+    var seen: [String] = []
+    try receiver.receive { message in
+      seen.append("\(String(decoding: message.copy(), as: UTF8.self)) \(message.key)")
+      return .acknowledge
+    }
+    #expect(seen == ["a order.made", "b order.paid"])
+    #expect(try broker.delete(exchange: shop))
+    broker.close()
+    let third = try bed.open()
+    #expect(third.router.exchange(named: shop) == nil)
+    third.close()
+  }
+
   @Test("a deleted queue is not there again, and one of its name begins empty")
   func deleted() throws {
     let bed = Bed()
