@@ -103,6 +103,7 @@ public final class MessageConsumer: BrokerDesk.Closable, Sendable {
 
   private func tenant(of message: ReceivedMessage) -> RunTenant {
     guard let name = message.tenant else { return tenant }
+    // A name that the engine does not know is the publisher's word alone: the consumer's own tenant pays.
     return (try? desk.tenants.find(name)) ?? tenant
   }
 

@@ -59,7 +59,7 @@ extension Broker {
     switch binding.target {
     case .exchange(let name): return durableExchanges.contains(name)
     case .queue(let name):
-      guard let place = try? place(of: name), let locked = place.locked() else { return false }
+      guard let place = monitor.locked({ numbers[name].flatMap { place($0) } }), let locked = place.locked() else { return false }
       defer { place.lock.unlock() }
       return locked.state.journal != 0
     }

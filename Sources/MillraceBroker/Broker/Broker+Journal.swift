@@ -218,7 +218,16 @@ private struct RecoveryVisitor: JournalVisitor {
       failure = .journal("message \(message.number) has properties that this version did not write")
       return
     }
-    let exchange = stored.exchange.isEmpty ? nil : (try? BrokerName(system: stored.exchange)).flatMap { broker.router.exchange(named: $0) }
+    var exchange: ExchangeID?
+    if !stored.exchange.isEmpty {
+      do throws(RoutingError) {
+        // Deleted since, it is told as the default one: its name is needed only for the story of a death.
+        exchange = broker.router.exchange(named: try BrokerName(system: stored.exchange))
+      } catch {
+        failure = .journal("message \(message.number) names an exchange that this version did not write: \(error)")
+        return
+      }
+    }
     let traits = MessageBlock.Traits(
       flags: [.isPersistent, .hasNumber], priority: message.priority, timeToLive: stored.timeToLive, exchange: exchange ?? .default)
     broker.spaces.with { work in
