@@ -164,6 +164,49 @@ import Testing
     #expect(try bed.drain("tasks") == ["again"])
   }
 
+  @Test("what was on its way to a deleted queue does not come into the next one of its name")
+  func otherEpoch() throws {
+    let bed = try BrokerBed()
+    try bed.declare("tasks")
+    let place = try bed.broker.place(of: BrokerName("tasks"))
+    let before = try #require(place.look(version: .max)).epoch
+    try bed.broker.delete(queue: BrokerName("tasks"))
+    try bed.declare("tasks")
+    let now = try #require(place.look(version: .max)).epoch
+    #expect(before != now)
+    var work = Workspace(bed.broker.pool)
+    for (epoch, byte) in [(before, 0x61), (now, 0x62)] as [(UInt32, UInt8)] {
+      let claimed = work.cache.claim(1)
+      let block = try #require(claimed)
+      unsafe block.payload.storeBytes(of: byte, as: UInt8.self)
+      let made = unsafe withUnsafePointer(to: block.number) { number in
+        unsafe work.cache.makeNode(MessageList(number, count: 1), epoch: epoch, now: 1_000, due: 0)
+      }
+      let node = try #require(made)
+      #expect(!place.push(node))
+    }
+    #expect(try bed.drain("tasks") == ["b"])
+  }
+
+  @Test("room that one queue gave for what another one has none for is given back")
+  func roomBack() throws {
+    let bed = try BrokerBed()
+    let exchange = try bed.broker.declare(exchange: BrokerName("all"), .fanout)
+    for (name, size) in [("first", 50), ("second", 2)] {
+      try bed.declare(name) {
+        $0.maxSize = size
+        $0.overflow = .rejectPublish
+      }
+      try bed.broker.bind(Binding(BrokerName("all"), to: .queue(BrokerName(name))))
+    }
+    var batch = bed.publisher.batch(Envelope(to: exchange))
+    for byte in [1, 2, 3] as [UInt8] { try bed.publisher.add(1, to: &batch) { $0[0] = byte } }
+    let result = bed.publisher.publish(&batch)
+    #expect(result == BatchPublication(accepted: 2, queues: 2, refusal: .full(queue: try BrokerName("second"))))
+    #expect(try bed.broker.place(of: BrokerName("first")).messageRoom.value == 48)
+    #expect(try bed.broker.place(of: BrokerName("first")).byteRoom.value == QueueRoom.most - 2)
+  }
+
   @Test("while a message of an id is being published another one is neither taken nor a duplicate")
   func underWay() throws {
     let window = DuplicateWindow(nanoseconds: 100, most: 10)
