@@ -132,6 +132,21 @@ extension Broker {
     return failure
   }
 
+  /// A receiver's delivery of messages of a run becomes one for each: these are added.
+  func unfold(
+    _ place: QueuePlace, _ since: UInt64, _ tag: QueueTag, of consumer: UInt32, _ deliveries: inout [QueueDelivery], _ work: inout Workspace
+  ) {
+    do throws(QueueRefusal) {
+      guard let locked = place.locked(exactly: since) else { return try unfoldDeleted(since, tag, of: consumer, &deliveries) }
+      let now = host.clock.now
+      let arrived = locked.state.drain(place, &work)
+      try locked.state.machine.unfold(tag, of: consumer, &deliveries)
+      end(place, locked, arrived: arrived, now, &work)
+    } catch {
+      preconditionFailure("invariant broken: what a receiver holds of a run is nobody else's to settle: \(error)")
+    }
+  }
+
   /// The consumer may hold it for so long from now on. nil: done.
   func extend(_ place: QueuePlace, _ since: UInt64, _ tag: QueueTag, of consumer: UInt32, _ lease: UInt64) -> SettleError? {
     spaces.with { work in
@@ -161,15 +176,28 @@ extension Settlement {
 }
 
 extension QueueState {
-  /// Messages for a consumer that asks, as many as there are, `most` at most.
+  /// Messages for a consumer that asks, as many as there are, `most` at most. How many.
   @inline(__always) mutating func take(
     upTo most: Int, _ consumer: UInt32, _ now: UInt64, _ deliveries: inout [QueueDelivery], _ gone: inout [QueueDeparture]
-  ) {
+  ) -> Int {
     do throws(QueueRefusal) { try machine.take(upTo: most, consumer, now, &deliveries, &gone) } catch {
       preconditionFailure("invariant broken: a queue does not know a receiver of its own")
     }
-    counts.delivered &+= UInt64(deliveries.count)
-    for delivery in deliveries where delivery.acquired > 0 { counts.redelivered &+= 1 }
+    var count = 0
+    for delivery in deliveries {
+      count &+= delivery.weight
+      if delivery.acquired > 0 { counts.redelivered &+= 1 }
+    }
+    counts.delivered &+= UInt64(count)
+    return count
+  }
+
+  /// A receiver has done with messages of a run, and frees them.
+  @inline(__always) mutating func finish(
+    _ delivery: QueueDelivery, _ now: UInt64, _ gone: inout [QueueDeparture]
+  ) throws(QueueRefusal) {
+    try machine.finish(delivery.tag, of: delivery.consumer, now, &gone)
+    counts.left[Int(QueueExit.acknowledged.rawValue)] &+= UInt64(delivery.count)
   }
 
   /// A consumer is there; nil: one that asks.

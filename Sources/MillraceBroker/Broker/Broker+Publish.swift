@@ -4,7 +4,7 @@ extension Broker {
   /// A way to publish for one thread. Throws `BrokerError.routing`.
   public func makePublisher() throws(BrokerError) -> Publisher { try Publisher(self) }
 
-  /// So many messages, and no node for them: they go in under the lock, if that is free.
+  /// So many messages, and no run of them: they go in under the lock, if that is free.
   private static let few = 8
 
   /// Puts messages before a queue, or into it, where they have room. A reference of each goes with it.
@@ -14,14 +14,14 @@ extension Broker {
     if messages.count < Broker.few, place.watchers.loadRelaxed() == 0, place.lock.tryLock() {
       return insert(messages, into: place, epoch: epoch, due: due, now, &work)
     }
-    guard let node = work.cache.makeNode(messages, epoch: epoch, now: now, due: due) else {
-      // No memory for a node: into the queue itself.
+    guard let run = work.cache.makeRun(messages, epoch: epoch, now: now, due: due) else {
+      // No memory for a run: into the queue itself.
       place.lock.lock()
       return insert(messages, into: place, epoch: epoch, due: due, now, &work)
     }
-    // The node is another's from here on, and so may the messages be.
+    // The run is another's from here on, and so may the messages be.
     let (count, deadline) = (messages.count, place.deadline(messages[0], now, due: due))
-    let isLong = place.push(node)
+    let isLong = place.push(run)
     let needs = place.needs.loadSequential()
     if isLong {
       shorten(place, &work)

@@ -264,7 +264,10 @@ internal import MillraceCore
     var gone: [QueueDeparture] = []
     _ = locked.state.machine.purge(host.clock.now, &gone)
     for consumer in locked.state.jobs { consumer?.close() }
-    spaces.with { work in for departure in gone { work.cache.release(unsafe MessageBlock(departure.message)) } }
+    spaces.with { work in
+      for departure in gone { work.cache.release(unsafe MessageBlock(departure.message)) }
+      locked.state.freeRuns(&work)
+    }
     let queue = DeletedQueue(locked)
     if queue.isDone { queue.free() } else { deleted[locked.state.since] = queue }
   }
@@ -456,13 +459,25 @@ internal import MillraceCore
   /// A delivery of a queue that was deleted is settled. False: it is unknown there.
   func settleDeleted(_ since: UInt64, _ tag: QueueTag, of consumer: UInt32) -> Bool {
     monitor.locked {
-      guard let queue = deleted[since], let block = queue.settle(tag, of: consumer) else { return false }
-      pool.release(block)
-      if queue.isDone {
-        deleted[since] = nil
-        queue.free()
+      guard let queue = deleted[since] else { return false }
+      return spaces.with { work in
+        guard queue.settle(tag, of: consumer, &work) else { return false }
+        if queue.isDone {
+          deleted[since] = nil
+          queue.free()
+        }
+        return true
       }
-      return true
+    }
+  }
+
+  /// As `unfold`, of a queue that was deleted. Throws as `QueueMachine.unfold`.
+  func unfoldDeleted(
+    _ since: UInt64, _ tag: QueueTag, of consumer: UInt32, _ deliveries: inout [QueueDelivery]
+  ) throws(QueueRefusal) {
+    try monitor.locked { () throws(QueueRefusal) in
+      guard let queue = deleted[since] else { throw .unknownDelivery }
+      try queue.unfold(tag, of: consumer, &deliveries)
     }
   }
 

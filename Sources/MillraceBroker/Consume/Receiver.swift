@@ -25,8 +25,10 @@ public enum ReceiveWait: Sendable, Hashable {
   private let since: UInt64
   private let number: UInt32
   private var work: Workspace
-  /// What was taken and is not settled. The message 0: it is.
+  /// What was taken and is not settled. The message 0: it is. Of a run: where its numbers stand in `numbers`, from 1.
   private var held: [QueueDelivery] = []
+  // unsafe: numbers of the messages of runs that are held, in order; `QueuePlace.batch` of them, freed in `deinit`.
+  private let numbers: UnsafeMutablePointer<UInt64>
   /// The queue's word when nothing was there.
   private var seen: UInt32 = 0
   private var hasFailed = false
@@ -35,9 +37,11 @@ public enum ReceiveWait: Sendable, Hashable {
     (self.broker, self.queue, self.place, self.since, self.number) = (broker, queue, place, since, number)
     work = Workspace(broker.pool)
     held.reserveCapacity(QueuePlace.batch)
+    unsafe numbers = .allocate(capacity: QueuePlace.batch)
   }
 
   deinit {
+    defer { unsafe numbers.deallocate() }
     broker.spaces.with { work in
       guard let locked = place.locked(exactly: since) else { return }
       let now = broker.host.clock.now
@@ -63,9 +67,15 @@ public enum ReceiveWait: Sendable, Hashable {
       let count = try take(min(left, QueuePlace.batch), wait)
       if count == 0 { break }
       wait = .none
-      for index in 0..<count {
-        let settlement = body(Message(held[index], place: place, since: since))
-        if settlement != .acknowledge { settle(index, settlement) }
+      // What is held may become more on the way: a run is taken apart.
+      var index = 0
+      while index < held.count {
+        if held[index].count > 0 {
+          index &+= each(index, body)
+        } else {
+          one(index, body)
+          index &+= 1
+        }
       }
       acknowledge()
       left -= count
@@ -73,8 +83,42 @@ public enum ReceiveWait: Sendable, Hashable {
     return most - left
   }
 
+  /// As `receive`, for what is held there: one message.
+  @inline(__always) private mutating func one(_ index: Int, _ body: (borrowing Message) -> Settlement) {
+    let settlement = body(Message(held[index], place: place, since: since))
+    if settlement != .acknowledge { settle(index, settlement) }
+  }
+
+  /// As `one`, for messages of a run. How many deliveries it is now.
+  @inline(__always) private mutating func each(_ index: Int, _ body: (borrowing Message) -> Settlement) -> Int {
+    let run = held[index]
+    let first = Int(run.message) &- 1
+    let end = first &+ Int(run.count)
+    var delivery = QueueDelivery(consumer: run.consumer, tag: run.tag, message: 0, acquired: run.acquired, failed: run.failed)
+    for number in first..<end {
+      unsafe delivery.message = numbers[number]
+      if number &+ 6 < end { unsafe MessageBlock(numbers[number &+ 6]).prefetch() }
+      let settlement = body(Message(delivery, place: place, since: since))
+      if settlement != .acknowledge {
+        takeApart(index)
+        settle(index &+ (number &- first), settlement)
+        for left in (index &+ number &- first &+ 1)..<(index &+ end &- first) { one(left, body) }
+        return end &- first
+      }
+    }
+    return 1
+  }
+
+  /// A delivery of messages of a run becomes one for each.
+  @inline(never) private mutating func takeApart(_ index: Int) {
+    var singles: [QueueDelivery] = []
+    broker.unfold(place, since, held[index].tag, of: number, &singles, &work)
+    held.replaceSubrange(index...index, with: singles)
+  }
+
   /// A message of the caller's own, until it is settled; nil: there is none. Throws as `receive`.
   public mutating func next(wait: ReceiveWait = .none) throws(BrokerError) -> Delivery? {
+    // One of a run is a message by itself.
     guard try take(1, wait) == 1 else { return nil }
     let delivery = held.removeLast()
     return Delivery(broker, Message(delivery, place: place, since: since))
@@ -128,7 +172,8 @@ public enum ReceiveWait: Sendable, Hashable {
     guard let locked = place.locked(exactly: since) else { throw .noQueue(queue) }
     let now = broker.host.clock.now
     let arrived = locked.state.drain(place, &work)
-    locked.state.take(upTo: count, number, now, &held, &work.gone)
+    let taken = locked.state.take(upTo: count, number, now, &held, &work.gone)
+    copyNumbers()
     let due = locked.state.machine.earliest
     let sleeps = held.isEmpty && sleep > 0
     if sleeps { place.fallAsleep() }
@@ -136,12 +181,25 @@ public enum ReceiveWait: Sendable, Hashable {
     seen = place.arrivals.loadAcquiring()
     let others = max(0, min(arrived, locked.state.machine.ready))
     broker.end(place, locked, arrived: others, now, &work)
-    if !sleeps { return held.count }
+    if !sleeps { return taken }
     let isWoken =
       place.intake.loadSequential() == 0
       && place.sleep(place.arrivals, seen, nanoseconds: Int64(clamping: min(sleep, due > now ? due - now : 0)))
     if !isWoken { place.wakeBySelf() }
     return 0
+  }
+
+  /// With the lock: what is held of runs is read without it.
+  @inline(__always) private mutating func copyNumbers() {
+    var at = 0
+    for index in held.indices where held[index].count > 0 {
+      let count = Int(held[index].count)
+      // unsafe: the delivery says where so many numbers stand; together they are no more than were asked for.
+      unsafe (numbers + at).update(from: UnsafePointer(bitPattern: UInt(held[index].message)).unsafelyUnwrapped, count: count)
+      held[index].message = UInt64(at &+ 1)
+      at &+= count
+    }
+    for ahead in 0..<min(at, 6) { unsafe MessageBlock(numbers[ahead]).prefetch() }
   }
 
   // MARK: Settling
@@ -160,16 +218,28 @@ public enum ReceiveWait: Sendable, Hashable {
     }
     let now = broker.host.clock.now
     let arrived = locked.state.drain(place, &work)
+    // What the journal is to know goes one by one.
+    let isDurable = locked.state.journal != 0
     for index in held.indices where held[index].message != 0 {
       do throws(QueueRefusal) {
+        if held[index].count > 0, !isDurable {
+          try locked.state.finish(held[index], now, &work.gone)
+          continue
+        }
         try locked.state.machine.settle(held[index].tag, of: number, .acknowledge, now, &work.gone)
       } catch {
         // Its lease was over: others may have it, and it is only read no more.
         if let block = locked.state.settleOverdue(held[index].tag, of: number) { work.cache.release(block) }
       }
     }
-    held.removeAll(keepingCapacity: true)
     broker.end(place, locked, arrived: arrived, now, &work)
+    if !isDurable {
+      for run in held where run.count > 0 {
+        let first = Int(run.message) &- 1
+        for number in first..<(first &+ Int(run.count)) { unsafe work.cache.release(MessageBlock(numbers[number])) }
+      }
+    }
+    held.removeAll(keepingCapacity: true)
   }
 }
 

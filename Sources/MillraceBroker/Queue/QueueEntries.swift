@@ -1,4 +1,4 @@
-/// What a queue knows of its messages, by place: 64 bytes each, a cache line. Places are used again; the generation tells their users apart.
+/// What a queue knows of its messages, by place: 64 bytes each, a cache line, for a message or for some of a `QueueRun`. Places are used again; the generation tells their users apart.
 ///
 /// # Threads
 /// One at a time.
@@ -15,6 +15,7 @@
   }
 
   struct Entry {
+    /// Or the run, where `runCount` is not 0.
     var message: UInt64 = 0
     /// Its place among those of its priority.
     var sequence: UInt64 = 0
@@ -37,6 +38,12 @@
     var state = State.free
     /// A deadline with the stamp stands in the heap.
     var hasDeadline = false
+    /// Of the run, the messages that this is: from which on, and how many; none: it is one message.
+    var runFrom: UInt16 = 0
+    var runCount: UInt16 = 0
+
+    /// Messages.
+    @inline(__always) var weight: Int { max(1, Int(runCount)) }
   }
 
   static let none = UInt32.max
@@ -89,6 +96,7 @@
   @inline(__always) mutating func give(_ index: UInt32) {
     let entry = unsafe self[index]
     unsafe entry.pointee.state = .free
+    unsafe entry.pointee.runCount = 0
     unsafe entry.pointee.generation &+= 1
     unsafe entry.pointee.next = free
     free = index

@@ -32,7 +32,7 @@ extension QueueMachine {
           // It arrives now.
           sequences += 1
           unsafe entry.pointee.sequence = sequences
-          list(place.entry)
+          list(place.entry, 1)
           unsafe setDeadline(place.entry, entry.pointee.expiry)
         } else {
           putBack(place.entry)

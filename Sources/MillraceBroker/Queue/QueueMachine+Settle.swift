@@ -29,9 +29,11 @@ extension QueueMachine {
     while true {
       let index = unsafe consumers[consumer].pointee.first
       if index == QueueEntries.none { break }
-      lose(index)
-      release(index)
-      if !isFailure || charge(index, &gone) { giveBack(index, after: 0, now, &gone) }
+      if unsafe entries[index].pointee.runCount > 0 { _ = unfold(index) }
+      let one = unsafe consumers[consumer].pointee.first
+      lose(one)
+      release(one)
+      if !isFailure || charge(one, &gone) { giveBack(one, after: 0, now, &gone) }
     }
     consumers.remove(consumer)
     hasExclusive = false
@@ -58,8 +60,8 @@ extension QueueMachine {
     var count = 0
     while true {
       let index = unsafe consumers[consumer].pointee.first
+      count += unsafe entries[index].pointee.weight
       settle(index, settlement, now, &gone)
-      count += 1
       if index == tag.entry { return count }
     }
   }
@@ -70,11 +72,13 @@ extension QueueMachine {
   ) throws(QueueRefusal) {
     advance(now, &gone)
     try check(tag, consumer)
+    // What is held by the run has no lease.
+    if unsafe entries[tag.entry].pointee.runCount > 0 { throw .unknownDelivery }
     let (end, overflow) = now.addingReportingOverflow(lease)
     setDeadline(tag.entry, overflow ? .max : end)
   }
 
-  @inline(__always) private func check(_ tag: QueueTag, _ consumer: UInt32) throws(QueueRefusal) {
+  @inline(__always) func check(_ tag: QueueTag, _ consumer: UInt32) throws(QueueRefusal) {
     guard entries.contains(tag.entry) else { throw .unknownDelivery }
     let entry = unsafe entries[tag.entry]
     guard unsafe entry.pointee.state == .acquired && entry.pointee.generation == tag.generation else { throw .unknownDelivery }
@@ -84,12 +88,16 @@ extension QueueMachine {
   @inline(__always) private mutating func settle(
     _ index: UInt32, _ settlement: QueueSettlement, _ now: UInt64, _ gone: inout [QueueDeparture]
   ) {
+    if case .acknowledge = settlement {
+      release(index)
+      return leave(index, .acknowledged, &gone)
+    }
+    if unsafe entries[index].pointee.runCount > 0 { return settleRun(index, settlement, now, &gone) }
     release(index)
-    if case .acknowledge = settlement { return leave(index, .acknowledged, &gone) }
     settleOtherwise(index, settlement, now, &gone)
   }
 
-  @inline(never) private mutating func settleOtherwise(
+  @inline(never) mutating func settleOtherwise(
     _ index: UInt32, _ settlement: QueueSettlement, _ now: UInt64, _ gone: inout [QueueDeparture]
   ) {
     switch settlement {
@@ -137,11 +145,14 @@ extension QueueMachine {
     for index in 0..<entries.touchedCount where all.count < most {
       let entry = unsafe entries[index]
       guard unsafe entry.pointee.state == .acquired else { continue }
-      unsafe all.append(
-        QueueHolding(
-          consumer: entry.pointee.consumer, tag: QueueTag(entry: index, generation: entry.pointee.generation),
-          message: entry.pointee.message, since: entry.pointee.since, lease: keys[index].map { $0 - 1 } ?? .max))
+      for message in messages(of: index) {
+        unsafe all.append(
+          QueueHolding(
+            consumer: entry.pointee.consumer, tag: QueueTag(entry: index, generation: entry.pointee.generation),
+            message: message, since: entry.pointee.since, lease: keys[index].map { $0 - 1 } ?? .max))
+      }
     }
+    if all.count > most { all.removeLast(all.count - most) }
     return all
   }
 
@@ -153,9 +164,10 @@ extension QueueMachine {
     let holder = unsafe consumers[consumer]
     if previous == QueueEntries.none { unsafe holder.pointee.first = next } else { unsafe entries[previous].pointee.next = next }
     if next == QueueEntries.none { unsafe holder.pointee.last = previous } else { unsafe entries[next].pointee.previous = previous }
-    unsafe holder.pointee.held &-= 1
+    let weight = unsafe entry.pointee.weight
+    unsafe holder.pointee.held &-= UInt32(truncatingIfNeeded: weight)
     consumers.enter(consumer)
-    acquired &-= 1
+    acquired &-= weight
     unsafe entry.pointee.generation &+= 1
   }
 
@@ -172,20 +184,23 @@ extension QueueMachine {
 
   // MARK: Emptying
 
-  /// The message at a place; 0: there is none.
-  func message(at index: UInt32) -> UInt64 { entries.contains(index) ? unsafe entries[index].pointee.message : 0 }
+  /// The message at a place; 0: there is none, or more than one.
+  func message(at index: UInt32) -> UInt64 {
+    guard entries.contains(index), unsafe entries[index].pointee.runCount == 0 else { return 0 }
+    return unsafe entries[index].pointee.message
+  }
 
   /// How often a message was delivered, and failed; nil: it is there no more. Complexity: O(1).
   func counts(of index: UInt32, _ message: UInt64) -> (acquired: UInt16, failed: UInt16)? {
     guard entries.contains(index) else { return nil }
     let entry = unsafe entries[index]
-    guard unsafe entry.pointee.state != .free && entry.pointee.message == message else { return nil }
+    guard unsafe entry.pointee.state != .free && messages(of: index).contains(message) else { return nil }
     return unsafe (entry.pointee.acquired, entry.pointee.failed)
   }
 
   /// All that it holds, in no order. Complexity: O(places).
   var messages: [UInt64] {
-    (0..<entries.touchedCount).compactMap { unsafe entries[$0].pointee.state == .free ? nil : entries[$0].pointee.message }
+    (0..<entries.touchedCount).flatMap { unsafe entries[$0].pointee.state == .free ? [] : messages(of: $0) }
   }
 
   /// Takes out what is ready or waits; consumers keep what they hold. The number of them. Complexity: O(n).
@@ -194,12 +209,14 @@ extension QueueMachine {
     return purge(from: &from, most: .max, now, &gone)
   }
 
-  /// As `purge`, of so many places from one on; `from` is then the next.
+  /// As `purge`, from a place on: so many places, or until so many messages have gone, and the rest of a run. `from` is then the next place.
   mutating func purge(from: inout UInt32, most: Int, _ now: UInt64, _ gone: inout [QueueDeparture]) -> Int {
     advance(now, &gone)
     let before = gone.count
     let end = UInt32(min(Int(entries.touchedCount), most == .max ? .max : Int(from) + most))
-    for index in min(from, end)..<end {
+    while from < end, gone.count - before < most {
+      let index = from
+      from += 1
       let entry = unsafe entries[index]
       switch unsafe entry.pointee.state {
       case .listed, .returned: taken(index, unsafe Int(entry.pointee.priority))
@@ -210,7 +227,6 @@ extension QueueMachine {
       }
       leave(index, .purged, &gone)
     }
-    from = end
     return gone.count - before
   }
 }

@@ -6,7 +6,7 @@
 /// # Threads
 /// One at a time.
 /// # Size
-/// 64 bytes a message, 24 more with a deadline, and what the lists of `consumers` have.
+/// 64 bytes an entry, 24 more with a deadline, and what the lists of `consumers` have. An entry is a message, or all messages of a `QueueRun` that nothing happened to.
 @safe struct QueueMachine: ~Copyable {
   let configuration: QueueConfiguration
   var entries = QueueEntries()
@@ -25,6 +25,8 @@
   var sequences: UInt64 = 0
   /// What consumers lost that may still read it. Whoever keeps the messages empties it after each operation.
   var lost: [QueueLoss] = []
+  /// Runs that no entry is left of. Whoever keeps them empties it.
+  var endedRuns: [QueueRun] = []
 
   /// Messages that can be delivered.
   var ready = 0
@@ -74,7 +76,7 @@
     sequences &+= 1
     unsafe entry.pointee.message = message.id
     unsafe entry.pointee.sequence = sequences
-    unsafe entry.pointee.expiry = expiry(of: message, now)
+    unsafe entry.pointee.expiry = expiry(message.expiry, now)
     unsafe entry.pointee.bytes = message.bytes
     unsafe entry.pointee.acquired = message.acquired
     unsafe entry.pointee.failed = message.failed
@@ -83,7 +85,7 @@
     if message.due > now {
       delay(index, until: message.due)
     } else {
-      list(index)
+      list(index, 1)
       // A new entry has no deadline.
       let expiry = unsafe entry.pointee.expiry
       if expiry != .max { putDeadline(index, expiry) }
@@ -101,8 +103,9 @@
 
   private var isOver: Bool { ready + delayed > configuration.maxSize || bytes > configuration.maxBytes }
 
-  private func expiry(of message: QueueMessage, _ now: UInt64) -> UInt64 {
-    let own = message.expiry == 0 ? UInt64.max : message.expiry
+  /// `own`: the message's; 0: it has none.
+  @inline(__always) func expiry(_ own: UInt64, _ now: UInt64) -> UInt64 {
+    let own = own == 0 ? UInt64.max : own
     guard let timeToLive = configuration.timeToLive else { return own }
     let (sum, overflow) = now.addingReportingOverflow(timeToLive)
     return overflow ? own : min(own, sum)
@@ -159,8 +162,9 @@
     if configuration.isSingleActive && active != consumer { return }
     var left = min(most, ready)
     while left > 0 {
-      deliveries.append(acquire(takeFirst(), consumer, now))
-      left &-= 1
+      let delivery = acquire(takeFirst(upTo: left), consumer, now)
+      deliveries.append(delivery)
+      left &-= delivery.weight
     }
   }
 
@@ -171,10 +175,10 @@
     unsafe entry.pointee.consumer = consumer
     unsafe entry.pointee.since = UInt32(truncatingIfNeeded: now / QueueEntries.tick)
     let delivery = unsafe QueueDelivery(
-      consumer: consumer, tag: QueueTag(entry: index, generation: entry.pointee.generation), message: entry.pointee.message,
-      acquired: entry.pointee.acquired, failed: entry.pointee.failed)
+      consumer: consumer, tag: QueueTag(entry: index, generation: entry.pointee.generation), message: message(of: index),
+      acquired: entry.pointee.acquired, failed: entry.pointee.failed, count: entry.pointee.runCount)
     unsafe entry.pointee.acquired = entry.pointee.acquired == .max ? .max : entry.pointee.acquired + 1
-    acquired &+= 1
+    acquired &+= delivery.weight
     // Behind what the consumer holds.
     unsafe entry.pointee.next = QueueEntries.none
     let holder = unsafe consumers[consumer]
@@ -182,7 +186,7 @@
     unsafe entry.pointee.previous = last
     if last == QueueEntries.none { unsafe holder.pointee.first = index } else { unsafe entries[last].pointee.next = index }
     unsafe holder.pointee.last = index
-    unsafe holder.pointee.held &+= 1
+    unsafe holder.pointee.held &+= UInt32(truncatingIfNeeded: delivery.weight)
     if unsafe entry.pointee.hasDeadline { clearDeadline(index) }
     if let lease = configuration.lease {
       let (end, overflow) = now.addingReportingOverflow(lease)
@@ -193,8 +197,8 @@
 
   // MARK: Places
 
-  /// At the end of those of its priority.
-  @inline(__always) mutating func list(_ index: UInt32) {
+  /// At the end of those of its priority. `weight`: messages that it is.
+  @inline(__always) mutating func list(_ index: UInt32, _ weight: Int) {
     let entry = unsafe entries[index]
     unsafe entry.pointee.generation &+= 1
     unsafe entry.pointee.state = .listed
@@ -204,7 +208,7 @@
     unsafe entry.pointee.previous = last
     if last == QueueEntries.none { unsafe (levels + level).pointee.first = index } else { unsafe entries[last].pointee.next = index }
     unsafe (levels + level).pointee.last = index
-    entered(level)
+    entered(level, weight)
   }
 
   /// Where it was among those of its priority.
@@ -214,25 +218,27 @@
     unsafe entry.pointee.state = .returned
     let level = unsafe Int(entry.pointee.priority)
     unsafe (levels + level).pointee.returned.put(entry.pointee.sequence, index, stamp: entry.pointee.generation)
-    entered(level)
+    entered(level, 1)
   }
 
-  @inline(__always) private mutating func entered(_ level: Int) {
-    unsafe (levels + level).pointee.count &+= 1
+  @inline(__always) private mutating func entered(_ level: Int, _ weight: Int) {
+    unsafe (levels + level).pointee.count &+= weight
     occupied |= 1 &<< UInt32(level)
-    ready &+= 1
+    ready &+= weight
   }
 
-  /// The oldest of the highest priority that has one.
-  @inline(__always) private mutating func takeFirst() -> UInt32 { takeFirst(of: 31 - occupied.leadingZeroBitCount) }
+  /// The oldest of the highest priority that has one; up to `most` of a run. Where leases end by themselves, each message has one of its own.
+  @inline(__always) private mutating func takeFirst(upTo most: Int = 1) -> UInt32 {
+    takeFirst(of: 31 - occupied.leadingZeroBitCount, upTo: configuration.lease == nil ? most : 1)
+  }
 
-  @inline(__always) private mutating func takeFirst(of level: Int) -> UInt32 {
+  @inline(__always) private mutating func takeFirst(of level: Int, upTo most: Int = 1) -> UInt32 {
     let first = unsafe (levels + level).pointee.first
     if unsafe (levels + level).pointee.returned.count > 0, let back = firstReturned(level) {
       if first == QueueEntries.none { return taken(back, level) }
       if unsafe entries[back].pointee.sequence < entries[first].pointee.sequence { return taken(back, level) }
     }
-    return taken(first, level)
+    return unsafe entries[first].pointee.runCount == 0 ? taken(first, level) : takeOf(first, level, upTo: most)
   }
 
   private mutating func firstReturned(_ level: Int) -> UInt32? {
@@ -246,8 +252,9 @@
     let wasReturned = unsafe entry.pointee.state == .returned
     unsafe bytes &-= Int(entry.pointee.bytes)
     unsafe entry.pointee.generation &+= 1
-    unsafe (levels + level).pointee.count &-= 1
-    ready &-= 1
+    let weight = unsafe entry.pointee.weight
+    unsafe (levels + level).pointee.count &-= weight
+    ready &-= weight
     if unsafe (levels + level).pointee.count == 0 { occupied &= ~(1 &<< UInt32(level)) }
     if wasReturned { unsafe (levels + level).pointee.returned.took(entries) }
     return index
@@ -262,6 +269,7 @@
   /// It is nowhere any more.
   @inline(__always) mutating func leave(_ index: UInt32, _ exit: QueueExit, _ gone: inout [QueueDeparture]) {
     if unsafe entries[index].pointee.hasDeadline { clearDeadline(index) }
+    if unsafe entries[index].pointee.runCount > 0 { return leaveRun(index, exit, &gone) }
     unsafe gone.append(QueueDeparture(message: entries[index].pointee.message, exit: exit, failed: entries[index].pointee.failed))
     entries.give(index)
   }

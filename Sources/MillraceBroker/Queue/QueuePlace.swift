@@ -30,7 +30,7 @@ internal import MillraceCore
   static func == (one: QueuePlace, other: QueuePlace) -> Bool { unsafe one.memory == other.memory }
 
   @inline(__always) var lock: SpinLock { unsafe SpinLock(at: memory) }
-  /// The node pushed last; 0: none.
+  /// The run pushed last; 0: none.
   @inline(__always) var intake: SharedWord { unsafe SharedWord(memory + padding) }
   /// What is in the intake, some of which may have been taken. Only for `longBacklog`.
   private var backlog: SharedWord { unsafe SharedWord(memory + padding + 8) }
@@ -122,33 +122,33 @@ internal import MillraceCore
   }
 
   /// Puts a batch before the queue. True: there is so much that nobody should bring more before it was taken.
-  @inline(__always) func push(_ node: IntakeNode) -> Bool {
-    let size = node.size
+  @inline(__always) func push(_ run: QueueRun) -> Bool {
+    let size = run.size
     while true {
       let before = intake.loadRelaxed()
-      node.next = before
+      run.next = before
       // Order: sequentially consistent. Pairs with the exchange in `takeIntake`: what the publisher wrote happened before. And with those who look at the intake after they said what they need:
-      // either they see the node, or the publisher sees what they need.
-      if intake.replace(before, by: node.address) { break }
+      // either they see the run, or the publisher sees what they need.
+      if intake.replace(before, by: run.address) { break }
     }
-    // Signed: nodes for a queue that was here before are not counted when they come, but when they go.
+    // Signed: runs for a queue that was here before are not counted when they come, but when they go.
     return Int64(bitPattern: backlog.add(UInt64(size))) > QueuePlace.longBacklog
   }
 
-  /// With the lock: all nodes, the oldest first; nil: there are none.
-  @inline(__always) func takeIntake() -> IntakeNode? {
+  /// With the lock: all runs, the oldest first; nil: there are none.
+  @inline(__always) func takeIntake() -> QueueRun? {
     if intake.loadRelaxed() == 0 { return nil }
-    return takeNodes()
+    return takeRuns()
   }
 
-  @inline(never) private func takeNodes() -> IntakeNode? {
+  @inline(never) private func takeRuns() -> QueueRun? {
     var newer: UInt64 = 0
-    var node = unsafe IntakeNode(intake.exchange(0))
-    var oldest: IntakeNode?
+    var run = unsafe QueueRun(intake.exchange(0))
+    var oldest: QueueRun?
     var size = 0
-    while let current = node {
+    while let current = run {
       size += current.size
-      node = unsafe IntakeNode(current.next)
+      run = unsafe QueueRun(current.next)
       current.next = newer
       newer = current.address
       oldest = current
@@ -213,10 +213,10 @@ internal import MillraceCore
   /// With the lock: what is on its way into the queue goes.
   func dropIntake(_ work: inout Workspace) {
     var next = takeIntake()
-    while let node = next {
-      next = unsafe IntakeNode(node.next)
-      for index in 0..<node.count { work.cache.release(node.messages[index]) }
-      work.cache.free(node)
+    while let run = next {
+      next = unsafe QueueRun(run.next)
+      for index in 0..<run.count { work.cache.release(run.messages[index]) }
+      work.cache.free(run)
     }
   }
 
@@ -224,6 +224,7 @@ internal import MillraceCore
   func clear(_ work: inout Workspace) {
     dropIntake(&work)
     guard let locked = state else { return }
+    locked.state.freeRuns(&work)
     for message in locked.state.machine.messages { work.cache.release(unsafe MessageBlock(message)) }
     for loss in locked.state.overdue.values { work.cache.release(unsafe MessageBlock(loss.message)) }
     locked.free()

@@ -42,22 +42,47 @@ struct QueueState: ~Copyable {
     return drain(node, &work)
   }
 
-  @inline(never) private mutating func drain(_ first: IntakeNode, _ work: inout Workspace) -> Int {
+  @inline(never) private mutating func drain(_ first: QueueRun, _ work: inout Workspace) -> Int {
     var count = 0
-    var next: IntakeNode? = first
-    while let node = next {
-      next = unsafe IntakeNode(node.next)
-      let messages = node.messages
-      if node.epoch == epoch {
-        insert(messages, due: node.due, node.now, &work)
-        count += messages.count
+    var next: QueueRun? = first
+    while let run = next {
+      next = unsafe QueueRun(run.next)
+      if run.epoch == epoch {
+        count += run.count
+        if insert(run, &work) { continue }
+        insert(run.messages, due: run.due, run.now, &work)
       } else {
         // Routed before this queue was here.
-        for index in 0..<messages.count { work.cache.release(messages[index]) }
+        for index in 0..<run.count { work.cache.release(run.messages[index]) }
       }
-      work.cache.free(node)
+      work.cache.free(run)
     }
     return count
+  }
+
+  /// Fewer messages are entries of their own.
+  private static let few = 4
+
+  /// One entry for all messages of a run, as far as they are alike and find room; the run stays as long as that. False: they are to come in one by one.
+  private mutating func insert(_ run: QueueRun, _ work: inout Workspace) -> Bool {
+    guard run.isAlike, run.count >= QueueState.few, run.due <= run.now else { return false }
+    let refuses = mayRefuse
+    // Who has credit gets what is there before anything is dropped for the new ones: one by one.
+    guard refuses || machine.hasRoom(bytes: 0, after: run.count - 1, bytes: Int(run.bytes)) else { return false }
+    guard machine.publish(run, run.now, &work.gone) else { return false }
+    if refuses {
+      counted.messages &+= run.count
+      counted.bytes &+= Int(run.bytes)
+    }
+    counts.published &+= UInt64(run.count)
+    return true
+  }
+
+  /// Runs that no entry is left of go back to the pool. Whoever used the machine does that, at the end.
+  @inline(__always) mutating func freeRuns(_ work: inout Workspace) {
+    if machine.endedRuns.isEmpty { return }
+    for run in machine.endedRuns { work.cache.free(run) }
+    machine.endedRuns.removeAll(keepingCapacity: true)
   }
 
   /// Messages come in, a reference of each with it, and room that was made sure of. `due`: 0 at once.
@@ -110,6 +135,7 @@ struct QueueState: ~Copyable {
       keepLost()
     }
     if !work.gone.isEmpty { count(work.gone) }
+    freeRuns(&work)
     if mayRefuse { account(place, &follow) }
     if arrived > 0, machine.occupied != 0 {
       follow.arrived = arrived
@@ -216,13 +242,22 @@ final class DeletedQueue {
 
   var isDone: Bool { locked.state.machine.acquired == 0 && locked.state.overdue.isEmpty }
 
-  /// The message that the consumer has done with; nil: it has none by this tag.
-  func settle(_ tag: QueueTag, of consumer: UInt32) -> MessageBlock? {
+  /// The consumer has done with it. False: it has none by this tag.
+  func settle(_ tag: QueueTag, of consumer: UInt32, _ work: inout Workspace) -> Bool {
     var gone: [QueueDeparture] = []
     // Unknown to the machine is what was taken back before.
     try? locked.state.machine.settle(tag, of: consumer, .acknowledge, 0, &gone)
-    if let departure = gone.first { return unsafe MessageBlock(departure.message) }
-    return locked.state.settleOverdue(tag, of: consumer)
+    for departure in gone { work.cache.release(unsafe MessageBlock(departure.message)) }
+    locked.state.freeRuns(&work)
+    if !gone.isEmpty { return true }
+    guard let block = locked.state.settleOverdue(tag, of: consumer) else { return false }
+    work.cache.release(block)
+    return true
+  }
+
+  /// Throws as `QueueMachine.unfold`. Runs that end are kept until the next settlement.
+  func unfold(_ tag: QueueTag, of consumer: UInt32, _ deliveries: inout [QueueDelivery]) throws(QueueRefusal) {
+    try locked.state.machine.unfold(tag, of: consumer, &deliveries)
   }
 
   func free() { locked.free() }

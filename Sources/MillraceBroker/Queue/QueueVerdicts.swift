@@ -39,14 +39,20 @@ struct QueueMessage: Hashable {
   var failed: UInt16 = 0
 }
 
-/// A message in the hands of a consumer. Good for one settlement.
+/// A message in the hands of a consumer, or some of a run, which are all settled at once, or are taken apart before (`QueueMachine.unfold`). Good for one settlement.
 struct QueueDelivery: Hashable {
   var consumer: UInt32
   var tag: QueueTag
+  /// Or the address of the messages' numbers in the run, where `count` is not 0.
   var message: UInt64
   /// Deliveries before this one, and how many of these failed.
   var acquired: UInt16
   var failed: UInt16
+  /// Of a run; 0: it is one message.
+  var count: UInt16 = 0
+
+  /// Messages.
+  @inline(__always) var weight: Int { max(1, Int(count)) }
 }
 
 /// What a delivery is settled by: the place of the entry, and which of its deliveries it is.

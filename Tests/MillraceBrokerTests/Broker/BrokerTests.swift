@@ -180,10 +180,10 @@ import Testing
       let block = try #require(claimed)
       unsafe block.payload.storeBytes(of: byte, as: UInt8.self)
       let made = unsafe withUnsafePointer(to: block.number) { number in
-        unsafe work.cache.makeNode(MessageList(number, count: 1), epoch: epoch, now: 1_000, due: 0)
+        unsafe work.cache.makeRun(MessageList(number, count: 1), epoch: epoch, now: 1_000, due: 0)
       }
-      let node = try #require(made)
-      #expect(!place.push(node))
+      let run = try #require(made)
+      #expect(!place.push(run))
     }
     #expect(try bed.drain("tasks") == ["b"])
   }

@@ -107,8 +107,8 @@ import Testing
 
   @Test("queues come and go while others publish to them: what was taken is received or gone with its queue, and nothing else is")
   func comeAndGo() throws {
-    // So little memory that what is left over of each queue would be missed soon.
-    let bed = try ThreadBed(bytes: 4 << 20)
+    // So little memory that what is left over of each queue would be missed: 1,000 messages of 96 bytes in each of 300 rounds.
+    let bed = try ThreadBed(bytes: 16 << 20)
     let over = try Count()
     for publisher in 0..<2 {
       bed.run { bed in

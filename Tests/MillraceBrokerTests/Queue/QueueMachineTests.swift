@@ -244,6 +244,11 @@ private struct Comparison: ~Copyable {
   private var now: UInt64 = 0
   private var published: UInt64 = 0
   private var held: [QueueDelivery] = []
+  /// Of runs, with their messages.
+  private var heldRuns: [(delivery: QueueDelivery, messages: [UInt64])] = []
+  /// All that was published, and memory of those in runs.
+  private var ids: Set<UInt64> = []
+  private let memory = RunMemory()
   /// Settled, taken back, or gone.
   private var old: [QueueDelivery] = []
   private var left: [UInt64: QueueExit] = [:]
@@ -277,13 +282,19 @@ private struct Comparison: ~Copyable {
     let isHeld = Set(model.consumers.keys.flatMap { consumer in model.held(consumer).map { "\(consumer) \($0.id) \($0.acquired)" } })
     old += held.filter { !isHeld.contains("\($0.consumer) \($0.message) \($0.acquired + 1)") }
     held.removeAll { !isHeld.contains("\($0.consumer) \($0.message) \($0.acquired + 1)") }
+    let isGone = { (run: QueueDelivery, messages: [UInt64]) in !messages.contains { isHeld.contains("\(run.consumer) \($0) 1") } }
+    old += heldRuns.filter { isGone($0.delivery, $0.messages) }.map(\.delivery)
+    heldRuns.removeAll { isGone($0.delivery, $0.messages) }
+    memory.ended(machine.endedRuns)
+    machine.endedRuns = []
   }
 
   private mutating func step() throws {
     if generator.below(3) == 0 { now += UInt64(generator.below(40)) }
     var gone: [QueueDeparture] = []
     switch generator.below(12) {
-    case 0...3: try publish()
+    case 0...2: try publish()
+    case 3: try publishRun()
     case 4...5:
       var deliveries: [QueueDelivery] = []
       let most = 1 + generator.below(3)
@@ -293,7 +304,8 @@ private struct Comparison: ~Copyable {
       #expect(deliveries.map { Int($0.consumer) } == expected.deliveries.map(\.consumer))
       try note(gone, expected.gone)
       held += deliveries
-    case 6...8: try settle()
+    case 6...7: try settle()
+    case 8: try takeOrSettleRuns()
     case 9:
       if model.consumers.count < 3 {
         let prefetch = 1 + generator.below(3)
@@ -323,6 +335,7 @@ private struct Comparison: ~Copyable {
 
   private mutating func publish() throws {
     published += 1
+    ids.insert(published)
     var message = QueueMessage(id: published, bytes: UInt32(generator.below(16)), priority: UInt8(generator.below(6)))
     if generator.below(4) == 0 { message.expiry = now + UInt64(1 + generator.below(100)) }
     if generator.below(5) == 0 { message.due = now + UInt64(generator.below(60)) }
@@ -336,6 +349,78 @@ private struct Comparison: ~Copyable {
     let expected = model.publish(message, now)
     #expect(isTaken == expected.isTaken)
     try note(gone, expected.gone)
+  }
+
+  /// As whoever has the queue's lock does it: one by one, where they do not fit.
+  private mutating func publishRun() throws {
+    var all: [QueueMessage] = []
+    let (priority, expiry) = (UInt8(generator.below(6)), generator.below(3) == 0 ? now + UInt64(1 + generator.below(100)) : 0)
+    let size = generator.below(2) == 0 ? UInt32(generator.below(16)) : nil
+    for _ in 0..<(1 + generator.below(7)) {
+      let bytes = size ?? UInt32(generator.below(16))
+      all.append(QueueMessage(id: memory.message(bytes: bytes), bytes: bytes, priority: priority, expiry: expiry))
+      ids.insert(all.last!.id)
+    }
+    var gone: [QueueDeparture] = []
+    machine.advance(now, &gone)
+    try note(gone, model.advance(now))
+    gone = []
+    if machine.hasRoom(bytes: 0, after: all.count - 1, bytes: all.reduce(0) { $0 + Int($1.bytes) }) {
+      let isTaken = machine.publish(memory.run(all), now, &gone)
+      #expect(isTaken && gone.isEmpty)
+      for message in all { #expect(model.publish(message, now).isTaken) }
+    } else {
+      for message in all {
+        let isTaken = (try? machine.publish(message, now, &gone)) != nil
+        let expected = model.publish(message, now)
+        #expect(isTaken == expected.isTaken)
+        if !isTaken { refused.insert(message.id) }
+        try note(gone, expected.gone)
+        gone = []
+      }
+    }
+  }
+
+  /// Many at a time, which may be some of a run; and what becomes of those.
+  private mutating func takeOrSettleRuns() throws {
+    var gone: [QueueDeparture] = []
+    machine.advance(now, &gone)
+    try note(gone, model.advance(now))
+    gone = []
+    if generator.below(2) == 0, let consumer = model.arrivals.randomElement(using: &generator) {
+      var deliveries: [QueueDelivery] = []
+      try machine.take(upTo: 1 + generator.below(9), UInt32(consumer), now, &deliveries, &gone)
+      for delivery in deliveries {
+        let messages = delivery.count == 0 ? [delivery.message] : memory.numbers(delivery)
+        for message in messages { try #require(model.take(consumer, now) == message) }
+        if delivery.count == 0 { held.append(delivery) } else { heldRuns.append((delivery, messages)) }
+      }
+      #expect(gone.isEmpty)
+      return
+    }
+    guard let (run, messages) = heldRuns.randomElement(using: &generator) else { return }
+    #expect(throws: QueueRefusal.notYours) { try machine.finish(run.tag, of: run.consumer + 1, now, &gone) }
+    #expect(throws: QueueRefusal.unknownDelivery) { try machine.extend(run.tag, of: run.consumer, 30, now, &gone) }
+    switch generator.below(4) {
+    case 0:
+      try machine.finish(run.tag, of: run.consumer, now, &gone)
+      #expect(gone.isEmpty)
+      gone = messages.map { QueueDeparture(message: $0, exit: .acknowledged, failed: 0) }
+      try note(gone, messages.flatMap { model.settle($0, .acknowledge, now) })
+    case 1...2:
+      heldRuns.removeAll { $0.delivery == run }
+      var deliveries: [QueueDelivery] = []
+      try machine.unfold(run.tag, of: run.consumer, &deliveries)
+      #expect(deliveries.map(\.message) == messages)
+      held += deliveries
+      old.append(run)
+    default:
+      let settlement: QueueSettlement =
+        [.acknowledge, .retry(after: nil), .retry(after: 25), .reject, .release(after: 0), .release(after: 15)]
+        .randomElement(using: &generator)!
+      try machine.settle(run.tag, of: run.consumer, settlement, now, &gone)
+      try note(gone, messages.flatMap { model.settle($0, settlement, now) })
+    }
   }
 
   private mutating func settle() throws {
@@ -405,7 +490,54 @@ private struct Comparison: ~Copyable {
       now = deliveries.isEmpty ? max(now + 1, min(machine.nextDeadline(), now + 1_000)) : now
     }
     #expect(machine.ready == 0 && machine.delayed == 0 && machine.acquired == 0 && machine.bytes == 0)
-    let taken = Set(1...published).subtracting(refused)
+    memory.ended(machine.endedRuns)
+    #expect(memory.runs == 0)
+    let taken = ids.subtracting(refused)
     #expect(taken.isSubset(of: left.keys))
+  }
+}
+
+/// Runs, and headers of the messages in them, until nobody needs them.
+@safe private final class RunMemory {
+  // unsafe: their addresses; freed at the end.
+  private var blocks: [UInt] = []
+  private var live: Set<UInt64> = []
+  /// That have not ended.
+  var runs: Int { live.count }
+
+  deinit { for block in blocks { unsafe UnsafeMutableRawPointer(bitPattern: block)?.deallocate() } }
+
+  private func make(_ bytes: Int) -> UnsafeMutableRawPointer {
+    let block = UnsafeMutableRawPointer.allocate(byteCount: bytes, alignment: 8)
+    blocks.append(UInt(bitPattern: block))
+    return unsafe block
+  }
+
+  func message(bytes: UInt32) -> UInt64 {
+    unsafe MessageBlock(make(MessageBlock.headerBytes), kind: 0, bytes: Int(bytes), properties: 0, MessageBlock.Traits()).number
+  }
+
+  func run(_ messages: [QueueMessage]) -> QueueRun {
+    let run = unsafe QueueRun(make(QueueRun.size(messages.count)))
+    let numbers = messages.map(\.id)
+    unsafe numbers.withUnsafeBufferPointer { numbers in
+      unsafe run.fill(MessageList(numbers.baseAddress!, count: numbers.count), epoch: 1, now: 0, due: 0)
+    }
+    let isOneSize = messages.allSatisfy { $0.bytes == messages[0].bytes }
+    run.fill(
+      count: messages.count, size: messages.count, epoch: 1, now: 0, due: 0, expiry: messages[0].expiry,
+      bytes: messages.reduce(0) { $0 + Int($1.bytes) }, each: isOneSize ? messages[0].bytes : .max, priority: messages[0].priority, isAlike: true)
+    live.insert(run.address)
+    return run
+  }
+
+  func numbers(_ delivery: QueueDelivery) -> [UInt64] {
+    // unsafe: where the machine says that so many stand.
+    unsafe Array(
+      UnsafeBufferPointer(start: UnsafePointer(bitPattern: UInt(delivery.message)), count: Int(delivery.count)))
+  }
+
+  func ended(_ runs: [QueueRun]) {
+    for run in runs { precondition(live.remove(run.address) != nil, "a run ended twice") }
   }
 }
