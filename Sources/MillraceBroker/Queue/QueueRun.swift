@@ -85,7 +85,8 @@ internal import MillraceCore
     }
     fill(
       count: messages.count, size: size, epoch: epoch, now: now, due: due, expiry: first.expiry(from: now), bytes: bytes,
-      each: isOneSize ? UInt32(truncatingIfNeeded: first.bytes) : .max, priority: first.priority, isAlike: isAlike && bytes < Int(UInt32.max))
+      each: isOneSize ? UInt32(truncatingIfNeeded: first.bytes) : .max, priority: first.priority,
+      isAlike: isAlike && bytes < Int(UInt32.max))
   }
 
   /// The header.

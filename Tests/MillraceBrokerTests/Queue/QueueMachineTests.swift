@@ -526,7 +526,8 @@ private struct Comparison: ~Copyable {
     let isOneSize = messages.allSatisfy { $0.bytes == messages[0].bytes }
     run.fill(
       count: messages.count, size: messages.count, epoch: 1, now: 0, due: 0, expiry: messages[0].expiry,
-      bytes: messages.reduce(0) { $0 + Int($1.bytes) }, each: isOneSize ? messages[0].bytes : .max, priority: messages[0].priority, isAlike: true)
+      bytes: messages.reduce(0) { $0 + Int($1.bytes) }, each: isOneSize ? messages[0].bytes : .max, priority: messages[0].priority,
+      isAlike: true)
     live.insert(run.address)
     return run
   }
