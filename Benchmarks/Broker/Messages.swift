@@ -98,10 +98,11 @@ struct Messages {
 
   @inline(__always) private static func read(_ message: borrowing Message, _ count: Int) -> UInt64 {
     message.withBytes { bytes in
-      // unsafe: the payload's words, all there.
+      // unsafe: the payload's words, all there, on a boundary of their own.
       unsafe bytes.withUnsafeBytes { bytes in
+        let words = unsafe bytes.baseAddress.unsafelyUnwrapped.assumingMemoryBound(to: UInt64.self)
         var sum: UInt64 = 0
-        for at in stride(from: 0, to: count, by: 8) { unsafe sum &+= bytes.loadUnaligned(fromByteOffset: at, as: UInt64.self) }
+        for word in 0..<(count / 8) { unsafe sum &+= words[word] }
         return sum
       }
     }
@@ -109,9 +110,10 @@ struct Messages {
 
   /// Words that count on from the first.
   @inline(__always) private static func fill(_ payload: inout MutableSpan<UInt8>, _ count: Int, _ first: UInt64) {
-    // unsafe: the payload's words, all there.
+    // unsafe: the payload's words, all there, on a boundary of their own.
     unsafe payload.withUnsafeMutableBytes { bytes in
-      for word in 0..<(count / 8) { unsafe bytes.storeBytes(of: first &+ UInt64(word), toByteOffset: word * 8, as: UInt64.self) }
+      let words = unsafe bytes.baseAddress.unsafelyUnwrapped.assumingMemoryBound(to: UInt64.self)
+      for word in 0..<(count / 8) { unsafe words[word] = first &+ UInt64(word) }
     }
   }
 

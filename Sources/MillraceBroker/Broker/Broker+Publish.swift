@@ -5,16 +5,20 @@ extension Broker {
   public func makePublisher() throws(BrokerError) -> Publisher { try Publisher(self) }
 
   /// So many messages, and no run of them: they go in under the lock, if that is free.
-  private static let few = 8
+  static let few = 8
 
-  /// Puts messages before a queue, or into it, where they have room. A reference of each goes with it.
+  /// Puts messages before a queue, or into it, where they have room. A reference of each goes with it. `template`: a run of them for any queue, where they are not few.
   @inline(__always) func put(
-    _ messages: MessageList, into place: QueuePlace, epoch: UInt32, due: UInt64, _ now: UInt64, _ work: inout Workspace
+    _ messages: MessageList, _ template: QueueRun?, into place: QueuePlace, epoch: UInt32, due: UInt64, _ now: UInt64, _ work: inout Workspace
   ) {
-    if messages.count < Broker.few, place.watchers.loadRelaxed() == 0, place.lock.tryLock() {
+    if template == nil, place.watchers.loadRelaxed() == 0, place.lock.tryLock() {
       return insert(messages, into: place, epoch: epoch, due: due, now, &work)
     }
-    guard let run = work.cache.makeRun(messages, epoch: epoch, now: now, due: due) else {
+    let made =
+      if let template { work.cache.makeRun(like: template, epoch: epoch) } else {
+        work.cache.makeRun(messages, epoch: epoch, now: now, due: due)
+      }
+    guard let run = made else {
       // No memory for a run: into the queue itself.
       place.lock.lock()
       return insert(messages, into: place, epoch: epoch, due: due, now, &work)

@@ -31,10 +31,13 @@ internal import MillraceCore
   /// It was delivered before.
   public var isRedelivered: Bool { acquiredCount > 0 }
 
+  // unsafe: where the payload is, `count` bytes, for as long as this value.
+  @usableFromInline var start: UnsafePointer<UInt8> { unsafe UnsafePointer(block.payload.assumingMemoryBound(to: UInt8.self)) }
+
   /// The payload, in place.
-  public func withBytes<Value, Failure: Error>(_ body: (Span<UInt8>) throws(Failure) -> Value) throws(Failure) -> Value {
+  @inlinable public func withBytes<Value, Failure: Error>(_ body: (Span<UInt8>) throws(Failure) -> Value) throws(Failure) -> Value {
     // unsafe: the block is held for as long as this value, and has so many bytes.
-    let bytes = unsafe Span(_unsafeStart: UnsafePointer(block.payload.assumingMemoryBound(to: UInt8.self)), count: block.bytes)
+    let bytes = unsafe Span(_unsafeStart: start, count: count)
     return try body(bytes)
   }
 

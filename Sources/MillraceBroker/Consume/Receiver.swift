@@ -27,8 +27,11 @@ public enum ReceiveWait: Sendable, Hashable {
   private var work: Workspace
   /// What was taken and is not settled. The message 0: it is. Of a run: where its numbers stand in `numbers`, from 1.
   private var held: [QueueDelivery] = []
-  // unsafe: numbers of the messages of runs that are held, in order; `QueuePlace.batch` of them, freed in `deinit`.
+  /// Runs of which all was acknowledged, and that are still to be freed.
+  private var done: [QueueDelivery] = []
+  // unsafe: numbers of the messages of runs that are held, in order; room for `QueuePlace.batch` of them twice, used in turn. Freed in `deinit`.
   private let numbers: UnsafeMutablePointer<UInt64>
+  private var half = 0
   /// The queue's word when nothing was there.
   private var seen: UInt32 = 0
   private var hasFailed = false
@@ -37,7 +40,7 @@ public enum ReceiveWait: Sendable, Hashable {
     (self.broker, self.queue, self.place, self.since, self.number) = (broker, queue, place, since, number)
     work = Workspace(broker.pool)
     held.reserveCapacity(QueuePlace.batch)
-    unsafe numbers = .allocate(capacity: QueuePlace.batch)
+    unsafe numbers = .allocate(capacity: 2 * QueuePlace.batch)
   }
 
   deinit {
@@ -62,11 +65,9 @@ public enum ReceiveWait: Sendable, Hashable {
     upTo most: Int = 64, wait: ReceiveWait = .none, _ body: (borrowing Message) -> Settlement
   ) throws(BrokerError) -> Int {
     var left = most
-    var wait = wait
-    while left > 0 {
-      let count = try take(min(left, QueuePlace.batch), wait)
-      if count == 0 { break }
-      wait = .none
+    var count = try take(min(left, QueuePlace.batch), wait)
+    while count > 0 {
+      left -= count
       // What is held may become more on the way: a run is taken apart.
       var index = 0
       while index < held.count {
@@ -77,8 +78,7 @@ public enum ReceiveWait: Sendable, Hashable {
           index &+= 1
         }
       }
-      acknowledge()
-      left -= count
+      count = acknowledge(andTake: min(left, QueuePlace.batch))
     }
     return most - left
   }
@@ -172,8 +172,7 @@ public enum ReceiveWait: Sendable, Hashable {
     guard let locked = place.locked(exactly: since) else { throw .noQueue(queue) }
     let now = broker.host.clock.now
     let arrived = locked.state.drain(place, &work)
-    let taken = locked.state.take(upTo: count, number, now, &held, &work.gone)
-    copyNumbers()
+    let taken = takeLocked(locked, count, now)
     let due = locked.state.machine.earliest
     let sleeps = held.isEmpty && sleep > 0
     if sleeps { place.fallAsleep() }
@@ -189,9 +188,17 @@ public enum ReceiveWait: Sendable, Hashable {
     return 0
   }
 
+  /// With the lock. How many messages.
+  @inline(__always) private mutating func takeLocked(_ locked: LockedQueue, _ count: Int, _ now: UInt64) -> Int {
+    let taken = locked.state.take(upTo: count, number, now, &held, &work.gone)
+    copyNumbers()
+    return taken
+  }
+
   /// With the lock: what is held of runs is read without it.
   @inline(__always) private mutating func copyNumbers() {
-    var at = 0
+    half ^= QueuePlace.batch
+    var at = half
     for index in held.indices where held[index].count > 0 {
       let count = Int(held[index].count)
       // unsafe: the delivery says where so many numbers stand; together they are no more than were asked for.
@@ -199,7 +206,7 @@ public enum ReceiveWait: Sendable, Hashable {
       held[index].message = UInt64(at &+ 1)
       at &+= count
     }
-    for ahead in 0..<min(at, 6) { unsafe MessageBlock(numbers[ahead]).prefetch() }
+    for ahead in half..<min(at, half &+ 6) { unsafe MessageBlock(numbers[ahead]).prefetch() }
   }
 
   // MARK: Settling
@@ -210,11 +217,12 @@ public enum ReceiveWait: Sendable, Hashable {
     held[index].message = 0
   }
 
-  /// Acknowledges all that is held and was not settled.
-  private mutating func acknowledge() {
+  /// Acknowledges all that is held and was not settled, and takes up to `count` in the same turn. How many.
+  private mutating func acknowledge(andTake count: Int) -> Int {
     guard let locked = place.locked(exactly: since) else {
       for delivery in held where delivery.message != 0 { _ = broker.settleDeleted(since, delivery.tag, of: number) }
-      return held.removeAll(keepingCapacity: true)
+      held.removeAll(keepingCapacity: true)
+      return 0
     }
     let now = broker.host.clock.now
     let arrived = locked.state.drain(place, &work)
@@ -224,6 +232,7 @@ public enum ReceiveWait: Sendable, Hashable {
       do throws(QueueRefusal) {
         if held[index].count > 0, !isDurable {
           try locked.state.finish(held[index], now, &work.gone)
+          done.append(held[index])
           continue
         }
         try locked.state.machine.settle(held[index].tag, of: number, .acknowledge, now, &work.gone)
@@ -232,14 +241,15 @@ public enum ReceiveWait: Sendable, Hashable {
         if let block = locked.state.settleOverdue(held[index].tag, of: number) { work.cache.release(block) }
       }
     }
-    broker.end(place, locked, arrived: arrived, now, &work)
-    if !isDurable {
-      for run in held where run.count > 0 {
-        let first = Int(run.message) &- 1
-        for number in first..<(first &+ Int(run.count)) { unsafe work.cache.release(MessageBlock(numbers[number])) }
-      }
-    }
     held.removeAll(keepingCapacity: true)
+    let taken = count > 0 ? takeLocked(locked, count, now) : 0
+    broker.end(place, locked, arrived: max(0, min(arrived, locked.state.machine.ready)), now, &work)
+    for run in done {
+      let first = Int(run.message) &- 1
+      for number in first..<(first &+ Int(run.count)) { unsafe work.cache.release(MessageBlock(numbers[number])) }
+    }
+    done.removeAll(keepingCapacity: true)
+    return taken
   }
 }
 

@@ -89,16 +89,16 @@ internal import MillraceCore
   /// Without what is this block's own.
   var traits: Traits { Traits(flags: flags.subtracting(.refers), priority: priority, timeToLive: timeToLive, exchange: exchange) }
 
-  private var inner: UnsafeMutableRawPointer { unsafe base + MessageBlock.headerBytes }
+  @inline(__always) private var inner: UnsafeMutableRawPointer { unsafe base + MessageBlock.headerBytes }
 
   /// Another block has the payload; that is one of its holders.
-  var referred: MessageBlock? {
+  @inline(__always) var referred: MessageBlock? {
     guard flags.contains(.refers) else { return nil }
     return unsafe MessageBlock(inner.load(as: UInt64.self))
   }
 
   /// unsafe: `bytes` bytes; to be written by the publisher only, before it publishes.
-  var payload: UnsafeMutableRawPointer { unsafe referred?.payload ?? inner }
+  @inline(__always) var payload: UnsafeMutableRawPointer { unsafe referred?.payload ?? inner }
 
   /// unsafe: as `payload`; `propertyBytes` bytes.
   var properties: UnsafeMutableRawPointer { unsafe inner + (flags.contains(.refers) ? 8 : bytes) }
@@ -129,6 +129,12 @@ internal import MillraceCore
   @inline(__always) func retain(_ more: Int = 1) {
     // Order: relaxed in effect; the reference of the caller keeps the block.
     if more > 0 { references.add(UInt32(more)) }
+  }
+
+  /// As `retain`, by its publisher, who is alone with it but for a dead letter's payload: that needs no locked instruction.
+  @inline(__always) func retainEarly(_ more: Int) {
+    // Order: relaxed. Whoever has it later has got it by a releasing operation.
+    if references.loadRelaxed() == 1 { references.storeRelaxed(1 + UInt32(truncatingIfNeeded: more)) } else { retain(more) }
   }
 
   /// A holder lets go. True: it was the last one, and the caller frees the block.

@@ -14,6 +14,8 @@ internal import MillraceCore
   /// Numbers of the durable ones, and memory for what the journal is given.
   private var durable: [UInt32] = []
   private var scratch = JournalScratch()
+  /// What goes to each of the queues; freed in `deinit`.
+  private let template: QueueRun
   /// Who is told when the journal has written; nil: nobody.
   let confirms: Confirms?
   /// What leaves durable queues with the next message that goes to the journal.
@@ -26,9 +28,25 @@ internal import MillraceCore
     lane = try router.makeLane()
     self.confirms = confirms
     unsafe numbers = .allocate(capacity: capacity)
+    template = unsafe QueueRun(.allocate(byteCount: QueueRun.size(QueuePlace.batch), alignment: 8))
   }
 
-  deinit { unsafe numbers.deallocate() }
+  deinit {
+    unsafe numbers.deallocate()
+    unsafe template.base.deallocate()
+  }
+
+  /// A run of the messages for any queue; nil: they are few.
+  @inline(__always) private func makeTemplate(_ messages: MessageList, due: UInt64, _ now: UInt64) -> QueueRun? {
+    if messages.count < Broker.few { return nil }
+    template.fill(messages, epoch: 0, now: now, due: due)
+    return template
+  }
+
+  /// As above, of those that it is of already, or of the first of them.
+  @inline(__always) private func makeTemplate(_ before: QueueRun?, _ messages: MessageList, due: UInt64, _ now: UInt64) -> QueueRun? {
+    before?.count == messages.count ? before : makeTemplate(messages, due: due, now)
+  }
 
   /// How many queues these lead to; their numbers are then in `numbers`, ascending. Throws `RouteRefusal`. unsafe: the buffers are there meanwhile.
   @unsafe @inline(__always) mutating func route(
@@ -88,8 +106,9 @@ internal import MillraceCore
     if count > 1 { return insertIntoMany(count, messages, due: due, now, broker, &work) }
     guard let place = unsafe broker.place(numbers[0]), let queue = place.look(version: lane.version) else { return (0, .unroutable) }
     var part = messages
+    let whole = makeTemplate(messages, due: due, now)
     if queue.mayRefuse {
-      var fit = place.reserve(messages, epoch: queue.epoch)
+      var fit = place.reserve(messages, total: whole.flatMap(\.total), epoch: queue.epoch)
       if fit == 0 {
         let (isThere, refusal) = makeRoom(place, queue.epoch, messages, now, broker, &work)
         fit = isThere
@@ -105,7 +124,7 @@ internal import MillraceCore
       if taken == 0 { return (0, refusal) }
       part = part.part(0, taken)
     }
-    broker.put(part, into: place, epoch: queue.epoch, due: due, now, &work)
+    broker.put(part, makeTemplate(whole, part, due: due, now), into: place, epoch: queue.epoch, due: due, now, &work)
     return (part.count, nil)
   }
 
@@ -154,10 +173,11 @@ internal import MillraceCore
     places.removeAll(keepingCapacity: true)
     durable.removeAll(keepingCapacity: true)
     var fit = messages.count
+    let whole = makeTemplate(messages, due: due, now)
     for index in 0..<count {
       guard let place = unsafe broker.place(numbers[index]), let queue = place.look(version: lane.version) else { continue }
       if queue.mayRefuse {
-        var own = place.reserve(messages.part(0, fit), epoch: queue.epoch)
+        var own = place.reserve(messages.part(0, fit), total: fit == messages.count ? whole?.total : nil, epoch: queue.epoch)
         var refusal: PublishRefusal?
         if own == 0 { (own, refusal) = makeRoom(place, queue.epoch, messages.part(0, fit), now, broker, &work) }
         if own < fit {
@@ -179,8 +199,9 @@ internal import MillraceCore
     }
     let part = messages.part(0, fit)
     // A reference for each queue, before anybody can have the first.
-    for index in 0..<part.count { part[index].retain(places.count - 1) }
-    for (place, epoch, _) in places { broker.put(part, into: place, epoch: epoch, due: due, now, &work) }
+    for index in 0..<part.count { part[index].retainEarly(places.count - 1) }
+    let template = makeTemplate(whole, part, due: due, now)
+    for (place, epoch, _) in places { broker.put(part, template, into: place, epoch: epoch, due: due, now, &work) }
     return (part.count, nil)
   }
 }

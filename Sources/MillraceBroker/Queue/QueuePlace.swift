@@ -95,11 +95,15 @@ internal import MillraceCore
     return (UInt32(truncatingIfNeeded: traits >> 1), traits & 1 != 0, UInt32(truncatingIfNeeded: journal.loadRelaxed()))
   }
 
-  /// Room for messages, from the first on: how many. They count as being in the queue from here on.
-  func reserve(_ messages: MessageList, epoch: UInt32) -> Int {
+  /// Room for messages, from the first on: how many. They count as being in the queue from here on. `total`: bytes of all their payloads, if that is known.
+  @inline(__always) func reserve(_ messages: MessageList, total: Int? = nil, epoch: UInt32) -> Int {
     guard let fit = messageRoom.reserve(epoch: epoch, { max(0, min($0, messages.count)) }), fit > 0 else { return 0 }
     var count = 0
     let bytes = byteRoom.reserve(epoch: epoch) { room in
+      if let total, fit == messages.count, total <= room {
+        count = fit
+        return total
+      }
       var bytes = 0
       count = 0
       while count < fit, bytes + messages[count].bytes <= room {

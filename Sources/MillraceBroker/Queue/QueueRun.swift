@@ -35,8 +35,10 @@ internal import MillraceCore
   var due: UInt64 { unsafe base.load(fromByteOffset: 24, as: UInt64.self) }
   /// Of the first, as all have it that are alike, and as a `QueueMessage` has it.
   var expiry: UInt64 { unsafe base.load(fromByteOffset: 32, as: UInt64.self) }
-  /// Of all payloads; not of those above 4 GiB, which are not alike.
+  /// Of all payloads, if they are alike; those of 4 GiB together are not.
   var bytes: UInt32 { unsafe base.load(fromByteOffset: 40, as: UInt32.self) }
+  /// Of all payloads; nil: it does not say.
+  @inline(__always) var total: Int? { isAlike ? Int(bytes) : nil }
   /// Of each payload; `UInt32.max`: they differ.
   private var each: UInt32 { unsafe base.load(fromByteOffset: 44, as: UInt32.self) }
   /// Of the first, as all have it that are alike.
@@ -89,6 +91,13 @@ internal import MillraceCore
       isAlike: isAlike && bytes < Int(UInt32.max))
   }
 
+  /// The same, for another queue.
+  func copy(_ other: QueueRun, epoch: UInt32) {
+    // unsafe: both have room for so many messages.
+    unsafe base.copyMemory(from: other.base, byteCount: QueueRun.size(other.count))
+    unsafe base.storeBytes(of: epoch, toByteOffset: 8, as: UInt32.self)
+  }
+
   /// The header.
   func fill(
     count: Int, size: Int, epoch: UInt32, now: UInt64, due: UInt64, expiry: UInt64, bytes: Int, each: UInt32, priority: UInt8, isAlike: Bool
@@ -105,10 +114,20 @@ internal import MillraceCore
 extension MessageCache {
   /// nil: the pool's bound is reached.
   mutating func makeRun(_ messages: MessageList, epoch: UInt32, now: UInt64, due: UInt64) -> QueueRun? {
-    guard let base = unsafe take(MessagePool.kind(of: QueueRun.size(messages.count))!) else { return nil }
-    let run = unsafe QueueRun(base)
+    guard let run = makeRun(messages.count) else { return nil }
     run.fill(messages, epoch: epoch, now: now, due: due)
     return run
+  }
+
+  /// As another one, for a queue. nil: as above.
+  mutating func makeRun(like other: QueueRun, epoch: UInt32) -> QueueRun? {
+    guard let run = makeRun(other.count) else { return nil }
+    run.copy(other, epoch: epoch)
+    return run
+  }
+
+  private mutating func makeRun(_ count: Int) -> QueueRun? {
+    unsafe take(MessagePool.kind(of: QueueRun.size(count))!).map { unsafe QueueRun($0) }
   }
 
   mutating func free(_ run: QueueRun) { unsafe give(run.kind, run.base) }

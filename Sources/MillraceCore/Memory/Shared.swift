@@ -12,7 +12,7 @@ internal import Synchronization
   private let cell: UnsafeMutablePointer<Atomic<UInt64>>
 
   /// unsafe: `address` must be 8-byte aligned, zeroed or initialised, and live for as long as this value is used.
-  @unsafe package init(_ address: UnsafeMutableRawPointer) {
+  @unsafe @inline(__always) package init(_ address: UnsafeMutableRawPointer) {
     unsafe cell = address.assumingMemoryBound(to: Atomic<UInt64>.self)
   }
 
@@ -77,7 +77,7 @@ internal import Synchronization
   private let cell: UnsafeMutablePointer<Atomic<UInt32>>
 
   /// unsafe: `address` must be 4-byte aligned, zeroed or initialised, and live for as long as this value is used.
-  @unsafe package init(_ address: UnsafeMutableRawPointer) {
+  @unsafe @inline(__always) package init(_ address: UnsafeMutableRawPointer) {
     unsafe cell = address.assumingMemoryBound(to: Atomic<UInt32>.self)
   }
 
