@@ -1,14 +1,15 @@
 /*
- * The magazines of free blocks of a message pool, here a block each: lists are pushed by one CAS and taken whole by one exchange.
- * Mirrors MessagePool.give and MessagePool.takeAll; one step here is one atomic operation or one write of a link there.
+ * The magazines of free blocks of a message pool, here a block each: they are pushed by a CAS each, and some of them popped by a CAS of who has the lock.
+ * Mirrors MessagePool.give and MessagePool.take; one step here is one atomic operation, one read or one write of a link there.
  *
- * Each thread takes all, holds it for a while as its own, and gives the blocks back one at a time; it does so ROUNDS times.
+ * Each thread takes up to two, holds them for a while as its own, and gives them back one at a time; it does so ROUNDS times.
  *
  * Holds: no block is held twice, and none is lost: when all are at rest every block is in the list once.
  * Bounded: 3 threads, 3 blocks, 2 rounds.
  * Mistakes that must be found:
  * -DPLAIN_PUSH [held]  the list is pushed by a load and a store
- * -DPOP_ONE [held]  one block is taken by a CAS to its link: a link that another may have changed
+ * -DNO_LOCK [held]  several pop at a time: a link that one has read another may have changed
+ * -DPLAIN_POP [held]  blocks are popped by a store: what came meanwhile is lost
  * -DLINK_LATE [held]  the block leads to the old top only after it was pushed
  */
 #define THREADS 3
@@ -20,6 +21,7 @@ byte top = 0;
 byte link[BLOCKS];
 bool held[BLOCKS]; /* by a thread */
 byte done = 0;
+bool taking = false; /* somebody has the lock */
 byte seen = 0, walk;
 
 inline hold(block) {
@@ -51,24 +53,36 @@ inline push(block) {
 }
 
 proctype User() {
-  byte old, mine, next, round = 0;
+  byte old, mine, last, next, round = 0;
   do
   :: round < ROUNDS ->
-#ifdef POP_ONE
-    mine = top;
-    if
-    :: mine == NONE -> goto rest
-    :: else -> skip
-    fi;
-    next = link[mine];
-    if
-    :: d_step { top == mine -> top = next }; link[mine] = NONE
-    :: else -> goto rest
-    fi;
-#else
-    d_step { mine = top; top = NONE };
+#ifndef NO_LOCK
+    d_step { !taking -> taking = true };
 #endif
-    /* The whole list is its own. */
+    do
+    :: true ->
+      mine = top;
+      if
+      :: mine == NONE -> break
+      :: else -> skip
+      fi;
+      last = mine;
+      next = link[last];
+      if
+      :: next != NONE -> last = next; next = link[last]
+      :: else -> skip
+      fi;
+#ifdef PLAIN_POP
+      top = next; link[last] = NONE; break
+#else
+      if
+      :: d_step { top == mine -> top = next }; link[last] = NONE; break
+      :: else -> skip
+      fi
+#endif
+    od;
+    taking = false;
+    /* This list is its own. */
     old = mine;
     do
     :: old != NONE -> hold(old); old = link[old]
@@ -78,7 +92,6 @@ proctype User() {
     :: mine != NONE -> next = link[mine]; push(mine); mine = next
     :: else -> break
     od;
-rest:
     round++
   :: else -> break
   od;

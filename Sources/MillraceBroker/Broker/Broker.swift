@@ -343,7 +343,7 @@ internal import MillraceCore
       }
       work.cache.release(block)
     }
-    work.gone.removeAll(keepingCapacity: true)
+    work.gone.removeAll(keepingCapacity: work.gone.capacity <= Workspace.longList)
   }
 
   /// The queue's timer is due then at the latest.
@@ -417,7 +417,7 @@ internal import MillraceCore
     deskMonitor.locked {
       // unsafe: the monitor's.
       unsafe deskMemory.pointee.pending += work.dead
-      work.dead.removeAll(keepingCapacity: true)
+      work.dead.removeAll(keepingCapacity: work.dead.capacity <= Workspace.longList)
       unsafe deskMemory.pointee.drain(self)
     }
   }

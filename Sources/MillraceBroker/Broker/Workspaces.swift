@@ -45,4 +45,9 @@ internal import MillraceCore
     var own = Workspace(pool)
     return body(&own)
   }
+
+  /// A holder lets go who has no cache of its own.
+  func release(_ block: MessageBlock) {
+    if block.release() { with { work in work.cache.free(block) } }
+  }
 }

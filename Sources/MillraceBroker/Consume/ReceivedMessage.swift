@@ -22,7 +22,7 @@ internal import Synchronization
     self.delivery = consume delivery
   }
 
-  deinit { broker.pool.release(message.block) }
+  deinit { broker.spaces.release(message.block) }
 
   /// Settles it, once. Throws `SettleError`: it was settled before, was taken back, or its queue was deleted.
   public func settle(_ settlement: Settlement) throws(SettleError) {

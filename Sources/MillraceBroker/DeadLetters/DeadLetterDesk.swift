@@ -28,7 +28,7 @@ struct DeadLetterDesk: ~Copyable {
       work.dead.removeAll(keepingCapacity: true)
       index += 1
     }
-    pending.removeAll(keepingCapacity: true)
+    pending.removeAll(keepingCapacity: pending.capacity <= Workspace.longList)
   }
 
   private mutating func bury(_ grave: Grave, _ broker: borrowing Broker) {

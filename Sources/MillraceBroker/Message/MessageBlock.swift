@@ -228,7 +228,8 @@ extension MessageCache {
     if block.release() { free(block) }
   }
 
-  @inline(__always) private mutating func free(_ block: MessageBlock) {
+  /// Nobody holds it any more.
+  @inline(__always) mutating func free(_ block: MessageBlock) {
     if block.flags.contains(.refers) { return freeReferring(block) }
     if block.kind == MessagePool.own { return unsafe pool.freeOwn(block.base, block.size) }
     unsafe give(Int(block.kind), block.base)

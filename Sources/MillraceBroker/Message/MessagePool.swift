@@ -13,9 +13,10 @@ internal import MillraceCore
 /// `free[c]`: the magazine of the class c that came last, or 0; each leads to the one before. `empty`: the same of magazines without blocks. `reserved`: bytes that blocks were cut from, and
 /// those of blocks of their own.
 /// # Progress
-/// Lock-free: a list is pushed by one CAS and taken whole by one exchange, so that nobody ever follows a link that another may change. New memory: as the system's.
+/// Giving is lock-free: a list is pushed by one CAS. Taking holds the class's lock for a few steps, once for `Magazine.capacity` blocks or more: one thread at a time pops, so that what it looks at is
+/// there until its CAS. New memory: as the system's.
 /// # Source
-/// R. Kent Treiber, "Systems Programming: Coping with Parallelism" (1986); without pop, and so without its ABA.
+/// R. Kent Treiber, "Systems Programming: Coping with Parallelism" (1986); with one popper at a time, and so without its ABA. Model: Tests/Models/message-pool.pml.
 @safe final class MessagePool: @unchecked Sendable {
   /// 96, 128, 192, 256 bytes and so on to 1 MiB, two for each power of two; what is larger has memory of its own.
   static let classes = 28
@@ -34,8 +35,11 @@ internal import MillraceCore
   private var pieces: [Region] = []
   let capacity: Int
 
-  private func free(_ kind: Int) -> SharedWord { unsafe SharedWord(words + kind * padding) }
-  private var empty: SharedWord { unsafe SharedWord(words + MessagePool.classes * padding) }
+  /// Magazines that are free: of a class, or those without blocks.
+  @inline(__always) private func free(_ kind: Int) -> SharedWord { unsafe SharedWord(words + kind * padding) }
+  /// Who takes of these.
+  private func taking(_ kind: Int) -> SpinLock { unsafe SpinLock(at: words + kind * padding + 8) }
+  private static let empty = classes
   private var reserved: SharedWord { unsafe SharedWord(words + (MessagePool.classes + 1) * padding) }
 
   /// `capacity`: bytes at most, headers and what is free included. Throws `MemoryError`.
@@ -71,45 +75,68 @@ internal import MillraceCore
 
   static func bytes(of kind: Int) -> Int { (3 + kind & 1) << (kind / 2 + 5) }
 
-  /// All that is free of a class, as a list of magazines; nil: nothing is.
-  @inline(__always) func takeAll(_ kind: Int) -> Magazine? { MessagePool.takeAll(free(kind)) }
-
-  /// Gives back a list of magazines from `first` to `last`, which leads nowhere.
-  func give(_ kind: Int, _ first: Magazine, _ last: Magazine) { MessagePool.give(free(kind), first, last) }
-
-  private static func takeAll(_ word: SharedWord) -> Magazine? {
-    // Order: sequentially consistent. Pairs with the CAS in `give`: what the last holder did with the blocks happened before.
-    word.loadRelaxed() == 0 ? nil : unsafe Magazine(word.exchange(0))
+  /// Free blocks of a class, as a list of some magazines, and no more than `handful` bytes in several: others need some too. nil: there are none.
+  @inline(__always) func take(_ kind: Int) -> Magazine? {
+    if free(kind).loadRelaxed() == 0 { return nil }
+    return take(kind, most: max(1, min(MessagePool.fewMagazines, MessagePool.handful / (Magazine.capacity * MessagePool.bytes(of: kind)))))
   }
 
-  private static func give(_ word: SharedWord, _ first: Magazine, _ last: Magazine) {
+  private static let fewMagazines = 4
+  private static let handful = 256 << 10
+
+  @inline(never) private func take(_ kind: Int, most: Int) -> Magazine? {
+    let word = free(kind)
+    let lock = taking(kind)
+    lock.lock()
+    defer { lock.unlock() }
     while true {
-      let top = word.loadRelaxed()
-      last.next = top
-      // Order: sequentially consistent. Pairs with the exchange in `takeAll`.
-      if word.replace(top, by: first.address) { return }
+      // Order: acquiring. Pairs with the CAS in `give`: the link is there.
+      let top = word.loadAcquiring()
+      guard let first = unsafe Magazine(top) else { return nil }
+      var last = first
+      var count = 1
+      while count < most, let next = unsafe Magazine(last.next) {
+        last = next
+        count += 1
+      }
+      // Order: sequentially consistent. Pairs with the CAS in `give`: what the last holder did with the blocks happened before. With the lock: what is in the list stays there, whatever comes before it.
+      if word.replace(top, by: last.next) {
+        last.next = 0
+        return first
+      }
     }
   }
 
-  /// A magazine without blocks, and more of them behind it.
-  func takeEmpty() -> Magazine { MessagePool.takeAll(empty) ?? Magazine() }
+  /// Gives back a magazine, which leads nowhere.
+  func give(_ kind: Int, _ magazine: Magazine) {
+    let word = free(kind)
+    while true {
+      let top = word.loadRelaxed()
+      magazine.next = top
+      // Order: sequentially consistent. Pairs with `take`.
+      if word.replace(top, by: magazine.address) { return }
+    }
+  }
 
-  /// Magazines without blocks, from `first` to `last`.
-  func giveEmpty(_ first: Magazine, _ last: Magazine) { MessagePool.give(empty, first, last) }
+  /// A magazine without blocks.
+  func takeEmpty() -> Magazine {
+    let isThere = free(MessagePool.empty).loadRelaxed() != 0
+    return (isThere ? take(MessagePool.empty, most: 1) : nil) ?? Magazine()
+  }
 
-  /// New blocks, in the magazine and in new ones behind it. False: the bound is reached, or the system has no memory.
+  func giveEmpty(_ magazine: Magazine) { give(MessagePool.empty, magazine) }
+
+  /// New blocks, in the magazine and, for whoever needs some, in the pool. False: the bound is reached, or the system has no memory.
   func cut(_ kind: Int, into magazine: Magazine) -> Bool {
     let size = MessagePool.bytes(of: kind)
     let bytes = max(size, MessagePool.piece >> (kind < 8 ? 2 : 0))
     guard let base = unsafe piece(bytes) else { return false }
-    var current = magazine
-    for index in 0..<(bytes / size) {
-      if current.count == Magazine.capacity {
-        let another = Magazine()
-        current.next = another.address
-        current = another
-      }
-      unsafe current.add(base + index * size)
+    let count = bytes / size
+    for index in 0..<min(count, Magazine.capacity) { unsafe magazine.add(base + index * size) }
+    for start in stride(from: Magazine.capacity, to: count, by: Magazine.capacity) {
+      let another = takeEmpty()
+      for index in start..<min(count, start + Magazine.capacity) { unsafe another.add(base + index * size) }
+      give(kind, another)
     }
     return true
   }
@@ -133,16 +160,6 @@ internal import MillraceCore
       // Order: a counter; nothing else goes by it.
       if reserved.replace(before, by: before + UInt64(bytes)) { return true }
     }
-  }
-
-  /// A holder lets go who has no cache. Complexity: O(1).
-  func release(_ block: MessageBlock) {
-    guard block.release() else { return }
-    if let other = block.referred { release(other) }
-    if block.kind == MessagePool.own { return unsafe freeOwn(block.base, block.size) }
-    let magazine = Magazine()
-    unsafe magazine.add(block.base)
-    give(Int(block.kind), magazine, magazine)
   }
 
   /// A block of its own; nil as `cut`. `must`: the bound is none.
@@ -233,8 +250,6 @@ internal import MillraceCore
   let pool: MessagePool
   // unsafe: one for each class, those that were used with magazines; freed in `deinit`.
   private let pairs: UnsafeMutablePointer<Pair?>
-  /// Without blocks, and those behind it.
-  private var empty: Magazine?
 
   init(_ pool: MessagePool) {
     self.pool = pool
@@ -252,23 +267,11 @@ internal import MillraceCore
         giveBack(magazine, kind)
       }
     }
-    var next = empty
-    while let magazine = next {
-      next = unsafe Magazine(magazine.next)
-      pool.giveEmpty(magazine, magazine)
-    }
     unsafe pairs.deallocate()
   }
 
   private func giveBack(_ magazine: Magazine, _ kind: Int) {
-    if magazine.count > 0 { pool.give(kind, magazine, magazine) } else { pool.giveEmpty(magazine, magazine) }
-  }
-
-  private mutating func makeEmpty() -> Magazine {
-    let magazine = empty ?? pool.takeEmpty()
-    empty = unsafe Magazine(magazine.next)
-    magazine.next = 0
-    return magazine
+    if magazine.count > 0 { pool.give(kind, magazine) } else { pool.giveEmpty(magazine) }
   }
 
   /// A block of a class, its content whatever it was; nil: the pool's bound is reached. Complexity: O(1), amortised.
@@ -278,19 +281,19 @@ internal import MillraceCore
   }
 
   @inline(never) private mutating func refill(_ kind: Int) -> UnsafeMutableRawPointer? {
-    var pair = unsafe pairs[kind] ?? Pair(out: makeEmpty(), back: nil)
+    var pair = unsafe pairs[kind] ?? Pair(out: pool.takeEmpty(), back: nil)
     defer { unsafe pairs[kind] = pair }
     let next = unsafe Magazine(pair.out.next)
     pair.out.next = 0
     if let next {
       // The one that is empty goes to who has blocks and nothing to put them into.
-      pool.giveEmpty(pair.out, pair.out)
+      pool.giveEmpty(pair.out)
       pair.out = next
     } else if let back = pair.back, back.count > 0 {
       pair.back = pair.out
       pair.out = back
-    } else if let full = pool.takeAll(kind) {
-      pool.giveEmpty(pair.out, pair.out)
+    } else if let full = pool.take(kind) {
+      pool.giveEmpty(pair.out)
       pair.out = full
     } else if !pool.cut(kind, into: pair.out) {
       return nil
@@ -305,9 +308,9 @@ internal import MillraceCore
   }
 
   @inline(never) private mutating func giveSlowly(_ kind: Int, _ block: UnsafeMutableRawPointer) {
-    var pair = unsafe pairs[kind] ?? Pair(out: makeEmpty(), back: nil)
-    if let back = pair.back { pool.give(kind, back, back) }
-    let magazine = makeEmpty()
+    var pair = unsafe pairs[kind] ?? Pair(out: pool.takeEmpty(), back: nil)
+    if let back = pair.back { pool.give(kind, back) }
+    let magazine = pool.takeEmpty()
     unsafe magazine.add(block)
     pair.back = magazine
     unsafe pairs[kind] = pair
@@ -317,7 +320,7 @@ internal import MillraceCore
   mutating func flush() {
     for kind in 0..<MessagePool.classes {
       guard let back = unsafe pairs[kind]?.back, back.count > 0 else { continue }
-      pool.give(kind, back, back)
+      pool.give(kind, back)
       unsafe pairs[kind]?.back = nil
     }
   }

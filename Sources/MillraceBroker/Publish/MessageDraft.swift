@@ -7,13 +7,13 @@ internal import MillraceCore
 @safe public struct MessageDraft: ~Copyable, @unchecked Sendable {
   /// nil: it was published.
   private var held: MessageBlock?
-  private let pool: MessagePool
+  private let spaces: Workspaces
   /// Nanoseconds.
   let delay: UInt64
 
-  init(_ block: MessageBlock, _ pool: MessagePool, _ envelope: borrowing Envelope) {
+  init(_ block: MessageBlock, _ spaces: Workspaces, _ envelope: borrowing Envelope) {
     held = block
-    self.pool = pool
+    self.spaces = spaces
     delay = envelope.delay
   }
 
@@ -40,7 +40,7 @@ internal import MillraceCore
   /// It is somebody else's now.
   consuming func give() { held = nil }
 
-  deinit { if let held { pool.release(held) } }
+  deinit { if let held { spaces.release(held) } }
 }
 
 /// Messages of one envelope that are published together. Used again and again without new memory.
@@ -48,7 +48,7 @@ internal import MillraceCore
 /// # Threads
 /// One at a time.
 @safe public struct MessageBatch: ~Copyable, @unchecked Sendable {
-  private let pool: MessagePool
+  private let spaces: Workspaces
   /// Of all its messages.
   public let envelope: Envelope
   /// Messages that it holds, at most.
@@ -63,8 +63,8 @@ internal import MillraceCore
   // unsafe: `propertyBytes` bytes, freed in `deinit`.
   let properties: UnsafeMutableRawPointer
 
-  init(_ pool: MessagePool, _ envelope: Envelope, _ traits: MessageBlock.Traits, capacity: Int) {
-    self.pool = pool
+  init(_ spaces: Workspaces, _ envelope: Envelope, _ traits: MessageBlock.Traits, capacity: Int) {
+    self.spaces = spaces
     (self.envelope, self.capacity) = (envelope, capacity)
     self.traits = traits
     let encoded = envelope.encoded.dropFirst(envelope.exchange == .default ? envelope.keyBytes : 0)
@@ -75,7 +75,7 @@ internal import MillraceCore
   }
 
   deinit {
-    for index in 0..<count { pool.release(unsafe MessageBlock(blocks[index])) }
+    for index in 0..<count { spaces.release(unsafe MessageBlock(blocks[index])) }
     unsafe blocks.deallocate()
     unsafe properties.deallocate()
   }

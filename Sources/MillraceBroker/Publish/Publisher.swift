@@ -75,7 +75,7 @@ public struct BatchPublication: Sendable, Equatable {
     let block = try claim(bytes, envelope.encoded.count, envelope)
     // unsafe: the block has room for them behind its payload.
     unsafe envelope.encoded.withUnsafeBytes { unsafe block.properties.copyMemory(from: $0.baseAddress!, byteCount: $0.count) }
-    return MessageDraft(block, broker.pool, envelope)
+    return MessageDraft(block, broker.spaces, envelope)
   }
 
   private mutating func claim(_ bytes: Int, _ properties: Int, _ envelope: borrowing Envelope) throws(PublishRefusal) -> MessageBlock {
@@ -151,7 +151,7 @@ public struct BatchPublication: Sendable, Equatable {
   /// A batch, empty. `capacity`: 1 to 65,536 messages.
   public func batch(_ envelope: Envelope, capacity: Int = 64) -> MessageBatch {
     precondition(1...65_536 ~= capacity, "a batch has room for 1 to 65,536 messages")
-    return MessageBatch(broker.pool, envelope, traits(envelope), capacity: capacity)
+    return MessageBatch(broker.spaces, envelope, traits(envelope), capacity: capacity)
   }
 
   /// Adds a message to a batch that has room, its payload written by `write`. Throws as `claim`; and what `write` throws, and then there is no message.

@@ -1,5 +1,5 @@
-/// Entries of a queue by a key, smallest first, equal keys in the order in which they came. What is taken back stays until it comes to the top, or half of all has been: its stamp no longer
-/// fits. Keys that come in ascending order, as the deadlines of one time to live do, form a run beside the heap: they are compared with its top only.
+/// Entries of a queue by a key, smallest first, equal keys by a second one. What is taken back stays until it comes to the top, or half of all has been: its stamp no longer
+/// fits. Keys that come in ascending order, as the ends of leases do, form a run beside the heap: they are compared with its top only.
 ///
 /// # Threads
 /// One at a time.
@@ -10,7 +10,6 @@
 @safe struct LazyHeap: ~Copyable {
   struct Place {
     var key: UInt64
-    /// Counts what came.
     var order: UInt64
     var entry: UInt32
     /// Of the entry when it was put here.
@@ -31,7 +30,6 @@
   private var end = 0
   /// Places that were taken back, as far as the owner has told.
   private var dead = 0
-  private var order: UInt64 = 0
 
   init(_ stamp: Stamp) { self.stamp = stamp }
 
@@ -46,14 +44,14 @@
   }
 
   /// Complexity: O(log n), O(1) where no key is larger.
-  @inline(__always) mutating func put(_ key: UInt64, _ entry: UInt32, stamp: UInt32) {
-    order &+= 1
-    if unsafe start == end || place(end &- 1).pointee.key <= key {
+  @inline(__always) mutating func put(_ key: UInt64, order: UInt64, _ entry: UInt32, stamp: UInt32) {
+    let one = Place(key: key, order: order, entry: entry, stamp: stamp)
+    if unsafe start == end || place(end &- 1).pointee.precedes(one) {
       if end &- start == capacity { grow() }
-      unsafe place(end).initialize(to: Place(key: key, order: order, entry: entry, stamp: stamp))
+      unsafe place(end).initialize(to: one)
       end &+= 1
     } else {
-      putIntoHeap(Place(key: key, order: order, entry: entry, stamp: stamp))
+      putIntoHeap(one)
     }
   }
 
@@ -90,10 +88,14 @@
 
   @inline(never) private mutating func cleanIfHalf(_ entries: borrowing QueueEntries) {
     if dead <= count / 2 { return }
-    var kept: [Place] = []
-    for place in places where holds(place, entries) { kept.append(place) }
-    // Ascending order is a heap.
-    places = kept.sorted { $0.precedes($1) }
+    // In place: nothing is allocated.
+    var kept = 0
+    for index in places.indices where holds(places[index], entries) {
+      places[kept] = places[index]
+      kept += 1
+    }
+    places.removeLast(places.count - kept)
+    for parent in stride(from: (kept + 2) / 4 - 1, through: 0, by: -1) { sink(parent) }
     var to = start
     for number in start..<end {
       let one = unsafe place(number).pointee

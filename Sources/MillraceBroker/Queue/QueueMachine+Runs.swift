@@ -17,8 +17,7 @@ extension QueueMachine {
     unsafe entry.pointee.acquired = 0
     unsafe entry.pointee.failed = 0
     unsafe entry.pointee.priority = min(run.priority, UInt8(configuration.priorities - 1))
-    unsafe entry.pointee.runFrom = 0
-    unsafe entry.pointee.runCount = UInt16(truncatingIfNeeded: run.count)
+    unsafe entry.pointee.setRun(0, run.count)
     bytes &+= Int(run.bytes)
     list(index, run.count)
     if expiry != .max { putDeadline(index, expiry) }
@@ -34,25 +33,25 @@ extension QueueMachine {
   /// What a delivery says of an entry.
   @inline(__always) func message(of index: UInt32) -> UInt64 {
     let entry = unsafe entries[index]
-    return unsafe entry.pointee.runCount == 0 ? entry.pointee.message : run(of: index).address(Int(entry.pointee.runFrom))
+    return unsafe entry.pointee.runCount == 0 ? entry.pointee.message : run(of: index).address(entry.pointee.runFrom)
   }
 
   /// All that an entry stands for.
   func messages(of index: UInt32) -> [UInt64] {
     let entry = unsafe entries[index]
     if unsafe entry.pointee.runCount == 0 { return unsafe [entry.pointee.message] }
-    let (from, run) = unsafe (Int(entry.pointee.runFrom), run(of: index))
-    return unsafe (from..<(from + Int(entry.pointee.runCount))).map { run.number($0) }
+    let (from, run) = unsafe (entry.pointee.runFrom, run(of: index))
+    return unsafe (from..<(from + entry.pointee.runCount)).map { run.number($0) }
   }
 
   /// Takes up to `most` messages from an entry that is the first of its level: all of them, or some as an entry of their own.
   @inline(__always) mutating func takeOf(_ index: UInt32, _ level: Int, upTo most: Int) -> UInt32 {
     let entry = unsafe entries[index]
-    if unsafe Int(entry.pointee.runCount) > most { return split(index, level, most) }
+    if unsafe entry.pointee.runCount > most { return split(index, level, most) }
     if unsafe entry.pointee.runCount == 1 {
       let run = run(of: index)
-      unsafe entry.pointee.message = run.number(Int(entry.pointee.runFrom))
-      unsafe entry.pointee.runCount = 0
+      unsafe entry.pointee.message = run.number(entry.pointee.runFrom)
+      unsafe entry.pointee.setRun(0, 0)
       end(run)
     }
     return taken(index, level)
@@ -63,7 +62,7 @@ extension QueueMachine {
     let part = entries.make()
     let (one, rest) = unsafe (entries[part], entries[index])
     let run = run(of: index)
-    let from = unsafe Int(rest.pointee.runFrom)
+    let (from, whole) = unsafe (rest.pointee.runFrom, rest.pointee.runCount)
     let size = run.bytes(from, count)
     unsafe one.pointee.sequence = rest.pointee.sequence
     unsafe one.pointee.expiry = rest.pointee.expiry
@@ -74,16 +73,15 @@ extension QueueMachine {
     unsafe one.pointee.generation &+= 1
     if count == 1 {
       unsafe one.pointee.message = run.number(from)
-      unsafe one.pointee.runCount = 0
+      unsafe one.pointee.setRun(0, 0)
     } else {
       unsafe one.pointee.message = run.address
-      unsafe (one.pointee.runFrom, one.pointee.runCount) = (UInt16(truncatingIfNeeded: from), UInt16(truncatingIfNeeded: count))
+      unsafe one.pointee.setRun(from, count)
       run.entries &+= 1
     }
     unsafe rest.pointee.sequence &+= UInt64(count)
     unsafe rest.pointee.bytes &-= size
-    unsafe rest.pointee.runFrom &+= UInt16(truncatingIfNeeded: count)
-    unsafe rest.pointee.runCount &-= UInt16(truncatingIfNeeded: count)
+    unsafe rest.pointee.setRun(from &+ count, whole &- count)
     bytes &-= Int(size)
     unsafe (levels + level).pointee.count &-= count
     ready &-= count
@@ -137,7 +135,7 @@ extension QueueMachine {
   /// As above: the entries.
   mutating func unfold(_ index: UInt32) -> [UInt32] {
     let run = run(of: index)
-    let (from, count) = unsafe (Int(entries[index].pointee.runFrom), Int(entries[index].pointee.runCount))
+    let (from, count) = unsafe (entries[index].pointee.runFrom, entries[index].pointee.runCount)
     // Making entries may move them: first all of them, then their content.
     let all = (0..<count).map { _ in entries.make() }
     let whole = unsafe entries[index].pointee
@@ -150,7 +148,7 @@ extension QueueMachine {
       unsafe entry.pointee.message = run.number(from + number)
       unsafe entry.pointee.sequence = whole.sequence &+ UInt64(number)
       unsafe entry.pointee.bytes = run.bytes(from + number, 1)
-      unsafe (entry.pointee.runFrom, entry.pointee.runCount) = (0, 0)
+      unsafe entry.pointee.setRun(0, 0)
       unsafe entry.pointee.previous = number == 0 ? whole.previous : all[number - 1]
       unsafe entry.pointee.next = number == count - 1 ? whole.next : all[number + 1]
     }

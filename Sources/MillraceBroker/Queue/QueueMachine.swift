@@ -6,7 +6,7 @@
 /// # Threads
 /// One at a time.
 /// # Size
-/// 64 bytes an entry, 24 more with a deadline, and what the lists of `consumers` have. An entry is a message, or all messages of a `QueueRun` that nothing happened to.
+/// 56 bytes an entry, 24 more with a deadline that is not the last expiry so far, and what the lists of `consumers` have. An entry is a message, or all messages of a `QueueRun` that nothing happened to.
 @safe struct QueueMachine: ~Copyable {
   let configuration: QueueConfiguration
   var entries = QueueEntries()
@@ -14,6 +14,9 @@
   let levels: UnsafeMutablePointer<QueueLevel>
   /// Bit p: the level p has ready messages.
   var occupied: UInt32 = 0
+  /// Ready messages whose expiries came in ascending order, linked by their entries: the ends of this line. Other deadlines are in the heap.
+  var firstInLine = QueueEntries.none
+  var lastInLine = QueueEntries.none
   var deadlines = LazyHeap(.deadline)
   /// Nothing is due before this.
   var earliest = UInt64.max
@@ -170,13 +173,14 @@
 
   @inline(__always) private mutating func acquire(_ index: UInt32, _ consumer: UInt32, _ now: UInt64) -> QueueDelivery {
     let entry = unsafe entries[index]
+    if unsafe entry.pointee.deadline != .none { clearDeadline(index) }
     unsafe entry.pointee.generation &+= 1
     unsafe entry.pointee.state = .acquired
     unsafe entry.pointee.consumer = consumer
     unsafe entry.pointee.since = UInt32(truncatingIfNeeded: now / QueueEntries.tick)
     let delivery = unsafe QueueDelivery(
       consumer: consumer, tag: QueueTag(entry: index, generation: entry.pointee.generation), message: message(of: index),
-      acquired: entry.pointee.acquired, failed: entry.pointee.failed, count: entry.pointee.runCount)
+      acquired: entry.pointee.acquired, failed: entry.pointee.failed, count: UInt16(truncatingIfNeeded: entry.pointee.runCount))
     unsafe entry.pointee.acquired = entry.pointee.acquired == .max ? .max : entry.pointee.acquired + 1
     acquired &+= delivery.weight
     // Behind what the consumer holds.
@@ -187,7 +191,6 @@
     if last == QueueEntries.none { unsafe holder.pointee.first = index } else { unsafe entries[last].pointee.next = index }
     unsafe holder.pointee.last = index
     unsafe holder.pointee.held &+= UInt32(truncatingIfNeeded: delivery.weight)
-    if unsafe entry.pointee.hasDeadline { clearDeadline(index) }
     if let lease = configuration.lease {
       let (end, overflow) = now.addingReportingOverflow(lease)
       setDeadline(index, overflow ? .max : end)
@@ -217,7 +220,7 @@
     unsafe entry.pointee.generation &+= 1
     unsafe entry.pointee.state = .returned
     let level = unsafe Int(entry.pointee.priority)
-    unsafe (levels + level).pointee.returned.put(entry.pointee.sequence, index, stamp: entry.pointee.generation)
+    unsafe (levels + level).pointee.returned.put(entry.pointee.sequence, order: 0, index, stamp: entry.pointee.generation)
     entered(level, 1)
   }
 
@@ -268,7 +271,7 @@
 
   /// It is nowhere any more.
   @inline(__always) mutating func leave(_ index: UInt32, _ exit: QueueExit, _ gone: inout [QueueDeparture]) {
-    if unsafe entries[index].pointee.hasDeadline { clearDeadline(index) }
+    if unsafe entries[index].pointee.deadline != .none { clearDeadline(index) }
     if unsafe entries[index].pointee.runCount > 0 { return leaveRun(index, exit, &gone) }
     unsafe gone.append(QueueDeparture(message: entries[index].pointee.message, exit: exit, failed: entries[index].pointee.failed))
     entries.give(index)

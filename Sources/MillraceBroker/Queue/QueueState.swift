@@ -265,6 +265,9 @@ final class DeletedQueue {
 
 /// What a thread works with: free blocks, and lists that are used again and again.
 struct Workspace: ~Copyable {
+  /// A list that a full queue has made longer than that once is not kept: there are many workspaces.
+  static let longList = 1_024
+
   var cache: MessageCache
   var gone: [QueueDeparture] = []
   /// For consumers that are jobs, and the requests for them.

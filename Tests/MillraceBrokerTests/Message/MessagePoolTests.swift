@@ -50,6 +50,29 @@ import Testing
     }
   }
 
+  @Test("who takes free blocks leaves others some")
+  func shares() throws {
+    let pool = try MessagePool(capacity: 64 << 20)
+    for bytes in [64, 4_000] {
+      var giver = MessageCache(pool)
+      var blocks: [MessageBlock] = []
+      for _ in 0..<2_000 { if let block = giver.claim(bytes) { blocks.append(block) } }
+      let reserved = pool.reservedBytes
+      for block in blocks { giver.release(block) }
+      giver.flush()
+      for _ in 0..<4 {
+        var taker = MessageCache(pool)
+        let block = taker.claim(bytes)
+        let other = try #require(block)
+        // Beside it, while it has its blocks.
+        var another = MessageCache(pool)
+        if let block = another.claim(bytes) { another.release(block) }
+        taker.release(other)
+      }
+      #expect(pool.reservedBytes == reserved)
+    }
+  }
+
   @Test("blocks come and go in any numbers through one cache, and none is given out twice", arguments: [1, 63, 64, 65, 200, 1_000])
   func numbers(most: Int) throws {
     let pool = try MessagePool(capacity: 64 << 20)

@@ -48,6 +48,25 @@ import Testing
     return QueueMachine(configuration)
   }
 
+  @Test("of messages that expire at the same moment the older one goes first, whatever came of it, and each deadline counts once")
+  func equalDeadlines() throws {
+    var queue = machine { $0.lease = 500 }
+    var gone: [QueueDeparture] = []
+    let consumer = try queue.addConsumer(prefetch: 10)
+    // Of two times to live, so that not all stand in line.
+    for id in 1...9 { try queue.publish(QueueMessage(id: UInt64(id), expiry: id % 3 == 0 ? 50 : 100), 0, &gone) }
+    var held: [QueueDelivery] = []
+    queue.deliver(4, 1, &held, &gone)
+    try queue.settle(held[2].tag, of: consumer, .acknowledge, 2, &gone)
+    for index in [3, 0, 1] { try queue.settle(held[index].tag, of: consumer, .release(after: 0), 3, &gone) }
+    #expect(gone.map(\.message) == [3] && queue.nextDeadline() == 51)
+    queue.advance(51, &gone)
+    #expect(gone.map(\.message) == [3, 6, 9] && queue.nextDeadline() == 101)
+    queue.advance(101, &gone)
+    #expect(gone.map(\.message) == [3, 6, 9, 1, 2, 4, 5, 7, 8])
+    #expect(queue.nextDeadline() == .max && queue.count == 0 && queue.deadlines.count == 0)
+  }
+
   @Test("a message that comes back stands where it stood, before those that came after it")
   func place() throws {
     var queue = machine()

@@ -15,8 +15,8 @@ struct QueueModel {
     var expiry: UInt64
     var sequence: Int
     var place: Place
-    /// The last moment before something happens to it, and when that was said.
-    var deadline: (last: UInt64, said: Int)?
+    /// The last moment before something happens to it.
+    var deadline: UInt64?
     var acquired = 0
     var failed = 0
   }
@@ -54,7 +54,7 @@ struct QueueModel {
   }
 
   private mutating func setDeadline(_ index: Int, _ last: UInt64) {
-    messages[index].deadline = last == .max ? nil : (last, next())
+    messages[index].deadline = last == .max ? nil : last
   }
 
   private mutating func remove(_ id: UInt64, _ exit: QueueExit) -> QueueDeparture {
@@ -64,8 +64,8 @@ struct QueueModel {
 
   mutating func advance(_ now: UInt64) -> [QueueDeparture] {
     var gone: [QueueDeparture] = []
-    while let index = messages.indices.filter({ (messages[$0].deadline?.last ?? .max) < now }).min(by: {
-      (messages[$0].deadline!.last, messages[$0].deadline!.said) < (messages[$1].deadline!.last, messages[$1].deadline!.said)
+    while let index = messages.indices.filter({ (messages[$0].deadline ?? .max) < now }).min(by: {
+      (messages[$0].deadline!, messages[$0].sequence) < (messages[$1].deadline!, messages[$1].sequence)
     }) {
       let message = messages[index]
       messages[index].deadline = nil
