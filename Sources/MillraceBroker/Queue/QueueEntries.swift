@@ -12,6 +12,8 @@
     case delayed
     /// In the hands of a consumer.
     case acquired
+    /// In the hands of somebody who moves it to another queue, or puts it back.
+    case lifted
   }
 
   struct Entry {

@@ -43,7 +43,7 @@ extension QueueMachine {
         lose(place.entry)
         release(place.entry)
         giveBack(place.entry, after: 0, now, &gone)
-      case .free: preconditionFailure("invariant broken: a free place has a deadline")
+      case .free, .lifted: preconditionFailure("invariant broken: a place without a message that waits has a deadline")
       }
     }
   }
