@@ -10,6 +10,7 @@ struct BenchRunCommand: ParsableCommand {
     discussion: """
       Examples:
         millrace bench run scheduler
+        millrace bench run broker --durable --message-bytes 1024
         millrace bench run end-to-end --mode open --rate 5000 --levels 1,16
         millrace bench run timers --mode open --rate 2000 --slo 'p99<1ms'
         millrace bench run handler --plugin replay --handler task --param seconds=0
@@ -81,6 +82,15 @@ struct BenchRunCommand: ParsableCommand {
 
   @Option(help: ArgumentHelp("Suite fixed: what a job burns.", valueName: "time"))
   var serviceTime = "100us"
+
+  @Option(help: ArgumentHelp("Suite broker: of a payload, 16 to 1048576.", valueName: "count"))
+  var messageBytes = 64
+
+  @Option(help: ArgumentHelp("Suite broker: 1 to 64.", valueName: "count"))
+  var consumers = 1
+
+  @Flag(help: "Suite broker: a durable queue; a request ends when its message is on stable storage.")
+  var durable = false
 
   @Option(help: "Threads that run handlers. (default: the processors granted; when open one less, for the generator)")
   var threads: Int?
@@ -167,6 +177,7 @@ struct BenchRunCommand: ParsableCommand {
       throw .wrongUse("\(error)")
     }
     subject.serviceTime = try time("--service-time", serviceTime)
+    (subject.messageBytes, subject.consumers, subject.isDurable) = (messageBytes, consumers, durable)
     subject.log = { messages.add($0) }
     var asked = BenchSettings(
       suite: suite, levels: levels, mode: mode, rate: rate, duration: try time("--duration", duration),

@@ -2,7 +2,15 @@ internal import Glibc
 internal import Millrace
 internal import MillraceCore
 
-/// Answers what other processes ask of the runs that this one has. Whatever they send, and if they send nothing, only they are refused.
+/// Answers lines of other processes.
+protocol ControlAnswering {
+  /// `client`: who asks, for as long as it is connected.
+  func answer(_ line: [UInt8], of client: Int32) -> JSON
+  /// It asks no more.
+  func left(_ client: Int32)
+}
+
+/// Answers what other processes ask of what this one has, its runs or its queues. Whatever they send, and if they send nothing, only they are refused.
 ///
 /// # Threads
 /// One, which calls `serve` now and then: nobody is waited for in it but the store, until what was asked is recorded.
@@ -20,11 +28,11 @@ final class ControlServer {
 
   private let folder: Int32
   private let listener: Int32
-  private let desk: ControlDesk
+  private let desk: any ControlAnswering
   private var clients: [Client] = []
 
   /// Listens, in the place of whoever had the directory before. Whoever calls has the directory's lock. Throws why it cannot.
-  init(_ directory: String, _ handles: [WorkflowHandle]) throws(Refusal) {
+  init(_ directory: String, _ desk: any ControlAnswering) throws(Refusal) {
     do throws(ControlSocket.Failure) {
       folder = try ControlSocket.open(directory)
       do throws(ControlSocket.Failure) { listener = try Self.listen(in: folder) } catch {
@@ -34,7 +42,7 @@ final class ControlServer {
     } catch {
       throw Refusal(.tryAgain, "\(directory)/\(ControlSocket.name): \(Output.reason(error.code))")
     }
-    desk = ControlDesk(handles)
+    self.desk = desk
   }
 
   deinit {
@@ -68,7 +76,12 @@ final class ControlServer {
     take(now)
     var kept: [Client] = []
     for var client in clients {
-      if hear(&client, now), now &- client.since < Self.patience { kept.append(client) } else { Glibc.close(client.descriptor) }
+      if hear(&client, now), now &- client.since < Self.patience {
+        kept.append(client)
+      } else {
+        desk.left(client.descriptor)
+        Glibc.close(client.descriptor)
+      }
     }
     clients = kept
   }
@@ -97,7 +110,7 @@ final class ControlServer {
     client.line += buffer[..<got]
     var rest = client.line[...]
     while let end = rest.firstIndex(of: UInt8(ascii: "\n")), end - rest.startIndex < ControlSocket.longestLine {
-      let answer = desk.answer(Array(rest[..<end]))
+      let answer = desk.answer(Array(rest[..<end]), of: client.descriptor)
       rest = rest[(end + 1)...]
       client.since = now
       if !ControlSocket.send(Self.line(answer), to: client.descriptor) { return false }
@@ -117,7 +130,7 @@ final class ControlServer {
 }
 
 /// What is asked, and what is answered: `{"ok": true, ...}`, or `{"ok": false, "code": ..., "message": ...}`.
-struct ControlDesk {
+struct ControlDesk: ControlAnswering {
   private let handles: [String: WorkflowHandle]
 
   init(_ handles: [WorkflowHandle]) { self.handles = Dictionary(handles.map { ($0.id, $0) }) { first, _ in first } }
@@ -131,7 +144,9 @@ struct ControlDesk {
     .object([.init("ok", false), .init("code", .string(code)), .init("message", .string(message))])
   }
 
-  func answer(_ line: [UInt8]) -> JSON {
+  func left(_ client: Int32) {}
+
+  func answer(_ line: [UInt8], of client: Int32) -> JSON {
     let request: JSON
     do throws(JSONSyntaxError) { request = try JSON(parsing: line) } catch { return Self.refusal("bad-request", "no JSON: \(error)") }
     do throws(Problem) {

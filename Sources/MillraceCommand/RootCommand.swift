@@ -26,7 +26,8 @@ struct RootCommand: ParsableCommand {
       """,
     version: Engine.version,
     subcommands: [
-      RunGroup.self, SagaGroup.self, WorkflowCommand.self, PluginCommand.self, StreamCommand.self, LogCommand.self, BenchCommand.self,
+      RunGroup.self, SagaGroup.self, WorkflowCommand.self, PluginCommand.self, StreamCommand.self, QueueGroup.self, LogCommand.self,
+      BenchCommand.self,
       DoctorCommand.self,
     ])
 

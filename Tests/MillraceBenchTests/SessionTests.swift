@@ -38,6 +38,48 @@ import Testing
     #expect(result.configuration.slots == 2)
   }
 
+  @Test(
+    "messages through a broker, in memory and durable, closed and open, each end once; a durable one leaves nothing behind",
+    arguments: [(1, false), (2, true)], [BenchConfiguration.Mode.closed, .open])
+  func broker(queue: (consumers: Int, isDurable: Bool), mode: BenchConfiguration.Mode) throws {
+    let left = Self.folders()
+    var settings = settings(.broker, mode, rate: mode == .open ? 2_000 : nil)
+    settings.subject.messageBytes = 1_000
+    (settings.subject.consumers, settings.subject.isDurable) = (queue.consumers, queue.isDurable)
+    settings.duration = 50_000_000
+    let session = try BenchSession(settings)
+    let result = try #require(try session.run(tell: { _ in }, isInterrupted: { false }).result)
+    session.close()
+    #expect(
+      result.suite == "broker 1000 B, \(queue.consumers) consumer\(queue.consumers == 1 ? "" : "s")\(queue.isDurable ? ", durable" : "")")
+    let rounds = result.levels.flatMap(\.rounds)
+    #expect(rounds.allSatisfy { $0.failed == 0 && $0.response.sum >= $0.service.sum })
+    #expect(rounds.reduce(0) { $0 + $1.service.count } > 0)
+    #expect(Self.folders() == left)
+  }
+
+  private static func folders() -> Set<String> {
+    guard let directory = unsafe opendir(".") else { return [] }
+    defer { unsafe closedir(directory) }
+    var names: Set<String> = []
+    while let entry = unsafe readdir(directory) {
+      let name = unsafe withUnsafeBytes(of: &entry.pointee.d_name) { bytes in
+        unsafe String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+      }
+      if name.hasPrefix("millrace-bench-") { names.insert(name) }
+    }
+    return names
+  }
+
+  @Test(
+    "what a message and its consumers cannot be is refused before anything is measured",
+    arguments: [(15, 1), (1 << 20 + 1, 1), (64, 0), (64, 65)])
+  func brokerRefused(bytes: Int, consumers: Int) {
+    var settings = settings(.broker)
+    (settings.subject.messageBytes, settings.subject.consumers) = (bytes, consumers)
+    #expect(throws: BenchError.self) { _ = try BenchSession(settings) }
+  }
+
   @Test("an open load has what its schedule asks for, with the lag of its generator", arguments: [Suite.scheduler, .dag, .timers])
   func open(suite: Suite) throws {
     let session = try BenchSession(settings(suite, .open, rate: 5_000))

@@ -20,7 +20,7 @@ struct CommandBenchTests {
   func list() throws {
     let ending = try bench(try Command(), ["list"])
     #expect(ending.exit == 0)
-    for suite in ["scheduler", "dag", "timers", "plugin-call", "end-to-end", "fixed", "handler", "workflow"] {
+    for suite in ["scheduler", "dag", "timers", "plugin-call", "end-to-end", "broker", "fixed", "handler", "workflow"] {
       #expect(ending.output.split(separator: "\n").contains { $0.hasPrefix(suite + " ") }, "\(suite)")
     }
   }

@@ -1,3 +1,4 @@
+internal import Glibc
 package import MillraceBroker
 internal import MillraceCore
 internal import MillraceLog
@@ -105,6 +106,7 @@ extension JournalError {
     switch error {
     case let error as JournalError: self = error
     case LogError.damaged(let position, _, _, let text): self = .damaged(position: position, text)
+    case LogError.storage(let storage) where storage.code == EWOULDBLOCK: self = .inUse("\(storage)")
     case EventStoreError.damaged(let position, let text): self = .damaged(position: position, text)
     default: self = .storage("\(error)")
     }

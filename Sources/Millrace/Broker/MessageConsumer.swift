@@ -79,7 +79,8 @@ public final class MessageConsumer: BrokerDesk.Closable, Sendable {
   /// It gets no more messages. Those that wait go back to the queue, those whose handlers run are settled as these end.
   public func close() {
     desk.leave(self)
-    job.value?.close()
+    // Once: the broker may have gone with the engine, which closes all consumers before.
+    job.take()?.close()
   }
 
   // MARK: A message
@@ -179,7 +180,13 @@ public final class MessageConsumer: BrokerDesk.Closable, Sendable {
   deinit { monitor.deallocate() }
 
   func set(_ value: Value) { monitor.locked { stored = value } }
-  var value: Value? { monitor.locked { stored } }
+  /// It is nobody else's from here on; nil: somebody has taken it, or it was never set.
+  func take() -> Value? {
+    monitor.locked {
+      defer { stored = nil }
+      return stored
+    }
+  }
 }
 
 extension Payload.ContentType {

@@ -18,6 +18,14 @@ public struct MessageSequence: AsyncSequence, Sendable {
 
   init(_ stream: MessageStream) { self.stream = stream }
 
+  /// Settles a message, and all that were taken before it and are not settled, by whatever iterator. How many these were; what nobody holds any more has gone back before, and is not among them.
+  ///
+  /// Throws `SettleError`, and nothing was settled: `.notYours` for a message of another sequence. Complexity: O(messages that are out).
+  @discardableResult
+  public func settle(upTo message: ReceivedMessage, _ settlement: Settlement) throws(SettleError) -> Int {
+    try stream.settle(upTo: message, settlement)
+  }
+
   /// Takes messages.
   public struct Iterator: AsyncIteratorProtocol {
     fileprivate let stream: MessageStream
@@ -35,7 +43,7 @@ public struct MessageSequence: AsyncSequence, Sendable {
   private let tap: Tap
 
   init(_ desk: BrokerDesk, _ queue: BrokerName, prefetch: Int, isExclusive: Bool) throws {
-    tap = Tap(desk)
+    tap = Tap(desk, prefetch: prefetch)
     var options = ConsumerOptions()
     (options.prefetch, options.isExclusive) = (prefetch, isExclusive)
     try tap.open(queue, options)
@@ -46,6 +54,10 @@ public struct MessageSequence: AsyncSequence, Sendable {
 
   func next() async -> ReceivedMessage? { await tap.next() }
 
+  func settle(upTo message: ReceivedMessage, _ settlement: Settlement) throws(SettleError) -> Int {
+    try tap.settle(upTo: message, settlement)
+  }
+
   /// What the broker and the engine know of it.
   private final class Tap: BrokerDesk.Closable, @unchecked Sendable {
     private let desk: BrokerDesk
@@ -53,13 +65,17 @@ public struct MessageSequence: AsyncSequence, Sendable {
     private let consumer = Once<JobConsumer>()
     // The monitor's.
     private var fetched = Fetched()
+    private var taken: TakenMessages
     private var waiting: [UInt64: CheckedContinuation<ReceivedMessage?, Never>] = [:]
     private var last: UInt64 = 0
     /// Waits that were cancelled before they began.
     private var cancelled: Set<UInt64> = []
     private var isClosed = false
 
-    init(_ desk: BrokerDesk) { self.desk = desk }
+    init(_ desk: BrokerDesk, prefetch: Int) {
+      self.desk = desk
+      taken = TakenMessages(most: prefetch)
+    }
 
     deinit { monitor.deallocate() }
 
@@ -78,15 +94,22 @@ public struct MessageSequence: AsyncSequence, Sendable {
     func close() {
       desk.leave(self)
       // What was fetched goes back after the consumer is closed: not to itself.
-      consumer.value?.close()
+      // Once: the broker may have gone with the engine, which closes all sequences before.
+      consumer.take()?.close()
       end()
       drop()
     }
 
     private func give(_ message: ReceivedMessage) {
+      // Let go of without the monitor: the last one who has a message gives it back to the queue.
+      var seen: [ReceivedMessage] = []
+      defer { withExtendedLifetime(seen) {} }
       let continuation: CheckedContinuation<ReceivedMessage?, Never>? = monitor.locked {
         if isClosed { return nil }
-        if let first = waiting.keys.min() { return waiting.removeValue(forKey: first) }
+        if let first = waiting.keys.min() {
+          seen = taken.append(message)
+          return waiting.removeValue(forKey: first)
+        }
         fetched.append(message)
         return nil
       }
@@ -123,9 +146,15 @@ public struct MessageSequence: AsyncSequence, Sendable {
       defer { monitor.locked { _ = cancelled.remove(number) } }
       return await withTaskCancellationHandler {
         await withCheckedContinuation { continuation in
+          // As in `give`.
+          var seen: [ReceivedMessage] = []
+          defer { withExtendedLifetime(seen) {} }
           let (isOver, message): (Bool, ReceivedMessage?) = monitor.locked {
             if isClosed || cancelled.contains(number) { return (true, nil) }
-            if let message = fetched.takeFirst() { return (true, message) }
+            if let message = fetched.takeFirst() {
+              seen = taken.append(message)
+              return (true, message)
+            }
             waiting[number] = continuation
             return (false, nil)
           }
@@ -134,6 +163,19 @@ public struct MessageSequence: AsyncSequence, Sendable {
       } onCancel: {
         cancel(number)
       }
+    }
+
+    func settle(upTo message: ReceivedMessage, _ settlement: Settlement) throws(SettleError) -> Int {
+      // Settled without the monitor: what goes back may come to this tap again at once.
+      guard let before = monitor.locked({ taken.takeBefore(message) }) else { throw .notYours }
+      try message.settle(settlement)
+      var count = 1
+      for other in before {
+        // Taken back meanwhile, or settled by another thread: not by this.
+        do throws(SettleError) { try other.settle(settlement) } catch { continue }
+        count += 1
+      }
+      return count
     }
 
     /// The Swift task that takes messages was cancelled: they are for others.
@@ -167,6 +209,38 @@ private struct Fetched: Sendable {
       }
     }
     return messages[first]
+  }
+}
+
+/// Messages that were handed out, in that order, and are not let go of: it keeps none of them.
+///
+/// # Size
+/// Twice as many places as may be out.
+private struct TakenMessages: Sendable {
+  private struct Taken: Sendable { weak var message: ReceivedMessage? }
+
+  private let most: Int
+  private var all: [Taken] = []
+
+  init(most: Int) { self.most = most }
+
+  /// Those that were looked at, to be let go of by the caller. Complexity: O(1), amortised.
+  mutating func append(_ message: ReceivedMessage) -> [ReceivedMessage] {
+    var seen: [ReceivedMessage] = []
+    if all.count >= 2 * most + 16 {
+      seen = all.compactMap(\.message)
+      all = seen.filter { !$0.isSettled }.map { Taken(message: $0) }
+    }
+    all.append(Taken(message: message))
+    return seen
+  }
+
+  /// Those before it that are not settled, the oldest first; it and they are no longer here. nil: it never was, or was settled so before.
+  mutating func takeBefore(_ message: ReceivedMessage) -> [ReceivedMessage]? {
+    guard let end = all.firstIndex(where: { $0.message === message }) else { return nil }
+    let before = all[..<end].compactMap(\.message).filter { !$0.isSettled }
+    all.removeFirst(end + 1)
+    return before
   }
 }
 

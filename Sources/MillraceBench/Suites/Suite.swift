@@ -5,7 +5,7 @@ public enum Suite: String, Sendable, CaseIterable {
   case scheduler, dag, timers
   case pluginCall = "plugin-call"
   case endToEnd = "end-to-end"
-  case fixed, handler, workflow
+  case broker, fixed, handler, workflow
 
   /// One line for people.
   public var summary: String {
@@ -15,6 +15,7 @@ public enum Suite: String, Sendable, CaseIterable {
     case .timers: "a timer armed for 1 ms; its latency is how late it fires"
     case .pluginCall: "an empty job of the core that calls the plugin handler bench/empty"
     case .endToEnd: "a workflow of 5 tasks of bench/empty, 1 -> 3 -> 1, through the engine"
+    case .broker: "a message through a queue: --message-bytes, --consumers, --durable"
     case .fixed: "a job that burns --service-time: a queue whose waiting times are known"
     case .handler: "your own handler, as a workflow of one task: --plugin, --handler"
     case .workflow: "your own workflow: --workflow"

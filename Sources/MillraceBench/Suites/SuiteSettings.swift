@@ -20,6 +20,12 @@ public struct SuiteSettings: Sendable {
   public var settings: [String: String] = [:]
   /// Suite `fixed`: what a job burns, nanoseconds.
   public var serviceTime: UInt64 = 100_000
+  /// Suite `broker`: bytes of a payload, 16 to 1 MiB.
+  public var messageBytes = 64
+  /// Suite `broker`: 1 to 64.
+  public var consumers = 1
+  /// Suite `broker`: the queue is durable, in a directory of its own in the working directory.
+  public var isDurable = false
   /// What plugins and the engine log.
   public var log: @Sendable (String) -> Void = { _ in }
 
@@ -59,6 +65,10 @@ struct PreparedSuite {
     case .timers: owner = try TimerSubject(settings, meter)
     case .pluginCall: owner = try PluginCallSubject(settings, meter)
     case .endToEnd: owner = try EngineSubject(.endToEnd, settings, meter)
+    case .broker:
+      let own = try BrokerSubject(settings, meter)
+      owner = own
+      name += " " + own.name
     case .handler:
       let own = try EngineSubject(.handler, settings, meter)
       (owner, subject, hash) = (own, own.name, own.hash)

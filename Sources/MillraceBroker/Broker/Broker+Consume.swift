@@ -122,8 +122,9 @@ extension Broker {
     do throws(QueueRefusal) {
       try locked.state.machine.settle(tag, of: consumer, settlement.inQueue, now, &work.gone)
     } catch {
-      lost = locked.state.settleOverdue(tag, of: consumer)
-      failure = lost != nil ? .takenBack : error == .notYours ? .notYours : .unknownDelivery
+      let overdue = locked.state.settleOverdue(tag, of: consumer)
+      lost = overdue?.block
+      failure = overdue?.why ?? SettleError(error)
     }
     if locked.state.journal != 0, case .retry = settlement, failure == nil { locked.state.note(tag.entry, message, &work) }
     if locked.state.removeIfDone(consumer, now, &work), locked.state.jobCount == 0 { place.setJobs(false) }
@@ -147,6 +148,27 @@ extension Broker {
     }
   }
 
+  /// Settles a delivery and all that the consumer got before it and still holds; it may go on reading them. How many.
+  func settle(
+    _ place: QueuePlace, _ since: UInt64, upTo tag: QueueTag, of consumer: UInt32, _ settlement: Settlement, _ work: inout Workspace
+  ) -> Result<Int, SettleError> {
+    guard let locked = place.locked(exactly: since) else { return .failure(.queueDeleted) }
+    let now = host.clock.now
+    let arrived = locked.state.drain(place, &work)
+    let result: Result<Int, SettleError>
+    do throws(QueueRefusal) {
+      result = .success(
+        try locked.state.machine.settle(upTo: tag, of: consumer, settlement.inQueue, mayRead: true, now, &work.gone))
+    } catch {
+      locked.state.keepLost()
+      result = .failure(locked.state.overdue[tag]?.why ?? SettleError(error))
+    }
+    var returned = 0
+    if settlement.givesBack, case .success(let count) = result { returned = count }
+    end(place, locked, arrived: arrived + returned, now, &work)
+    return result
+  }
+
   /// The consumer may hold it for so long from now on. nil: done.
   func extend(_ place: QueuePlace, _ since: UInt64, _ tag: QueueTag, of consumer: UInt32, _ lease: UInt64) -> SettleError? {
     spaces.with { work in
@@ -158,12 +180,17 @@ extension Broker {
         try locked.state.machine.extend(tag, of: consumer, lease, now, &work.gone)
       } catch {
         locked.state.keepLost()
-        failure = locked.state.overdue[tag] != nil ? .takenBack : error == .notYours ? .notYours : .unknownDelivery
+        failure = locked.state.overdue[tag]?.why ?? SettleError(error)
       }
       end(place, locked, arrived: arrived, now, &work)
       return failure
     }
   }
+}
+
+extension SettleError {
+  /// Of a delivery that the queue does not know, nor has taken back.
+  fileprivate init(_ refusal: QueueRefusal) { self = refusal == .notYours ? .notYours : .unknownDelivery }
 }
 
 extension Settlement {

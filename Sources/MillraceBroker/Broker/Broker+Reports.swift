@@ -12,7 +12,7 @@ public struct QueueStatistics: Sendable, Hashable {
   public var bytes = 0
   /// Receivers, and consumers that are jobs.
   public var consumers = 0
-  /// Deliveries that were taken back from consumers who may still read them.
+  /// Deliveries that were taken back from consumers, or settled with later ones, and may still be read.
   public var overdue = 0
   /// Messages that came in.
   public var published: UInt64 = 0
@@ -34,11 +34,45 @@ public struct Loan: Sendable, Hashable {
   public var age: UInt64
   /// Nanoseconds until its lease ends; nil: it has none, or it is over.
   public var lease: UInt64?
-  /// The message was taken back, and its consumer may still read it.
+  /// The message was taken back, or settled with a later one, and its consumer may still read it.
   public var isOverdue: Bool
 }
 
+/// What the messages say that are ready in a queue.
+public struct QueueContents: Sendable, Hashable {
+  /// Those that have died before, or were redriven.
+  public var deadLetters = 0
+  /// The least of their `Envelope.timestamp`, or of their last death's time, nanoseconds since 1970; nil: none tells one.
+  public var oldest: Int64?
+}
+
 extension Broker {
+  /// Looks at all messages that are ready. Throws `BrokerError.noQueue`. Complexity: O(n log n), the lock given back in between.
+  public func contents(of queue: BrokerName) throws(BrokerError) -> QueueContents {
+    let place = try place(of: queue)
+    let (since, candidates) = try candidates(queue, place)
+    var contents = QueueContents()
+    var next = 0
+    while next < candidates.count {
+      guard let locked = place.locked(exactly: since) else { throw .noQueue(queue) }
+      let end = min(candidates.count, next + QueuePlace.batch)
+      for candidate in candidates[next..<end] {
+        guard let message = locked.state.machine.message(candidate) else { continue }
+        // unsafe: the queue holds it.
+        let properties = unsafe MessageProperties(MessageBlock(message))
+        var time = unsafe properties[.timestamp].flatMap { unsafe $0.count == 8 ? $0.loadUnaligned(as: Int64.self) : nil }
+        if unsafe properties[.deaths] != nil {
+          contents.deadLetters += 1
+          time = unsafe MessageBlock(message).deaths.last?.time ?? time
+        }
+        if let time { contents.oldest = min(contents.oldest ?? time, time) }
+      }
+      place.lock.unlock()
+      next = end
+    }
+    return contents
+  }
+
   /// Throws `BrokerError.noQueue`. Complexity: O(1).
   public func statistics(of queue: BrokerName) throws(BrokerError) -> QueueStatistics {
     let place = try place(of: queue)
@@ -81,6 +115,11 @@ extension Broker {
       return loans
     }
   }
+
+  /// The moment of its clock, by which messages expire and redrives go.
+  public var now: UInt64 { host.clock.now }
+  /// Nanoseconds since 1970, as its host tells them.
+  public var wall: Int64 { host.wall() }
 
   /// Bytes of memory that messages have from the system, and may have.
   public var memory: (used: Int, most: Int) { (pool.reservedBytes, pool.capacity) }

@@ -481,6 +481,17 @@ internal import MillraceCore
     }
   }
 
+  /// Messages that somebody was moving when their queue was deleted.
+  func takeAwayDeleted(_ since: UInt64, _ entries: [UInt32]) {
+    monitor.locked {
+      guard let queue = deleted[since] else { preconditionFailure("invariant broken: a queue was forgotten while its messages were moved") }
+      for entry in entries { pool.release(queue.takeAway(entry)) }
+      if !queue.isDone { return }
+      deleted[since] = nil
+      queue.free()
+    }
+  }
+
   /// The name of a queue by its number; nil: there is none.
   func name(of number: UInt32) -> BrokerName? {
     guard let place = place(number), let locked = place.locked() else { return nil }

@@ -7,12 +7,12 @@ internal import Synchronization
 /// # Threads
 /// Any.
 /// # Fields
-/// `delivery`: of whoever has set `isSettled` first.
+/// `delivery`: of whoever has set `said` first.
 @safe public final class ReceivedMessage: @unchecked Sendable {
   private let broker: Broker
   private let message: Message
   private var delivery: Delivery?
-  private let isSettled = Atomic<Bool>(false)
+  private let said = Atomic<Bool>(false)
 
   /// The delivery is this object's from here on.
   public init(_ delivery: consuming Delivery) {
@@ -27,9 +27,15 @@ internal import Synchronization
   /// Settles it, once. Throws `SettleError`: it was settled before, was taken back, or its queue was deleted.
   public func settle(_ settlement: Settlement) throws(SettleError) {
     // Order: acquiring and releasing. Pairs with itself: one caller takes the delivery.
-    if isSettled.exchange(true, ordering: .acquiringAndReleasing) { throw .unknownDelivery }
+    if said.exchange(true, ordering: .acquiringAndReleasing) { throw .unknownDelivery }
     guard let delivery = delivery.take() else { throw .unknownDelivery }
     try delivery.settle(settlement)
+  }
+
+  /// Somebody has settled it, or is about to.
+  public var isSettled: Bool {
+    // Order: relaxed. A flag by itself: who acts on it calls `settle`.
+    said.load(ordering: .relaxed)
   }
 
   /// It is done. Throws as `settle`.

@@ -124,6 +124,16 @@ public enum ReceiveWait: Sendable, Hashable {
     return Delivery(broker, Message(delivery, place: place, since: since))
   }
 
+  /// Settles a delivery of its own, and all that it took before that and has not settled: what AMQP calls `multiple`. How many these were.
+  ///
+  /// What was settled so may be read until it is dropped; whoever settles it again is told `unknownDelivery`. Throws `SettleError`, and nothing was settled: `.notYours` for another receiver's delivery, which
+  /// is left to that one. Complexity: O(deliveries), under the queue's lock.
+  @discardableResult
+  public mutating func settle(upTo delivery: borrowing Delivery, _ settlement: Settlement) throws(SettleError) -> Int {
+    guard delivery.message.place == place, delivery.message.since == since else { throw .notYours }
+    return try broker.settle(place, since, upTo: delivery.message.tag, of: number, settlement, &work).get()
+  }
+
   /// Leaves, as it would by going out of use. `isFailure`: it has failed, and so have its deliveries, each of which is charged.
   public consuming func close(isFailure: Bool) {
     hasFailed = isFailure
@@ -238,7 +248,7 @@ public enum ReceiveWait: Sendable, Hashable {
         try locked.state.machine.settle(held[index].tag, of: number, .acknowledge, now, &work.gone)
       } catch {
         // Its lease was over: others may have it, and it is only read no more.
-        if let block = locked.state.settleOverdue(held[index].tag, of: number) { work.cache.release(block) }
+        if let lost = locked.state.settleOverdue(held[index].tag, of: number) { work.cache.release(lost.block) }
       }
     }
     held.removeAll(keepingCapacity: true)

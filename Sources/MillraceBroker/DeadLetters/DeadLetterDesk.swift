@@ -67,22 +67,8 @@ struct DeadLetterDesk: ~Copyable {
     deaths.add(
       reason, in: queue.description, at: broker.host.wall(), exchange: broker.router.name(of: block.exchange)?.description ?? "",
       routingKeys: [key], expiration: block.timeToLive == 0 ? nil : block.timeToLive)
-    var encoded: [UInt8] = []
-    MessageProperties.append(.key, (newKey ?? key).utf8, to: &encoded)
-    encoded += properties.without([.key, .deaths])
-    MessageProperties.append(.deaths, deaths.encoded, to: &encoded)
-    // A letter of a letter refers to the first one's payload.
-    var source = block
-    if let inner = block.referred {
-      inner.retain()
-      source = inner
-    }
-    var traits = block.traits
-    (traits.timeToLive, traits.exchange) = (0, exchange)
-    let letter = work.cache.claim(referring: source, properties: encoded.count, traits)
-    // unsafe: the block has room for them.
-    unsafe encoded.withUnsafeBytes { unsafe letter.properties.copyMemory(from: $0.baseAddress!, byteCount: $0.count) }
-    if source != block { work.cache.release(block) }
+    let letter = work.cache.letter(of: block, key: newKey ?? key, deaths, exchange)
+    work.cache.release(block)
     return letter
   }
 
@@ -113,6 +99,26 @@ struct DeadLetterDesk: ~Copyable {
     if isTaken { return }
     if !isCycle { lost += 1 }
     work.cache.release(letter)
+  }
+}
+
+extension MessageCache {
+  /// The message with another story, key and exchange and no time to live of its own, the payload where it is: a block that refers to it, and has a reference of its own.
+  mutating func letter(of block: MessageBlock, key: String, _ deaths: Deaths, _ exchange: ExchangeID) -> MessageBlock {
+    var encoded: [UInt8] = []
+    MessageProperties.append(.key, key.utf8, to: &encoded)
+    // unsafe: the caller holds the block.
+    encoded += unsafe MessageProperties(block).without([.key, .deaths])
+    MessageProperties.append(.deaths, deaths.encoded, to: &encoded)
+    // A letter of a letter refers to the first one's payload.
+    let source = block.referred ?? block
+    source.retain()
+    var traits = block.traits
+    (traits.timeToLive, traits.exchange) = (0, exchange)
+    let letter = claim(referring: source, properties: encoded.count, traits)
+    // unsafe: the block has room for them.
+    unsafe encoded.withUnsafeBytes { unsafe letter.properties.copyMemory(from: $0.baseAddress!, byteCount: $0.count) }
+    return letter
   }
 }
 

@@ -1,11 +1,12 @@
-/// How deaths stand in a message's properties: a count, the first one, then all, newest first. Numbers are little-endian, texts have their length before them.
+/// How deaths stand in a message's properties: a count, the first one if there is any, then all, newest first; behind that, if it was redriven, how often (8 bytes), when (8), from which queue, by whom, and how many
+/// of all have been there since (2). Numbers are little-endian, texts have their length before them.
 extension Deaths {
   /// Read by `init(encoded:)`.
   var encoded: [UInt8] {
-    guard let first else { return [] }
+    if isEmpty { return [] }
     var bytes: [UInt8] = []
     put(UInt16(all.count), &bytes)
-    for death in [first] + all {
+    for death in (first.map { [$0] } ?? []) + all {
       put(death.reason.rawValue, &bytes)
       put(death.count, &bytes)
       put(death.time, &bytes)
@@ -15,6 +16,12 @@ extension Deaths {
       put(UInt16(death.routingKeys.count), &bytes)
       for key in death.routingKeys { put(key, &bytes) }
     }
+    guard let redrives else { return bytes }
+    put(redrives.count, &bytes)
+    put(redrives.time, &bytes)
+    put(redrives.queue, &bytes)
+    put(redrives.by, &bytes)
+    put(UInt16(sinceRedrive), &bytes)
     return bytes
   }
 
@@ -23,12 +30,19 @@ extension Deaths {
     var reader = Reader(bytes: Array(bytes)[...])
     guard let count: UInt16 = reader.number() else { return nil }
     var deaths: [Death] = []
-    for _ in 0...Int(count) {
+    for _ in 0..<(count == 0 ? 0 : Int(count) + 1) {
       guard let death = reader.death() else { return nil }
       deaths.append(death)
     }
-    guard reader.bytes.isEmpty else { return nil }
-    self.init(first: deaths[0], all: Array(deaths.dropFirst()))
+    var redrives: Redrives?
+    var since = count
+    if !reader.bytes.isEmpty {
+      guard let times: UInt64 = reader.number(), let time: Int64 = reader.number(), let queue = reader.text(), let by = reader.text(),
+        let own: UInt16 = reader.number(), own <= count, reader.bytes.isEmpty
+      else { return nil }
+      (redrives, since) = (Redrives(count: times, time: time, queue: queue, by: by), own)
+    }
+    self.init(first: deaths.first, all: Array(deaths.dropFirst()), redrives: redrives, sinceRedrive: Int(since))
   }
 
   private func put(_ number: some FixedWidthInteger, _ bytes: inout [UInt8]) {

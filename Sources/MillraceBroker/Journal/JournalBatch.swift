@@ -68,6 +68,7 @@ package struct JournalSettlement: Sendable, Equatable {
         case .maxLength: .maxLength
         case .deliveryLimit: .deliveryLimit
         case .purged: .purged
+        case .moved: .moved
         }
     }
   }

@@ -84,13 +84,15 @@ package enum JournalError: Error, Sendable, Equatable, CustomStringConvertible {
   case unknownFormat(position: UInt64, String)
   /// The storage refused, or a setting cannot be.
   case storage(String)
+  /// Another process has it.
+  case inUse(String)
 
   package var description: String {
     switch self {
     case .damaged(let position, let text): "the journal of queues is damaged at position \(position): \(text). Restore a backup"
     case .unknownFormat(let position, let text):
       "the journal of queues has at position \(position) what this version does not know: \(text). Use a later version of millrace"
-    case .storage(let text): text
+    case .storage(let text), .inUse(let text): text
     }
   }
 }

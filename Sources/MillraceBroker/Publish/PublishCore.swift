@@ -20,6 +20,8 @@ internal import MillraceCore
   let confirms: Confirms?
   /// What leaves durable queues with the next message that goes to the journal.
   var settlements: [JournalSettlement] = []
+  /// What a queue refuses that dead-letters what it refuses is its publisher's alone: it is there already.
+  var keepsRefused = false
 
   /// The messages that were put in last went to the journal.
   private(set) var isJournaled = false
@@ -160,7 +162,7 @@ internal import MillraceCore
     let fit = place.reserve(messages, epoch: epoch)
     if fit > 0 { return (fit, nil) }
     // The publisher may write into its message again: the dead letter is another one.
-    if isDead, let copy = work.cache.copy(messages[0]) {
+    if isDead, !keepsRefused, let copy = work.cache.copy(messages[0]) {
       work.dead.append(
         Grave(departure: QueueDeparture(message: copy.number, exit: .maxLength, failed: 0), place: place, since: since, journal: journal))
     }

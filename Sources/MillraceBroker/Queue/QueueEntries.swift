@@ -14,6 +14,8 @@ internal import MillraceCore
     case delayed
     /// In the hands of a consumer.
     case acquired
+    /// In the hands of somebody who moves it to another queue, or puts it back.
+    case lifted
   }
 
   /// Where its deadline stands.

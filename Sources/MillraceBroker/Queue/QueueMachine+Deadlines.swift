@@ -49,7 +49,7 @@ extension QueueMachine {
         lose(index)
         release(index)
         giveBack(index, after: 0, now, &gone)
-      case .free: preconditionFailure("invariant broken: a free place has a deadline")
+      case .free, .lifted: preconditionFailure("invariant broken: a place without a message that waits has a deadline")
       }
     }
   }

@@ -134,6 +134,26 @@ extension QueueMachine {
 
   /// As above: the entries.
   mutating func unfold(_ index: UInt32) -> [UInt32] {
+    let (whole, all) = spread(index)
+    let holder = unsafe consumers[whole.consumer]
+    if whole.previous == QueueEntries.none { unsafe holder.pointee.first = all[0] }
+    if whole.next == QueueEntries.none { unsafe holder.pointee.last = all[all.count - 1] }
+    return all
+  }
+
+  /// Some of a run that is ready becomes an entry for each message, in its place: these. Complexity: O(its messages).
+  mutating func unfoldReady(_ index: UInt32) -> [UInt32] {
+    if unsafe entries[index].pointee.hasDeadline { clearDeadline(index) }
+    let (whole, all) = spread(index)
+    let own = unsafe levels + Int(whole.priority)
+    if whole.previous == QueueEntries.none { unsafe own.pointee.first = all[0] }
+    if whole.next == QueueEntries.none { unsafe own.pointee.last = all[all.count - 1] }
+    if whole.expiry != .max { for one in all { putDeadline(one, whole.expiry) } }
+    return all
+  }
+
+  /// An entry of some of a run becomes one for each message, which stand in its place in the list that it is in; its ends are the caller's. What it was, without a deadline, and the entries.
+  private mutating func spread(_ index: UInt32) -> (whole: QueueEntries.Entry, all: [UInt32]) {
     let run = run(of: index)
     let (from, count) = unsafe (entries[index].pointee.runFrom, entries[index].pointee.runCount)
     // Making entries may move them: first all of them, then their content.
@@ -152,19 +172,10 @@ extension QueueMachine {
       unsafe entry.pointee.previous = number == 0 ? whole.previous : all[number - 1]
       unsafe entry.pointee.next = number == count - 1 ? whole.next : all[number + 1]
     }
-    let holder = unsafe consumers[whole.consumer]
-    if whole.previous == QueueEntries.none {
-      unsafe holder.pointee.first = all[0]
-    } else {
-      unsafe entries[whole.previous].pointee.next = all[0]
-    }
-    if whole.next == QueueEntries.none {
-      unsafe holder.pointee.last = all[count - 1]
-    } else {
-      unsafe entries[whole.next].pointee.previous = all[count - 1]
-    }
+    if whole.previous != QueueEntries.none { unsafe entries[whole.previous].pointee.next = all[0] }
+    if whole.next != QueueEntries.none { unsafe entries[whole.next].pointee.previous = all[count - 1] }
     forget(index)
-    return all
+    return (whole, all)
   }
 
   /// Not an acknowledgement: for each of its messages by itself.

@@ -51,15 +51,22 @@ extension QueueMachine {
     settle(tag.entry, settlement, now, &gone)
   }
 
-  /// Settles a delivery and all before it that the consumer still holds. The number of them. Throws as `settle`.
+  /// Settles a delivery and all before it that the consumer still holds. The number of them. `mayRead`: it may read them still, and they are among `lost`. Throws as `settle`.
+  /// Complexity: O(deliveries).
   @discardableResult mutating func settle(
-    upTo tag: QueueTag, of consumer: UInt32, _ settlement: QueueSettlement, _ now: UInt64, _ gone: inout [QueueDeparture]
+    upTo tag: QueueTag, of consumer: UInt32, _ settlement: QueueSettlement, mayRead: Bool = false, _ now: UInt64,
+    _ gone: inout [QueueDeparture]
   ) throws(QueueRefusal) -> Int {
     advance(now, &gone)
     try check(tag, consumer)
     var count = 0
     while true {
-      let index = unsafe consumers[consumer].pointee.first
+      var index = unsafe consumers[consumer].pointee.first
+      if mayRead {
+        // Each message is kept by itself.
+        if unsafe entries[index].pointee.runCount > 0 { index = unfold(index)[0] }
+        lose(index, isSettled: true)
+      }
       count += unsafe entries[index].pointee.weight
       settle(index, settlement, now, &gone)
       if index == tag.entry { return count }
@@ -129,13 +136,13 @@ extension QueueMachine {
     return false
   }
 
-  /// Its consumer is about to lose it without having said so.
-  mutating func lose(_ index: UInt32) {
+  /// Its consumer is about to lose it without having said so, or `isSettled`: having said so of a later one.
+  mutating func lose(_ index: UInt32, isSettled: Bool = false) {
     let entry = unsafe entries[index]
     unsafe lost.append(
       QueueLoss(
         consumer: entry.pointee.consumer, tag: QueueTag(entry: index, generation: entry.pointee.generation), message: entry.pointee.message,
-        since: entry.pointee.since))
+        since: entry.pointee.since, isSettled: isSettled))
   }
 
   /// What consumers hold, `most` at most, by place. Complexity: O(places + deadlines).
@@ -223,7 +230,7 @@ extension QueueMachine {
       case .delayed:
         delayed -= 1
         unsafe bytes -= Int(entry.pointee.bytes)
-      case .free, .acquired: continue
+      case .free, .acquired, .lifted: continue
       }
       leave(index, .purged, &gone)
     }

@@ -37,6 +37,8 @@
   var delayed = 0
   /// Messages in the hands of consumers.
   var acquired = 0
+  /// Messages that somebody is moving to another queue.
+  var lifted = 0
   /// Bytes of those that are ready or wait.
   var bytes = 0
 
@@ -54,7 +56,7 @@
   }
 
   /// All that it holds.
-  var count: Int { ready + delayed + acquired }
+  var count: Int { ready + delayed + acquired + lifted }
 
   // MARK: In
 

@@ -22,7 +22,7 @@ struct QueueState: ~Copyable {
   var wanted = Int.max
   /// What the place's room knows of.
   private var counted = (messages: 0, bytes: 0)
-  /// Deliveries that were taken back from consumers who may still read them: each has a reference of its own.
+  /// Deliveries that were taken back from consumers, or settled with later ones, and may still be read: each has a reference of its own.
   var overdue: [QueueTag: QueueLoss] = [:]
   var counts = QueueCounts()
 
@@ -186,13 +186,18 @@ struct QueueState: ~Copyable {
   }
 
   /// A consumer has done with what it had lost before; nil: it had not. The caller gives the reference back.
-  mutating func settleOverdue(_ tag: QueueTag, of consumer: UInt32) -> MessageBlock? {
+  mutating func settleOverdue(_ tag: QueueTag, of consumer: UInt32) -> (block: MessageBlock, why: SettleError)? {
     // What it has lost this very moment.
     if !machine.lost.isEmpty { keepLost() }
     guard let loss = overdue[tag], loss.consumer == consumer else { return nil }
     overdue[tag] = nil
-    return unsafe MessageBlock(loss.message)
+    return (unsafe MessageBlock(loss.message), loss.why)
   }
+}
+
+extension QueueLoss {
+  /// Why its consumer cannot settle it.
+  var why: SettleError { isSettled ? .unknownDelivery : .takenBack }
 }
 
 /// What is to be done after the lock was given back.
@@ -219,7 +224,7 @@ struct QueueCounts {
   /// Publications that found no room, and stayed with their publisher.
   var refused: UInt64 = 0
   /// By `QueueExit`.
-  var left = InlineArray<6, UInt64>(repeating: 0)
+  var left = InlineArray<7, UInt64>(repeating: 0)
 }
 
 /// A dead letter that has not gone on yet, and the queue that it died in.
@@ -240,7 +245,14 @@ final class DeletedQueue {
 
   init(_ locked: LockedQueue) { self.locked = locked }
 
-  var isDone: Bool { locked.state.machine.acquired == 0 && locked.state.overdue.isEmpty }
+  var isDone: Bool { locked.state.machine.acquired == 0 && locked.state.machine.lifted == 0 && locked.state.overdue.isEmpty }
+
+  /// Who was moving a message of it has done so, or has nowhere to put it back to.
+  func takeAway(_ entry: UInt32) -> MessageBlock {
+    var gone: [QueueDeparture] = []
+    locked.state.machine.takeAway(entry, &gone)
+    return unsafe MessageBlock(gone[0].message)
+  }
 
   /// The consumer has done with it. False: it has none by this tag.
   func settle(_ tag: QueueTag, of consumer: UInt32, _ work: inout Workspace) -> Bool {
@@ -250,7 +262,7 @@ final class DeletedQueue {
     for departure in gone { work.cache.release(unsafe MessageBlock(departure.message)) }
     locked.state.freeRuns(&work)
     if !gone.isEmpty { return true }
-    guard let block = locked.state.settleOverdue(tag, of: consumer) else { return false }
+    guard let block = locked.state.settleOverdue(tag, of: consumer)?.block else { return false }
     work.cache.release(block)
     return true
   }

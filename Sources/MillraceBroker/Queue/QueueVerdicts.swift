@@ -12,12 +12,14 @@ public enum QueueExit: UInt8, Sendable, Hashable, CaseIterable {
   case deliveryLimit
   /// Somebody emptied the queue.
   case purged
+  /// Somebody redrove it: it is where it was moved to.
+  case moved
 
   /// It goes where the queue's dead letters go.
   public var isDeadLetter: Bool {
     switch self {
     case .rejected, .expired, .maxLength, .deliveryLimit: true
-    case .acknowledged, .purged: false
+    case .acknowledged, .purged, .moved: false
     }
   }
 }
@@ -61,13 +63,15 @@ struct QueueTag: Hashable {
   var generation: UInt32
 }
 
-/// A delivery that was taken back from its consumer, who does not know it yet.
+/// A delivery that was taken back from its consumer, who does not know it yet; or that was settled with a later one, whose message its consumer may still read.
 struct QueueLoss: Hashable {
   var consumer: UInt32
   var tag: QueueTag
   var message: UInt64
   /// When it was delivered, in units of `QueueEntries.tick`.
   var since: UInt32
+  /// By its consumer, with a later one.
+  var isSettled = false
 }
 
 /// A delivery in the hands of a consumer, for reports.

@@ -47,6 +47,40 @@ import Testing
     engine.shutdown()
   }
 
+  @Test("a message settles those that a sequence gave before it, by whatever iterator, and no other sequence's")
+  func several() async throws {
+    let engine = try engine()
+    try queue("orders", on: engine)
+    // Long enough that what is not out any more is forgotten meanwhile.
+    for id in 0..<100 { try await engine.publish(.text("\(id)"), to: "orders") }
+    let messages = try engine.messages("orders", prefetch: 8)
+    var (one, two) = (messages.makeAsyncIterator(), messages.makeAsyncIterator())
+    for _ in 0..<90 { try await one.next()?.acknowledge() }
+    var held: [ReceivedMessage] = []
+    for index in 0..<5 {
+      let next = index % 2 == 0 ? await one.next() : await two.next()
+      held.append(try #require(next))
+    }
+    let first = held[0].text
+    try held[1].settle(.acknowledge)
+    let other = try engine.messages("orders", prefetch: 1)
+    var third = other.makeAsyncIterator()
+    try await engine.publish(.text("other"), to: "orders") { $0.priority = 3 }
+    for _ in 0..<5 { try await one.next()?.acknowledge() }
+    let strange = try #require(await third.next())
+    #expect(throws: SettleError.notYours) { try messages.settle(upTo: strange, .acknowledge) }
+    #expect(try messages.settle(upTo: held[3], .acknowledge) == 3)
+    #expect(held.map(\.isSettled) == [true, true, true, true, false] && !strange.isSettled)
+    #expect(throws: SettleError.notYours) { try messages.settle(upTo: held[0], .acknowledge) }
+    // Whoever holds it may read it still.
+    #expect(held[0].text == first)
+    try held[4].acknowledge()
+    try strange.acknowledge()
+    let left = try engine.broker.statistics(of: BrokerName("orders")).left
+    #expect(left == [.acknowledged: 101])
+    engine.shutdown()
+  }
+
   @Test("a Swift task that is cancelled while it waits leaves no message behind")
   func cancelled() async throws {
     let engine = try engine()
