@@ -83,6 +83,8 @@ public import MillraceWorkflow
     public var wallClock: (@Sendable () -> Int64)?
     /// By which the waits of durable runs go on in another engine: id of the machine's boot, and nanoseconds since then, while the machine slept too; nil: the system's. For tests.
     package var bootClock: (@Sendable () -> (id: String, nanoseconds: UInt64))?
+    /// Where the broker keeps durable queues; nil: in `data`. For tests.
+    package var journal: (@Sendable () throws -> any QueueJournal)?
 
     /// Everything by default: as many slots and threads as there are processors, no plugins, no log.
     public init() {}
@@ -128,7 +130,8 @@ public import MillraceWorkflow
     }
     runtimeConfiguration.scheduler.tenants = tenants.count
     runtimeConfiguration.takesGuests = true
-    desk = BrokerDesk(configuration.broker, data: configuration.data, host: host, tenants: tenants, wall: wall)
+    desk = BrokerDesk(
+      configuration.broker, data: configuration.data, journal: configuration.journal, host: host, tenants: tenants, wall: wall)
     hooks = HooksBox(host: host, book: book, desk: desk, stalled: configuration.stalled)
     do {
       // unsafe: the box outlives the runtime: both are this engine's.
@@ -156,6 +159,7 @@ public import MillraceWorkflow
       durable?.close()
       throw .runtime(error)
     }
+    try state.register(PublishTask.handler(desk), runtime.scheduler)
     if let search = configuration.plugins {
       do {
         try state.load(search, runtime.scheduler)

@@ -18,11 +18,13 @@ public import MillraceWorkflow
   let wall: @Sendable () -> Int64
   let alarms = AlarmBook()
   let requests = RequestTable()
+  let confirming = ConfirmingIDs()
   /// Of this engine among all.
   let id = String(UInt64.random(in: .min ... .max), radix: 16)
   private let configuration: BrokerConfiguration
   /// Of the engine; nil: nothing outlives it.
   private let data: String?
+  private let makeJournal: (@Sendable () throws -> any QueueJournal)?
   private let monitor = Monitor()
   // The monitor's.
   private var core: (scheduler: Scheduler, timers: Timers, shard: Int)?
@@ -38,8 +40,13 @@ public import MillraceWorkflow
   private var isStopped = false
   private var lost = 0
 
-  init(_ configuration: BrokerConfiguration, data: String?, host: TaskHost, tenants: Tenants, wall: @escaping @Sendable () -> Int64) {
+  init(
+    _ configuration: BrokerConfiguration, data: String?, journal: (@Sendable () throws -> any QueueJournal)?, host: TaskHost,
+    tenants: Tenants,
+    wall: @escaping @Sendable () -> Int64
+  ) {
     (self.configuration, self.data, self.host, self.tenants, self.wall) = (configuration, data, host, tenants, wall)
+    makeJournal = journal
   }
 
   deinit { monitor.deallocate() }
@@ -67,7 +74,8 @@ public import MillraceWorkflow
   }
 
   /// Where durable queues are kept; nil: the engine has no directory.
-  private func journal() throws(BrokerError) -> LogQueueJournal? {
+  private func journal() throws(BrokerError) -> (any QueueJournal)? {
+    if let makeJournal { do { return try makeJournal() } catch { throw .journal("\(error)") } }
     guard let data else { return nil }
     do throws(EngineError) { try DurableRuns.make(data) } catch { throw .journal("\(error)") }
     do { return try LogQueueJournal(DirectoryStorage(data + "/queues")) } catch { throw .journal("\(data)/queues: \(error)") }

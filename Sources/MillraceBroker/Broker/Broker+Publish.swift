@@ -4,6 +4,9 @@ extension Broker {
   /// A way to publish for one thread. Throws `BrokerError.routing`.
   public func makePublisher() throws(BrokerError) -> Publisher { try Publisher(self) }
 
+  /// A message of this id is not on stable storage after all, though its queues have it: another one may take its place.
+  package func forget(id: String) { duplicates?.withdraw(id) }
+
   /// So many messages, and no run of them: they go in under the lock, if that is free.
   static let few = 8
 
