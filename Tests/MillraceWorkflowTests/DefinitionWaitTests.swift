@@ -24,15 +24,19 @@ import Testing
         - { id: g, wait: "until ${tasks.a.output.at}", dependencies: [a] }
         - { id: i, wait: for 1m30s, when: "${params.when == \\"1s\\"}" }
         - { id: j, wait: { approval: null } }
+        - { id: k, wait: { message: "orders-${params.when}" } }
+        - { id: l, wait: message orders }
       """)
     #expect(
       definition.tasks.map(\.wait) == [
         .signal("release"), .until("2026-12-24T18:00:00+01:00"), .duration("30d"), .approval("Deploy ${params.when}?"),
         .approval("Approve e?"), .signal("release"), .until("${tasks.a.output.at}"), .duration("1m30s"), .approval("Approve j?"),
+        .message(queue: "orders-${params.when}"), .message(queue: "orders"),
       ])
     #expect(definition.tasks.allSatisfy { $0.handler == "" })
     #expect(definition.signalNames == ["release", "release"])
     #expect(try definition.resolve().tasks[3].input == "Deploy 1s?")
+    #expect(try definition.resolve().tasks[9].input == "orders-1s")
   }
 
   static let faults: [Broken] = [
@@ -54,13 +58,15 @@ import Testing
           fix: remove 'heartbeat'
         """),
     Broken(
-      what: "a message, for which there is no broker",
-      text: workflow("  - { id: a, wait: { message: queue } }\n  - { id: b, wait: message queue }\n"),
+      what: "a message of a queue that there cannot be, or of none",
+      text: workflow("  - { id: a, wait: { message: millrace.x } }\n  - { id: b, wait: message a b }\n  - { id: c, wait: message }\n"),
       printed: """
-        w.yaml:5:22: error: this version has no broker, so that no task can wait for a message
-          fix: wait for a signal, and let what gets the message send it
-        w.yaml:6:20: error: this version has no broker, so that no task can wait for a message
-          fix: wait for a signal, and let what gets the message send it
+        w.yaml:5:31: error: 'message': 'millrace.x' is no name: names that begin with 'millrace.' are the system's
+          fix: name a queue: 1 to 128 of A-Z a-z 0-9 . _ and -
+        w.yaml:6:20: error: 'message': 'a b' is no name: byte 2 is none of A-Z a-z 0-9 . _ -
+          fix: name a queue: 1 to 128 of A-Z a-z 0-9 . _ and -
+        w.yaml:7:20: error: 'wait: message' does not say for what
+          fix: write one of 'signal: NAME', 'until: TIME', 'for: 30d', 'message: QUEUE' and 'approval: "QUESTION"'
         """),
     Broken(
       what: "an unknown kind, near one", text: workflow("  - { id: a, wait: { signl: x } }\n"),
@@ -75,15 +81,15 @@ import Testing
       ),
       printed: """
         w.yaml:5:20: error: 'wait' names 2 things to wait for
-          fix: write one of 'signal: NAME', 'until: TIME', 'for: 30d' and 'approval: "QUESTION"'
+          fix: write one of 'signal: NAME', 'until: TIME', 'for: 30d', 'message: QUEUE' and 'approval: "QUESTION"'
         w.yaml:6:20: error: 'wait' names 0 things to wait for
-          fix: write one of 'signal: NAME', 'until: TIME', 'for: 30d' and 'approval: "QUESTION"'
+          fix: write one of 'signal: NAME', 'until: TIME', 'for: 30d', 'message: QUEUE' and 'approval: "QUESTION"'
         w.yaml:7:20: error: 'wait' must be a map, not a list
-          fix: write one of 'signal: NAME', 'until: TIME', 'for: 30d' and 'approval: "QUESTION"'
+          fix: write one of 'signal: NAME', 'until: TIME', 'for: 30d', 'message: QUEUE' and 'approval: "QUESTION"'
         w.yaml:8:27: error: 'for' must be text, not a number
-          fix: write one of 'signal: NAME', 'until: TIME', 'for: 30d' and 'approval: "QUESTION"'
+          fix: write one of 'signal: NAME', 'until: TIME', 'for: 30d', 'message: QUEUE' and 'approval: "QUESTION"'
         w.yaml:9:20: error: 'wait: signal' does not say for what
-          fix: write one of 'signal: NAME', 'until: TIME', 'for: 30d' and 'approval: "QUESTION"'
+          fix: write one of 'signal: NAME', 'until: TIME', 'for: 30d', 'message: QUEUE' and 'approval: "QUESTION"'
         """),
     Broken(
       what: "a name, a time and a duration that are none",

@@ -19,6 +19,7 @@ public import MillraceWorkflow
   let alarms = AlarmBook()
   let requests = RequestTable()
   let confirming = ConfirmingIDs()
+  private(set) var lines: MessageLines!
   /// Of this engine among all.
   let id = String(UInt64.random(in: .min ... .max), radix: 16)
   private let configuration: BrokerConfiguration
@@ -56,7 +57,13 @@ public import MillraceWorkflow
     self.state = state
     monitor.locked { core = (scheduler, timers, shard) }
     alarms.connect(scheduler, timers, shard: shard)
+    lines = MessageLines(self)
+    lines.connect(scheduler)
+    host.messages = lines
   }
+
+  /// The broker is made, or will not be any more.
+  var isOpen: Bool { monitor.locked { made != nil || isStopped } }
 
   /// Throws `BrokerError`.
   func broker() throws(BrokerError) -> Broker {
@@ -166,6 +173,7 @@ public import MillraceWorkflow
   /// The runtime has stopped: the broker goes, when nobody holds one of its messages.
   func end() {
     alarms.end()
+    lines.end()
     let broker = monitor.locked {
       publishers = []
       defer { made = nil }

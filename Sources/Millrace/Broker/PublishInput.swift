@@ -88,10 +88,7 @@ struct PublishInput {
   private static func bad(_ message: String) -> TaskFailure { TaskFailure("bad-input", message, isRetryable: false) }
 
   private static func missing(_ kind: String, _ name: BrokerName, _ known: [BrokerName]) -> TaskFailure {
-    var nearest = NearestName()
-    let near = nearest.nearest(to: name.description, among: known.map(\.description))
-    return TaskFailure(
-      "no-\(kind)", "there is no \(kind) '\(name)'" + (near.map { ": did you mean '\($0)'?" } ?? ": declare it first"), isRetryable: false)
+    TaskFailure("no-\(kind)", name.missing(kind, known), isRetryable: false)
   }
 
   private static func text(_ input: JSON, _ name: String) throws(TaskFailure) -> String? {
@@ -123,6 +120,23 @@ struct PublishInput {
       fields.append((member.name, header))
     }
     do throws(RoutingError) { return try Headers(fields) } catch { throw bad("'headers': \(error)") }
+  }
+}
+
+extension BrokerName {
+  /// That there is no such thing, and what was probably meant. Complexity: O(known).
+  func missing(_ kind: String, _ known: [BrokerName]) -> String {
+    var nearest = NearestName()
+    let near = nearest.nearest(to: description, among: known.map(\.description))
+    return "there is no \(kind) '\(self)'" + (near.map { ": did you mean '\($0)'?" } ?? ": declare it first")
+  }
+}
+
+extension BrokerDesk {
+  /// As `BrokerName.missing`, of a queue.
+  func missing(_ queue: BrokerName) -> String {
+    // A broker that is not there has no queues.
+    queue.missing("queue", (try? broker())?.queues ?? [])
   }
 }
 

@@ -35,7 +35,7 @@ extension Broker {
     } else if place.hasJobs(needs) {
       serve(place, &work)
     } else if needs != 0 {
-      place.wakeReceivers(count)
+      wakeReceivers(place, count)
     }
     if deadline != .max, deadline < place.armed.loadSequential() { arm(place, deadline) }
   }
