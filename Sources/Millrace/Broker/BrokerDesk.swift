@@ -88,6 +88,15 @@ public import MillraceWorkflow
     do { return try LogQueueJournal(DirectoryStorage(data + "/queues")) } catch { throw .journal("\(data)/queues: \(error)") }
   }
 
+  /// What is declared durable outlives the engine.
+  var isDurable: Bool { data != nil || makeJournal != nil }
+
+  /// Whose work a message is. A name that the engine does not know is the publisher's word alone: `other` pays.
+  func tenant(of message: ReceivedMessage, else other: RunTenant) -> RunTenant {
+    guard let name = message.tenant else { return other }
+    return (try? tenants.find(name)) ?? other
+  }
+
   func timerFired(_ value: UInt64) { monitor.locked { made }?.timerFired(value) }
 
   // MARK: Consumers

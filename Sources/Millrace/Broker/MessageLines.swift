@@ -260,7 +260,7 @@ extension JSON {
   }
 
   /// JSON where it is, else text where it is; bytes in base64.
-  private static func body(of message: ReceivedMessage) -> (JSON, isBytes: Bool) {
+  static func body(of message: ReceivedMessage) -> (JSON, isBytes: Bool) {
     let bytes = message.copy()
     if message.contentType?.hasPrefix("text/") != true {
       do throws(JSONSyntaxError) { return (try JSON(parsing: bytes), false) } catch {}

@@ -12,7 +12,8 @@ extension Broker {
 
   /// Puts messages before a queue, or into it, where they have room. A reference of each goes with it. `template`: a run of them for any queue, where they are not few.
   @inline(__always) func put(
-    _ messages: MessageList, _ template: QueueRun?, into place: QueuePlace, epoch: UInt32, due: UInt64, _ now: UInt64, _ work: inout Workspace
+    _ messages: MessageList, _ template: QueueRun?, into place: QueuePlace, epoch: UInt32, due: UInt64, _ now: UInt64,
+    _ work: inout Workspace
   ) {
     if template == nil, place.watchers.loadRelaxed() == 0, place.lock.tryLock() {
       return insert(messages, into: place, epoch: epoch, due: due, now, &work)

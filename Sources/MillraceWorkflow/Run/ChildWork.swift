@@ -31,9 +31,9 @@ struct ChildWork: HeldWork {
     if let id = task.run.recordedChild(task.node, task.attempt) { return goOn(id, task, starter) }
     guard task.run.journal != nil else { return start(child, task, starter) }
     // Waits until it is recorded.
-    return task.beginApart({ start(child, task, starter) }) {
-      .failed(type: "child-start", message: "the workflow \(child.name) does not start: \($0)", isRetryable: true)
-    }
+    return task.beginApart(
+      { start(child, task, starter) },
+      refused: { .failed(type: "child-start", message: "the workflow \(child.name) does not start: \($0)", isRetryable: true) })
   }
 
   private func start(_ child: ChildWorkflow, _ task: HeldTask, _ starter: any ChildStarter) -> HeldStop? {

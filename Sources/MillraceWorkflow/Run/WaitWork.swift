@@ -37,9 +37,9 @@ struct WaitWork: HeldWork {
       }
       let queue = task.text
       if source.isOpen { return source.wait(for: queue, task) }
-      return task.beginApart({ source.wait(for: queue, task) }) {
-        .failed(type: "no-messages", message: "the broker was not opened: \($0)", isRetryable: true)
-      }
+      return task.beginApart(
+        { source.wait(for: queue, task) },
+        refused: { .failed(type: "no-messages", message: "the broker was not opened: \($0)", isRetryable: true) })
     case nil: return nil
     }
   }
