@@ -166,7 +166,7 @@ import Testing
     #expect(await eventually { journal.heldCount == 1 })
     let second = try engine.start(workflow(input))
     // Its consumers have it already.
-    #expect(try drain("orders", of: engine) == ["1"])
+    #expect(try await eventually { try drain("orders", of: engine) == ["1"] })
     #expect(await eventually { second.runningTasks == ["send"] })
     #expect(first.status == .running && second.status == .running)
     journal.release()
