@@ -167,6 +167,14 @@ struct DurableWorkflow: Sendable {
     _ run: WorkflowRun, _ parent: (run: WorkflowRun, place: RunCreation.Parent)?, _ fire: ScheduledFire? = nil,
     then: @escaping @Sendable (EventStoreError?) -> Void
   ) {
+    createIfNew(run, parent, fire) { if case .failure(let error) = $0 { then(error) } else { then(nil) } }
+  }
+
+  /// As above, and tells whether the run was there already.
+  func createIfNew(
+    _ run: WorkflowRun, _ parent: (run: WorkflowRun, place: RunCreation.Parent)?, _ fire: ScheduledFire? = nil,
+    told: @escaping EventCompletion<AppendReceipt>
+  ) {
     var creation = RunCreation(
       run: run.id, workflow: definition.name, version: definition.version, definition: sha256, parameters: parameters, builds: builds,
       tenant: run.tenant.name, wall: run.startedWall, seed: run.seed, boot: runs.now().bootID, depth: run.depth, trace: run.trace,
@@ -178,9 +186,9 @@ struct DurableWorkflow: Sendable {
     }
     if let fire {
       creation.schedule = definition.name
-      do throws(EventStoreError) { others.append(try runs.fire(definition.name, fire, run: run.id)) } catch { return then(error) }
+      do throws(EventStoreError) { others.append(try runs.fire(definition.name, fire, run: run.id)) } catch { return told(.failure(error)) }
     }
-    runs.create(creation, definition, with: others, then: then)
+    runs.createIfNew(creation, definition, with: others, told: told)
   }
 }
 

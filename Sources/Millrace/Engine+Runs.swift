@@ -83,12 +83,14 @@ extension Engine {
     return WorkflowHandle(run, of: workflow.source, engine: self)
   }
 
-  /// A run that has not been started.
+  /// A run that has not been started. `given`: its id; nil: one that is made now.
   func makeRun(
-    _ workflow: PreparedWorkflow, tenant: RunTenant, trace: TraceContext?, depth: Int, ended: @escaping WorkflowRun.Ended
+    _ workflow: PreparedWorkflow, tenant: RunTenant, trace: TraceContext?, depth: Int, id given: RunID? = nil,
+    ended: @escaping WorkflowRun.Ended
   ) throws -> WorkflowRun {
     let wall = wallClock()
-    let (id, number) = state.nextRun(wall: wall)
+    let (made, number) = state.nextRun(wall: wall)
+    let id = given ?? made
     // Runs that fail together must not come back together: each has waits of its own.
     var seeds = SeededRandom(seed: seed &+ number)
     let journal = try workflow.durable.map { try RunJournal($0.runs, id, tenant: tenant.name) }

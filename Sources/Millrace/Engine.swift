@@ -77,12 +77,16 @@ public import MillraceWorkflow
     public var stalled: (@Sendable (String) -> Void)?
     /// Is told what runs, tasks and attempts do; nil, and free: nobody.
     public var observer: (any EngineObserver)?
+    /// The same is published as messages to the exchange `Engine.events`; false, and free: it is not.
+    public var events = false
     /// Handlers, and what they call, find their contexts as `TaskContext.current`: some 100 ns a call. With an `observer` they do anyway.
     public var bindsContext = false
     /// What schedules are followed by, and waits for a time end by, nanoseconds since 1970 in UTC; nil: the system's clock. For tests.
     public var wallClock: (@Sendable () -> Int64)?
     /// By which the waits of durable runs go on in another engine: id of the machine's boot, and nanoseconds since then, while the machine slept too; nil: the system's. For tests.
     package var bootClock: (@Sendable () -> (id: String, nanoseconds: UInt64))?
+    /// Where the broker keeps durable queues; nil: in `data`. For tests.
+    package var journal: (@Sendable () throws -> any QueueJournal)?
 
     /// Everything by default: as many slots and threads as there are processors, no plugins, no log.
     public init() {}
@@ -107,6 +111,8 @@ public import MillraceWorkflow
   let durable: DurableRuns?
   let children = ResumedChildren()
   let desk: BrokerDesk
+  /// nil: nothing is published.
+  let eventPublisher: EventPublisher?
 
   /// Loads the plugins and starts the threads. A plugin file that is refused is no error: see `pluginProblems`. Throws `EngineError`.
   public init(_ configuration: Configuration = Configuration()) throws(EngineError) {
@@ -114,7 +120,6 @@ public import MillraceWorkflow
     host = TaskHost(version: Engine.version, settings: configuration.settings) { level, line in
       log?(LogLevel(rawValue: level) ?? .error, line)
     }
-    host.observer = configuration.observer
     host.bindsContext = configuration.bindsContext
     let slots = configuration.slots ?? configuration.threads ?? Machine.read().cpusGranted
     var runtimeConfiguration = RuntimeConfiguration(
@@ -123,12 +128,15 @@ public import MillraceWorkflow
     tenants = try Tenants(configuration.tenants)
     let wall = configuration.wallClock ?? { millrace_wall() }
     wallClock = wall
+    eventPublisher = configuration.events ? EventPublisher(configuration.observer, wall: wall) : nil
+    host.observer = eventPublisher ?? configuration.observer
     durable = try DurableRuns(configuration.store, configuration.data, wall: wall, boot: configuration.bootClock) { [host] in
       host.report($0)
     }
     runtimeConfiguration.scheduler.tenants = tenants.count
     runtimeConfiguration.takesGuests = true
-    desk = BrokerDesk(configuration.broker, data: configuration.data, host: host, tenants: tenants, wall: wall)
+    desk = BrokerDesk(
+      configuration.broker, data: configuration.data, journal: configuration.journal, host: host, tenants: tenants, wall: wall)
     hooks = HooksBox(host: host, book: book, desk: desk, stalled: configuration.stalled)
     do {
       // unsafe: the box outlives the runtime: both are this engine's.
@@ -156,6 +164,8 @@ public import MillraceWorkflow
       durable?.close()
       throw .runtime(error)
     }
+    do throws(BrokerError) { try eventPublisher?.open(desk) } catch { throw .data("the exchange \(Engine.events)", "\(error)") }
+    try state.register(PublishTask.handler(desk), runtime.scheduler)
     if let search = configuration.plugins {
       do {
         try state.load(search, runtime.scheduler)

@@ -18,6 +18,8 @@ public enum EngineError: Error, CustomStringConvertible {
   case tooManySchedules(limit: Int)
   /// The workflow of this name has no `schedule` to follow.
   case noSchedule(String)
+  /// The workflow of this name has no `onMessage` that starts runs of it.
+  case noMessages(String)
   /// The engine takes no more runs and handlers: it is drained, or has been shut down.
   case stopped
   /// `version` nil: no version of that name is deployed.
@@ -54,6 +56,7 @@ public enum EngineError: Error, CustomStringConvertible {
     case .tooManyHandlers(let limit): "\(limit) handlers are registered, the most an engine has"
     case .tooManySchedules(let limit): "\(limit) schedules are followed, the most an engine does"
     case .noSchedule(let name): "\(name) has no schedule: set its `schedule`, or add `schedule:` to the file"
+    case .noMessages(let name): "\(name) names no messages that start it: set its `onMessage`, or add `on_message:` to the file"
     case .unknownWorkflow(let name, let version):
       "no workflow is deployed as \(name)" + (version.map { " in version \($0)" } ?? "") + ": deploy it first"
     case .badVersion(let workflow, let version):

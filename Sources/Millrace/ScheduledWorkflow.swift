@@ -211,7 +211,7 @@ public import MillraceWorkflow
   }
 
   /// The engine takes the run later.
-  private static func isFull(_ error: any Error) -> Bool {
+  static func isFull(_ error: any Error) -> Bool {
     if case SubmitError.full = error { return true }
     return error is RunLineFull
   }

@@ -27,7 +27,7 @@ struct CheckCommand: ParsableCommand {
     let engine = try Engine.forPlugins(plugins.search)
     defer { engine.shutdown() }
     engine.tellPluginProblems()
-    let reader = engine.plugins.isEmpty ? DefinitionReader() : engine.reader
+    let reader = engine.plugins.isEmpty ? DefinitionReader(schemas: engine.inputSchemas) : engine.reader
     if engine.plugins.isEmpty { Output.note("warning: no plugin is loaded, so that the names of handlers are not checked") }
     let verdict = Verdict(file: file, reader)
     switch format {

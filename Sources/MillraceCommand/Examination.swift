@@ -36,7 +36,7 @@ struct Examination {
     do throws(Refusal) {
       let engine = try Engine.forPlugins(search)
       (plugins, refused) = (engine.plugins, engine.pluginProblems.map(\.description))
-      reader = engine.plugins.isEmpty ? DefinitionReader() : engine.reader
+      reader = engine.plugins.isEmpty ? DefinitionReader(schemas: engine.inputSchemas) : engine.reader
       engine.shutdown()
     } catch {
       (plugins, refused) = ([], [error.message])

@@ -32,7 +32,7 @@ struct ListCommand: ParsableCommand {
     let engine = try Engine.forPlugins(plugins.search)
     defer { engine.shutdown() }
     engine.tellPluginProblems()
-    let reader = engine.plugins.isEmpty ? DefinitionReader() : engine.reader
+    let reader = engine.plugins.isEmpty ? DefinitionReader(schemas: engine.inputSchemas) : engine.reader
     let prefix = folder == "." ? "" : folder.hasSuffix("/") ? folder : folder + "/"
     let found = names.filter { DefinitionReader.holdsDefinition(path: prefix + $0) }.map { Entry(path: prefix + $0, reader) }
     switch format {

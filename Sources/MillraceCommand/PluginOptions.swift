@@ -46,7 +46,8 @@ extension Engine {
 extension EngineError {
   fileprivate var exit: Exit {
     switch self {
-    case .runtime(.spinNeedsProcessors), .runtime(.outOfRange), .badHandlerName, .stopped, .noSchedule, .preparedElsewhere, .badTenant,
+    case .runtime(.spinNeedsProcessors), .runtime(.outOfRange), .badHandlerName, .stopped, .noSchedule, .noMessages, .preparedElsewhere,
+      .badTenant,
       .tooManyTenants, .unknownTenant, .unknownWorkflow, .badVersion:
       .wrongUse
     case .runtime(.memory), .runtime(.loop), .runtime(.thread): .tryAgain

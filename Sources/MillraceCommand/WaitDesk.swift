@@ -98,6 +98,7 @@ struct WaitDesk {
     case .signal(let name):
       "task \(wait.task) waits for the signal \(name): start with --signal \(Self.path(wait))\(name), or end it with Ctrl-C"
     case .until, .duration: nil
+    case .message(let queue): "task \(wait.task) waits for a message of the queue \(queue): publish one, or end it with Ctrl-C"
     }
   }
 
@@ -111,6 +112,7 @@ struct WaitDesk {
     case .signal(let name):
       "task \(wait.task) waits for the signal \(name): `millrace run signal \(handle.id) \(Self.path(wait))\(name)`"
     case .until, .duration: nil
+    case .message(let queue): "task \(wait.task) waits for a message of the queue \(queue)"
     }
   }
 

@@ -47,6 +47,8 @@ public struct Definition: Sendable, Hashable {
   public var cleanup: [TaskDefinition]
   /// When runs start by themselves, once an engine or a server is asked to follow it; nil: they are started by somebody.
   public var schedule: Schedule?
+  /// Which messages start runs by themselves, once an engine is asked to consume them; nil: none.
+  public var onMessage: MessageTrigger?
   /// How many runs go on at once; nil: any number.
   public var concurrency: RunConcurrency?
   /// Where the records of a run are kept while it goes on.

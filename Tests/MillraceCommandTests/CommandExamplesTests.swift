@@ -8,10 +8,12 @@ struct CommandExamplesTests {
   private static func example(_ name: String) -> String { Command.packageRoot.appending(path: "Examples/\(name).yaml").path }
 
   private static let all = [
-    "approval", "archive", "children/release", "children/roll-out", "package-census", "patterns/sequential", "patterns/fan-out-fan-in",
+    "approval", "archive", "children/release", "children/roll-out", "package-census", "patterns/sequential", "patterns/event-driven",
+    "patterns/fan-out-fan-in",
     "patterns/foreach", "patterns/rate-and-concurrency", "sagas/agent-provisioning", "sagas/task-workflow", "schedules/nightly",
     "templates/compare",
     "troubleshooting/contradicting-timeouts",
+    "troubleshooting/messages",
     "troubleshooting/stuck",
     "troubleshooting/timeout",
   ]
@@ -47,6 +49,21 @@ struct CommandExamplesTests {
     #expect(try JSON(parsing: command.read("report/report.json"))["stdout"] == "1.2 is on staging\n1.2 is on production\n\n")
     let tasks = try JSON(parsing: command.read("report/run.json"))["tasks"]?.array ?? []
     #expect(tasks.prefix(2).map { $0["runs"]?[0]?["workflow"] } == ["roll-out", "roll-out"])
+  }
+
+  @Test("event-driven: by hand it runs once; its messages are tested with the engine")
+  func eventDriven() throws {
+    let command = try Command()
+    let ending = try command.run("run", Self.example("patterns/event-driven"), "--param", "data=this", "--report", "report")
+    #expect(ending.exit == 0, "\(ending.errors)")
+    #expect(try JSON(parsing: command.read("report/report.json"))["stdout"] == "processed this\n")
+  }
+
+  @Test("messages not processing: the run fails, and names the queue that is missing")
+  func messages() throws {
+    let ending = try Command().run("run", Self.example("troubleshooting/messages"))
+    #expect(ending.exit == 1)
+    #expect(ending.errors.contains("no-queue") && ending.errors.contains("there is no queue 'orders'"), "\(ending.errors)")
   }
 
   @Test("sequential: the second task starts when the first has completed")

@@ -24,15 +24,19 @@ import Testing
         - { id: g, wait: "until ${tasks.a.output.at}", dependencies: [a] }
         - { id: i, wait: for 1m30s, when: "${params.when == \\"1s\\"}" }
         - { id: j, wait: { approval: null } }
+        - { id: k, wait: { message: "orders-${params.when}" } }
+        - { id: l, wait: message orders }
       """)
     #expect(
       definition.tasks.map(\.wait) == [
         .signal("release"), .until("2026-12-24T18:00:00+01:00"), .duration("30d"), .approval("Deploy ${params.when}?"),
         .approval("Approve e?"), .signal("release"), .until("${tasks.a.output.at}"), .duration("1m30s"), .approval("Approve j?"),
+        .message(queue: "orders-${params.when}"), .message(queue: "orders"),
       ])
     #expect(definition.tasks.allSatisfy { $0.handler == "" })
     #expect(definition.signalNames == ["release", "release"])
     #expect(try definition.resolve().tasks[3].input == "Deploy 1s?")
+    #expect(try definition.resolve().tasks[9].input == "orders-1s")
   }
 
   static let faults: [Broken] = [
@@ -54,13 +58,15 @@ import Testing
           fix: remove 'heartbeat'
         """),
     Broken(
-      what: "a message, for which there is no broker",
-      text: workflow("  - { id: a, wait: { message: queue } }\n  - { id: b, wait: message queue }\n"),
+      what: "a message of a queue that there cannot be, or of none",
+      text: workflow("  - { id: a, wait: { message: millrace.x } }\n  - { id: b, wait: message a b }\n  - { id: c, wait: message }\n"),
       printed: """
-        w.yaml:5:22: error: this version has no broker, so that no task can wait for a message
-          fix: wait for a signal, and let what gets the message send it
-        w.yaml:6:20: error: this version has no broker, so that no task can wait for a message
-          fix: wait for a signal, and let what gets the message send it
+        w.yaml:5:31: error: 'message': 'millrace.x' cannot name an exchange or a queue: names that begin with 'millrace.' are the system's
+          fix: name a queue: 1 to 128 of A-Z a-z 0-9 . _ and -
+        w.yaml:6:20: error: 'message': 'a b' cannot name an exchange or a queue: byte 2 is none of A-Z a-z 0-9 . _ -
+          fix: name a queue: 1 to 128 of A-Z a-z 0-9 . _ and -
+        w.yaml:7:20: error: 'wait: message' does not say for what
+          fix: write one of 'signal: NAME', 'until: TIME', 'for: 30d', 'message: QUEUE' and 'approval: "QUESTION"'
         """),
     Broken(
       what: "an unknown kind, near one", text: workflow("  - { id: a, wait: { signl: x } }\n"),
@@ -75,15 +81,15 @@ import Testing
       ),
       printed: """
         w.yaml:5:20: error: 'wait' names 2 things to wait for
-          fix: write one of 'signal: NAME', 'until: TIME', 'for: 30d' and 'approval: "QUESTION"'
+          fix: write one of 'signal: NAME', 'until: TIME', 'for: 30d', 'message: QUEUE' and 'approval: "QUESTION"'
         w.yaml:6:20: error: 'wait' names 0 things to wait for
-          fix: write one of 'signal: NAME', 'until: TIME', 'for: 30d' and 'approval: "QUESTION"'
+          fix: write one of 'signal: NAME', 'until: TIME', 'for: 30d', 'message: QUEUE' and 'approval: "QUESTION"'
         w.yaml:7:20: error: 'wait' must be a map, not a list
-          fix: write one of 'signal: NAME', 'until: TIME', 'for: 30d' and 'approval: "QUESTION"'
+          fix: write one of 'signal: NAME', 'until: TIME', 'for: 30d', 'message: QUEUE' and 'approval: "QUESTION"'
         w.yaml:8:27: error: 'for' must be text, not a number
-          fix: write one of 'signal: NAME', 'until: TIME', 'for: 30d' and 'approval: "QUESTION"'
+          fix: write one of 'signal: NAME', 'until: TIME', 'for: 30d', 'message: QUEUE' and 'approval: "QUESTION"'
         w.yaml:9:20: error: 'wait: signal' does not say for what
-          fix: write one of 'signal: NAME', 'until: TIME', 'for: 30d' and 'approval: "QUESTION"'
+          fix: write one of 'signal: NAME', 'until: TIME', 'for: 30d', 'message: QUEUE' and 'approval: "QUESTION"'
         """),
     Broken(
       what: "a name, a time and a duration that are none",
@@ -118,6 +124,34 @@ import Testing
       try DefinitionReader(handlers: ["h"]).read(Array(broken.text.utf8), name: broken.name)
     }
     #expect(error?.description == broken.printed)
+  }
+
+  @Test("messages that start runs are read, in both forms, and what is wrong with them is told with its place")
+  func triggers() throws {
+    func read(_ trigger: String) throws -> MessageTrigger? {
+      let text = "format: 1\nworkflow: w\nparameters: { id: {} }\non_message: \(trigger)\ntasks:\n  - { id: a, handler: h }\n"
+      return try DefinitionReader(handlers: ["h"]).read(Array(text.utf8), name: "w.yaml").definition.onMessage
+    }
+    #expect(try read("orders") == MessageTrigger(queue: "orders"))
+    #expect(
+      try read("{ exchange: shop, key: \"order.#\", prefetch: 7, parameter: id }")
+        == MessageTrigger(exchange: "shop", key: "order.#", prefetch: 7, parameter: "id"))
+    let faults: [(String, String)] = [
+      ("{ prefetch: 1 }", "w.yaml:4:13: error: 'on_message' names neither a queue nor an exchange"),
+      ("{ queue: a b }", "w.yaml:4:22: error: 'queue': 'a b' cannot name an exchange or a queue"),
+      ("{ queue: a, key: b }", "w.yaml:4:30: error: 'key' is for an 'exchange'"),
+      ("{ queue: a, prefetch: 0 }", "w.yaml:4:35: error: "),
+      ("{ queue: a, parameter: ie }", "w.yaml:4:36: error: the parameter 'ie' is not declared\n  fix: did you mean 'id'?"),
+      ("{ queu: a }", "w.yaml:4:15: error: "),
+    ]
+    for (trigger, printed) in faults {
+      let error = #expect(throws: DefinitionError.self) { try read(trigger) }
+      #expect(error?.description.hasPrefix(printed) == true, "\(error?.description ?? "")")
+    }
+    var definition = Definition("w", tasks: [TaskDefinition("a", handler: "h")])
+    definition.onMessage = MessageTrigger(queue: "a", prefetch: 0, parameter: "id")
+    let error = #expect(throws: DefinitionError.self) { try DefinitionChecker().check(definition) }
+    #expect(error?.faults.map(\.code) == [.badValue, .unknownParameter])
   }
 
   @Test("a definition made in Swift is held against the same")

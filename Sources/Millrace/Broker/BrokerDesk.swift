@@ -18,11 +18,14 @@ public import MillraceWorkflow
   let wall: @Sendable () -> Int64
   let alarms = AlarmBook()
   let requests = RequestTable()
+  let confirming = ConfirmingIDs()
+  private(set) var lines: MessageLines!
   /// Of this engine among all.
   let id = String(UInt64.random(in: .min ... .max), radix: 16)
   private let configuration: BrokerConfiguration
   /// Of the engine; nil: nothing outlives it.
   private let data: String?
+  private let makeJournal: (@Sendable () throws -> any QueueJournal)?
   private let monitor = Monitor()
   // The monitor's.
   private var core: (scheduler: Scheduler, timers: Timers, shard: Int)?
@@ -38,8 +41,13 @@ public import MillraceWorkflow
   private var isStopped = false
   private var lost = 0
 
-  init(_ configuration: BrokerConfiguration, data: String?, host: TaskHost, tenants: Tenants, wall: @escaping @Sendable () -> Int64) {
+  init(
+    _ configuration: BrokerConfiguration, data: String?, journal: (@Sendable () throws -> any QueueJournal)?, host: TaskHost,
+    tenants: Tenants,
+    wall: @escaping @Sendable () -> Int64
+  ) {
     (self.configuration, self.data, self.host, self.tenants, self.wall) = (configuration, data, host, tenants, wall)
+    makeJournal = journal
   }
 
   deinit { monitor.deallocate() }
@@ -49,7 +57,13 @@ public import MillraceWorkflow
     self.state = state
     monitor.locked { core = (scheduler, timers, shard) }
     alarms.connect(scheduler, timers, shard: shard)
+    lines = MessageLines(self)
+    lines.connect(scheduler)
+    host.messages = lines
   }
+
+  /// The broker is made, or will not be any more.
+  var isOpen: Bool { monitor.locked { made != nil || isStopped } }
 
   /// Throws `BrokerError`.
   func broker() throws(BrokerError) -> Broker {
@@ -67,10 +81,20 @@ public import MillraceWorkflow
   }
 
   /// Where durable queues are kept; nil: the engine has no directory.
-  private func journal() throws(BrokerError) -> LogQueueJournal? {
+  private func journal() throws(BrokerError) -> (any QueueJournal)? {
+    if let makeJournal { do { return try makeJournal() } catch { throw .journal("\(error)") } }
     guard let data else { return nil }
     do throws(EngineError) { try DurableRuns.make(data) } catch { throw .journal("\(error)") }
     do { return try LogQueueJournal(DirectoryStorage(data + "/queues")) } catch { throw .journal("\(data)/queues: \(error)") }
+  }
+
+  /// What is declared durable outlives the engine.
+  var isDurable: Bool { data != nil || makeJournal != nil }
+
+  /// Whose work a message is. A name that the engine does not know is the publisher's word alone: `other` pays.
+  func tenant(of message: ReceivedMessage, else other: RunTenant) -> RunTenant {
+    guard let name = message.tenant else { return other }
+    return (try? tenants.find(name)) ?? other
   }
 
   func timerFired(_ value: UInt64) { monitor.locked { made }?.timerFired(value) }
@@ -158,6 +182,7 @@ public import MillraceWorkflow
   /// The runtime has stopped: the broker goes, when nobody holds one of its messages.
   func end() {
     alarms.end()
+    lines.end()
     let broker = monitor.locked {
       publishers = []
       defer { made = nil }

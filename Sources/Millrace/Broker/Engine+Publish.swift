@@ -29,7 +29,7 @@ extension Engine {
     while true {
       let queue: BrokerName
       switch try desk.publishOnce(payload.bytes, envelope) {
-      case .done(let outcome): return outcome
+      case .done(let outcome, _): return outcome
       case .full(let name): queue = name
       }
       try await RoomWait(desk, limit).wait(in: queue, pauses: hasWaited)
@@ -82,8 +82,15 @@ extension Engine {
 }
 
 extension BrokerDesk {
+  /// Which of a publisher's messages it is that is on its way to the disk.
+  struct Confirmation {
+    let confirms: Confirms
+    let number: UInt64
+  }
+
   enum Step {
-    case done(PublishOutcome)
+    /// `confirmation`: by which its publisher knows what goes to the disk; nil: it does not.
+    case done(PublishOutcome, confirmation: Confirmation?)
     case full(queue: BrokerName)
   }
 
@@ -91,11 +98,15 @@ extension BrokerDesk {
   func publishOnce(_ bytes: [UInt8], _ envelope: Envelope) throws(PublishRefusal) -> Step {
     try publishing { publisher throws(PublishRefusal) in
       do throws(PublishRefusal) {
-        guard let receipt = try publisher.publish(bytes.span, envelope) else { return .done(.duplicate) }
-        return .done(.accepted(queues: receipt.queues))
+        guard let receipt = try publisher.publish(bytes.span, envelope) else { return .done(.duplicate, confirmation: nil) }
+        var confirmation: Confirmation?
+        if let number = receipt.confirmation, let confirms = publisher.confirms {
+          confirmation = Confirmation(confirms: confirms, number: number)
+        }
+        return .done(.accepted(queues: receipt.queues), confirmation: confirmation)
       } catch {
         switch error {
-        case .unroutable: return .done(.unroutable)
+        case .unroutable: return .done(.unroutable, confirmation: nil)
         case .full(let queue): return .full(queue: queue)
         default: throw error
         }

@@ -92,7 +92,7 @@ public final class MessageConsumer: BrokerDesk.Closable, Sendable {
       let (id, number) = desk.state.nextRun(wall: wall)
       let run = try WorkflowRun(
         workflows[Int(priority?.rawValue ?? min(message.priority, Priority.critical.rawValue))], id: id, wall: wall, seed: number,
-        host: desk.host, tenant: tenant(of: message), trace: message.trace.flatMap { TraceContext($0) }
+        host: desk.host, tenant: desk.tenant(of: message, else: tenant), trace: message.trace.flatMap { TraceContext($0) }
       ) { [desk, breaker] run in MessageConsumer.end(run, subject, desk, breaker) }
       run.subject = subject
       try run.start()
@@ -100,12 +100,6 @@ public final class MessageConsumer: BrokerDesk.Closable, Sendable {
       MessageConsumer.settle(message, .release(after: MessageConsumer.fullWait), desk)
       if !(error is SubmitError) { desk.host.report("a message of \(queue) was not begun: \(error)") }
     }
-  }
-
-  private func tenant(of message: ReceivedMessage) -> RunTenant {
-    guard let name = message.tenant else { return tenant }
-    // A name that the engine does not know is the publisher's word alone: the consumer's own tenant pays.
-    return (try? desk.tenants.find(name)) ?? tenant
   }
 
   private static func end(_ run: WorkflowRun, _ subject: MessageSubject, _ desk: BrokerDesk, _ breaker: Breaker?) {

@@ -8,6 +8,8 @@ internal import MillraceCore
     let deadline: UInt64?
     let clock: Clock
 
+    static let none = Limit(nil, on: .monotonic)
+
     init(_ waiting: Duration?, on clock: Clock) {
       self.clock = clock
       deadline = waiting.map { duration in
@@ -20,7 +22,7 @@ internal import MillraceCore
     var left: UInt64? { deadline.map { $0 - min($0, clock.now) } }
   }
 
-  private enum Ending {
+  private enum Ending: Sendable {
     case room, late, cancelled, stopped
   }
 
@@ -29,18 +31,13 @@ internal import MillraceCore
 
   private let desk: BrokerDesk
   private let limit: Limit
-  private let monitor = Monitor()
-  // The monitor's.
-  private var ending: Ending?
-  private var continuation: CheckedContinuation<Void, Never>?
+  private let ending = Awaited<Ending>()
   // The waiter's.
   private var ticket: RoomTicket?
   private var alarm: UInt64?
   private var wait: UInt64?
 
   init(_ desk: BrokerDesk, _ limit: Limit) { (self.desk, self.limit) = (desk, limit) }
-
-  deinit { monitor.deallocate() }
 
   /// Returns when there may be room; `pauses`: not at once, for there was some before that the message did not fit into. Throws `PublishRefusal.full`, `.closed`, `BrokerError` or `CancellationError`.
   func wait(in queue: BrokerName, pauses: Bool) async throws {
@@ -60,20 +57,10 @@ internal import MillraceCore
       throw error
     }
     if ticket == nil, !pauses || desk.alarms.after(RoomWait.pause, { [self] in end(.room) }) == nil { end(.room) }
-    await withTaskCancellationHandler {
-      await withCheckedContinuation { continuation in
-        let isOver = monitor.locked {
-          if ending == nil { self.continuation = continuation }
-          return ending != nil
-        }
-        if isOver { continuation.resume() }
-      }
-    } onCancel: {
-      end(.cancelled)
-    }
+    let ending = await ending.value(whenCancelled: .cancelled)
     release(broker)
-    switch monitor.locked({ ending }) {
-    case .room, nil: return
+    switch ending {
+    case .room: return
     case .late: throw PublishRefusal.full(queue: queue)
     case .cancelled: throw CancellationError()
     case .stopped: throw PublishRefusal.closed
@@ -86,14 +73,5 @@ internal import MillraceCore
     if let wait { desk.forget(wait: wait) }
   }
 
-  /// The first counts.
-  private func end(_ ending: Ending) {
-    let continuation: CheckedContinuation<Void, Never>? = monitor.locked {
-      if self.ending != nil { return nil }
-      self.ending = ending
-      defer { self.continuation = nil }
-      return self.continuation
-    }
-    continuation?.resume()
-  }
+  private func end(_ ending: Ending) { self.ending.give(ending) }
 }

@@ -150,6 +150,8 @@ struct Explainer {
       case .duration(let time): ("\(time) to pass", "")
       case .approval(let question):
         ("an approval: \(question)", "approve or reject it: `--approve \(task.id)`, or `millrace run approve` of a durable run")
+      case .message(let queue):
+        ("a message of the queue \(queue)", "publish one; if there are some, other consumers of the queue take them")
       }
     return Explanation(
       task: task.id, status: task.status, reason: .running, summary: "has waited \(Quantity.nanoseconds(time)) for \(what)",

@@ -4,12 +4,16 @@ extension Broker {
   /// A way to publish for one thread. Throws `BrokerError.routing`.
   public func makePublisher() throws(BrokerError) -> Publisher { try Publisher(self) }
 
+  /// A message of this id is not on stable storage after all, though its queues have it: another one may take its place.
+  package func forget(id: String) { duplicates?.withdraw(id) }
+
   /// So many messages, and no run of them: they go in under the lock, if that is free.
   static let few = 8
 
   /// Puts messages before a queue, or into it, where they have room. A reference of each goes with it. `template`: a run of them for any queue, where they are not few.
   @inline(__always) func put(
-    _ messages: MessageList, _ template: QueueRun?, into place: QueuePlace, epoch: UInt32, due: UInt64, _ now: UInt64, _ work: inout Workspace
+    _ messages: MessageList, _ template: QueueRun?, into place: QueuePlace, epoch: UInt32, due: UInt64, _ now: UInt64,
+    _ work: inout Workspace
   ) {
     if template == nil, place.watchers.loadRelaxed() == 0, place.lock.tryLock() {
       return insert(messages, into: place, epoch: epoch, due: due, now, &work)
@@ -32,7 +36,7 @@ extension Broker {
     } else if place.hasJobs(needs) {
       serve(place, &work)
     } else if needs != 0 {
-      place.wakeReceivers(count)
+      wakeReceivers(place, count)
     }
     if deadline != .max, deadline < place.armed.loadSequential() { arm(place, deadline) }
   }

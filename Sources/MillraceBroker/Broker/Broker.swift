@@ -53,7 +53,8 @@ internal import MillraceCore
   var freeConfirms: [Confirms] = []
   /// Consumers that are jobs: the scheduler may call them until it has stopped.
   var jobConsumers: [JobConsumer] = []
-  let roomWaits = RoomWaits()
+  let roomWaits = QueueWaits()
+  let messageWaits = QueueWaits()
   private let deskMemory: UnsafeMutablePointer<DeadLetterDesk>
   private let deskMonitor = Monitor()
 
@@ -245,6 +246,7 @@ internal import MillraceCore
       place.set(nil)
       spaces.with { work in place.dropIntake(&work) }
       place.setJobs(false)
+      place.setAskers(false)
       place.tellRoom()
       place.lock.unlock()
       place.wakeReceivers(.max)
@@ -255,6 +257,7 @@ internal import MillraceCore
       let (wasDurable, since) = (locked.state.journal != 0, locked.state.since)
       empty(locked)
       tellRoom(place, since)
+      tellMessages(place, since)
       return wasDurable
     }
   }
@@ -321,7 +324,7 @@ internal import MillraceCore
 
   /// What was put off until no lock is held, but for dead letters, which are left in `work.dead`.
   @inline(__always) func follow(_ place: QueuePlace, _ since: UInt64, _ follow: FollowUp, _ work: inout Workspace) {
-    if follow.arrived > 0 { place.wakeReceivers(follow.arrived) }
+    if follow.arrived > 0 { wakeReceivers(place, follow.arrived) }
     if follow.publishers > 0 { tellPublishers(place, since, follow.publishers) }
     if follow.alarm != 0 { arm(place, follow.alarm) }
     if !work.gone.isEmpty { leave(place, since, follow.journal, &work) }
@@ -378,7 +381,7 @@ internal import MillraceCore
       let follow = locked.state.endTurn(place, arrived: arrived, host.clock.now, &work)
       // The turn that this belongs to looks at the intake at its end.
       place.unlock(sees: true)
-      if follow.arrived > 0 { place.wakeReceivers(follow.arrived) }
+      if follow.arrived > 0 { wakeReceivers(place, follow.arrived) }
       if follow.publishers > 0 { tellPublishers(place, since, follow.publishers) }
       hasMore = follow.hasMore
       if follow.alarm != 0 { arm(place, follow.alarm) }

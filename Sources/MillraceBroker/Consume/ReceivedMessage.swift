@@ -67,6 +67,10 @@ internal import Synchronization
   public var priority: UInt8 { message.priority }
   /// By which it was published; what is published to a queue itself has the queue's name.
   public var key: String { message.key }
+  /// That it was published to; empty: to the queue itself, or the exchange is not there any more. Complexity: O(1), with a lock of the routing table.
+  public var exchange: String {
+    message.block.exchange == .default ? "" : broker.router.name(of: message.block.exchange)?.description ?? ""
+  }
   /// See `Envelope`, as those below.
   public var messageID: String? { message.messageID }
   /// What it answers, or what its answer is to name.

@@ -19,11 +19,11 @@ public enum ReceiveWait: Sendable, Hashable {
   /// Looks before it sleeps.
   private static let patience = 2_000
 
-  private let broker: Broker
-  private let queue: BrokerName
-  private let place: QueuePlace
-  private let since: UInt64
-  private let number: UInt32
+  let broker: Broker
+  let queue: BrokerName
+  let place: QueuePlace
+  let since: UInt64
+  let number: UInt32
   private var work: Workspace
   /// What was taken and is not settled. The message 0: it is. Of a run: where its numbers stand in `numbers`, from 1.
   private var held: [QueueDelivery] = []

@@ -8,13 +8,14 @@ internal import MillraceCore
 /// # Threads
 /// Any.
 /// # Fields
-/// Lines of their own: `published`, the publisher's; `ended` and `turn`, on which waiting threads sleep, and how many do.
+/// Lines of their own: `published`, the publisher's; `ended` and `turn`, on which waiting threads sleep, and how many do or wait without a thread.
 @safe public final class Confirms: @unchecked Sendable {
   // unsafe: two lines, freed in `deinit`.
   private let region: Region
   private let monitor = Monitor()
   // The monitor's.
   private var failures: [(messages: ClosedRange<UInt64>, why: String)] = []
+  private var waits: [(message: UInt64, action: @Sendable (String?) -> Void)] = []
 
   init() throws(MemoryError) { region = try Region(bytes: 2 * padding) }
 
@@ -53,6 +54,28 @@ internal import MillraceCore
     return true
   }
 
+  /// Calls `action` once when a message has ended: nil, or why it may not be on stable storage. At once, or on the thread that tells of endings, which it
+  /// must not block. `message`: one that was published. Complexity: O(1); an ending looks at all that wait.
+  package func whenEnded(_ message: UInt64, _ action: @escaping @Sendable (String?) -> Void) {
+    // Counted as one that sleeps. Order: as in `wait`.
+    _ = sleepers.add(1, ordered: true)
+    monitor.locked { waits.append((message, action)) }
+    if endedWord.loadSequential() >= message { tell() }
+  }
+
+  /// Calls those whose messages have ended.
+  private func tell() {
+    let due = monitor.locked { () -> [(action: @Sendable (String?) -> Void, failure: String?)] in
+      let ended = endedWord.loadSequential()
+      let due = waits.filter { $0.message <= ended }
+      if due.isEmpty { return [] }
+      waits.removeAll { $0.message <= ended }
+      _ = sleepers.subtract(UInt32(due.count))
+      return due.map { wait in (wait.action, failures.first { $0.messages.contains(wait.message) }?.why) }
+    }
+    for (action, failure) in due { action(failure) }
+  }
+
   // MARK: The journal
 
   /// What tells the journal's calls apart: this object, which its broker keeps, and how many messages.
@@ -81,12 +104,15 @@ internal import MillraceCore
     _ = endedWord.add(UInt64(count))
     _ = turn.add(1, ordered: true)
     // unsafe: the word outlives the call.
-    if sleepers.loadSequential() > 0 { _ = unsafe millrace_futex_wake(turn.address, Int32.max) }
+    if sleepers.loadSequential() > 0 {
+      _ = unsafe millrace_futex_wake(turn.address, Int32.max)
+      tell()
+    }
   }
 
   /// Nothing is under way: another publisher may have it.
   func reset() -> Bool {
-    guard published == ended else { return false }
+    guard published == ended, monitor.locked({ waits.isEmpty }) else { return false }
     _ = publishedWord.exchange(0)
     _ = endedWord.exchange(0)
     monitor.locked { failures = [] }

@@ -34,7 +34,7 @@ internal import MillraceCore
   @inline(__always) var intake: SharedWord { unsafe SharedWord(memory + padding) }
   /// What is in the intake, some of which may have been taken. Only for `longBacklog`.
   private var backlog: SharedWord { unsafe SharedWord(memory + padding + 8) }
-  /// Bit 31: consumers are jobs. Below: receivers that sleep, or are about to.
+  /// Bit 31: consumers are jobs. Bit 30: somebody without a thread is to be told of a message. Below: receivers that sleep, or are about to.
   @inline(__always) var needs: SharedHalf { unsafe SharedHalf(memory + 2 * padding) }
   /// What receivers sleep on.
   @inline(__always) var arrivals: SharedHalf { unsafe SharedHalf(memory + 2 * padding + 8) }
@@ -172,12 +172,22 @@ internal import MillraceCore
   // MARK: Who is to be told
 
   private static let jobs: UInt32 = 1 << 31
+  private static let askers: UInt32 = 1 << 30
+  private static let sleepers: UInt32 = askers - 1
 
   /// With the lock: consumers are jobs, or are no more.
   func setJobs(_ are: Bool) {
     // Order: sequentially consistent. Pairs with the publisher's load after its push.
     _ = are ? needs.insert(bits: QueuePlace.jobs) : needs.remove(bits: QueuePlace.jobs)
   }
+
+  /// With the lock: somebody is to be told when there is a message, or nobody any more. Who begins to wait must look at the intake once more.
+  func setAskers(_ are: Bool) {
+    // Order: as `setJobs`.
+    _ = are ? needs.insert(bits: QueuePlace.askers) : needs.remove(bits: QueuePlace.askers)
+  }
+
+  @inline(__always) func hasAskers(_ needs: UInt32) -> Bool { needs & QueuePlace.askers != 0 }
 
   /// Consumers are to be served by whoever publishes.
   @inline(__always) func hasJobs(_ needs: UInt32) -> Bool { needs & QueuePlace.jobs != 0 }
@@ -192,19 +202,19 @@ internal import MillraceCore
   func wakeBySelf() {
     while true {
       let seen = needs.loadRelaxed()
-      if seen & ~QueuePlace.jobs == 0 || needs.replace(seen, by: seen - 1) { return }
+      if seen & QueuePlace.sleepers == 0 || needs.replace(seen, by: seen - 1) { return }
     }
   }
 
   /// Wakes receivers that sleep, `most` at most: each is claimed by one who wakes it.
   @inline(__always) func wakeReceivers(_ most: Int) {
-    if needs.loadSequential() & ~QueuePlace.jobs != 0 { wakeSleepers(most) }
+    if needs.loadSequential() & QueuePlace.sleepers != 0 { wakeSleepers(most) }
   }
 
   @inline(never) private func wakeSleepers(_ most: Int) {
     while true {
       let seen = needs.loadSequential()
-      let count = min(Int(seen & ~QueuePlace.jobs), most)
+      let count = min(Int(seen & QueuePlace.sleepers), most)
       if count == 0 { return }
       guard needs.replace(seen, by: seen - UInt32(count)) else { continue }
       _ = arrivals.add(1, ordered: true)

@@ -134,6 +134,10 @@ public final class Router: @unchecked Sendable {
   public func exchange(named name: BrokerName) -> ExchangeID? { monitor.locked { table.exchange(named: name) } }
 
   /// Its name; nil: it was deleted.
+  /// Names of all exchanges but the default one, ascending. Complexity: O(n log n).
+  package var exchangeNames: [BrokerName] {
+    monitor.locked { table.exchanges.values.map(\.name).sorted { $0.description < $1.description } }
+  }
   func name(of exchange: ExchangeID) -> BrokerName? { monitor.locked { table.name(of: exchange) } }
 
   /// The number of the queue of this name.

@@ -1,7 +1,7 @@
 /// A definition in one form, whatever file it came from: what its SHA-256 is taken of.
 ///
 /// JSON text without spaces, members in a fixed order, those of inputs by name. It holds all that a run is made of, templates written out, and the version;
-/// no descriptions, no schedule, nothing that was left out. Whatever field is added to a definition or a task and matters for a run belongs here.
+/// no descriptions, no schedule, no messages that start it, nothing that was left out. Whatever field is added to a definition or a task and matters for a run belongs here.
 extension Definition {
   /// Gives the form to `sink` in parts. Complexity: O(tasks + dependencies + inputs); memory for one task.
   package func writeCanonicalForm(_ sink: ([UInt8]) -> Void) {

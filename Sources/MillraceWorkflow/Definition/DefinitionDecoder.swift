@@ -47,7 +47,7 @@ struct DefinitionDecoder {
 
   private static let keys = [
     "format", "kind", "workflow", "description", "version", "version_policy", "include", "parameters", "defaults", "on_failure", "result",
-    "schedule", "concurrency", "durability", "templates", "tasks", "cleanup",
+    "schedule", "on_message", "concurrency", "durability", "templates", "tasks", "cleanup",
   ]
   static let taskKeys = [
     "id", "handler", "wait", "workflow", "parameters", "description", "dependencies", "when", "foreach", "parallelism", "input", "env",
@@ -91,6 +91,7 @@ struct DefinitionDecoder {
     }
     checkEffect(of: definition, root["version_policy"])
     if let tasks = entries.first(where: { $0.name == list })?.value { definition.tasks = self.tasks(tasks, "'\(list)'") }
+    if let value = root["on_message"] { definition.onMessage = trigger(value, of: definition) }
     if isSaga {
       if let value = root["schedule"] { definition.schedule = schedule(value, of: definition.parameters) }
       return definition

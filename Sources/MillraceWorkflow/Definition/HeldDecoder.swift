@@ -59,7 +59,7 @@ extension DefinitionDecoder {
     }
   }
 
-  private static let waitFix = "write one of 'signal: NAME', 'until: TIME', 'for: 30d' and 'approval: \"QUESTION\"'"
+  private static let waitFix = "write one of 'signal: NAME', 'until: TIME', 'for: 30d', 'message: QUEUE' and 'approval: \"QUESTION\"'"
 
   /// `{ signal: NAME }`, or in one text `signal NAME`; `approval` alone asks whether the task may go on.
   mutating func wait(_ value: Located, of task: Int, id: String) -> Wait? {
@@ -94,7 +94,7 @@ extension DefinitionDecoder {
     return wait
   }
 
-  private static let waitKinds = ["signal", "until", "for", "approval"]
+  private static let waitKinds = ["signal", "until", "for", "approval", "message"]
 
   private mutating func waitText(_ value: Located, of kind: String) -> String? {
     switch value.scalar {
@@ -109,12 +109,6 @@ extension DefinitionDecoder {
   }
 
   private mutating func unknownWait(_ kind: String, at position: Position) -> Wait? {
-    if kind == "message" {
-      faults.add(
-        .badValue, "this version has no broker, so that no task can wait for a message",
-        fix: "wait for a signal, and let what gets the message send it", at: position)
-      return nil
-    }
     let near = nearest.nearest(to: kind, among: Self.waitKinds)
     faults.add(
       .unknownKey, "'wait' knows no '\(kind.prefix(80))'", fix: near.map { "did you mean '\($0)'?" } ?? Self.waitFix, at: position)

@@ -15,6 +15,7 @@ enum ValueChecker {
     if let schedule = definition.schedule, schedule.next(after: UTCTime(seconds: -1)) == nil {
       faults.add(.badSchedule, "the schedule never fires", fix: "name a day that its months have", at: nil)
     }
+    for fault in definition.onMessage?.faults(of: definition) ?? [] { faults.add(fault.code, fault.message, fix: fault.fix, at: nil) }
     var expressions = ExpressionChecker()
     for parameter in definition.parameters {
       if !Identifier.isParameterName(parameter.name) {

@@ -1,3 +1,5 @@
+internal import MillraceBroker
+
 /// What a task waits for that has no handler. The texts may hold expressions, but for a signal's name.
 public enum Wait: Sendable, Hashable {
   /// A signal of this name, `[A-Za-z0-9._-]{1,128}`; what comes with it is the output.
@@ -8,6 +10,8 @@ public enum Wait: Sendable, Hashable {
   case duration(String)
   /// Somebody's yes to this question.
   case approval(String)
+  /// A message of the queue of this name, in the engine's broker; it is the output.
+  case message(queue: String)
 
   /// A duration of up to ten years.
   public static func lasting(_ duration: Duration) -> Wait {
@@ -16,13 +20,14 @@ public enum Wait: Sendable, Hashable {
     return .duration(DurationText.text(overflow ? .max : scaled &+ UInt64(clamping: attoseconds / 1_000_000_000)))
   }
 
-  /// `signal`, `until`, `for` or `approval`: the key in a definition.
+  /// `signal`, `until`, `for`, `approval` or `message`: the key in a definition.
   public var kind: String {
     switch self {
     case .signal: "signal"
     case .until: "until"
     case .duration: "for"
     case .approval: "approval"
+    case .message: "message"
     }
   }
 
@@ -33,14 +38,15 @@ public enum Wait: Sendable, Hashable {
     case "until": self = .until(text)
     case "for": self = .duration(text)
     case "approval": self = .approval(text)
+    case "message": self = .message(queue: text)
     default: return nil
     }
   }
 
-  /// The signal's name, the time, the duration, the question.
+  /// The signal's name, the time, the duration, the question, the queue's name.
   public var text: String {
     switch self {
-    case .signal(let text), .until(let text), .duration(let text), .approval(let text): text
+    case .signal(let text), .until(let text), .duration(let text), .approval(let text), .message(let text): text
     }
   }
 
@@ -51,6 +57,7 @@ public enum Wait: Sendable, Hashable {
     case .until: .until(text)
     case .duration: .duration(text)
     case .approval: .approval(text)
+    case .message: .message(queue: text)
     }
   }
 
@@ -63,6 +70,14 @@ public enum Wait: Sendable, Hashable {
     case .approval(let question):
       if 1...Wait.maximumQuestion ~= question.utf8.count { return nil }
       return (.badValue, "a question of \(question.utf8.count) bytes", "ask in 1 to \(Wait.maximumQuestion) bytes")
+    case .message(let name):
+      if JSON.string(name).mayHoldExpressions { return nil }
+      do throws(RoutingError) {
+        _ = try BrokerName(name)
+        return nil
+      } catch {
+        return (.badId, "\(error)", "name a queue: 1 to 128 of A-Z a-z 0-9 . _ and -")
+      }
     case .until(let text):
       if JSON.string(text).mayHoldExpressions || WallTime.nanoseconds(text) != nil { return nil }
       return (.badValue, "'\(text.prefix(80))' is no time", WallTime.fix)
@@ -137,6 +152,7 @@ extension Definition {
   /// ```swift
   /// let go = workflow.wait("go", for: .signal("release"))
   /// let approved = workflow.wait("ok", for: .approval("Deploy to production?"), dependencies: [go], timeouts: Timeouts(scheduleToClose: day))
+  /// workflow.wait("order", for: .message(queue: "orders"), dependencies: [approved])
   /// workflow.wait("pause", for: .lasting(.seconds(60)), dependencies: [approved])
   /// ```
   ///

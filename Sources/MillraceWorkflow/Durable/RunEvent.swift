@@ -194,6 +194,12 @@ extension RunID {
     self.init(high: id.high, low: id.low)
   }
 
+  /// UUID version 8 (RFC 9562, section 5.8) of the first 16 bytes of a digest, 64 hexadecimal digits; nil: it is none.
+  package init?(digest: String) {
+    guard let high = UInt64(digest.prefix(16), radix: 16), let low = UInt64(digest.dropFirst(16).prefix(16), radix: 16) else { return nil }
+    self.init(high: high & ~0xF000 | 0x8000, low: low & ~(3 << 62) | 1 << 63)
+  }
+
   init(high: UInt64, low: UInt64) {
     self.high = high
     self.low = low

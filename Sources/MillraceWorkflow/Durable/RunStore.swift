@@ -105,18 +105,31 @@ package final class RunStore: @unchecked Sendable {
     _ creation: RunCreation, _ definition: Definition, with others: [StreamAppend] = [], after: Bool = false,
     then: @escaping @Sendable (EventStoreError?) -> Void
   ) {
+    createIfNew(creation, definition, with: others, after: after) { result in
+      if case .failure(let error) = result { then(error) } else { then(nil) }
+    }
+  }
+
+  /// As above, and tells whether the run was there already.
+  package func createIfNew(
+    _ creation: RunCreation, _ definition: Definition, with others: [StreamAppend] = [], after: Bool = false,
+    told: @escaping EventCompletion<AppendReceipt>
+  ) {
     let append: StreamAppend
     do throws(EventStoreError) {
       append = StreamAppend(
         stream: try creation.run.stream, expected: after ? .any : .noStream, tenant: creation.tenant,
         events: [RunEvent.created(creation).draft(of: creation.run)])
-    } catch { return then(error) }
+    } catch { return told(.failure(error)) }
     record(definition, creation.definition) { [self] error in
-      if let error { return then(error) }
-      self.append([append] + others) { result in
-        if case .failure(let error) = result { then(error) } else { then(nil) }
-      }
+      if let error { return told(.failure(error)) }
+      self.append([append] + others, then: told)
     }
+  }
+
+  /// Has `work` done after a time, by a thread that may be held up. False: the store is about to close.
+  package func whenFree(after nanoseconds: UInt64 = 0, _ work: @escaping @Sendable () -> Void) -> Bool {
+    errands.run(after: nanoseconds, work)
   }
 
   /// Sees to it that a definition stands in the store.

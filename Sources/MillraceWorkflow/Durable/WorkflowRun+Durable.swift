@@ -84,7 +84,8 @@ extension WorkflowRun {
     return verdict(lane, true).rawValue
   }
 
-  func keepCompletion(_ entry: LoggedAttempt, _ output: millrace_payload) {
+  /// `kept`: told whether it counts, when that is known.
+  func keepCompletion(_ entry: LoggedAttempt, _ output: millrace_payload, _ kept: (@Sendable (Bool) -> Void)? = nil) {
     let bytes =
       unsafe output.length == 0
       ? []
@@ -97,6 +98,7 @@ extension WorkflowRun {
       output: .inline(bytes, contentType: output.content_type))
     keep(event, of: entry.node, lane: entry.lane) { [self] lane, isKept in
       if isKept { complete(entry, output, lane: lane) } else { lose(entry, lane) }
+      kept?(isKept)
       return .release
     }
   }

@@ -31,22 +31,9 @@ struct ChildWork: HeldWork {
     if let id = task.run.recordedChild(task.node, task.attempt) { return goOn(id, task, starter) }
     guard task.run.journal != nil else { return start(child, task, starter) }
     // Waits until it is recorded.
-    let isStopped = Flag()
-    do {
-      try task.run.host.runBlocking(
-        {
-          if isStopped.isSet {
-            task.conclude(.cancelled)
-            return
-          }
-          let stop = start(child, task, starter)
-          isStopped.then { stop?() }
-        }, priority: task.run.priority(of: task.node))
-    } catch {
-      task.conclude(.failed(type: "child-start", message: "the workflow \(child.name) does not start: \(error)", isRetryable: true))
-      return nil
-    }
-    return { isStopped.set() }
+    return task.beginApart(
+      { start(child, task, starter) },
+      refused: { .failed(type: "child-start", message: "the workflow \(child.name) does not start: \($0)", isRetryable: true) })
   }
 
   private func start(_ child: ChildWorkflow, _ task: HeldTask, _ starter: any ChildStarter) -> HeldStop? {

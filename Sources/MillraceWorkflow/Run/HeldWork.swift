@@ -34,11 +34,19 @@ extension TaskDefinition {
 /// How an attempt of a held task ends.
 package enum HeldEnding: Sendable {
   case output([UInt8], contentType: UInt32)
+  /// As `output`. `kept`: called once, when it is known whether the output counts: of a durable run when it is on stable storage. It is let go of
+  /// uncalled where that is never known. It must not block.
+  case taken([UInt8], contentType: UInt32, kept: @Sendable (Bool) -> Void)
   /// Memory of the run's arena, claimed before.
   case payload(millrace_payload)
   case failed(type: String, message: String, isRetryable: Bool)
   /// Its work has stopped because it was asked to.
   case cancelled
+}
+
+extension HeldEnding {
+  /// Who is to be told whether it counts; nil: nobody.
+  var kept: (@Sendable (Bool) -> Void)? { if case .taken(_, _, let kept) = self { kept } else { nil } }
 }
 
 /// One attempt of a held task: what its work has in hand, for as long as it likes.
@@ -61,6 +69,29 @@ package struct HeldTask: Sendable {
   /// `note`: called once if it does, before anybody can see it, with the run's monitor: it may take no lock that is held while a task is concluded.
   @discardableResult package func conclude(_ ending: HeldEnding, note: () -> Void = {}) -> Bool {
     run.conclude(node, attempt, ending, note)
+  }
+}
+
+extension HeldTask {
+  /// For work that begins by waiting for something: `begin` is called by a thread of the blocking pool, and gives what `HeldWork.begin` gives. `refused`: the ending
+  /// if no such thread is to be had.
+  func beginApart(_ begin: @escaping @Sendable () -> HeldStop?, refused: (SubmitError) -> HeldEnding) -> HeldStop? {
+    let isStopped = Flag()
+    do throws(SubmitError) {
+      try run.host.runBlocking(
+        {
+          if isStopped.isSet {
+            conclude(.cancelled)
+            return
+          }
+          let stop = begin()
+          isStopped.then { stop?() }
+        }, priority: run.priority(of: node))
+    } catch {
+      conclude(refused(error))
+      return nil
+    }
+    return { isStopped.set() }
   }
 }
 

@@ -63,10 +63,16 @@ public struct ObservedRun: Sendable {
   public let tasks: Int
   /// What it was started with; nil: nothing.
   public let trace: TraceContext?
+  /// Whose work it is.
+  public let tenant: String
+  /// It handles a message for a consumer.
+  public let isMessage: Bool
 
   /// For tests of observers.
-  public init(id: String, workflow: String, tasks: Int, trace: TraceContext? = nil) {
-    (self.id, self.workflow, self.tasks, self.trace) = (id, workflow, tasks, trace)
+  public init(
+    id: String, workflow: String, tasks: Int, trace: TraceContext? = nil, tenant: String = "default", isMessage: Bool = false
+  ) {
+    (self.id, self.workflow, self.tasks, self.trace, self.tenant, self.isMessage) = (id, workflow, tasks, trace, tenant, isMessage)
   }
 }
 

@@ -52,6 +52,8 @@ internal import Synchronization
   package var bindsContext = false
   /// Starts child workflows; nil: nobody does. Set before any run.
   package weak var children: (any ChildStarter)?
+  /// Has the messages that tasks wait for; nil: there are none. Set before any run.
+  package weak var messages: (any MessageSource)?
   /// The wall clock, nanoseconds since 1970 in UTC, and how long it may be before it is looked at again. Set before any run.
   package var wall: @Sendable () -> Int64 = { millrace_wall() }
   package var wallLook: UInt64 = 60_000_000_000

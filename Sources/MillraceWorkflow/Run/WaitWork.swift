@@ -30,9 +30,28 @@ struct WaitWork: HeldWork {
       // Given to the process before this one.
       if let answer = task.run.recordedAnswer(task.node, task.attempt) { task.conclude(answer.ending) }
       return nil
+    case .message:
+      guard let source = task.run.host.messages else {
+        task.fail("no-broker", "nothing carries messages here")
+        return nil
+      }
+      let queue = task.text
+      if source.isOpen { return source.wait(for: queue, task) }
+      return task.beginApart(
+        { source.wait(for: queue, task) },
+        refused: { .failed(type: "no-messages", message: "the broker was not opened: \($0)", isRetryable: true) })
     case nil: return nil
     }
   }
+}
+
+/// Gives tasks the messages that they wait for: the engine's part.
+package protocol MessageSource: AnyObject, Sendable {
+  /// Whether `wait` only looks; else it may have to wait for the disk.
+  var isOpen: Bool { get }
+
+  /// A task waits for a message of a queue: in line with others, until it is told to stop. As `HeldWork.begin`.
+  func wait(for queue: String, _ task: HeldTask) -> HeldStop?
 }
 
 extension HeldTask {
@@ -46,7 +65,7 @@ extension HeldTask {
     }
   }
 
-  func fail(_ type: String, _ message: String) { conclude(.failed(type: type, message: message, isRetryable: false)) }
+  package func fail(_ type: String, _ message: String) { conclude(.failed(type: type, message: message, isRetryable: false)) }
 }
 
 extension HeldEnding {

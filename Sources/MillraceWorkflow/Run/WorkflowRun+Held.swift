@@ -169,6 +169,7 @@ extension WorkflowRun {
     var error: AttemptError
     var isRetryable = false
     var status = NodeRecords.Status.failed
+    let kept = told.kept
     switch placed(told, lane) {
     case _ where reason?.timeout != nil:
       let type = reason?.timeout ?? ""
@@ -178,25 +179,31 @@ extension WorkflowRun {
     case .payload(let output):
       let log = LoggedAttempt(node: node, number: entry.number, status: .completed, start: entry.start, end: now, lane: -1, error: nil)
       if journal != nil {
-        keepCompletion(log, output)
+        keepCompletion(log, output, kept)
         return true
       }
       complete(log, output, lane: lane)
+      kept?(true)
       return false
     case .failed(let type, let message, let mayRetry):
       error = AttemptError(type: host.redactor.redact(type), message: host.redactor.redact(message))
       isRetryable = mayRetry
-    case .cancelled, .output:
+    case .cancelled, .output, .taken:
       error = AttemptError(type: EngineErrorType.cancelled, message: shouldStop ? "the run was stopped" : "it was cancelled")
       if shouldStop { status = .cancelled }
     }
+    kept?(false)
     let log = LoggedAttempt(node: node, number: entry.number, status: status, start: entry.start, end: now, lane: -1, error: error)
     return settle(log, error, isRetryable: isRetryable, retryAfter: 0, lane: lane, now)
   }
 
   /// An output as memory of the run; other endings as they are.
   private func placed(_ ending: HeldEnding, _ lane: Int) -> HeldEnding {
-    guard case .output(let bytes, let type) = ending else { return ending }
+    let (bytes, type): ([UInt8], UInt32)
+    switch ending {
+    case .output(let output, let contentType), .taken(let output, let contentType, _): (bytes, type) = (output, contentType)
+    case .payload, .failed, .cancelled: return ending
+    }
     if bytes.count > Int(MILLRACE_INLINE_BYTES) {
       return .failed(
         type: "too-large", message: "an output of \(bytes.count) bytes: at most \(MILLRACE_INLINE_BYTES) fit", isRetryable: false)

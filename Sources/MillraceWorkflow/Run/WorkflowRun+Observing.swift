@@ -21,7 +21,10 @@ final class RunObservation: @unchecked Sendable {
   func begin(_ run: WorkflowRun) {
     guard let engineObserver else { return }
     let tasks = run.records.count + (run.cleanup?.records.count ?? 0)
-    observer = engineObserver.runBegins(ObservedRun(id: run.id.description, workflow: run.definition.name, tasks: tasks, trace: trace))
+    observer = engineObserver.runBegins(
+      ObservedRun(
+        id: run.id.description, workflow: run.definition.name, tasks: tasks, trace: trace, tenant: run.tenant.name,
+        isMessage: run.subject != nil))
     if let own = observer?.trace { trace = own }
   }
 }

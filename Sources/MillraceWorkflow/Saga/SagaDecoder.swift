@@ -1,7 +1,8 @@
 /// `kind`, and the steps of a saga.
 extension DefinitionDecoder {
   static let sagaKeys = [
-    "format", "kind", "workflow", "description", "version", "version_policy", "parameters", "defaults", "result", "schedule", "concurrency",
+    "format", "kind", "workflow", "description", "version", "version_policy", "parameters", "defaults", "result", "schedule", "on_message",
+    "concurrency",
     "durability", "steps",
   ]
   private static let stepKeys = [

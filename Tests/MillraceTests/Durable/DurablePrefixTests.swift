@@ -170,7 +170,7 @@ import Testing
           // One each: a task that a signal came for before the crash may still be seen to wait.
           let sent = run.record().signals.count
           if sent < (wait.task == "go" ? 1 : 2) { try run.signal("go", .integer(Int64(sent + 1))) }
-        case .signal, .until, .duration: break
+        case .signal, .until, .duration, .message: break
         }
       }
       if let count = scenario.cancelAfter, !isCancelled, run.waits.contains(where: { $0.wait == .signal("never") }),

@@ -17,6 +17,8 @@ final class FailingStore: EventStore, @unchecked Sendable {
   private var refusals: Int?
   /// Called before each append is looked at. Set before there are any.
   var meets: (@Sendable ([StreamAppend]) -> Void)?
+  /// Appends that wait for `release`; nil: they do not wait.
+  private var waiting: [(appends: [StreamAppend], completion: Completion<AppendReceipt>)]?
 
   init(_ store: MemoryEventStore, after appends: Int, _ error: EventStoreError, refusals: Int? = nil) {
     self.store = store
@@ -30,10 +32,29 @@ final class FailingStore: EventStore, @unchecked Sendable {
   /// Appends that it was asked for.
   var asked: Int { monitor.locked { count } }
 
+  /// What is appended from here on waits.
+  func hold() { monitor.locked { waiting = [] } }
+  /// What waits is appended, or refused.
+  func release(isRefused: Bool) {
+    let held = monitor.locked {
+      defer { waiting = nil }
+      return waiting ?? []
+    }
+    for (appends, completion) in held {
+      if isRefused { completion(.failure(error)) } else { store.append(appends, completion: completion) }
+    }
+  }
+  var waitingCount: Int { monitor.locked { waiting?.count ?? 0 } }
+
   var hasDensePositions: Bool { true }
 
   func append(_ appends: [StreamAppend], completion: @escaping Completion<AppendReceipt>) {
     meets?(appends)
+    let waits = monitor.locked {
+      waiting?.append((appends, completion))
+      return waiting != nil
+    }
+    if waits { return }
     let isRefused = monitor.locked {
       count += 1
       left -= 1
