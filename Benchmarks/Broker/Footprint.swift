@@ -33,7 +33,9 @@ struct Footprint {
     let grown = try residentBytes() - before
     // To a hundredth.
     let bytes = Double(grown * 100 / count) / 100
-    return "{\"work\": \"footprint\", \"messages\": \(count), \"batch\": \(self.batch), \"time_to_live\": \(timeToLive != nil), \"bytes_a_message\": \(bytes)}"
+    return """
+      {"work": "footprint", "messages": \(count), "batch": \(self.batch), "time_to_live": \(timeToLive != nil), "bytes_a_message": \(bytes)}
+      """
   }
 
   private static func publish(_ count: Int, _ batch: inout MessageBatch, _ publisher: inout Publisher) throws {

@@ -34,9 +34,13 @@ extension Broker {
     do throws(MemoryError) { consumer = try JobConsumer(self, place, since: since, options, work) } catch {
       throw .memory(bytes: error.bytes)
     }
-    guard consumer.register(scheduler) else { throw .handlers }
-    monitor.locked { jobConsumers.append(consumer) }
-    try enter(place, queue, since, prefetch: options.prefetch, isExclusive: options.isExclusive, consumer)
+    guard consumer.sit(scheduler) else { throw .handlers }
+    do throws(BrokerError) {
+      try enter(place, queue, since, prefetch: options.prefetch, isExclusive: options.isExclusive, consumer)
+    } catch {
+      consumer.left()
+      throw error
+    }
     return consumer
   }
 
@@ -85,14 +89,17 @@ extension Broker {
 
   /// A consumer that is jobs gets no more.
   func leave(_ consumer: JobConsumer) {
-    spaces.with { work in
-      guard let locked = consumer.place.locked(exactly: consumer.since) else { return }
+    let hasGone = spaces.with { work in
+      // A queue that was deleted knows nobody.
+      guard let locked = consumer.place.locked(exactly: consumer.since) else { return true }
       let now = host.clock.now
       _ = locked.state.drain(consumer.place, &work)
-      locked.state.close(consumer.number, now, &work)
+      let hasGone = locked.state.close(consumer, now, &work)
       if locked.state.jobCount == 0 { consumer.place.setJobs(false) }
       end(consumer.place, locked, arrived: 1, now, &work)
+      return hasGone
     }
+    if hasGone { consumer.left() }
   }
 
   /// A delivery's message becomes a copy of its own, if there is memory: else it stays where it is.
@@ -127,8 +134,10 @@ extension Broker {
       failure = overdue?.why ?? SettleError(error)
     }
     if locked.state.journal != 0, case .retry = settlement, failure == nil { locked.state.note(tag.entry, message, &work) }
-    if locked.state.removeIfDone(consumer, now, &work), locked.state.jobCount == 0 { place.setJobs(false) }
+    let gone = locked.state.removeIfDone(consumer, now, &work)
+    if gone != nil, locked.state.jobCount == 0 { place.setJobs(false) }
     end(place, locked, arrived: arrived + (settlement.givesBack ? 1 : 0), now, &work)
+    gone?.left()
     if let lost { work.cache.release(lost) }
     return failure
   }
@@ -236,23 +245,24 @@ extension QueueState {
     consumer.enter(number)
   }
 
-  /// A consumer that is jobs gets no more, and goes when it holds nothing.
-  mutating func close(_ number: UInt32, _ now: UInt64, _ work: inout Workspace) {
-    guard Int(number) < jobs.count, jobs[Int(number)] != nil else { return }
-    machine.setPrefetch(of: number, 0)
-    removeIfDone(number, now, &work)
+  /// A consumer that is jobs gets no more, and goes when it holds nothing. True: it has gone, now or before.
+  mutating func close(_ consumer: JobConsumer, _ now: UInt64, _ work: inout Workspace) -> Bool {
+    // Its number may be another's.
+    guard Int(consumer.number) < jobs.count, jobs[Int(consumer.number)] === consumer else { return true }
+    machine.setPrefetch(of: consumer.number, 0)
+    return removeIfDone(consumer.number, now, &work) != nil
   }
 
-  /// A closed consumer that holds nothing any more goes. True: this one has.
-  @discardableResult mutating func removeIfDone(_ number: UInt32, _ now: UInt64, _ work: inout Workspace) -> Bool {
-    guard Int(number) < jobs.count, jobs[Int(number)] != nil else { return false }
+  /// A closed consumer that holds nothing any more goes: this one, if it was one.
+  mutating func removeIfDone(_ number: UInt32, _ now: UInt64, _ work: inout Workspace) -> JobConsumer? {
+    guard Int(number) < jobs.count, let job = jobs[Int(number)] else { return nil }
     let consumer = unsafe machine.consumers[number].pointee
-    guard consumer.prefetch == 0, consumer.held == 0 else { return false }
+    guard consumer.prefetch == 0, consumer.held == 0 else { return nil }
     jobs[Int(number)] = nil
     jobCount -= 1
     do throws(QueueRefusal) { try machine.removeConsumer(number, isFailure: false, now, &work.gone) } catch {
       preconditionFailure("invariant broken: a queue does not know a consumer of its own")
     }
-    return true
+    return job
   }
 }

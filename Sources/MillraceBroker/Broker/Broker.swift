@@ -51,8 +51,8 @@ internal import MillraceCore
   private var isClosed = false
   var allConfirms: [Confirms] = []
   var freeConfirms: [Confirms] = []
-  /// Consumers that are jobs: the scheduler may call them until it has stopped.
-  var jobConsumers: [JobConsumer] = []
+  /// What the scheduler calls for consumers that are jobs, until it has stopped.
+  let seats = HandlerSeats()
   let roomWaits = QueueWaits()
   let messageWaits = QueueWaits()
   private let deskMemory: UnsafeMutablePointer<DeadLetterDesk>
@@ -373,8 +373,13 @@ internal import MillraceCore
     while !work.requests.isEmpty {
       var refusal: SubmitError?
       do throws(SubmitError) { try scheduler.submit(work.requests.span) } catch { refusal = error }
+      if let refusal {
+        // None of them is a job: neither the message nor the consumer has it.
+        for index in work.requests.indices { seats.consumer(of: work.requests[index].handler)?.drop(2) }
+        work.requests.removeAll(keepingCapacity: true)
+        return takeBack(place, since, refusal, &work)
+      }
       work.requests.removeAll(keepingCapacity: true)
-      if let refusal { return takeBack(place, since, refusal, &work) }
       work.deliveries.removeAll(keepingCapacity: true)
       guard hasMore, let locked = place.locked(exactly: since) else { return }
       let arrived = locked.state.drain(place, &work)
@@ -394,6 +399,7 @@ internal import MillraceCore
   private func takeBack(_ place: QueuePlace, _ since: UInt64, _ refusal: SubmitError, _ work: inout Workspace) {
     let deliveries = work.deliveries
     work.deliveries.removeAll(keepingCapacity: true)
+    for delivery in deliveries { work.cache.release(unsafe MessageBlock(delivery.message)) }
     let isFull = if case .full = refusal { true } else { false }
     let now = host.clock.now
     guard let locked = place.locked(exactly: since) else { return }

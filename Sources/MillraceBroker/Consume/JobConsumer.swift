@@ -62,40 +62,61 @@ enum ConsumerWork: Sendable {
   private(set) var number: UInt32 = 0
   private let options: ConsumerOptions
   private let work: ConsumerWork
-  private var handler = HandlerIndex(rawValue: 0)
+  /// Set before it has a job, and until nothing of it is alive.
+  private var seat: HandlerSeat?
+  private let words: Region
   /// 1: it takes no more.
-  private let word: Region
-  private var closing: SharedHalf { unsafe SharedHalf(word.base) }
+  private var closing: SharedHalf { unsafe SharedHalf(words.base) }
+  /// 1: its queue knows it no more, so that there are no more jobs of it.
+  private var hasLeft: SharedHalf { unsafe SharedHalf(words.base + 4) }
+  /// 2 for each job, whose handler has not returned and whose end it was not told, and 1 until it has left its queue: at 0 its handler may be another's. A job that was cancelled before it began counts for ever:
+  /// its handler is not used again.
+  private var alive: SharedWord { unsafe SharedWord(words.base + 8) }
 
   init(_ broker: Broker, _ place: QueuePlace, since: UInt64, _ options: ConsumerOptions, _ work: ConsumerWork) throws(MemoryError) {
     unsafe owner = broker
     (self.place, self.since, self.options) = (place, since, options)
     self.work = work
-    word = try Region(bytes: 4)
+    words = try Region(bytes: 16)
+    _ = alive.exchange(1)
   }
 
-  deinit { word.free() }
+  deinit { words.free() }
 
   /// Before it has a message. False: the scheduler knows too many handlers.
-  func register(_ scheduler: Scheduler) -> Bool {
-    // unsafe: the broker keeps this object until the scheduler has stopped.
-    let context = unsafe Unmanaged.passUnretained(self).toOpaque()
-    let registered = unsafe scheduler.register(
+  func sit(_ scheduler: Scheduler) -> Bool {
+    seat = broker.seats.take(HandlerSeats.Kind(isBlocking: options.isBlocking, concurrency: options.concurrency), for: self, scheduler)
+    return seat != nil
+  }
+
+  /// A handler that calls whoever has the seat. nil: the scheduler knows too many.
+  static func register(_ seat: HandlerSeat, _ scheduler: Scheduler) -> HandlerIndex? {
+    // unsafe: the broker keeps its seats until the scheduler has stopped.
+    let context = unsafe Unmanaged.passUnretained(seat).toOpaque()
+    return unsafe scheduler.register(
       Handler(
         run: { context, job in unsafe JobConsumer.from(context).run(job.assumingMemoryBound(to: JobContext.self)).rawValue },
         finished: { context, _, first, second, outcome in unsafe JobConsumer.from(context).finished(first, second, outcome) },
-        context: context, blocking: options.isBlocking, limit: options.concurrency))
-    guard let registered else { return false }
-    handler = registered
-    return true
+        context: context, blocking: seat.kind.isBlocking, limit: seat.kind.concurrency))
   }
+
+  /// So much less of it is alive.
+  func drop(_ count: UInt64) {
+    if alive.subtract(count) > 0 { return }
+    guard let seat else { return }
+    // What it keeps goes with the last reference, outside of every lock of the broker.
+    withExtendedLifetime(broker.seats.give(seat)) {}
+  }
+
+  /// Its queue knows it no more. Any number of times; no lock of a queue is held.
+  func left() { if hasLeft.exchange(1) == 0 { drop(1) } }
 
   /// Under the queue's lock, before it has a message.
   func enter(_ number: UInt32) { self.number = number }
 
   private static func from(_ context: UnsafeMutableRawPointer?) -> JobConsumer {
-    // unsafe: the context is the consumer, which the broker keeps.
-    unsafe Unmanaged<JobConsumer>.fromOpaque(context!).takeUnretainedValue()
+    // unsafe: the context is a seat, which the broker keeps, and whose consumer has it for as long as a job of its own is alive.
+    unsafe Unmanaged<HandlerSeat>.fromOpaque(context!).takeUnretainedValue().consumer!
   }
 
   /// The job of a delivery, with a reference of its own: the message and, above its 48 bits, the counts of deliveries and failures, 255 at most; then
@@ -104,8 +125,10 @@ enum ConsumerWork: Sendable {
     let block = unsafe MessageBlock(delivery.message)
     // Whoever takes the message back meanwhile does not take its memory.
     block.retain()
+    guard let seat else { preconditionFailure("invariant broken: a consumer without a handler has a message") }
+    _ = alive.add(2)
     return JobRequest(
-      handler: handler, priority: options.priority ?? min(block.priority, 3), tenant: options.tenant,
+      handler: seat.handler, priority: options.priority ?? min(block.priority, 3), tenant: options.tenant,
       first: delivery.message | UInt64(min(delivery.acquired, 255)) << 48 | UInt64(min(delivery.failed, 255)) << 56,
       second: UInt64(delivery.tag.generation) << 32 | UInt64(delivery.tag.entry), timeout: options.timeout)
   }
@@ -119,6 +142,7 @@ enum ConsumerWork: Sendable {
   // MARK: Jobs
 
   private func run(_ context: UnsafeMutablePointer<JobContext>) -> Outcome {
+    defer { drop(1) }
     var delivery = unsafe delivery(context.pointee.first, context.pointee.second)
     // What is taken is in place: its taker may copy it.
     if options.copiesOut, case .settle = work { broker.copyOut(&delivery) }
@@ -145,6 +169,7 @@ enum ConsumerWork: Sendable {
 
   /// Its job has ended, other than by its own answer: its time was over, or somebody completed it.
   private func finished(_ first: UInt64, _ second: UInt64, _ outcome: UInt8) {
+    defer { drop(1) }
     let answer: Settlement
     switch Outcome(rawValue: outcome) {
     case .done:

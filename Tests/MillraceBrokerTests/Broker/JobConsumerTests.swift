@@ -112,6 +112,51 @@ import Testing
     #expect(first.texts == ["a"])
   }
 
+  @Test("200,000 consumers come and go, each gets what is there while it is, and the last one is called as the first was")
+  func many() throws {
+    let bed = try JobBed()
+    try bed.declare("tasks")
+    let notes = Notes()
+    var publisher = try bed.broker.makePublisher()
+    var expected: Set<String> = []
+    for number in 0..<200_000 {
+      var options = ConsumerOptions()
+      options.concurrency = number % 3
+      let consumer = try bed.broker.consume(BrokerName("tasks"), options) { message, _ in
+        notes.add("\(number) \(String(decoding: message.copy(), as: UTF8.self))")
+        return .acknowledge
+      }
+      if number % 1_000 == 999 {
+        expected.insert("\(number) m\(number)")
+        _ = try publisher.publish(Array("m\(number)".utf8).span, Envelope(to: BrokerName("tasks")))
+        _ = notes.wait(for: expected.count)
+      }
+      consumer.close()
+      // Once more: its number in the queue is the next one's.
+      if number % 1_000 == 0 { consumer.close() }
+    }
+    #expect(Set(notes.texts) == expected && notes.texts.count == expected.count)
+    #expect(try bed.broker.statistics(of: BrokerName("tasks")).consumers == 0)
+  }
+
+  @Test("a closed consumer that is closed again closes nobody else")
+  func closedTwice() throws {
+    let bed = try JobBed()
+    try bed.declare("tasks")
+    let notes = Notes()
+    let first = try bed.broker.consume(BrokerName("tasks")) { _, _ in .acknowledge }
+    first.close()
+    let second = try bed.broker.consume(BrokerName("tasks")) { message, _ in
+      notes.add(String(decoding: message.copy(), as: UTF8.self))
+      return .acknowledge
+    }
+    first.close()
+    var publisher = try bed.broker.makePublisher()
+    _ = try publisher.publish([65].span, Envelope(to: BrokerName("tasks")))
+    #expect(notes.wait(for: 1) == ["A"])
+    second.close()
+  }
+
   @Test("a message whose job takes too long has failed, and others get it; what the slow one reads stays as it is")
   func timeout() throws {
     let bed = try JobBed { $0.scheduler.slots = 4 }
