@@ -81,9 +81,10 @@ extension Broker {
   }
 
   /// See `Publisher.waitForRoom`.
-  func waitForRoom(in queue: BrokerName, messages: Int, nanoseconds: UInt64) throws(BrokerError) -> Bool {
+  func waitForRoom(in queue: BrokerName, messages: Int, nanoseconds: UInt64, _ patience: inout Patience) throws(BrokerError) -> Bool {
     let place = try place(of: queue)
     let (end, overflow) = host.clock.now.addingReportingOverflow(nanoseconds)
+    if nanoseconds > 0 { _ = patience.wait(host.clock, yields: true) { place.messageRoom.value >= messages } }
     while true {
       let now = host.clock.now
       guard let locked = place.locked() else { throw .noQueue(queue) }

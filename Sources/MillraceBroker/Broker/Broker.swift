@@ -494,7 +494,7 @@ internal import MillraceCore
   func takeAwayDeleted(_ since: UInt64, _ entries: [UInt32]) {
     monitor.locked {
       guard let queue = deleted[since] else { preconditionFailure("invariant broken: a queue was forgotten while its messages were moved") }
-      for entry in entries { pool.release(queue.takeAway(entry)) }
+      for entry in entries { spaces.release(queue.takeAway(entry)) }
       if !queue.isDone { return }
       deleted[since] = nil
       queue.free()

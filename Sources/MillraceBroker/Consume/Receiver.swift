@@ -16,9 +16,6 @@ public enum ReceiveWait: Sendable, Hashable {
 /// # Threads
 /// One at a time.
 @safe public struct Receiver: ~Copyable, @unchecked Sendable {
-  /// Looks before it sleeps.
-  private static let patience = 2_000
-
   let broker: Broker
   let queue: BrokerName
   let place: QueuePlace
@@ -32,6 +29,7 @@ public enum ReceiveWait: Sendable, Hashable {
   // unsafe: numbers of the messages of runs that are held, in order; room for `QueuePlace.batch` of them twice, used in turn. Freed in `deinit`.
   private let numbers: UnsafeMutablePointer<UInt64>
   private var half = 0
+  private var patience = Patience()
   /// The queue's word when nothing was there.
   private var seen: UInt32 = 0
   private var hasFailed = false
@@ -155,23 +153,21 @@ public enum ReceiveWait: Sendable, Hashable {
       case .spin(let nanoseconds): (nanoseconds, false)
       case .sleep(let nanoseconds): (nanoseconds, true)
       }
-    look()
+    look(yields: sleeps)
     while true {
       let passed = broker.host.clock.now &- start
       let taken = try takeNow(count, sleep: sleeps && passed < nanoseconds ? nanoseconds - passed : 0)
       if taken > 0 || passed >= nanoseconds { return taken }
-      if !sleeps { look() }
+      if !sleeps { look(yields: false) }
     }
   }
 
   /// Looks at the queue's words until they change, for a while. Delayed messages come by time, which nobody may tell: so not for ever.
-  private func look() {
+  private mutating func look(yields: Bool) {
     _ = place.watchers.add(1, ordered: true)
-    var looks = 0
     // Order: acquiring. Pairs with `QueuePlace.push`, and with the addition in `QueueState.endTurn`.
-    while place.intake.loadAcquiring() == 0, place.arrivals.loadAcquiring() == seen, looks < Receiver.patience {
-      millrace_pause()
-      looks += 1
+    _ = patience.wait(broker.host.clock, yields: yields) { [place, seen] in
+      place.intake.loadAcquiring() != 0 || place.arrivals.loadAcquiring() != seen
     }
     _ = place.watchers.subtract(1)
   }

@@ -40,6 +40,7 @@ public struct BatchPublication: Sendable, Equatable {
   private var work: Workspace
   private let largest: Int
   private let isJournaled: Bool
+  private var patience = Patience()
 
   init(_ broker: Broker) throws(BrokerError) {
     var confirms: Confirms?
@@ -199,8 +200,8 @@ public struct BatchPublication: Sendable, Equatable {
 
   // MARK: Room
 
-  /// Sleeps until a queue has room for so many messages, or is empty, `nanoseconds` at most. True: it has. Who asks for more is woken less often. Throws `BrokerError.noQueue`.
-  public func waitForRoom(in queue: BrokerName, messages: Int = 1, nanoseconds: UInt64) throws(BrokerError) -> Bool {
-    try broker.waitForRoom(in: queue, messages: messages, nanoseconds: nanoseconds)
+  /// Waits until a queue has room for so many messages, or is empty, `nanoseconds` at most. True: it has. Who asks for more is woken less often. Throws `BrokerError.noQueue`.
+  public mutating func waitForRoom(in queue: BrokerName, messages: Int = 1, nanoseconds: UInt64) throws(BrokerError) -> Bool {
+    try broker.waitForRoom(in: queue, messages: messages, nanoseconds: nanoseconds, &patience)
   }
 }

@@ -41,7 +41,7 @@ extension QueueMachine {
   mutating func lift(_ index: UInt32) {
     let entry = unsafe entries[index]
     taken(index, unsafe Int(entry.pointee.priority))
-    if unsafe entry.pointee.hasDeadline { clearDeadline(index) }
+    if unsafe entry.pointee.deadline != .none { clearDeadline(index) }
     unsafe entry.pointee.state = .lifted
     lifted += 1
   }

@@ -143,7 +143,7 @@ extension QueueMachine {
 
   /// Some of a run that is ready becomes an entry for each message, in its place: these. Complexity: O(its messages).
   mutating func unfoldReady(_ index: UInt32) -> [UInt32] {
-    if unsafe entries[index].pointee.hasDeadline { clearDeadline(index) }
+    if unsafe entries[index].pointee.deadline != .none { clearDeadline(index) }
     let (whole, all) = spread(index)
     let own = unsafe levels + Int(whole.priority)
     if whole.previous == QueueEntries.none { unsafe own.pointee.first = all[0] }

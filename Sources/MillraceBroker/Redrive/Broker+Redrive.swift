@@ -38,7 +38,7 @@ extension Broker {
           preview.examined += 1
           if sieve.wants(block, wall: wall) { add(block, queue, options.target, to: &preview, letters) }
         }
-        pool.release(block)
+        spaces.release(block)
       }
     }
     return preview
