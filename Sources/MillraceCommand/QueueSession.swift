@@ -10,12 +10,15 @@ final class QueueSession {
   private static let look = "`millrace queue list`"
 
   private enum Way {
-    case own(Broker, QueueDesk, ControlServer?)
+    case own(Broker, QueueDesk)
     case other(ControlConnection)
     case closed
   }
 
   private var way: Way
+  /// Others ask here from the first `serve` on: a command that does not serve is not asked, and they wait for its end.
+  private var server: ControlServer?
+  private var hasServer = false
   let directory: String
 
   /// `makes`: the directory is made if it is not there. Throws `Refusal`.
@@ -29,7 +32,7 @@ final class QueueSession {
         return
       }
       do throws(QueueDirectory.Failure) {
-        way = try Self.own(QueueDirectory.open(directory, makes: makes), path)
+        way = try Self.own(QueueDirectory.open(directory, makes: makes))
         return
       } catch {
         switch error {
@@ -47,24 +50,20 @@ final class QueueSession {
     }
   }
 
-  private static func own(_ broker: Broker, _ path: String) -> Way {
+  private static func own(_ broker: Broker) -> Way {
     let desk: QueueDesk
     do throws(BrokerError) { desk = try QueueDesk(broker) } catch {
       broker.close()
       preconditionFailure("a broker that was just made has a publisher: \(error)")
     }
-    var server: ControlServer?
-    do throws(Refusal) { server = try ControlServer(path, desk) } catch {
-      Output.note("warning: other commands do not reach these queues while this one has them: \(error.message)")
-    }
-    return .own(broker, desk, server)
+    return .own(broker, desk)
   }
 
   /// Asks for something. `wait`: nanoseconds for which messages are waited for, where the queues are this process's own. Throws what is refused.
   func ask(_ verb: String, _ members: [JSON.Member], wait: UInt64 = 0) throws(Refusal) -> JSON {
     let request: [JSON.Member] = [.init("verb", .string(verb))] + members
     switch way {
-    case .own(let broker, let desk, _):
+    case .own(let broker, let desk):
       // What is due comes by time, and nobody else looks at it.
       broker.advance()
       return try ControlConnection.checked(desk.answer(.object(request), of: QueueDesk.own, wait: wait))
@@ -78,7 +77,14 @@ final class QueueSession {
 
   /// Answers what others have asked. Does not wait.
   func serve() {
-    if case .own(_, _, let server) = way { server?.serve(now: Clock.monotonic.now) }
+    guard case .own(_, let desk) = way else { return }
+    if !hasServer {
+      hasServer = true
+      do throws(Refusal) { server = try ControlServer(QueueDirectory.path(directory), desk) } catch {
+        Output.note("warning: other commands do not reach these queues while this one has them: \(error.message)")
+      }
+    }
+    server?.serve(now: Clock.monotonic.now)
   }
 
   /// Sleeps, and answers others meanwhile, until a signal comes.
@@ -100,7 +106,8 @@ final class QueueSession {
 
   /// What was held goes back, and the queues are closed: before the process ends. Any number of times.
   func close() {
-    if case .own(let broker, let desk, _) = way {
+    server = nil
+    if case .own(let broker, let desk) = way {
       desk.end()
       broker.close()
     }

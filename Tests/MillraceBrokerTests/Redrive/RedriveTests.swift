@@ -230,7 +230,9 @@ import Testing
   func refused() throws {
     let shop = try Shop(dead: { $0.deadLetters = .queue(name("dead")) })
     try shop.die(["a"])
-    try shop.reject("dead")
+    var receiver = try shop.bed.broker.makeReceiver(name("dead"))
+    // Once: it comes to the same queue again.
+    try receiver.receive(upTo: 1) { _ in .reject }
     #expect(try shop.redrive().stayed.map(\.why) == [.sameQueue])
     #expect(try shop.redrive { $0.target = .exchange(name("gone"), key: nil) }.stayed.map(\.why) == [.noExchange("gone")])
     for (change, words) in [
@@ -324,10 +326,12 @@ import Testing
       #expect(shop.bed.publisher.publish(&batch).accepted == 40)
     }
     let place = try shop.bed.broker.place(of: name("dead"))
-    func entries() -> Int { place.locked().map { locked in
-      defer { place.lock.unlock() }
-      return locked.state.machine.entries.count
-    } ?? 0 }
+    func entries() -> Int {
+      place.locked().map { locked in
+        defer { place.lock.unlock() }
+        return locked.state.machine.entries.count
+      } ?? 0
+    }
     var options = RedriveOptions()
     options.target = .queue(name("orders"))
     #expect(try shop.bed.broker.redrivePreview(from: name("dead"), options).matching == 80 && entries() == 2)
@@ -346,11 +350,12 @@ import Testing
     #expect(seen == (0..<40).map { [2, $0] } + (0..<30).map { [1, $0] })
     #expect(try shop.bed.drain("dead").count == 10)
     // Those of a batch expire by themselves still.
-    var last = shop.bed.publisher.batch({
-      var envelope = Envelope(to: name("dead"))
-      envelope.timeToLive = 500
-      return envelope
-    }())
+    var last = shop.bed.publisher.batch(
+      {
+        var envelope = Envelope(to: name("dead"))
+        envelope.timeToLive = 500
+        return envelope
+      }())
     for number in 0..<10 { try shop.bed.publisher.add(1, to: &last) { $0[0] = UInt8(number) } }
     #expect(shop.bed.publisher.publish(&last).accepted == 10)
     options.filter.messageID = "none"
