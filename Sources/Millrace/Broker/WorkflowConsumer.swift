@@ -82,7 +82,7 @@ public import MillraceWorkflow
   /// Starts no more runs; those that go on do so. Messages that have started none yet go back. Any number of times.
   public func close() {
     desk.leave(self)
-    job.value?.close()
+    job.take()?.close()
   }
 
   // MARK: A message

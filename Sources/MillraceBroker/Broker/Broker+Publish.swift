@@ -10,7 +10,8 @@ extension Broker {
   /// So many messages, and no run of them: they go in under the lock, if that is free.
   static let few = 8
 
-  /// Puts messages before a queue, or into it, where they have room. A reference of each goes with it. `template`: a run of them for any queue, where they are not few.
+  /// Puts messages before a queue, or into it, where they have room. A reference of each goes with it. `template`: a run of them for any queue, if
+  /// they are not few.
   @inline(__always) func put(
     _ messages: MessageList, _ template: QueueRun?, into place: QueuePlace, epoch: UInt32, due: UInt64, _ now: UInt64,
     _ work: inout Workspace

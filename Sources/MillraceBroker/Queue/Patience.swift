@@ -1,5 +1,4 @@
 internal import CMillrace
-internal import Glibc
 internal import MillraceCore
 
 /// How a thread looks for something before it sleeps: a sleep and a wake cost 10 to 50 us, and with more threads than processors most of what a thread waits for is done as soon as it gives its
@@ -12,6 +11,8 @@ internal import MillraceCore
 struct Patience {
   /// In which a thread looks again and again.
   static let nanoseconds: UInt64 = 25_000
+  /// Between two looks at the clock.
+  private static let pauses = 4
   /// A clock may stand still.
   private static let looks = 2_000
   /// Longer than anything that others do here before they wait themselves.
@@ -31,7 +32,7 @@ struct Patience {
       millrace_pause()
       looks += 1
       if looks == Patience.looks { return false }
-      if looks % Tune.every != 0 { continue }
+      if looks % Patience.pauses != 0 { continue }
       if yields { millrace_yield() }
       let before = now
       now = clock.now
@@ -39,14 +40,8 @@ struct Patience {
         refrain = Patience.refrains
         return false
       }
-      if now &- start > Tune.nanoseconds { return isOver() }
+      if now &- start > Patience.nanoseconds { return isOver() }
     }
     return true
   }
-}
-
-enum Tune {
-  static let every = get("EVERY", 1)
-  static let nanoseconds = UInt64(get("NANOS", 25_000))
-  static func get(_ n: String, _ d: Int) -> Int { unsafe getenv(n).flatMap { unsafe Int(String(cString: $0)) } ?? d }
 }

@@ -73,7 +73,9 @@ extension Broker {
   }
 
   /// What is ready in a queue, in its order, and which queue that is. `apart`: each can be lifted.
-  func candidates(_ queue: BrokerName, _ place: QueuePlace, apart: Bool = false) throws(BrokerError) -> (since: UInt64, all: [QueueCandidate]) {
+  func candidates(
+    _ queue: BrokerName, _ place: QueuePlace, apart: Bool = false
+  ) throws(BrokerError) -> (since: UInt64, all: [QueueCandidate]) {
     var all: [QueueCandidate] = []
     var from: UInt32 = 0
     var since: UInt64?

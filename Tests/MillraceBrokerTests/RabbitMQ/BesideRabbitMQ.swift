@@ -266,7 +266,7 @@
       case .expired: "expired"
       case .maxLength: "maxlen"
       case .deliveryLimit: "delivery_limit"
-      case .acknowledged, .purged: "none"
+      case .acknowledged, .purged, .moved: "none"
       }
     }
   }
