@@ -63,7 +63,7 @@ struct CommandExamplesTests {
   func messages() throws {
     let ending = try Command().run("run", Self.example("troubleshooting/messages"))
     #expect(ending.exit == 1)
-    #expect(ending.errors.contains("no-queue") && ending.errors.contains("there is no queue 'orders'"), "\(ending.errors)")
+    #expect(ending.output.contains("no-queue: there is no queue 'orders'"), "\(ending.output)")
   }
 
   @Test("sequential: the second task starts when the first has completed")

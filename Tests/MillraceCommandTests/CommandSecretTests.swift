@@ -4,7 +4,7 @@ import Testing
 /// What a run writes, anywhere, with secrets that its tasks say aloud.
 @Suite struct CommandSecretTests {
   private static let token = "tok-\"47\"-gr\u{fc}n-x"
-  private static let key = "key/4711/abcdef"
+  private static let key = "key/4711-0815/abcdef"
 
   /// Two tasks that were given secrets and tell them in their output, in their errors and by how they fail.
   private static let workflow = """
@@ -65,7 +65,7 @@ import Testing
     #expect(texts.count == 10)
     let quoted = Self.token.replacingOccurrences(of: "\"", with: "\\\"")
     for (name, text) in texts {
-      for secret in [Self.token, quoted, Self.key, "4711", "unused-value"] { #expect(!text.contains(secret), "\(name): \(secret)") }
+      for secret in [Self.token, quoted, Self.key, "4711-0815", "unused-value"] { #expect(!text.contains(secret), "\(name): \(secret)") }
     }
     // It was there, and is marked.
     #expect(texts["text report.json"]?.contains("*** https://x:***@host/ telling 5") == true)

@@ -80,7 +80,7 @@ struct Broken: Sendable, CustomTestStringConvertible {
       what: "unknown key, near none", text: workflow("  - { id: a, handler: shell/run }\n") + "colour: red\n",
       printed: """
         w.yaml:5:1: error: unknown key 'colour' in the definition
-          fix: the keys are format, kind, workflow, description, version, version_policy, include, parameters, defaults, on_failure, result, schedule, \
+          fix: the keys are format, kind, workflow, description, version, version_policy, include, parameters, defaults, on_failure, result, schedule, on_message, \
         concurrency, durability, templates, tasks, cleanup
         """),
     Broken(
