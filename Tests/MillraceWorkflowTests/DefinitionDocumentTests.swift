@@ -34,7 +34,7 @@ import Testing
     let names = ["scratch", "host", "directory", "mode"].map { "\($0): {}" }.joined(separator: ", ")
     let rest = "format: 1\nworkflow: w\nparameters: { \(names) }\n"
     if ["tasks:", "templates:", "concurrency:"].contains(where: block.hasPrefix) { return rest + block }
-    if block.hasPrefix("cleanup:") { return rest + "tasks: [{ id: split, handler: h }]\n" + block }
+    if ["cleanup:", "on_message:"].contains(where: block.hasPrefix) { return rest + "tasks: [{ id: split, handler: h }]\n" + block }
     return block.hasPrefix("env:") ? rest + "tasks:\n  - id: a\n    handler: h\n    " + block : block
   }
 

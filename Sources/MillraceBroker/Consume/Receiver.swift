@@ -7,7 +7,7 @@ public enum ReceiveWait: Sendable, Hashable {
   case none
   /// It looks again and again, for so many nanoseconds: the shortest way, for a processor of its own.
   case spin(nanoseconds: UInt64)
-  /// It looks for some 20 microseconds, then sleeps, for so many nanoseconds together.
+  /// It looks for 25 microseconds, letting other threads run in between, then sleeps, for so many nanoseconds together.
   case sleep(nanoseconds: UInt64)
 }
 
