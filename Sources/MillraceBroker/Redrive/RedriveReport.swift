@@ -60,6 +60,7 @@ public struct RedriveProgress: Sendable, Hashable {
   public struct Stayed: Sendable, Hashable {
     /// Its id, or else its key.
     public var message: String
+    /// What kept it where it is.
     public var why: RedriveRefusal
   }
 
