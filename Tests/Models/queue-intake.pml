@@ -5,7 +5,7 @@
  * PUBLISHERS publish one message each. RECEIVERS take until all were taken; with -DJOBS nobody takes, and consumers are jobs that the publishers serve.
  *
  * Holds: nobody sleeps while a message is there that no one else is about to see to: at the end each message was taken. (A lost wake-up is an invalid end state.)
- * Bounded: 3 publishers and 2 receivers; 3 publishers with jobs.
+ * Bounded: 3 publishers and 2 receivers; 3 publishers with jobs, and one who looks at the queue twice.
  * +DJOBS  consumers are jobs, which the publishers serve.
  * Mistakes that must be found:
  * -DLOOK_BEFORE_NEED [end]  the receiver looks at the intake for the last time before it says that it sleeps
@@ -13,6 +13,7 @@
  * -DWAKE_BEFORE_PUSH [end]  the publisher looks who sleeps before it pushes
  * -DJOBS -DNO_LOOK_AFTER [taken]  who had the lock does not look at the intake after giving it back
  * -DJOBS -DTRY_BEFORE_PUSH [taken]  the publisher tries the lock before it pushes
+ * -DJOBS -DLEFT_TO_LOOKERS [taken]  the publisher leaves its message to a holder who only looks (SpinLock.lockToLook)
  */
 #ifndef PUBLISHERS
 #define PUBLISHERS 3
@@ -20,7 +21,8 @@
 #define RECEIVERS 2
 
 byte intake = 0, queue = 0, taken = 0;
-bool lock = false;
+/* 0 free, 1 taken by who will look at the intake, 2 by who does not. */
+byte lock = 0;
 byte needs = 0, arrivals = 0;
 bool sleeps[RECEIVERS];
 
@@ -44,14 +46,17 @@ inline serve() {
   :: intake == 0 -> break
   :: else ->
      if
-     :: d_step { !lock -> lock = true };
+     :: d_step { lock == 0 -> lock = 1 };
         d_step { queue = queue + intake; intake = 0 };
         d_step { taken = taken + queue; queue = 0 };
-        lock = false
+        lock = 0
 #ifdef NO_LOOK_AFTER
         ; break
 #endif
-     :: lock -> break
+     :: lock == 1 -> break
+#ifdef LEFT_TO_LOOKERS
+     :: lock == 2 -> break
+#endif
      fi
   od
 }
@@ -62,7 +67,7 @@ proctype Publisher() {
   wake();
 #endif
 #ifdef TRY_BEFORE_PUSH
-  could = !lock;
+  could = (lock == 0);
 #endif
   intake++;
 #ifdef JOBS
@@ -84,11 +89,12 @@ proctype Receiver(byte I) {
   do
   :: taken == PUBLISHERS -> break
   :: else ->
-     d_step { !lock -> lock = true };
+     d_step { lock == 0 -> lock = 2 };
+     lock = 1;
      d_step { queue = queue + intake; intake = 0 };
      d_step { own = queue; taken = taken + own; queue = 0 };
      if
-     :: own > 0 || taken == PUBLISHERS -> lock = false
+     :: own > 0 || taken == PUBLISHERS -> lock = 0
      :: else ->
 #ifdef LOOK_BEFORE_NEED
         sees = intake > 0;
@@ -97,7 +103,7 @@ proctype Receiver(byte I) {
 #ifndef SEEN_LATE
         seen = arrivals;
 #endif
-        lock = false;
+        lock = 0;
 #ifndef LOOK_BEFORE_NEED
         sees = intake > 0;
 #endif
@@ -119,11 +125,23 @@ proctype Receiver(byte I) {
 }
 #endif
 
+#ifdef JOBS
+/* Asks for the queue's name, or for room. */
+proctype Looker() {
+  d_step { lock == 0 -> lock = 2 };
+  lock = 0;
+  d_step { lock == 0 -> lock = 2 };
+  lock = 0
+}
+#endif
+
 init {
   byte i;
   atomic {
     for (i : 1 .. PUBLISHERS) { run Publisher() }
-#ifndef JOBS
+#ifdef JOBS
+    run Looker()
+#else
     for (i : 1 .. RECEIVERS) { run Receiver(i - 1) }
 #endif
   }

@@ -16,7 +16,7 @@ extension Broker {
     _ messages: MessageList, _ template: QueueRun?, into place: QueuePlace, epoch: UInt32, due: UInt64, _ now: UInt64,
     _ work: inout Workspace
   ) {
-    if template == nil, place.watchers.loadRelaxed() == 0, place.lock.tryLock() {
+    if template == nil, place.watchers.loadRelaxed() == 0, place.lock.tryLockToLook() {
       return insert(messages, into: place, epoch: epoch, due: due, now, &work)
     }
     let made =
@@ -25,7 +25,7 @@ extension Broker {
       }
     guard let run = made else {
       // No memory for a run: into the queue itself.
-      place.lock.lock()
+      place.lock.lockToLook()
       return insert(messages, into: place, epoch: epoch, due: due, now, &work)
     }
     // The run is another's from here on, and so may the messages be.
@@ -59,7 +59,7 @@ extension Broker {
 
   /// Consumers that are jobs get what has come, unless somebody has the lock, who sees to it then.
   @inline(never) func serve(_ place: QueuePlace, _ work: inout Workspace) {
-    while place.intake.loadSequential() != 0, place.lock.tryLockOrdered() {
+    while place.intake.loadSequential() != 0, place.lock.lockUnlessSeen() {
       guard let locked = place.state else { return place.lock.unlock() }
       let arrived = locked.state.drain(place, &work)
       _ = endTurnOnce(place, locked, arrived: arrived, host.clock.now, &work)

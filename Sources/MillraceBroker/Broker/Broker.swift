@@ -202,7 +202,7 @@ internal import MillraceCore
       if freeNumbers.popLast() == nil { nextNumber += 1 }
       numbers[name] = number
       epochs += 1
-      place.lock.lock()
+      place.lock.lockToLook()
       place.set(LockedQueue(QueueState(name, number: number, since: since, epoch: epochs, journal: journal, configuration)))
       place.lock.unlock()
       return true
@@ -210,7 +210,7 @@ internal import MillraceCore
   }
 
   private func compare(_ name: BrokerName, _ place: QueuePlace, _ asked: QueueConfiguration) throws(BrokerError) {
-    place.lock.lock()
+    place.lock.lockToLook()
     let actual = place.state?.state.machine.configuration
     place.lock.unlock()
     guard let actual, actual != asked else { return }
@@ -235,7 +235,7 @@ internal import MillraceCore
   private func remove(_ name: BrokerName, ifUnused: Bool, ifEmpty: Bool) throws(BrokerError) -> Bool? {
     return try monitor.locked { () throws(BrokerError) -> Bool? in
       guard let number = numbers[name], let place = place(number) else { return nil }
-      place.lock.lock()
+      place.lock.lockToLook()
       guard let locked = place.state else { preconditionFailure("invariant broken: a queue without state has a name") }
       let (messages, consumers) = (locked.state.machine.count, locked.state.machine.consumers.count)
       if ifUnused && consumers > 0 || ifEmpty && messages > 0 {

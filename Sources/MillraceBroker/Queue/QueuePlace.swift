@@ -246,6 +246,9 @@ internal import MillraceCore
 
   // MARK: The lock
 
+  // A publisher that finds it taken leaves its messages to the holder, if that is one who takes the intake (`QueueState.drain`), and waits for all others, who
+  // only look: those may have jobs to give to nobody.
+
   /// `sees`: whoever tried to lock it meanwhile relies on us to look at the intake after this.
   @inline(__always) func unlock(sees: Bool) {
     if sees { lock.unlockOrdered() } else { lock.unlock() }
@@ -253,7 +256,7 @@ internal import MillraceCore
 
   /// The queue, locked; nil: it is no more, and nothing is locked.
   @inline(__always) func locked() -> LockedQueue? {
-    lock.lock()
+    lock.lockToLook()
     if let locked = state { return locked }
     lock.unlock()
     return nil
@@ -261,7 +264,7 @@ internal import MillraceCore
 
   /// As above, if it is the queue that was made then.
   @inline(__always) func locked(exactly since: UInt64) -> LockedQueue? {
-    lock.lock()
+    lock.lockToLook()
     if let locked = state, locked.state.since == since { return locked }
     lock.unlock()
     return nil
@@ -269,7 +272,7 @@ internal import MillraceCore
 
   /// As above, by its epoch.
   @inline(__always) func locked(epoch: UInt32) -> LockedQueue? {
-    lock.lock()
+    lock.lockToLook()
     if let locked = state, locked.state.epoch == epoch { return locked }
     lock.unlock()
     return nil

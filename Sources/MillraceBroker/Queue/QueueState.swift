@@ -38,6 +38,7 @@ struct QueueState: ~Copyable {
 
   /// What was published before comes in. The first thing under the lock. How many messages.
   @inline(__always) mutating func drain(_ place: QueuePlace, _ work: inout Workspace) -> Int {
+    place.lock.willSee()
     guard let node = place.takeIntake() else { return 0 }
     return drain(node, &work)
   }

@@ -7,9 +7,9 @@ internal import Synchronization
 /// # Threads
 /// Any. Not recursive. Only for code that neither waits nor calls what it does not know.
 /// # Fields
-/// One word: 0 free, 1 taken.
+/// One word: 0 free, 1 taken, 2 taken to look: see `lockToLook`.
 /// # Progress
-/// Blocking: a holder that is taken off its processor delays the others, which give theirs away after `patience` looks. `tryLock` never waits.
+/// Blocking: a holder that is taken off its processor delays the others, which give theirs away after `patience` looks. `tryLock` and `tryLockToLook` never wait.
 /// # Source
 /// L. Rudolph and Z. Segall (1984): test and test-and-set, so that waiters read their own cache instead of fighting for the line.
 @safe
@@ -32,29 +32,62 @@ package struct SpinLock: @unchecked Sendable {
     unsafe word.pointee.load(ordering: .relaxed) == 0 && word.pointee.exchange(1, ordering: .acquiring) == 0
   }
 
-  /// As `tryLock`, and what the caller wrote before is seen by a holder that looks after `unlockOrdered`, if this fails.
+  // MARK: Holders who see to what others wrote meanwhile
+
+  /// Takes the lock if it is free, for who only looks, unless it says otherwise by `willSee`. A lock that is taken so is never taken by `tryLock` or `lock`.
   @inline(__always)
-  package func tryLockOrdered() -> Bool {
-    // Order: sequentially consistent, both. Pairs with `unlockOrdered()`.
-    unsafe word.pointee.load(ordering: .sequentiallyConsistent) == 0 && word.pointee.exchange(1, ordering: .sequentiallyConsistent) == 0
+  package func tryLockToLook() -> Bool {
+    // Order: as `tryLock`. A CAS: what another holder is must not be overwritten.
+    unsafe word.pointee.load(ordering: .relaxed) == 0
+      && word.pointee.compareExchange(expected: 0, desired: 2, ordering: .acquiring).exchanged
+  }
+
+  @inline(__always)
+  package func lockToLook() {
+    if tryLockToLook() { return }
+    wait { tryLockToLook() }
+  }
+
+  /// The holder will see, after `unlockOrdered`, what those wrote before who find the lock taken from here on.
+  @inline(__always)
+  package func willSee() {
+    // Order: relaxed. Who reads it comes before our `unlockOrdered` in the order of this word, and so does what it wrote before.
+    unsafe word.pointee.store(1, ordering: .relaxed)
+  }
+
+  /// Takes the lock, as who will see, and waits for those who only look. False: the holder will see what the caller wrote before.
+  @inline(__always)
+  package func lockUnlessSeen() -> Bool {
+    while true {
+      // Order: sequentially consistent. Pairs with `unlockOrdered()`.
+      switch unsafe word.pointee.compareExchange(expected: 0, desired: 1, ordering: .sequentiallyConsistent).original {
+      case 0: return true
+      case 1: return false
+      default: waitForLook()
+      }
+    }
+  }
+
+  @inline(never) private func waitForLook() {
+    wait { unsafe word.pointee.load(ordering: .relaxed) != 2 }
   }
 
   /// As `unlock`; what the caller reads next is no older than what those wrote before who found it locked.
   @inline(__always)
   package func unlockOrdered() {
-    // Order: sequentially consistent. Pairs with `tryLockOrdered()`.
+    // Order: sequentially consistent. Pairs with `lockUnlessSeen()`.
     unsafe _ = word.pointee.exchange(0, ordering: .sequentiallyConsistent)
   }
 
   @inline(__always)
   package func lock() {
     if tryLock() { return }
-    wait()
+    wait { tryLock() }
   }
 
-  private func wait() {
+  @inline(never) private func wait(until isOver: () -> Bool) {
     var looks = 0
-    while !tryLock() {
+    while !isOver() {
       looks += 1
       if looks % Self.patience == 0 { sched_yield() } else { millrace_pause() }
     }

@@ -139,6 +139,50 @@ import Testing
     #expect(try bed.broker.statistics(of: BrokerName("tasks")).consumers == 0)
   }
 
+  @Test("whoever only looks at a queue keeps none of its messages from its consumers", arguments: ["room", "name"])
+  func lookers(how: String) throws {
+    let bed = try JobBed()
+    try bed.declare("tasks")
+    let name = try BrokerName("tasks")
+    let handled = try Count()
+    let over = try Count()
+    try bed.broker.consume(name) { _, _ in
+      _ = handled.add()
+      return .acknowledge
+    }
+    let place = try bed.broker.place(of: name)
+    let since = place.since.loadAcquiring()
+    let broker = bed.broker
+    let ended = Notes()
+    let isThere = OwnThread.run {
+      do {
+        var own = try broker.makePublisher()
+        while over.value == 0 {
+          if how == "room" { _ = try own.waitForRoom(in: name, nanoseconds: 0) } else { _ = place.name(since: since) }
+        }
+      } catch { Issue.record(error) }
+      ended.add("ended")
+    }
+    #expect(isThere)
+    var publisher = try bed.broker.makePublisher()
+    var batch = publisher.batch(Envelope(to: name), capacity: 8)
+    var stuck = 0
+    for round in 1...2_000 where stuck == 0 {
+      for _ in 0..<8 { try publisher.add(1, to: &batch) { $0[0] = 1 } }
+      #expect(publisher.publish(&batch).accepted == 8)
+      let end = bed.runtime.scheduler.clock.now + 5_000_000_000
+      while handled.value < round * 8 {
+        if bed.runtime.scheduler.clock.now > end {
+          stuck = round
+          break
+        }
+      }
+    }
+    _ = over.add()
+    _ = ended.wait(for: 1)
+    #expect(stuck == 0, "nobody was told of the messages of this round")
+  }
+
   @Test("a closed consumer that is closed again closes nobody else")
   func closedTwice() throws {
     let bed = try JobBed()
