@@ -4,6 +4,8 @@ PLUGINS := bench debian files replay shell
 RELEASE := swift build -c release
 TRAITS := --traits Services,Postgres,AMQP
 TESTS := swift test $(TRAITS)
+# Swift Testing begins all tests at once where nothing bounds it; a Swift task that yields then waits for minutes behind tests that compute.
+export SWT_EXPERIMENTAL_MAXIMUM_PARALLELIZATION_WIDTH := 4
 # The others are told what to do, and where.
 BENCHMARKS := $(filter-out Broker Durable Log,$(notdir $(wildcard Benchmarks/*)))
 TRACES := ../shared/data/wfinstances

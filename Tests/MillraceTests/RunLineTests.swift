@@ -74,7 +74,7 @@ struct RunLineTests {
     let prepared = try engine.prepare(Self.workflow("door", RunConcurrency(key: "k")))
     let first = try engine.start(prepared)
     let waiting = Task { try await engine.run(prepared) }
-    while engine.waitingRuns == 0 { await Task.yield() }
+    #expect(await eventually { engine.waitingRuns == 1 })
     waiting.cancel()
     await #expect(throws: CancellationError.self) { try await waiting.value }
     let refused = await #expect(throws: WorkflowError.self) {

@@ -171,7 +171,7 @@ import Testing
     options.concurrency = 3
     try engine.consume("orders", options) { (_: ReceivedMessage, _: TaskContext) async in
       gauge.enter()
-      for _ in 0..<20 { await Task.yield() }
+      for _ in 0..<2 { await Task.yield() }
       gauge.leave()
     }
     for id in 0..<100 { try await engine.publish(.text("\(id)"), to: "orders") }
