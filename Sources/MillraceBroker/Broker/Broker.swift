@@ -366,17 +366,17 @@ internal import MillraceCore
     }
   }
 
-  /// Gives jobs to the scheduler. What it does not take goes back to the queue.
+  /// Gives jobs to the scheduler, one for each delivery, in their order. What it does not take goes back to the queue.
   @inline(never) private func submit(_ place: QueuePlace, _ since: UInt64, _ hasMore: Bool, _ work: inout Workspace) {
     guard let scheduler = host.scheduler else { preconditionFailure("invariant broken: jobs without a scheduler") }
     var hasMore = hasMore
     while !work.requests.isEmpty {
-      var refusal: SubmitError?
-      do throws(SubmitError) { try scheduler.submit(work.requests.span) } catch { refusal = error }
+      let (taken, refusal) = offer(work.requests, scheduler)
       if let refusal {
-        // None of them is a job: neither the message nor the consumer has it.
-        for index in work.requests.indices { seats.consumer(of: work.requests[index].handler)?.drop(2) }
+        // None of the others is a job: neither the message nor the consumer has it.
+        for index in taken..<work.requests.count { seats.consumer(of: work.requests[index].handler)?.drop(2) }
         work.requests.removeAll(keepingCapacity: true)
+        work.deliveries.removeFirst(taken)
         return takeBack(place, since, refusal, &work)
       }
       work.requests.removeAll(keepingCapacity: true)
@@ -395,6 +395,22 @@ internal import MillraceCore
     }
   }
 
+  /// All of them at once, or as many as there is room for, the first ones first: together they may be more than the scheduler ever holds.
+  private func offer(_ requests: [JobRequest], _ scheduler: Scheduler) -> (taken: Int, refusal: SubmitError?) {
+    var (taken, lot) = (0, requests.count)
+    while taken < requests.count {
+      lot = min(lot, requests.count - taken)
+      do throws(SubmitError) {
+        try scheduler.submit(requests.span.extracting(taken..<taken + lot))
+        taken += lot
+      } catch {
+        guard case .full = error, lot > 1 else { return (taken, error) }
+        lot /= 2
+      }
+    }
+    return (taken, nil)
+  }
+
   /// Deliveries that no job was to be had for. Full: in a moment again. Stopped: nobody will run jobs any more, others may have the messages.
   private func takeBack(_ place: QueuePlace, _ since: UInt64, _ refusal: SubmitError, _ work: inout Workspace) {
     let deliveries = work.deliveries
@@ -403,11 +419,11 @@ internal import MillraceCore
     let isFull = if case .full = refusal { true } else { false }
     let now = host.clock.now
     guard let locked = place.locked(exactly: since) else { return }
+    // Else those behind them would be next, and theirs is the same fate.
+    if isFull { locked.state.fullUntil = now &+ Broker.fullWait }
     for delivery in deliveries {
       if !isFull { locked.state.machine.setPrefetch(of: delivery.consumer, 0) }
-      // What is not there any more was taken back by its lease.
-      try? locked.state.machine.settle(
-        delivery.tag, of: delivery.consumer, .release(after: isFull ? Broker.fullWait : 0), now, &work.gone)
+      locked.state.withdraw(delivery, now, &work)
     }
     endTurn(place, locked, arrived: deliveries.count, now, &work)
   }

@@ -51,6 +51,16 @@ extension QueueMachine {
     settle(tag.entry, settlement, now, &gone)
   }
 
+  /// As if it had never been delivered: it goes back to its place, and nothing is counted. Throws as `settle`.
+  mutating func withdraw(_ tag: QueueTag, of consumer: UInt32, _ now: UInt64, _ gone: inout [QueueDeparture]) throws(QueueRefusal) {
+    advance(now, &gone)
+    try check(tag, consumer)
+    let entry = unsafe entries[tag.entry]
+    // How often more cannot be told of what came too often to be counted.
+    if unsafe entry.pointee.acquired < .max { unsafe entry.pointee.acquired -= 1 }
+    settle(tag.entry, .release(after: 0), now, &gone)
+  }
+
   /// Settles a delivery and all before it that the consumer still holds. The number of them. `mayRead`: it may read them still, and they are among `lost`. Throws as `settle`.
   /// Complexity: O(deliveries).
   @discardableResult mutating func settle(

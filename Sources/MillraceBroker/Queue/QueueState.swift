@@ -17,6 +17,8 @@ struct QueueState: ~Copyable {
   /// Consumers that are jobs, by number; nil: one that asks.
   var jobs: [JobConsumer?] = []
   var jobCount = 0
+  /// The scheduler had no room for jobs: until then it is not asked again.
+  var fullUntil: UInt64 = 0
   /// Publishers that sleep until there is room, and for how many messages the one that wants least.
   var waiters = 0
   var wanted = Int.max
@@ -126,11 +128,22 @@ struct QueueState: ~Copyable {
     counts.delivered += UInt64(work.deliveries.count - before)
   }
 
+  /// No job was to be had for it: it has not been delivered. What its lease has taken back meanwhile was not either.
+  mutating func withdraw(_ delivery: QueueDelivery, _ now: UInt64, _ work: inout Workspace) {
+    do throws(QueueRefusal) { try machine.withdraw(delivery.tag, of: delivery.consumer, now, &work.gone) } catch { return }
+    counts.delivered -= 1
+    if delivery.acquired > 0 { counts.redelivered -= 1 }
+  }
+
   /// The last thing under the lock: what others are to be told. `arrived`: messages that can be had now and could not before, at least one if any.
   @inline(__always) mutating func endTurn(_ place: QueuePlace, arrived: Int, _ now: UInt64, _ work: inout Workspace) -> FollowUp {
     var follow = FollowUp()
     follow.journal = journal
-    if jobCount > 0 { serve(now, &work, &follow) }
+    var due = machine.earliest
+    if jobCount > 0 {
+      serve(now, &work, &follow)
+      if fullUntil > now { due = min(due, fullUntil) }
+    }
     if !machine.lost.isEmpty {
       if journal != 0 { for loss in machine.lost { note(loss.tag.entry, loss.message, &work) } }
       keepLost()
@@ -142,13 +155,13 @@ struct QueueState: ~Copyable {
       follow.arrived = arrived
       _ = place.arrivals.add(1, ordered: true)
     }
-    if machine.earliest < place.armed.loadRelaxed() { follow.alarm = machine.earliest }
+    if due < place.armed.loadRelaxed() { follow.alarm = due }
     return follow
   }
 
   private mutating func serve(_ now: UInt64, _ work: inout Workspace, _ follow: inout FollowUp) {
     follow.hasJobs = true
-    if machine.occupied == 0 { return }
+    if machine.occupied == 0 || now < fullUntil { return }
     let before = work.deliveries.count
     deliver(now, &work)
     follow.hasMore = work.deliveries.count - before == QueuePlace.batch && machine.occupied != 0

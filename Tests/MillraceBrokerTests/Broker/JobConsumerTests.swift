@@ -58,6 +58,31 @@ import Testing
     #expect(notes.wait(for: 1) == ["done"] && count.value == total)
   }
 
+  @Test(
+    "a scheduler with room for less than is prefetched gets what it has room for, in order; what it has none for was not delivered",
+    arguments: [2, 16], [1, 100, 1_000])
+  func narrow(capacity: Int, prefetch: Int) throws {
+    let bed = try JobBed { ($0.scheduler.capacity, $0.scheduler.slots) = (capacity, 1) }
+    try bed.declare("tasks")
+    var publisher = try bed.broker.makePublisher()
+    var batch = try publisher.batch(Envelope(to: BrokerName("tasks")), capacity: 1_000)
+    for _ in 0..<20 {
+      while batch.count < 1_000 { try publisher.add(8, to: &batch) { $0[0] = 1 } }
+      #expect(publisher.publish(&batch).accepted == 1_000)
+    }
+    let (notes, count, again) = (Notes(), try Count(), try Count())
+    var options = ConsumerOptions()
+    options.prefetch = prefetch
+    try bed.broker.consume(BrokerName("tasks"), options) { message, _ in
+      if message.acquiredCount > 0 { _ = again.add() }
+      if count.add() == 20_000 { notes.add("done") }
+      return .acknowledge
+    }
+    #expect(notes.wait(for: 1) == ["done"] && count.value == 20_000 && again.value == 0)
+    let statistics = try bed.broker.statistics(of: BrokerName("tasks"))
+    #expect(statistics.delivered == 20_000 && statistics.redelivered == 0)
+  }
+
   @Test("a consumer holds as many messages as it may, and others wait in the queue")
   func prefetch() throws {
     let bed = try JobBed { $0.scheduler.slots = 8 }

@@ -194,6 +194,18 @@ import Testing
     engine.shutdown()
   }
 
+  @Test("an engine with room for less than is prefetched starts a run for each message", arguments: [4, 16], [1, 100])
+  func narrow(capacity: Int, prefetch: Int) async throws {
+    let notes = Notes()
+    let engine = try world(notes) { $0.capacity = capacity }
+    try engine.consume(starting: workflow(MessageTrigger(queue: "orders", prefetch: prefetch)))
+    for id in 0..<200 { try await engine.publish(json: ["id": id], to: "orders") { $0.messageID = "\(id)" } }
+    #expect(await notes.reach(200))
+    #expect(try await eventually { try isEmpty("orders", of: engine) })
+    #expect(Set(notes.all).count == 200 && notes.all.count == 200)
+    engine.shutdown()
+  }
+
   @Test("a closed consumer, and a closed engine, start nothing more, and the messages stay", arguments: [false, true])
   func closed(isEngine: Bool) async throws {
     let notes = Notes()
