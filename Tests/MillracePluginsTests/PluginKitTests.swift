@@ -14,18 +14,19 @@ import Testing
   }
 
   @Test("a plugin describes itself as the header says, and refuses another interface") func describes() throws {
-    let plugin = Plugin("kit", version: "1.0", summary: "for tests") {
-      Handler("a", summary: "first", inputSchema: "{}", blocking: true, exclusive: true, concurrency: 5) { _ in .empty }
+    let plugin = Plugin("kit", version: "1.0", summary: "for tests", configurationSchema: "{ }") {
+      Handler("a", summary: "first", inputSchema: "{}", outputSchema: "[]", blocking: true, exclusive: true, concurrency: 5) { _ in .empty }
       Handler("b", summary: "second") { _ in .empty }
     }
     #expect(unsafe plugin.entry(MILLRACE_ABI_VERSION + 1) == nil)
     let description = try unsafe #require(plugin.entry(MILLRACE_ABI_VERSION)).pointee
-    #expect(unsafe description.size == 72 && description.abi_version == 0 && description.handler_count == 2)
+    #expect(unsafe description.size == 80 && description.abi_version == 1 && description.handler_count == 2)
     #expect(unsafe description.flags == UInt32(MILLRACE_PLUGIN_STAYS) && String(cString: description.name) == "kit")
     let first = try unsafe #require(description.handlers[0]).pointee
-    #expect(unsafe first.size == 56 && String(cString: first.name) == "a" && String(cString: first.input_schema) == "{}")
+    #expect(unsafe first.size == 64 && String(cString: first.name) == "a" && String(cString: first.input_schema) == "{}")
+    #expect(unsafe String(cString: first.output_schema) == "[]" && String(cString: description.configuration_schema) == "{ }")
     #expect(unsafe first.flags == UInt32(MILLRACE_BLOCKING | MILLRACE_EXCLUSIVE) && first.concurrency == 5)
-    #expect(unsafe description.handlers[1]!.pointee.input_schema == nil)
+    #expect(unsafe description.handlers[1]!.pointee.input_schema == nil && description.handlers[1]!.pointee.output_schema == nil)
   }
 
   @Test("inputs, settings, clock, log and heartbeat reach the handler") func reads() {
