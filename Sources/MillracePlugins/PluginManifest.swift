@@ -18,7 +18,11 @@ public struct PluginManifest: Sendable, Hashable {
     /// The struct that it is, or is a field of.
     var owner: Substring { name[..<(name.firstIndex(of: ".") ?? name.endIndex)] }
     var isStruct: Bool { !name.contains(".") }
-    var place: String { isStruct ? "of \(size) bytes" : "at byte \(offset) with \(size) bytes" }
+    /// Whether its size may be another one: whoever makes the struct says how large it is.
+    package var mayGrow: Bool { isStruct && name != PluginManifest.fixed }
+    package var kind: String { isStruct ? "struct" : "field" }
+    /// In words.
+    package var place: String { isStruct ? "of \(size) bytes" : "at byte \(offset) with \(size) bytes" }
   }
 
   /// Bytes of a manifest, at most.
@@ -78,6 +82,17 @@ public struct PluginManifest: Sendable, Hashable {
     self.entries = entries
   }
 
+  /// That of a plugin's file, none of whose code runs.
+  ///
+  /// - Throws: as ``PluginLoader/load(_:sha256:)`` does before the dynamic linker sees the file, but for `foreignLayout`.
+  /// - Complexity: O(bytes of the file).
+  public init(ofFile path: String) throws(PluginError) {
+    let copy = try PrivateCopy.make(of: path, limit: PluginLoader.largestFile)
+    let file = try ObjectFile(checking: DescriptorBytes(descriptor: copy.descriptor, size: copy.size), path: path)
+    guard let bytes = file.manifest else { throw .missingManifest(path: path) }
+    try self.init(parsing: bytes, path: path)
+  }
+
   private static func isAllowed(_ byte: UInt8) -> Bool {
     switch byte {
     case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "_"), UInt8(ascii: "."): true
@@ -113,11 +128,14 @@ public struct PluginManifest: Sendable, Hashable {
         }
         continue
       }
-      if expected.isStruct && expected.name != Self.fixed { continue }
+      if expected.mayGrow { continue }
       guard entry == expected else { throw .foreignLayout(path: path, field: entry.name, plugin: entry.place, host: expected.place) }
     }
   }
 
   /// The struct without a `size`.
   private static let fixed = "payload"
+
+  /// Whether every plugin of this interface has this struct or field.
+  package static func isRequired(_ name: String) -> Bool { host.entries.contains { $0.name == name } }
 }

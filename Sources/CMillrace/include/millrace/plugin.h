@@ -208,6 +208,86 @@ typedef struct millrace_trace {
   int32_t (*traceparent)(const millrace_attempt *attempt, char text[MILLRACE_TRACEPARENT_BYTES]);
 } millrace_trace;
 
+/*
+ * The extension MILLRACE_RANDOM of the host: the randomness that it was given. Of a host with a seed, as in a simulation, the same bytes come in the same order
+ * each time, and anybody who knows the seed can tell them: no keys are made of these. Of any other host they are the system's.
+ */
+#define MILLRACE_RANDOM "millrace.random/1"
+#define MILLRACE_RANDOM_BYTES 65536u /* the most of one call */
+typedef struct millrace_random {
+  uint32_t size;
+  uint32_t reserved;
+
+  /* [any] Fills `length` bytes of the caller's. 0, or -1 if that is more than MILLRACE_RANDOM_BYTES or the system has none; then they may be anything. */
+  int32_t (*fill)(const millrace_host *host, void *bytes, size_t length);
+} millrace_random;
+
+/*
+ * The extension MILLRACE_BROKER of the host: messages for its exchanges and queues. A message is claimed, written where its consumers will read it, and
+ * published or dropped. A plugin that holds one when `deinit` has returned has lost it.
+ */
+#define MILLRACE_BROKER "millrace.broker/1"
+
+/* Names a message that was claimed and is neither published nor dropped. Zero is none. Using one that is over is harmless: MILLRACE_PUBLISH_MALFORMED. */
+typedef uint64_t millrace_draft;
+
+/* How it went. */
+enum {
+  MILLRACE_PUBLISH_DONE = 0,       /* claimed; or published: all of its queues have it. Whether the disk has it is not told */
+  MILLRACE_PUBLISH_DUPLICATE = 1,  /* a message of this id was taken before: this one is not needed, and is gone */
+  MILLRACE_PUBLISH_UNROUTABLE = 2, /* no queue wants it */
+  MILLRACE_PUBLISH_FULL = 3,       /* one of its queues is full: none has it */
+  MILLRACE_PUBLISH_BUSY = 4,       /* in a moment: the disk is behind, or a message of this id is under way */
+  MILLRACE_PUBLISH_MALFORMED = 5,  /* a name, key, text or number is not as said below, or there is no such draft */
+  MILLRACE_PUBLISH_NOWHERE = 6,    /* there is no such exchange, or it takes messages of other exchanges only */
+  MILLRACE_PUBLISH_TOO_LARGE = 7,  /* the payload, or the other fields together */
+  MILLRACE_PUBLISH_NO_MEMORY = 8,  /* all memory for messages is in use, or too many are claimed at once */
+  MILLRACE_PUBLISH_CLOSED = 9,     /* the host stops */
+  MILLRACE_PUBLISH_JOURNAL = 10    /* what durable queues keep could not be kept */
+};
+
+enum {
+  MILLRACE_MESSAGE_TRANSIENT = 1u << 0, /* durable queues need not keep it over a restart */
+  MILLRACE_MESSAGE_PRIORITY = 1u << 1   /* `priority` is set */
+};
+
+#define MILLRACE_HEADERS 256u /* the most of one message */
+
+/* Where a message goes, and what it says of itself. The caller's, read during `claim`: zeroed, then `size` and what is wanted. */
+typedef struct millrace_message {
+  uint32_t size;
+  uint32_t flags;             /* MILLRACE_MESSAGE_TRANSIENT | MILLRACE_MESSAGE_PRIORITY */
+  const char *exchange;       /* NULL: to the queue of the key's name */
+  const char *key;            /* by which the exchange chooses, 255 bytes at most; NULL: empty */
+  const char *id;             /* by which a second one is told apart; NULL: none */
+  const char *content_type;   /* as MIME has it; NULL: not said */
+  const char *correlation_id; /* what it answers; NULL: nothing */
+  const char *reply_to;       /* the queue that an answer is wanted in; NULL: none */
+  const char *const *headers; /* `header_count` names, each followed by its text; NULL with 0 */
+  uint64_t delay;             /* nanoseconds before which nobody gets it */
+  uint64_t time_to_live;      /* nanoseconds after which nobody wants it; 0: its queues say */
+  uint32_t priority;          /* 0 the lowest to 255, with MILLRACE_MESSAGE_PRIORITY; without: 1, normal */
+  uint32_t header_count;      /* MILLRACE_HEADERS at most */
+} millrace_message;
+
+typedef struct millrace_broker {
+  uint32_t size;
+  uint32_t reserved;
+
+  /* [any] Memory for the `length` bytes of a message. `draft` names it, `bytes` is the host's, not cleared, and the caller's to write until it is published
+     or dropped; both are written if the result is MILLRACE_PUBLISH_DONE. The message is on behalf of `attempt`'s tenant and part of its trace; NULL: of
+     nobody's. */
+  uint32_t (*claim)(const millrace_host *host, const millrace_attempt *attempt, uint64_t length, const millrace_message *message,
+                    millrace_draft *draft, void **bytes);
+
+  /* [any, one at a time for a draft] Publishes it. Done or a duplicate: the draft is over; otherwise it is as before, to be published again or dropped.
+     `queues`, the caller's, gets how many have it, 0 unless done; NULL: it does not care. Never waits. */
+  uint32_t (*publish)(const millrace_host *host, millrace_draft draft, uint32_t *queues);
+
+  /* [any] Gives the memory back. */
+  void (*drop)(const millrace_host *host, millrace_draft draft);
+} millrace_broker;
+
 /* One attempt, as the handler sees it. The host's, for the call. */
 typedef struct millrace_call {
   uint32_t size;
@@ -292,6 +372,11 @@ typedef const millrace_plugin *(*millrace_plugin_entry_function)(uint32_t host_a
     F(environment, redact)                                                                                                                   \
   S(items) F(items, size) F(items, reserved) F(items, count) F(items, item)                                                                  \
   S(trace) F(trace, size) F(trace, reserved) F(trace, traceparent)                                                                           \
+  S(random) F(random, size) F(random, reserved) F(random, fill)                                                                              \
+  S(message) F(message, size) F(message, flags) F(message, exchange) F(message, key) F(message, id) F(message, content_type)                 \
+    F(message, correlation_id) F(message, reply_to) F(message, headers) F(message, delay) F(message, time_to_live) F(message, priority)      \
+    F(message, header_count)                                                                                                                 \
+  S(broker) F(broker, size) F(broker, reserved) F(broker, claim) F(broker, publish) F(broker, drop)                                          \
   S(call) F(call, size) F(call, attempt_number) F(call, attempt) F(call, host) F(call, task_key) F(call, task_id) F(call, deadline)          \
     F(call, reserved)                                                                                                                        \
   S(handler) F(handler, size) F(handler, flags) F(handler, name) F(handler, summary) F(handler, input_schema) F(handler, output_schema)      \
@@ -366,6 +451,9 @@ MILLRACE_ASSERT(offsetof(millrace_host, extension) == 120);
 MILLRACE_ASSERT(sizeof(millrace_environment) == 40);
 MILLRACE_ASSERT(sizeof(millrace_items) == 24);
 MILLRACE_ASSERT(sizeof(millrace_trace) == 16);
+MILLRACE_ASSERT(sizeof(millrace_random) == 16);
+MILLRACE_ASSERT(sizeof(millrace_message) == 88);
+MILLRACE_ASSERT(sizeof(millrace_broker) == 32);
 MILLRACE_ASSERT(sizeof(millrace_plugin) == 80);
 MILLRACE_ASSERT(offsetof(millrace_plugin, handlers) == 64);
 MILLRACE_ASSERT(sizeof(millrace_manifest_entry) == 48);
