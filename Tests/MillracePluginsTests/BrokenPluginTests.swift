@@ -70,7 +70,8 @@ import Testing
       says:
         "it has no manifest, the section .millrace: it was built for version 0 of the plugin interface, or without one; put MILLRACE_MANIFEST();"
     ),
-    Case("two manifests", "its manifest, the section .millrace, says that it has \(MemoryLayout<millrace_manifest>.size) bytes, and has ") { workshop in
+    Case("two manifests", "its manifest, the section .millrace, says that it has \(MemoryLayout<millrace_manifest>.size) bytes, and has ") {
+      workshop in
       let second = try workshop.write("second.c", "#include <millrace/plugin.h>\nMILLRACE_MANIFEST();\n".utf8)
       return try workshop.plugin("broken.so", flags: [second])
     },
@@ -83,7 +84,10 @@ import Testing
     Case("a manifest of another interface", "it is built for plugin interface 2, this host has 1; build it against") {
       try $0.manifested { $0[16] = 2 }
     },
-    Case("a manifest with too many entries", "its manifest, the section .millrace, has 600 entries in \(MemoryLayout<millrace_manifest>.size) bytes") {
+    Case(
+      "a manifest with too many entries",
+      "its manifest, the section .millrace, has 600 entries in \(MemoryLayout<millrace_manifest>.size) bytes"
+    ) {
       try $0.manifested { ($0[20], $0[21]) = (0x58, 2) }
     },
     Case("a manifest with a name of another kind", "its manifest, the section .millrace, has no name in entry 0") {
