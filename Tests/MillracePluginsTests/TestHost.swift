@@ -24,9 +24,13 @@ import Synchronization
   /// Bytes by which the host's structs have grown since the header of the plugin: what lies there is not a field that the plugin knows.
   let growth: Int
 
+  /// Takes messages; nil: the host has no broker, and no randomness.
+  let post: TestPost?
+
   /// `growth`: a multiple of 8.
-  init(settings: [String: String] = [:], growth: Int = 0) {
+  init(settings: [String: String] = [:], growth: Int = 0, post: TestPost? = nil) {
     self.growth = growth
+    self.post = post
     unsafe table = TestHost.grown(growth)
     unsafe table.initialize(
       to: millrace_host(
@@ -46,7 +50,7 @@ import Synchronization
         },
         complete: { host, token, outcome in unsafe TestHost.of(host).complete(token, outcome!, delay: nil) },
         complete_after: { host, token, delay, outcome in unsafe TestHost.of(host).complete(token, outcome!, delay: delay) },
-        extension: { _, _ in nil }))
+        extension: { host, id in unsafe TestHost.of(host).offer(String(cString: id!)) }))
     unsafe table.pointee.context = Unmanaged.passRetained(self).toOpaque()
     state.withLock { $0.settings = settings }
   }
@@ -92,6 +96,17 @@ import Synchronization
     }
     return unsafe found
   }
+
+  /// The extensions, where a test has set them.
+  private func offer(_ id: String) -> UnsafeRawPointer? {
+    switch id {
+    case MILLRACE_BROKER where post != nil: unsafe UnsafeRawPointer(TestPost.table)
+    case MILLRACE_RANDOM where post != nil: unsafe UnsafeRawPointer(TestPost.random)
+    default: nil
+    }
+  }
+
+  static func post(_ host: UnsafePointer<millrace_host>?) -> TestPost { unsafe of(host).post! }
 
   private func log(_ level: UInt32, _ line: String) { state.withLock { $0.lines.append("\(level) \(line)") } }
 
