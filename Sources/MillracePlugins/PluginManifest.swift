@@ -9,6 +9,7 @@ import CMillrace
 public struct PluginManifest: Sendable, Hashable {
   /// A struct, as "host", or a field, as "host.now".
   public struct Entry: Sendable, Hashable {
+    /// As the header spells it, without `millrace_`.
     public let name: String
     /// Bytes from the start of the struct; 0 for a struct.
     public let offset: UInt32
