@@ -56,6 +56,7 @@ let rows: [Row] = [
   Row(layer: 0, name: "CPostgres", kind: .system(pkgConfig: "libpq", apt: "libpq-dev")),
   Row(layer: 0, name: "CRabbitMQ", kind: .system(pkgConfig: "librabbitmq", apt: "librabbitmq-dev")),
   Row(layer: 0, name: "CMillrace", kind: .c),
+  Row(layer: 1, name: "CPluginManifest", kind: .c, needs: ["CMillrace"]),
   Row(layer: 1, name: "MillraceFaults", kind: .support, tests: []),
   Row(layer: 1, name: "MillraceCore", kind: .swift, needs: ["CMillrace", "CUV"], tests: ["MillraceLog"]),
   Row(
@@ -65,7 +66,7 @@ let rows: [Row] = [
   Row(layer: 3, name: "EventStoreConformance", kind: .support, path: "Tests/EventStoreConformance", needs: ["MillraceLog"]),
   Row(layer: 3, name: "LogLoad", kind: .support, path: "Tests/Faults/LogLoad", needs: ["MillraceLog"]),
   Row(layer: 4, name: "LogVictim", kind: .benchmark, path: "Tests/Faults/LogVictim", needs: ["LogLoad", "MillraceLog"]),
-  Row(layer: 2, name: "MillracePluginKit", kind: .swift, needs: ["CMillrace"]),
+  Row(layer: 2, name: "MillracePluginKit", kind: .swift, needs: ["CMillrace", "CPluginManifest"]),
   Row(
     layer: 3, name: "MillraceWorkflow", kind: .swift, needs: ["MillraceBroker", "MillraceCore", "MillraceLog", "CMillrace"],
     packages: [yams],

@@ -94,6 +94,7 @@ extension Engine {
       host.endRuns()
       durable?.close()
       state.unload()
+      desk.plugins.end()
       host.close()
     }
 

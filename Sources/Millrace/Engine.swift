@@ -60,7 +60,7 @@ public import MillraceWorkflow
     public var store: (any EventStore)?
     /// Of `Engine.broker`, which is made when it is first used.
     public var broker = BrokerConfiguration()
-    /// Seed of the retry waits; nil: drawn.
+    /// Seed of the retry waits, and of what plugins draw; nil: the one is drawn, the other the system's.
     public var seed: UInt64?
     /// Unfinished tasks of all runs at once. Default: 2^22, or what a quarter of the memory granted holds, `taskBytes` each.
     public var capacity = Machine.read().room(forEach: taskBytes, most: 1 << 22)
@@ -121,6 +121,7 @@ public import MillraceWorkflow
       log?(LogLevel(rawValue: level) ?? .error, line)
     }
     host.bindsContext = configuration.bindsContext
+    if let seed = configuration.seed { host.randomness.follow(seed: ~seed) }
     let slots = configuration.slots ?? configuration.threads ?? Machine.read().cpusGranted
     var runtimeConfiguration = RuntimeConfiguration(
       slots: slots, threads: configuration.threads, capacity: configuration.capacity, ordered: configuration.order != .fifo,
@@ -186,7 +187,7 @@ public import MillraceWorkflow
   public var handlerNames: Set<String> { state.handlerNames }
   /// What the inputs of handlers may be, where their plugin or their program says so.
   public var inputSchemas: [String: InputSchema] { state.schemas }
-  /// Handlers whose schema is none, and why: their inputs are not checked.
+  /// Handlers, and plugins, with a schema that is none, and what follows from that.
   public var schemaProblems: [(handler: String, reason: String)] { state.schemaProblems }
   /// Reads files and checks them against the handlers of this engine.
   public var reader: DefinitionReader { DefinitionReader(handlers: handlerNames, schemas: inputSchemas, workflows: workflows) }

@@ -68,7 +68,9 @@ internal import MillraceWorkflow
         }
         known[handler.qualifiedName] = unsafe TaskHandler(name: handler.qualifiedName, index: index, pointer: handler.pointer)
         takeSchema(of: handler)
+        look(at: handler.outputSchema, "output_schema", of: handler.qualifiedName)
       }
+      look(at: plugin.configurationSchema, "configuration_schema", of: plugin.name)
     }
   }
 
@@ -101,7 +103,19 @@ internal import MillraceWorkflow
     do throws(InputSchema.Malformed) {
       inputSchemas[handler.qualifiedName] = try InputSchema(parsing: text)
     } catch {
-      badSchemas.append((handler.qualifiedName, error.description))
+      badSchemas.append((handler.qualifiedName, "its input schema is none, so that its inputs are not checked: \(error.description)"))
+    }
+  }
+
+  /// A schema that is for people and tools.
+  private func look(at schema: String?, _ field: String, of owner: String) {
+    guard let schema else { return }
+    do throws(JSONSyntaxError) {
+      guard case .object = try JSON(parsing: schema) else {
+        return badSchemas.append((owner, "its \(field) is no JSON object"))
+      }
+    } catch {
+      badSchemas.append((owner, "its \(field) is no JSON: \(JSON.describe(error))"))
     }
   }
 

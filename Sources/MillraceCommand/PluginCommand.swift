@@ -10,8 +10,9 @@ struct PluginCommand: ParsableCommand {
       Examples:
         millrace plugin list
         millrace plugin list --plugins build/libmine.so -o json
+        millrace plugin abi-diff old/libmine.so new/libmine.so
       """,
-    subcommands: [PluginListCommand.self])
+    subcommands: [PluginListCommand.self, PluginDiffCommand.self])
 }
 
 struct PluginListCommand: ParsableCommand {
@@ -60,6 +61,7 @@ enum PluginTable {
       .init("summary", .string(plugin.summary)),
       .init("path", .string(plugin.path)),
       .init("sha256", .string(plugin.sha256)),
+      .init("configurationSchema", plugin.configurationSchema.map(schema) ?? .null),
       .init("handlers", .array(plugin.handlers.map(json))),
     ])
   }
@@ -72,6 +74,7 @@ enum PluginTable {
       .init("exclusive", .bool(handler.flags & UInt32(MILLRACE_EXCLUSIVE) != 0)),
       .init("concurrency", .integer(Int64(handler.concurrency))),
       .init("inputSchema", handler.inputSchema.map(schema) ?? .null),
+      .init("outputSchema", handler.outputSchema.map(schema) ?? .null),
     ])
   }
 

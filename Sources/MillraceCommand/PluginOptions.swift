@@ -37,9 +37,7 @@ extension Engine {
   /// Says on standard error which plugins were refused.
   func tellPluginProblems() {
     for problem in pluginProblems { Output.note("warning: \(problem)") }
-    for problem in schemaProblems {
-      Output.note("warning: the input schema of \(problem.handler) is none, so that its inputs are not checked: \(problem.reason)")
-    }
+    for problem in schemaProblems { Output.note("warning: \(problem.handler): \(problem.reason)") }
   }
 }
 

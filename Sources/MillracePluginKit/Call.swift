@@ -4,7 +4,7 @@ import CMillrace
 @safe public struct Call: ~Copyable {
   // The host's, for the call.
   private let call: UnsafePointer<millrace_call>
-  private let access: AttemptAccess
+  let access: AttemptAccess
 
   init(_ call: UnsafePointer<millrace_call>, _ access: AttemptAccess) {
     unsafe self.call = call

@@ -33,11 +33,12 @@ public typealias PluginEntry = UnsafePointer<millrace_plugin>
   ///   - name: `[a-z0-9-]{1,127}`; the host refuses others, as it does for the other texts.
   ///   - version: the plugin's own.
   ///   - summary: one line for people.
+  ///   - configurationSchema: JSON Schema of the plugin's settings, an object whose properties are their names without the plugin's.
   ///   - starting: called once before any handler; what it throws refuses the plugin. The host is valid until `stopping` has returned.
   ///   - stopping: called once, when no call is in progress.
   ///   - handlers: 1 to 1,024.
   public init(
-    _ name: String, version: String, summary: String,
+    _ name: String, version: String, summary: String, configurationSchema: String? = nil,
     starting: @escaping @Sendable (Host) throws(HandlerError) -> Void = { _ in },
     stopping: @escaping @Sendable () -> Void = {},
     @HandlerList handlers: () -> [Handler]
@@ -53,6 +54,7 @@ public typealias PluginEntry = UnsafePointer<millrace_plugin>
       to: millrace_plugin(
         size: UInt32(MemoryLayout<millrace_plugin>.size), abi_version: MILLRACE_ABI_VERSION,
         name: permanentText(name), version: permanentText(version), summary: permanentText(summary),
+        configuration_schema: configurationSchema.map { unsafe permanentText($0) },
         init: { host, message, capacity in unsafe Plugin.start(host, message, capacity) },
         deinit: { unsafe Plugin.current?.stopping() },
         extension: nil, handlers: table, handler_count: UInt32(handlers.count), flags: UInt32(MILLRACE_PLUGIN_STAYS)))
@@ -96,6 +98,7 @@ public struct Handler: Sendable {
   let name: String
   let summary: String
   let inputSchema: String?
+  let outputSchema: String?
   let isBlocking: Bool
   let isExclusive: Bool
   let concurrency: UInt32
@@ -105,17 +108,20 @@ public struct Handler: Sendable {
   ///   - name: `[a-z0-9-]{1,127}`; definitions call it `plugin/name`.
   ///   - summary: one line for people.
   ///   - inputSchema: JSON Schema of input 0.
+  ///   - outputSchema: JSON Schema of the output, for people and tools: nothing is checked against it.
   ///   - blocking: it may wait for I/O, a lock or a child, and runs in the blocking pool.
   ///   - exclusive: an attempt never overlaps late code of an earlier attempt of the same task.
   ///   - concurrency: at most so many attempts at once; 0: no limit of its own.
   ///   - body: runs one attempt, on any thread.
   public init(
-    _ name: String, summary: String, inputSchema: String? = nil, blocking: Bool = false, exclusive: Bool = false,
+    _ name: String, summary: String, inputSchema: String? = nil, outputSchema: String? = nil, blocking: Bool = false,
+    exclusive: Bool = false,
     concurrency: UInt32 = 0, _ body: @escaping Body
   ) {
     self.name = name
     self.summary = summary
     self.inputSchema = inputSchema
+    self.outputSchema = outputSchema
     isBlocking = blocking
     isExclusive = exclusive
     self.concurrency = concurrency
@@ -129,7 +135,8 @@ public struct Handler: Sendable {
     unsafe made.initialize(
       to: millrace_handler(
         size: UInt32(MemoryLayout<millrace_handler>.size), flags: flags, name: permanentText(name), summary: permanentText(summary),
-        input_schema: inputSchema.map { unsafe permanentText($0) }, context: Unmanaged.passRetained(HandlerBody(body)).toOpaque(),
+        input_schema: inputSchema.map { unsafe permanentText($0) }, output_schema: outputSchema.map { unsafe permanentText($0) },
+        context: Unmanaged.passRetained(HandlerBody(body)).toOpaque(),
         concurrency: concurrency, reserved: 0,
         run: { context, call, outcome in unsafe runAttempt(context, call, outcome) }))
     return unsafe UnsafePointer(made)

@@ -16,6 +16,10 @@ public final class LoadedPlugin: Sendable {
   public let version: String
   /// One line for people.
   public let summary: String
+  /// JSON Schema of its settings, as text; nil: it says nothing.
+  public let configurationSchema: String?
+  /// The layout of the interface that it was compiled with.
+  public let manifest: PluginManifest
   /// The file it came from, as it was named.
   public let path: String
   /// SHA-256 of that file when it was loaded: the name of this build. 64 hexadecimal digits.
@@ -30,10 +34,15 @@ public final class LoadedPlugin: Sendable {
   private let deinitialize: (@convention(c) () -> Void)?
   private let unloaded = Atomic<Bool>(false)
 
-  init(_ description: PluginDescription, handlers: [LoadedHandler], path: String, sha256: String, object: SharedObject) {
+  init(
+    _ description: PluginDescription, handlers: [LoadedHandler], manifest: PluginManifest, path: String, sha256: String,
+    object: SharedObject
+  ) {
     name = description.name
     version = description.version
     summary = description.summary
+    configurationSchema = description.configurationSchema
+    self.manifest = manifest
     self.handlers = handlers
     self.path = path
     self.sha256 = sha256
@@ -91,6 +100,8 @@ public final class LoadedPlugin: Sendable {
   public let summary: String
   /// JSON Schema of input 0, as text.
   public let inputSchema: String?
+  /// JSON Schema of its output, as text. Nothing is checked against it.
+  public let outputSchema: String?
   /// `MILLRACE_BLOCKING | MILLRACE_EXCLUSIVE`.
   public let flags: UInt32
   /// At most so many attempts at once; 0: no limit of its own.

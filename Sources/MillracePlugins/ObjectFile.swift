@@ -1,3 +1,4 @@
+import CMillrace
 import Glibc
 
 /// The headers of an ELF shared object, checked before the dynamic linker sees the file.
@@ -18,6 +19,8 @@ struct ObjectFile {
   /// Whether code of the Swift runtime is inside, so that the object can never be unmapped: it has sections named
   /// `swift5_...`. True as well if there are no sections, for then nobody can tell.
   let mustStay: Bool
+  /// The bytes of the section `.millrace`, where the manifest is; nil: it has none, or no sections at all.
+  let manifest: [UInt8]?
 
   /// Checks the file behind `source`.
   ///
@@ -27,7 +30,7 @@ struct ObjectFile {
     let reader = ObjectReader(source: source, path: path)
     let header = try ObjectHeader(reader)
     try Self.checkSegments(header, reader)
-    mustStay = try Self.checkSections(header, reader)
+    (mustStay, manifest) = try Self.checkSections(header, reader)
   }
 
   /// Program headers: each range in the file, loadable segments ascending, the dynamic table inside one of them.
@@ -66,9 +69,12 @@ struct ObjectFile {
     guard loaded.contains(where: { $0.holds(dynamic) }) else { throw reader.damaged("its dynamic table is not loaded") }
   }
 
-  /// Section headers: each range in the file. They end most files, so that a cut shows here first. Returns whether the object must stay.
-  private static func checkSections(_ header: ObjectHeader, _ reader: ObjectReader<some ObjectBytes>) throws(PluginError) -> Bool {
-    if header.sectionOffset == 0 && header.sectionCount == 0 { return true }
+  /// Section headers: each range in the file. They end most files, so that a cut shows here first. Returns whether the object must stay, and its
+  /// manifest.
+  private static func checkSections(
+    _ header: ObjectHeader, _ reader: ObjectReader<some ObjectBytes>
+  ) throws(PluginError) -> (mustStay: Bool, manifest: [UInt8]?) {
+    if header.sectionOffset == 0 && header.sectionCount == 0 { return (true, nil) }
     guard (1...largestSectionCount).contains(header.sectionCount) else {
       throw reader.damaged("\(header.sectionCount) section headers, expected 1 to \(largestSectionCount)")
     }
@@ -85,12 +91,26 @@ struct ObjectFile {
       throw reader.damaged("the section names are in section \(header.nameSection) of \(header.sectionCount)")
     }
     let nameSection = sections[header.nameSection]
-    guard header.nameSection != 0, nameSection.kind == Section.strings else { return true }
+    guard header.nameSection != 0, nameSection.kind == Section.strings else { return (true, nil) }
     guard nameSection.fileBytes <= largestNameTable else {
       throw reader.damaged("\(nameSection.fileBytes) bytes of section names, the limit is \(largestNameTable)")
     }
     let names = try reader.bytes(at: nameSection.offset, count: Int(nameSection.fileBytes), part: "the section names")
-    return sections.contains { names.dropFirst(Int($0.name)).starts(with: "swift5_".utf8) }
+    let mustStay = sections.contains { names.dropFirst(Int($0.name)).starts(with: "swift5_".utf8) }
+    return (mustStay, try manifest(sections, names, reader))
+  }
+
+  private static func manifest(
+    _ sections: [Section], _ names: [UInt8], _ reader: ObjectReader<some ObjectBytes>
+  ) throws(PluginError) -> [UInt8]? {
+    let wanted = Array(MILLRACE_MANIFEST_SECTION.utf8) + [0]
+    let found = sections.filter { $0.kind == Section.bits && names.dropFirst(Int($0.name)).starts(with: wanted) }
+    guard let section = found.first else { return nil }
+    guard found.count == 1 else { throw reader.damaged("it has \(found.count) sections named \(MILLRACE_MANIFEST_SECTION)") }
+    guard section.fileBytes <= UInt64(PluginManifest.largest) else {
+      throw .badManifest(path: reader.path, reason: "has \(section.fileBytes) bytes, the limit is \(PluginManifest.largest)")
+    }
+    return try reader.bytes(at: section.offset, count: Int(section.fileBytes), part: "the section \(MILLRACE_MANIFEST_SECTION)")
   }
 }
 
@@ -177,6 +197,7 @@ private struct Segment {
 private struct Section {
   static let bytes = 64
   static let null: UInt32 = 0
+  static let bits: UInt32 = 1
   static let strings: UInt32 = 3
   static let noBits: UInt32 = 8
 

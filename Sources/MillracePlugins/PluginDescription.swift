@@ -5,13 +5,14 @@ import Glibc
 @safe struct PluginDescription {
   /// Bytes of a version or a summary, at most.
   static let longestLine = 1_024
-  /// Bytes of an input schema, at most.
-  static let longestSchema = 1 << 20
+  /// Bytes of a schema, at most.
+  static let longestSchema = Int(MILLRACE_SCHEMA_BYTES)
   static let largestHandlerCount: UInt32 = 1_024
 
   let name: String
   let version: String
   let summary: String
+  let configurationSchema: String?
   let stays: Bool
   /// The plugin's functions and handlers: valid while the object is mapped.
   private let pointer: UnsafePointer<millrace_plugin>
@@ -38,6 +39,7 @@ import Glibc
     name = try unsafe check.name(plugin.pointee.name, "name")
     self.version = try unsafe check.text(plugin.pointee.version, "version", limit: Self.longestLine)
     summary = try unsafe check.text(plugin.pointee.summary, "summary", limit: Self.longestLine)
+    configurationSchema = try unsafe check.schema(plugin.pointee.configuration_schema, "configuration_schema")
     let flags = unsafe plugin.pointee.flags
     try check.flags(flags, known: UInt32(MILLRACE_PLUGIN_STAYS), "flags")
     stays = flags & UInt32(MILLRACE_PLUGIN_STAYS) != 0
@@ -73,13 +75,12 @@ import Glibc
     let value = unsafe handler.pointee
     try unsafe check.flags(value.flags, known: UInt32(MILLRACE_BLOCKING | MILLRACE_EXCLUSIVE), field + ".flags")
     guard unsafe value.run != nil else { throw check.malformed(field + ".run", "is NULL") }
-    let schema = try unsafe value.input_schema.map { text throws(PluginError) in
-      try unsafe check.text(text, field + ".input_schema", limit: Self.longestSchema)
-    }
     return unsafe LoadedHandler(
       qualifiedName: name + "/" + (try check.name(value.name, field + ".name")),
       summary: try check.text(value.summary, field + ".summary", limit: Self.longestLine),
-      inputSchema: schema, flags: value.flags, concurrency: value.concurrency, pointer: handler)
+      inputSchema: try check.schema(value.input_schema, field + ".input_schema"),
+      outputSchema: try check.schema(value.output_schema, field + ".output_schema"), flags: value.flags, concurrency: value.concurrency,
+      pointer: handler)
   }
 }
 
@@ -108,6 +109,12 @@ private struct FieldCheck {
     }
     guard allowed, !name.isEmpty else { throw malformed(field, "is \"\(name)\", expected [a-z0-9-]{1,\(MILLRACE_NAME_BYTES - 1)}") }
     return name
+  }
+
+  /// The text of a schema, which may be absent. Whether it is one, the engine finds out.
+  func schema(_ pointer: UnsafePointer<CChar>?, _ field: String) throws(PluginError) -> String? {
+    guard let pointer = unsafe pointer else { return nil }
+    return try unsafe text(pointer, field, limit: PluginDescription.longestSchema)
   }
 
   /// At most `limit` bytes of UTF-8.

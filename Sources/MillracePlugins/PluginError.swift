@@ -30,6 +30,12 @@ public enum PluginError: Error, Sendable, Hashable {
   case missingSymbol(path: String, symbol: String)
   /// The dynamic linker refused it for another reason.
   case refusedByLinker(path: String, reason: String)
+  /// It has no section `.millrace`: built for version 0 of the interface, or MILLRACE_MANIFEST() was forgotten.
+  case missingManifest(path: String)
+  /// Its section `.millrace` is not what `millrace/plugin.h` puts there.
+  case badManifest(path: String, reason: String)
+  /// It was compiled with another layout of the interface's structs; `field` as "host.now", and what both say of it.
+  case foreignLayout(path: String, field: String, plugin: String, host: String)
   /// It does not export `millrace_plugin_entry`.
   case missingEntry(path: String)
   /// Built for another version of the interface; `plugin` is absent if its entry returned NULL.
@@ -48,6 +54,7 @@ public enum PluginError: Error, Sendable, Hashable {
       .writableByOthers(let path, _), .foreignOwner(let path, _, _), .notELF(let path, _), .notSharedObject(let path, _),
       .truncated(let path, _, _, _), .damaged(let path, _), .wrongArchitecture(let path, _, _), .noPrivateCopy(let path, _),
       .missingLibrary(let path, _), .missingSymbol(let path, _), .refusedByLinker(let path, _), .missingEntry(let path),
+      .missingManifest(let path), .badManifest(let path, _), .foreignLayout(let path, _, _, _),
       .wrongABI(let path, _, _), .malformed(let path, _, _), .failedInit(let path, _, _), .duplicateHandler(let path, _, _, _, _):
       path
     }
@@ -75,6 +82,9 @@ extension PluginError: CustomStringConvertible {
     case .missingLibrary(_, let library): "it needs the library \(library), which was not found"
     case .missingSymbol(_, let symbol): "it needs the symbol \(symbol), which no library offers"
     case .refusedByLinker(_, let reason): "the dynamic linker refused it: \(reason)"
+    case .missingManifest: "it has no manifest, the section .millrace: it was built for version 0 of the plugin interface, or without one"
+    case .badManifest(_, let reason): "its manifest, the section .millrace, \(reason)"
+    case .foreignLayout(_, let field, let plugin, let host): "it was compiled with \(field) \(plugin), this host has it \(host)"
     case .missingEntry: "it does not export millrace_plugin_entry"
     case .wrongABI(_, let plugin?, let host): "it is built for plugin interface \(plugin), this host has \(host)"
     case .wrongABI(_, nil, let host): "its entry returned NULL: it does not work with plugin interface \(host) of this host"
@@ -103,6 +113,10 @@ extension PluginError: CustomStringConvertible {
     case .missingLibrary: "install it, or set the plugin's run path to an absolute directory"
     case .missingSymbol: "link the library that defines it, or install the version that the plugin was built against"
     case .refusedByLinker: "build it again for this system"
+    case .missingManifest:
+      "put MILLRACE_MANIFEST(); into one of its files and build it against this host's millrace/plugin.h; if it is there, do not strip sections"
+    case .badManifest: "put MILLRACE_MANIFEST(); into one of its files, once, and build it again"
+    case .foreignLayout: "build it against this host's millrace/plugin.h, without options that change the layout of structs"
     case .missingEntry: "export it as millrace/plugin.h shows, with C linkage and default visibility"
     case .wrongABI: "build it against this host's millrace/plugin.h"
     case .malformed: "correct the description that millrace_plugin_entry returns"

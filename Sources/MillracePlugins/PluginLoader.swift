@@ -2,7 +2,7 @@ public import CMillrace
 
 /// Loads plugins for one host table, and knows which handlers are taken.
 ///
-/// A file is copied, hashed and checked before any of its code runs; then it is opened, its description is checked field
+/// A file is copied, hashed and checked, its manifest too, before any of its code runs; then it is opened, its description is checked field
 /// by field, and `init` is called. What fails leaves nothing loaded.
 ///
 /// # Threads
@@ -42,6 +42,9 @@ public import CMillrace
     let sha256 = copy.sha256
     if let expected, expected != sha256 { throw .unreadable(path: path, reason: "it is another build: its SHA-256 is \(sha256)") }
     let file = try ObjectFile(checking: DescriptorBytes(descriptor: copy.descriptor, size: copy.size), path: path)
+    guard let bytes = file.manifest else { throw .missingManifest(path: path) }
+    let manifest = try PluginManifest(parsing: bytes, path: path)
+    try manifest.check(path: path)
     let object = try SharedObject(copy, mustStay: file.mustStay, path: path)
     let description: PluginDescription
     do throws(PluginError) {
@@ -60,7 +63,7 @@ public import CMillrace
     do throws(PluginError) {
       let handlers = try description.handlers()
       try refuseDuplicates(handlers, path: path, sha256: sha256)
-      let plugin = LoadedPlugin(description, handlers: handlers, path: path, sha256: sha256, object: object)
+      let plugin = LoadedPlugin(description, handlers: handlers, manifest: manifest, path: path, sha256: sha256, object: object)
       loaded.append(plugin)
       return plugin
     } catch {

@@ -22,6 +22,7 @@ package import MillraceWorkflow
     count = configuration.workers
     random = Seed(seed)
     host = TaskHost(version: "simulation")
+    host.randomness.follow(seed: seed)
     // The virtual clocks go together: nobody sets them.
     host.wallLook = .max
     host.wall = { [clock] in Int64(clamping: clock.now) }

@@ -75,6 +75,7 @@ static const millrace_plugin plugin = {
     .handler_count = sizeof handlers / sizeof handlers[0],
 };
 
+MILLRACE_MANIFEST();
 MILLRACE_EXPORT const millrace_plugin *millrace_plugin_entry(uint32_t host_abi_version);
 
 const millrace_plugin *millrace_plugin_entry(uint32_t host_abi_version) { return host_abi_version == MILLRACE_ABI_VERSION ? &plugin : NULL; }

@@ -64,6 +64,45 @@ import Testing
     Case("40,000 program headers", "its ELF headers are damaged: 40000 program headers, the limit is 128") {
       try $0.patched { ($0[56], $0[57]) = (0x40, 0x9c) }
     },
+    // The manifest.
+    Case(
+      "no manifest, as in version 0", defining: "MANIFEST=", "ABI=0",
+      says:
+        "it has no manifest, the section .millrace: it was built for version 0 of the plugin interface, or without one; put MILLRACE_MANIFEST();"
+    ),
+    Case("two manifests", "its manifest, the section .millrace, says that it has \(MemoryLayout<millrace_manifest>.size) bytes, and has ") {
+      workshop in
+      let second = try workshop.write("second.c", "#include <millrace/plugin.h>\nMILLRACE_MANIFEST();\n".utf8)
+      return try workshop.plugin("broken.so", flags: [second])
+    },
+    Case("a manifest that is none", "its manifest, the section .millrace, does not begin with MILLRACE; put MILLRACE_MANIFEST();") {
+      try $0.manifested { $0[0] = UInt8(ascii: "m") }
+    },
+    Case("a manifest of later times", "its manifest, the section .millrace, has version 2, this host reads 1") {
+      try $0.manifested { $0[12] = 2 }
+    },
+    Case("a manifest of another interface", "it is built for plugin interface 2, this host has 1; build it against") {
+      try $0.manifested { $0[16] = 2 }
+    },
+    Case(
+      "a manifest with too many entries",
+      "its manifest, the section .millrace, has 600 entries in \(MemoryLayout<millrace_manifest>.size) bytes"
+    ) {
+      try $0.manifested { ($0[20], $0[21]) = (0x58, 2) }
+    },
+    Case("a manifest with a name of another kind", "its manifest, the section .millrace, has no name in entry 0") {
+      try $0.manifested { $0[24] = UInt8(ascii: "P") }
+    },
+    Case(
+      "a field in another place",
+      "it was compiled with host.log at byte 56 with 8 bytes, this host has it at byte 48 with 8 bytes; build it against this host's"
+    ) {
+      try $0.manifested { manifest in
+        let name = Array("host.log\0".utf8)
+        let entry = manifest.indices.first { manifest[$0...].starts(with: name) }
+        if let entry { manifest[entry + 40] += 8 }
+      }
+    },
     // The linker.
     Case("a symbol that nobody has", "it needs the symbol no_such_function, which no library offers; link the library") {
       try $0.plugin("broken.so", source: Workshop.template + "\nvoid no_such_function(void); void (*pointer)(void) = no_such_function;")
@@ -77,10 +116,12 @@ import Testing
     },
     Case("no entry", defining: "ENTRY=other_entry", says: "it does not export millrace_plugin_entry; export it"),
     // The description.
-    Case("NULL from the entry", defining: "RETURNS=NULL", says: "its entry returned NULL: it does not work with plugin interface 0"),
-    Case("another interface", defining: "ABI=7", says: "it is built for plugin interface 7, this host has 0; build it against this host's"),
+    Case("NULL from the entry", defining: "RETURNS=NULL", says: "its entry returned NULL: it does not work with plugin interface 1"),
+    Case("another interface", defining: "ABI=7", says: "it is built for plugin interface 7, this host has 1; build it against this host's"),
+    Case(
+      "version 0, with a manifest", defining: "ABI=0", says: "it is built for plugin interface 0, this host has 1; build it against this"),
     Case("a size of 4", defining: "PLUGIN_SIZE=4", says: "its description is malformed: size is 4; correct the description"),
-    Case("a size too small", defining: "PLUGIN_SIZE=64", says: "its description is malformed: size is 64, expected 72 or more"),
+    Case("a size too small", defining: "PLUGIN_SIZE=72", says: "its description is malformed: size is 72, expected 80 or more"),
     Case("no name", defining: "NAME=NULL", says: "its description is malformed: name is NULL"),
     Case("an empty name", defining: "NAME=\"\"", says: "its description is malformed: name is \"\", expected [a-z0-9-]{1,127}"),
     Case("capitals in the name", defining: "NAME=\"Test\"", says: "its description is malformed: name is \"Test\", expected"),
@@ -94,9 +135,15 @@ import Testing
     Case("1,025 handlers", defining: "COUNT=1025", says: "its description is malformed: handler_count is 1025, expected 1 to 1024"),
     Case("no table of handlers", defining: "HANDLERS=NULL", says: "its description is malformed: handlers is NULL"),
     Case("a handler that is NULL", defining: "COUNT=3", says: "its description is malformed: handlers[2] is NULL"),
-    Case("a small handler", defining: "HANDLER_SIZE=48", says: "its description is malformed: handlers[0].size is 48, expected 56 or more"),
+    Case("a small handler", defining: "HANDLER_SIZE=56", says: "its description is malformed: handlers[0].size is 56, expected 64 or more"),
     Case(
       "a handler with a slash", defining: "HANDLER=\"a/b\"", says: "its description is malformed: handlers[0].name is \"a/b\", expected"),
+    Case(
+      "an output schema that is not UTF-8", defining: #"OUTPUT_SCHEMA="\xff""#,
+      says: "its description is malformed: handlers[0].output_schema is not UTF-8"),
+    Case(
+      "a configuration schema that is not UTF-8", defining: #"CONFIGURATION="\xff""#,
+      says: "its description is malformed: configuration_schema is not UTF-8"),
     Case("a handler without run", defining: "RUN=NULL", says: "its description is malformed: handlers[0].run is NULL"),
     Case(
       "a handler with unknown flags", defining: "HANDLER_FLAGS=9",
@@ -179,20 +226,20 @@ import Testing
     var loader = unsafe PluginLoader(host: host.table)
     var whole = try Data(contentsOf: URL(filePath: workshop.plugin()))
     for index in Array(40..<48) + Array(58..<64) { whole[index] = 0 }
-    var (refused, loaded) = (0, 0)
+    var (refused, taken) = (0, 0)
     for step in 0...200 {
-      let path = try workshop.write("cut.so", whole.prefix(whole.count * step / 200))
+      let cut = whole.prefix(whole.count * step / 200)
       do throws(PluginError) {
-        let plugin = try loader.load(path)
-        #expect(plugin.stays, "nobody can tell what is inside")
-        #expect(unsafe host.run(plugin.handlers[0].pointer, TestAttempt(host)).text == "one")
-        plugin.unload()
-        loaded += 1
+        let file = try ObjectFile(checking: ArrayBytes(bytes: [UInt8](cut)), path: "cut.so")
+        #expect(file.mustStay && file.manifest == nil, "nobody can tell what is inside")
+        taken += 1
       } catch {
         refused += 1
       }
     }
-    #expect(refused > 100 && loaded > 0, "only what lies behind the last segment may be missing")
+    #expect(refused > 100 && taken > 0, "only what lies behind the last segment may be missing")
+    let path = try workshop.write("whole.so", whole)
+    #expect(throws: PluginError.missingManifest(path: path)) { try loader.load(path) }
     host.end()
   }
 
@@ -219,7 +266,7 @@ import Testing
   }
 }
 
-private struct ArrayBytes: ObjectBytes {
+struct ArrayBytes: ObjectBytes {
   let bytes: [UInt8]
   var size: UInt64 { UInt64(bytes.count) }
 
@@ -243,6 +290,16 @@ struct SplitMix: RandomNumberGenerator {
 }
 
 extension Workshop {
+  /// A good plugin with some bytes of its manifest changed.
+  fileprivate func manifested(_ change: (inout ArraySlice<UInt8>) -> Void) throws -> String {
+    try patched { bytes in
+      guard let start = bytes.indices.first(where: { bytes[$0...].starts(with: "MILLRACE".utf8) }) else { return }
+      var manifest = ArraySlice(Array(bytes[start..<start + MemoryLayout<millrace_manifest>.size]))
+      change(&manifest)
+      bytes.replaceSubrange(start..<start + manifest.count, with: manifest)
+    }
+  }
+
   /// A good plugin with some bytes changed.
   fileprivate func patched(_ change: (inout [UInt8]) -> Void) throws -> String {
     var bytes = [UInt8](try Data(contentsOf: URL(filePath: plugin())))

@@ -14,18 +14,19 @@ import Testing
   }
 
   @Test("a plugin describes itself as the header says, and refuses another interface") func describes() throws {
-    let plugin = Plugin("kit", version: "1.0", summary: "for tests") {
-      Handler("a", summary: "first", inputSchema: "{}", blocking: true, exclusive: true, concurrency: 5) { _ in .empty }
+    let plugin = Plugin("kit", version: "1.0", summary: "for tests", configurationSchema: "{ }") {
+      Handler("a", summary: "first", inputSchema: "{}", outputSchema: "[]", blocking: true, exclusive: true, concurrency: 5) { _ in .empty }
       Handler("b", summary: "second") { _ in .empty }
     }
     #expect(unsafe plugin.entry(MILLRACE_ABI_VERSION + 1) == nil)
     let description = try unsafe #require(plugin.entry(MILLRACE_ABI_VERSION)).pointee
-    #expect(unsafe description.size == 72 && description.abi_version == 0 && description.handler_count == 2)
+    #expect(unsafe description.size == 80 && description.abi_version == 1 && description.handler_count == 2)
     #expect(unsafe description.flags == UInt32(MILLRACE_PLUGIN_STAYS) && String(cString: description.name) == "kit")
     let first = try unsafe #require(description.handlers[0]).pointee
-    #expect(unsafe first.size == 56 && String(cString: first.name) == "a" && String(cString: first.input_schema) == "{}")
+    #expect(unsafe first.size == 64 && String(cString: first.name) == "a" && String(cString: first.input_schema) == "{}")
+    #expect(unsafe String(cString: first.output_schema) == "[]" && String(cString: description.configuration_schema) == "{ }")
     #expect(unsafe first.flags == UInt32(MILLRACE_BLOCKING | MILLRACE_EXCLUSIVE) && first.concurrency == 5)
-    #expect(unsafe description.handlers[1]!.pointee.input_schema == nil)
+    #expect(unsafe description.handlers[1]!.pointee.input_schema == nil && description.handlers[1]!.pointee.output_schema == nil)
   }
 
   @Test("inputs, settings, clock, log and heartbeat reach the handler") func reads() {
@@ -55,6 +56,65 @@ import Testing
     #expect(host.lines == ["2 careful"] && attempt.progress == [1_000])
     let beyond = run(host, attempt) { call throws(HandlerError) in .json("\(try call.inputName(3))") }
     #expect(beyond.type == "bad-input" && beyond.message == "there is no input 3: the task has 3")
+    host.end()
+  }
+
+  @Test("a message reaches the host with all that it says, and is written in the host's memory") func publishes() {
+    let host = TestHost(post: TestPost())
+    var message = Message(exchange: "shop", key: "order.new")
+    message.id = "i"
+    message.contentType = "text/plain"
+    message.replyTo = ""
+    message.headers = [("kind", "x"), ("colour", "blau\u{e9}")]
+    message.delay = .nanoseconds(5)
+    message.timeToLive = .zero
+    message.priority = 0
+    message.isPersistent = false
+    let whole = run(host, TestAttempt(host)) { [message] call throws(HandlerError) in .text("\(try call.publish(message, "hello") ?? -1)") }
+    #expect(whole.text == "3")
+    let plain = run(host, TestAttempt(host)) { call throws(HandlerError) in
+      let count = try call.publish(Message(to: "orders"), bytes: 2) { bytes in
+        bytes[0] = UInt8(ascii: "a")
+        bytes[1] = UInt8(ascii: "b")
+      }
+      return .text("\(count ?? -1) \(try call.host.randomBytes(3)) \(try call.host.randomBytes(0))")
+    }
+    #expect(plain.text == "3 [90, 90, 90] []")
+    #expect(
+      host.post?.lines == [
+        "claim 5 shop,order.new,i,text/plain,-, kind,x,colour,blau\u{e9} [88, 3, 5, 1, 0]", "publish hello",
+        "claim 2 -,orders,-,-,-,-  [88, 0, 0, 0, 0]", "publish ab",
+      ])
+    let cut = run(host, TestAttempt(host)) { call throws(HandlerError) in .text("\(try call.publish(Message(to: "a\0b"), "") ?? -1)") }
+    #expect(cut.type == "bad-message" && host.post?.lines.count == 4)
+    host.end()
+  }
+
+  @Test(
+    "a message that is refused is dropped once, and fails or retries by its code",
+    arguments: [
+      (0, 1, "nil", UInt32(MILLRACE_DONE)), (0, 2, "unroutable", UInt32(MILLRACE_FAILED)), (0, 3, "not-published", UInt32(MILLRACE_RETRY)),
+      (4, 0, "not-published", UInt32(MILLRACE_RETRY)), (5, 0, "bad-message", UInt32(MILLRACE_FAILED)),
+      (6, 0, "no-exchange", UInt32(MILLRACE_FAILED)), (7, 0, "too-large", UInt32(MILLRACE_FAILED)),
+      (8, 0, "not-published", UInt32(MILLRACE_RETRY)), (9, 0, "cancelled", UInt32(MILLRACE_CANCELLED)),
+      (0, 10, "not-published", UInt32(MILLRACE_RETRY)), (0, 99, "not-published", UInt32(MILLRACE_RETRY)),
+    ])
+  func refusals(_ claim: Int, _ publish: Int, _ word: String, _ status: UInt32) {
+    let host = TestHost(post: TestPost(claim: claim, publish: publish))
+    let outcome = run(host, TestAttempt(host)) { call throws(HandlerError) in
+      .text(try call.publish(Message(to: "orders"), "x").map { "\($0)" } ?? "nil")
+    }
+    #expect(outcome.status == status && (status == UInt32(MILLRACE_DONE) ? outcome.text : outcome.type) == word)
+    #expect(host.post?.lines.filter { $0 == "drop x" }.count == (publish > 1 ? 1 : 0))
+    host.end()
+  }
+
+  @Test("without a broker or randomness of the host the attempt says so") func withoutExtensions() {
+    let host = TestHost()
+    let message = run(host, TestAttempt(host)) { call throws(HandlerError) in .text("\(try call.publish(Message(to: "a"), "") ?? 0)") }
+    #expect(message.type == "no-broker")
+    let random = run(host, TestAttempt(host)) { call throws(HandlerError) in .bytes(try call.host.randomBytes(1)) }
+    #expect(random.type == "no-random")
     host.end()
   }
 

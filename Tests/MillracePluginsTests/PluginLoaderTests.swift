@@ -20,6 +20,9 @@ import Testing
     let say = try #require(plugin.handlers.first)
     #expect(say.flags == UInt32(MILLRACE_BLOCKING) && say.concurrency == 3 && say.summary == "says it")
     #expect(say.inputSchema == #"{"type":"null"}"# && plugin.handlers[1].inputSchema == nil)
+    #expect(
+      say.outputSchema == #"{"type":"string"}"# && plugin.handlers[1].outputSchema == nil
+        && plugin.configurationSchema == #"{"type":"object"}"#)
     let outcome = unsafe host.run(say.pointer, TestAttempt(host))
     #expect(outcome.status == UInt32(MILLRACE_DONE) && outcome.text == "one")
 

@@ -21,11 +21,20 @@ import Synchronization
   let state = Mutex(State())
   nonisolated(unsafe) let table: UnsafeMutablePointer<millrace_host>
 
-  init(settings: [String: String] = [:]) {
-    unsafe table = .allocate(capacity: 1)
+  /// Bytes by which the host's structs have grown since the header of the plugin: what lies there is not a field that the plugin knows.
+  let growth: Int
+
+  /// Takes messages; nil: the host has no broker, and no randomness.
+  let post: TestPost?
+
+  /// `growth`: a multiple of 8.
+  init(settings: [String: String] = [:], growth: Int = 0, post: TestPost? = nil) {
+    self.growth = growth
+    self.post = post
+    unsafe table = TestHost.grown(growth)
     unsafe table.initialize(
       to: millrace_host(
-        size: UInt32(MemoryLayout<millrace_host>.size), abi_version: MILLRACE_ABI_VERSION,
+        size: UInt32(MemoryLayout<millrace_host>.size + growth), abi_version: MILLRACE_ABI_VERSION,
         name: strdup("tests"), version: strdup("0.1.0"), context: nil,
         now: { _ in TestHost.clock },
         setting: { host, key in unsafe TestHost.of(host).setting(String(cString: key!)) },
@@ -41,12 +50,26 @@ import Synchronization
         },
         complete: { host, token, outcome in unsafe TestHost.of(host).complete(token, outcome!, delay: nil) },
         complete_after: { host, token, delay, outcome in unsafe TestHost.of(host).complete(token, outcome!, delay: delay) },
-        extension: { _, _ in nil }))
+        extension: { host, id in unsafe TestHost.of(host).offer(String(cString: id!)) }))
     unsafe table.pointee.context = Unmanaged.passRetained(self).toOpaque()
     state.withLock { $0.settings = settings }
   }
 
+  /// Room for a struct and its growth, whose bytes are no pointers and no sizes.
+  private static func grown<Value>(_ growth: Int) -> UnsafeMutablePointer<Value> {
+    let bytes = MemoryLayout<Value>.size + growth
+    let memory = UnsafeMutableRawPointer.allocate(byteCount: bytes, alignment: 16)
+    unsafe memory.initializeMemory(as: UInt8.self, repeating: 0xA5, count: bytes)
+    return unsafe memory.assumingMemoryBound(to: Value.self)
+  }
+
+  private func isUntouched<Value>(_ pointer: UnsafeMutablePointer<Value>) -> Bool {
+    let tail = unsafe UnsafeRawBufferPointer(start: UnsafeRawPointer(pointer) + MemoryLayout<Value>.size, count: growth)
+    return unsafe tail.allSatisfy { $0 == 0xA5 }
+  }
+
   func end() {
+    precondition(unsafe isUntouched(table), "no plugin writes into the host's table")
     unsafe free(UnsafeMutablePointer(mutating: table.pointee.name))
     unsafe free(UnsafeMutablePointer(mutating: table.pointee.version))
     state.withLock { while let text = unsafe $0.texts.popFirst() { unsafe free(text.value) } }
@@ -74,6 +97,17 @@ import Synchronization
     return unsafe found
   }
 
+  /// The extensions, where a test has set them.
+  private func offer(_ id: String) -> UnsafeRawPointer? {
+    switch id {
+    case MILLRACE_BROKER where post != nil: unsafe UnsafeRawPointer(TestPost.table)
+    case MILLRACE_RANDOM where post != nil: unsafe UnsafeRawPointer(TestPost.random)
+    default: nil
+    }
+  }
+
+  static func post(_ host: UnsafePointer<millrace_host>?) -> TestPost { unsafe of(host).post! }
+
   private func log(_ level: UInt32, _ line: String) { state.withLock { $0.lines.append("\(level) \(line)") } }
 
   private func token(_ attempt: TestAttempt) -> millrace_token {
@@ -96,17 +130,24 @@ import Synchronization
   func run(_ handler: UnsafePointer<millrace_handler>, _ attempt: TestAttempt) -> TestOutcome {
     unsafe withUnsafeTemporaryAllocation(of: CChar.self, capacity: Int(MILLRACE_MESSAGE_BYTES)) { message in
       unsafe message.initialize(repeating: 0)
-      var outcome = unsafe millrace_outcome()
-      unsafe outcome.size = UInt32(MemoryLayout<millrace_outcome>.size)
-      unsafe outcome.message = message.baseAddress
-      unsafe outcome.message_capacity = UInt32(message.count)
+      let outcome: UnsafeMutablePointer<millrace_outcome> = unsafe TestHost.grown(growth)
+      defer { unsafe outcome.deallocate() }
+      unsafe outcome.initialize(to: millrace_outcome())
+      unsafe outcome.pointee.size = UInt32(MemoryLayout<millrace_outcome>.size + growth)
+      unsafe outcome.pointee.message = message.baseAddress
+      unsafe outcome.pointee.message_capacity = UInt32(message.count)
       return unsafe "run-1/a".withCString { key in
         unsafe "a".withCString { id in
-          var call = unsafe millrace_call(
-            size: UInt32(MemoryLayout<millrace_call>.size), attempt_number: 1, attempt: attempt.pointer, host: table, task_key: key,
-            task_id: id, deadline: 0, reserved: 0)
-          let status = unsafe handler.pointee.run(handler.pointee.context, &call, &outcome)
-          return unsafe TestOutcome(outcome, status: status, attempt)
+          let call: UnsafeMutablePointer<millrace_call> = unsafe TestHost.grown(growth)
+          defer { unsafe call.deallocate() }
+          unsafe call.initialize(
+            to: millrace_call(
+              size: UInt32(MemoryLayout<millrace_call>.size + growth), attempt_number: 1, attempt: attempt.pointer, host: table,
+              task_key: key,
+              task_id: id, deadline: 0, reserved: 0))
+          let status = unsafe handler.pointee.run(handler.pointee.context, call, outcome)
+          precondition(unsafe isUntouched(call) && isUntouched(outcome), "no plugin writes beyond the fields that it knows")
+          return unsafe TestOutcome(outcome.pointee, status: status, attempt)
         }
       }
     }

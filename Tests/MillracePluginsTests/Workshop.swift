@@ -5,6 +5,7 @@ import Testing
 final class Workshop {
   static let packageRoot = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
   static let compiler = ["/usr/bin/cc", "/usr/bin/gcc", "/usr/bin/clang"].first { FileManager.default.isExecutableFile(atPath: $0) }
+  static let headers = packageRoot.appending(path: "Sources/CMillrace/include")
   static let noCompiler: Comment = "no C compiler in /usr/bin: apt-get install gcc"
 
   /// Where the shared objects of this build are: beside the test program.
@@ -37,9 +38,11 @@ final class Workshop {
   func plugin(
     _ name: String = "libmillrace-plugin-test.so", source: String = Workshop.template, _ definitions: [String] = [], flags: [String] = []
   ) throws -> String {
-    let sourceFile = try write(name + ".c", source.utf8)
+    let sourceFile = try write(name + (flags.contains("c++") ? ".cpp" : ".c"), source.utf8)
     let output = file(name)
-    let arguments = ["-shared", "-fPIC", "-I", Self.packageRoot.appending(path: "Sources/CMillrace/include").path, "-o", output]
+    // A header of the test's own comes first.
+    let headers = [path, Self.headers.path].flatMap { ["-I", $0] }
+    let arguments = ["-shared", "-fPIC", "-o", output] + headers
     // A language stands before the source, libraries behind it.
     let libraries = flags.filter { $0.hasPrefix("-l") }
     let options = flags.filter { !$0.hasPrefix("-l") } + definitions.map { "-D" + $0 }
@@ -108,6 +111,12 @@ final class Workshop {
     #ifndef SCHEMA
     #define SCHEMA "{\"type\":\"null\"}"
     #endif
+    #ifndef OUTPUT_SCHEMA
+    #define OUTPUT_SCHEMA "{\"type\":\"string\"}"
+    #endif
+    #ifndef CONFIGURATION
+    #define CONFIGURATION "{\"type\":\"object\"}"
+    #endif
     #ifndef RUN
     #define RUN run
     #endif
@@ -138,7 +147,7 @@ final class Workshop {
     }
 
     static const millrace_handler say = {.size = HANDLER_SIZE, .flags = HANDLER_FLAGS, .name = HANDLER, .summary = "says it",
-                                         .input_schema = SCHEMA, .concurrency = 3, .run = RUN};
+                                         .input_schema = SCHEMA, .output_schema = OUTPUT_SCHEMA, .concurrency = 3, .run = RUN};
     static const millrace_handler ask = {.size = sizeof(millrace_handler), .name = SECOND, .summary = "asks", .run = run};
     static const millrace_handler *const handlers[] = {&say, &ask, NULL};
 
@@ -152,11 +161,15 @@ final class Workshop {
     static void deinit(void) { host->log(host, MILLRACE_LOG_NOTICE, "deinit " SAYS); }
 
     static const millrace_plugin plugin = {.size = PLUGIN_SIZE, .abi_version = ABI, .name = NAME, .version = VERSION, .summary = SUMMARY,
-                                           .init = init, .deinit = deinit, .handlers = HANDLERS, .handler_count = COUNT, .flags = FLAGS};
+                                           .configuration_schema = CONFIGURATION, .init = init, .deinit = deinit, .handlers = HANDLERS, .handler_count = COUNT, .flags = FLAGS};
 
     #ifndef RETURNS
     #define RETURNS &plugin
     #endif
+    #ifndef MANIFEST
+    #define MANIFEST MILLRACE_MANIFEST();
+    #endif
+    MANIFEST
     MILLRACE_EXPORT const millrace_plugin *ENTRY(uint32_t version);
     const millrace_plugin *ENTRY(uint32_t version) {
       (void)version;

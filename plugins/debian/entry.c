@@ -55,6 +55,7 @@ static const millrace_plugin plugin = {
     .handler_count = sizeof handlers / sizeof *handlers,
 };
 
+MILLRACE_MANIFEST();
 MILLRACE_EXPORT const millrace_plugin *millrace_plugin_entry(uint32_t host_abi_version);
 
 const millrace_plugin *millrace_plugin_entry(uint32_t host_abi_version) {

@@ -52,6 +52,7 @@ static const millrace_plugin plugin = {
     .handler_count = 1,
 };
 
+MILLRACE_MANIFEST();
 MILLRACE_EXPORT const millrace_plugin *millrace_plugin_entry(uint32_t host_abi_version);
 
 const millrace_plugin *millrace_plugin_entry(uint32_t host_abi_version) {

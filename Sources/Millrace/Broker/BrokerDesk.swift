@@ -20,6 +20,7 @@ public import MillraceWorkflow
   let requests = RequestTable()
   let confirming = ConfirmingIDs()
   private(set) var lines: MessageLines!
+  private(set) var plugins: PluginDesk!
   /// Of this engine among all.
   let id = String(UInt64.random(in: .min ... .max), radix: 16)
   private let configuration: BrokerConfiguration
@@ -60,6 +61,8 @@ public import MillraceWorkflow
     lines = MessageLines(self)
     lines.connect(scheduler)
     host.messages = lines
+    plugins = PluginDesk(self)
+    host.broker = plugins
   }
 
   /// The broker is made, or will not be any more.
@@ -183,6 +186,7 @@ public import MillraceWorkflow
   func end() {
     alarms.end()
     lines.end()
+    plugins.close()
     let broker = monitor.locked {
       publishers = []
       defer { made = nil }

@@ -23,11 +23,7 @@ enum HostFunctions {
       return unsafe attempt.pointee.run._withUnsafeGuaranteedRef { run in
         let turn = run.items == nil ? nil : unsafe attempt.turn
         guard let found = unsafe run.input(attempt.pointee.node, Int(index), turn) else { return -1 }
-        let size = unsafe input.pointee.size
-        guard unsafe size >= UInt32(MemoryLayout<millrace_input>.size) else { return -1 }
-        unsafe input.pointee = found
-        unsafe input.pointee.size = size
-        return 0
+        return unsafe HostFunctions.write(found, to: input)
       }
     }
     unsafe table.pointee.claim = { attempt, length, type, payload in
@@ -75,9 +71,26 @@ enum HostFunctions {
       case MILLRACE_ENVIRONMENT: return unsafe UnsafeRawPointer(TaskHost.from(host).environmentTable)
       case MILLRACE_ITEMS: return unsafe UnsafeRawPointer(TaskHost.from(host).itemsTable)
       case MILLRACE_TRACE: return unsafe UnsafeRawPointer(TaskHost.from(host).traceTable)
+      case MILLRACE_RANDOM: return unsafe UnsafeRawPointer(TaskHost.from(host).randomTable)
+      case MILLRACE_BROKER: return unsafe TaskHost.from(host).broker == nil ? nil : UnsafeRawPointer(TaskHost.from(host).brokerTable)
       default: return nil
       }
     }
+  }
+
+  /// Bytes of `millrace_input` in version 1: every plugin has room for them.
+  private static let firstInputBytes: UInt32 = 48
+
+  /// Fills an input as far as its plugin knows the struct. 0, or -1 if that is less than version 1.
+  private static func write(_ found: millrace_input, to input: UnsafeMutablePointer<millrace_input>) -> Int32 {
+    // unsafe: the plugin's struct has `size` bytes.
+    let size = unsafe input.pointee.size
+    guard size >= firstInputBytes else { return -1 }
+    unsafe withUnsafeBytes(of: found) { found in
+      unsafe UnsafeMutableRawPointer(input).copyMemory(from: found.baseAddress!, byteCount: min(found.count, Int(size)))
+    }
+    unsafe input.pointee.size = size
+    return 0
   }
 
   /// The extension `MILLRACE_ITEMS`.
@@ -94,13 +107,8 @@ enum HostFunctions {
         guard let output = unsafe output else { return -1 }
         let attempt = unsafe HostFunctions.attempt(attempt)
         return unsafe attempt.pointee.run._withUnsafeGuaranteedRef { run in
-          let size = unsafe output.pointee.size
-          guard unsafe size >= UInt32(MemoryLayout<millrace_input>.size),
-            let found = unsafe run.input(attempt.pointee.node, Int(index), item: Int(item))
-          else { return -1 }
-          unsafe output.pointee = found
-          unsafe output.pointee.size = size
-          return 0
+          guard let found = unsafe run.input(attempt.pointee.node, Int(index), item: Int(item)) else { return -1 }
+          return unsafe HostFunctions.write(found, to: output)
         }
       })
   }
@@ -152,7 +160,7 @@ enum HostFunctions {
     }
   }
 
-  private static func attempt(_ opaque: OpaquePointer?) -> AttemptPointer {
+  static func attempt(_ opaque: OpaquePointer?) -> AttemptPointer {
     // unsafe: the plugin hands back what the host gave it; valid by the rules of the interface.
     unsafe UnsafeMutablePointer(opaque!)
   }

@@ -23,6 +23,8 @@ internal import Synchronization
   // unsafe: as `table`.
   nonisolated(unsafe) let itemsTable: UnsafeMutablePointer<millrace_items>
   nonisolated(unsafe) let traceTable: UnsafeMutablePointer<millrace_trace>
+  nonisolated(unsafe) let randomTable: UnsafeMutablePointer<millrace_random>
+  nonisolated(unsafe) let brokerTable: UnsafeMutablePointer<millrace_broker>
   private let names: (UnsafeMutablePointer<CChar>, UnsafeMutablePointer<CChar>)
   /// Set once by `connect`, before any handler runs.
   private(set) var scheduler: Scheduler!
@@ -54,6 +56,10 @@ internal import Synchronization
   package weak var children: (any ChildStarter)?
   /// Has the messages that tasks wait for; nil: there are none. Set before any run.
   package weak var messages: (any MessageSource)?
+  /// Takes the messages of plugins; nil: there is no broker. Set before plugins are loaded.
+  package weak var broker: (any PluginBroker)?
+  /// What plugins draw from.
+  package let randomness = Randomness()
   /// The wall clock, nanoseconds since 1970 in UTC, and how long it may be before it is looked at again. Set before any run.
   package var wall: @Sendable () -> Int64 = { millrace_wall() }
   package var wallLook: UInt64 = 60_000_000_000
@@ -94,6 +100,10 @@ internal import Synchronization
     unsafe itemsTable.initialize(to: HostFunctions.items)
     unsafe traceTable = .allocate(capacity: 1)
     unsafe traceTable.initialize(to: HostFunctions.trace)
+    unsafe randomTable = .allocate(capacity: 1)
+    unsafe randomTable.initialize(to: HostFunctions.random)
+    unsafe brokerTable = .allocate(capacity: 1)
+    unsafe brokerTable.initialize(to: HostFunctions.broker)
     unsafe table = .allocate(capacity: 1)
     unsafe table.initialize(to: millrace_host())
     unsafe table.pointee.size = UInt32(MemoryLayout<millrace_host>.size)
@@ -124,6 +134,8 @@ internal import Synchronization
     unsafe environmentTable.deallocate()
     unsafe itemsTable.deallocate()
     unsafe traceTable.deallocate()
+    unsafe randomTable.deallocate()
+    unsafe brokerTable.deallocate()
     unsafe table.deallocate()
   }
 

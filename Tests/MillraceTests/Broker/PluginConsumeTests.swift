@@ -44,6 +44,7 @@ import Testing
     static const millrace_plugin plugin = {
         .size = sizeof plugin, .abi_version = MILLRACE_ABI_VERSION, .name = "reads", .version = "1",
         .summary = "reads messages", .handlers = handlers, .handler_count = 1};
+    MILLRACE_MANIFEST();
     MILLRACE_EXPORT const millrace_plugin *millrace_plugin_entry(uint32_t version);
     const millrace_plugin *millrace_plugin_entry(uint32_t version) { return version == MILLRACE_ABI_VERSION ? &plugin : NULL; }
     """#

@@ -1,15 +1,20 @@
 /*
- * millrace/plugin.h: the interface between Millrace and a task handler in a shared object. Version 0: it may still change.
+ * millrace/plugin.h: the interface between Millrace and a task handler in a shared object. Version 1, frozen: what is here keeps its place, its type
+ * and its meaning. New fields come at the end of a struct, new functions in extensions; anything else would be version 2.
  *
- * A plugin is a shared object that exports one function, `millrace_plugin_entry`. It returns a description of the plugin
- * and its handlers. The host calls a handler once for each attempt of a task.
+ * A plugin is a shared object that exports one function, `millrace_plugin_entry`. It returns a description of the plugin and its handlers. The host
+ * calls a handler once for each attempt of a task. Once in each plugin stands `MILLRACE_MANIFEST();`: the layout of the structs as they were compiled,
+ * which the host compares with its own before any code of the plugin runs.
  *
  * Rules that hold everywhere
- *   Sizes     Every struct begins with its `size`. Read a field only if it lies within `size`; new fields come at the end.
+ *   Sizes     Every struct but `millrace_payload`, which never changes, begins with its `size`: the bytes that whoever made it knows of. Read a field
+ *             only if it lies within `size`, write none beyond it. All fields of this version are there in every host of version 1.
  *   Threads   Each function carries a tag: [main] the thread that loads, never concurrent with another call of this plugin;
  *             [worker] any worker thread, many at once; [any] any thread at any time.
- *   Ownership The owner of memory is named at each field. "For the call" ends when the function returns.
- *   Errors    Nothing is thrown, unwound or longjmp-ed across this boundary. Failures are outcomes.
+ *   Ownership The owner of memory is named at each field. "For the call" ends when the function returns. What a caller passes is read during the call
+ *             only, unless it says otherwise; nobody frees what another made.
+ *   Errors    Nothing is thrown, unwound or longjmp-ed across this boundary. Failures are outcomes, or what a function says it returns then. A pointer
+ *             may be NULL only where that is said.
  *   Text      UTF-8 without NUL inside, NUL at the end.
  *   Time      uint64_t nanoseconds of CLOCK_MONOTONIC; durations are unsigned nanoseconds.
  *
@@ -25,12 +30,13 @@
 extern "C" {
 #endif
 
-#define MILLRACE_ABI_VERSION 0u
+#define MILLRACE_ABI_VERSION 1u
 #define MILLRACE_ENTRY_NAME "millrace_plugin_entry"
 #define MILLRACE_ERROR_TYPE_BYTES 64u      /* with the NUL */
 #define MILLRACE_MESSAGE_BYTES 4096u       /* with the NUL */
 #define MILLRACE_INLINE_BYTES (16u << 20)  /* the largest payload held inline */
-#define MILLRACE_NAME_BYTES 128u           /* plugin and handler names: [a-z0-9-]+ */
+#define MILLRACE_NAME_BYTES 128u           /* plugin and handler names: [a-z0-9-]+; with the NUL */
+#define MILLRACE_SCHEMA_BYTES (1u << 20)   /* the largest JSON Schema, without the NUL */
 
 /* What a payload's bytes are. */
 enum {
@@ -100,43 +106,51 @@ typedef struct millrace_host {
   const char *version; /* "0.1.0" */
   void *context;       /* the host's own */
 
-  /* [any] Nanoseconds of the host's monotonic clock, which may be virtual. */
+  /* [any] Nanoseconds of the host's monotonic clock, which may be virtual. Never fails, never goes back. */
   uint64_t (*now)(const struct millrace_host *host);
 
-  /* [any] The value of a setting (`--set plugin.key=value`), or NULL. `key` is the full name, as "replay.mode". The host's until deinit. */
+  /* [any] The value of a setting (`--set plugin.key=value`), or NULL if it is not set. `key` is the full name, as "replay.mode". The text is the
+     host's, unchanged until `deinit` has returned. */
   const char *(*setting)(const struct millrace_host *host, const char *key);
 
-  /* [any] One line for the log. */
+  /* [any] One line for the log, copied; `level` is MILLRACE_LOG_DEBUG ...; values of secrets become "***". Cannot fail: without a log it is dropped. */
   void (*log)(const struct millrace_host *host, uint32_t level, const char *line);
 
   /* [worker, and any while pending] How many inputs: input 0 is the definition's `input`, the outputs of the dependencies follow in
-     the order in which the definition names them. */
+     the order in which the definition names them. The same for the whole attempt. */
   uint32_t (*input_count)(const millrace_attempt *attempt);
 
-  /* [worker, and any while pending] Fills `input` (set its `size` first). 0, or -1 if there is no such input. */
+  /* [worker, and any while pending] Fills `input`, the caller's, as far as its `size` goes (set it first). 0, or -1 if there is no such input or
+     `size` is less than that of version 1; then nothing is written. What it points to is the host's, until the attempt ends. */
   int32_t (*input)(const millrace_attempt *attempt, uint32_t index, millrace_input *input);
 
-  /* [worker, and any while pending] `length` writable bytes, aligned to 16, for an output or for details; `payload` names them. Unused
-     claims are freed with the run. NULL if length exceeds MILLRACE_INLINE_BYTES or memory is exhausted. */
+  /* [worker, and any while pending] `length` writable bytes, aligned to 16, for an output or for details; `payload`, the caller's,
+     names them. The bytes are the host's, not cleared, the attempt's to write until it ends; unused claims are freed with the run. NULL if length
+     exceeds MILLRACE_INLINE_BYTES, memory is exhausted or the attempt has been ended; then `payload` is not written. */
   void *(*claim)(millrace_attempt *attempt, uint64_t length, uint32_t content_type, millrace_payload *payload);
 
-  /* [any while the attempt is valid] Nonzero once the attempt should stop: cancelled, timed out or engine stopping. One load. */
+  /* [any while the attempt is valid] Nonzero once the attempt should stop: cancelled, timed out or engine stopping.
+     Once nonzero, always. One load. */
   int32_t (*cancelled)(const millrace_attempt *attempt);
 
-  /* [worker, and any while pending] Says that the attempt is alive, with progress 0 to 1000 (per mille). Resets the heartbeat timeout. */
+  /* [worker, and any while pending] Says that the attempt is alive, with progress 0 to 1000 (per mille; more counts
+     as 1000). Resets the heartbeat timeout. Cannot fail: late ones are ignored. */
   void (*heartbeat)(millrace_attempt *attempt, uint32_t progress);
 
-  /* [worker] A token for this attempt; call it before returning MILLRACE_PENDING. */
+  /* [worker, during `run`] A token for this attempt; call it before returning MILLRACE_PENDING. The same at each call; zero if the host cannot give
+     one: then end the attempt at once. It may be kept and copied; after the end of the attempt it names nothing. */
   millrace_token (*token)(millrace_attempt *attempt);
 
-  /* [any] Ends a pending attempt. `outcome` is read during the call. 0 taken, -1 too late (already completed, timed out or cancelled). */
+  /* [any] Ends a pending attempt, even before its handler has returned. `outcome`, the caller's, and the message that it points to are copied during
+     the call; its payloads were claimed for this attempt. 0 taken, -1 too late (already completed, timed out or cancelled): then nothing happened. */
   int32_t (*complete)(const struct millrace_host *host, millrace_token token, const millrace_outcome *outcome);
 
   /* [any] As `complete`, after `delay` nanoseconds, by the host's timers: no thread is held. If the attempt is cancelled before, the host ends it
      then. 0, or -1 as above. */
   int32_t (*complete_after)(const struct millrace_host *host, millrace_token token, uint64_t delay, const millrace_outcome *outcome);
 
-  /* [any] A named extension of the host, or NULL. The id ends in its version, as "millrace.trace/1". The host's until deinit. */
+  /* [any] A named extension of the host, or NULL if this host has none of that name and version: say so in `init`, or do without. The id ends in its
+     version, as "millrace.trace/1". The table is the host's, unchanged until `deinit` has returned. */
   const void *(*extension)(const struct millrace_host *host, const char *id);
 } millrace_host;
 
@@ -194,6 +208,86 @@ typedef struct millrace_trace {
   int32_t (*traceparent)(const millrace_attempt *attempt, char text[MILLRACE_TRACEPARENT_BYTES]);
 } millrace_trace;
 
+/*
+ * The extension MILLRACE_RANDOM of the host: the randomness that it was given. Of a host with a seed, as in a simulation, the same bytes come in the same order
+ * each time, and anybody who knows the seed can tell them: no keys are made of these. Of any other host they are the system's.
+ */
+#define MILLRACE_RANDOM "millrace.random/1"
+#define MILLRACE_RANDOM_BYTES 65536u /* the most of one call */
+typedef struct millrace_random {
+  uint32_t size;
+  uint32_t reserved;
+
+  /* [any] Fills `length` bytes of the caller's. 0, or -1 if that is more than MILLRACE_RANDOM_BYTES or the system has none; then they may be anything. */
+  int32_t (*fill)(const millrace_host *host, void *bytes, size_t length);
+} millrace_random;
+
+/*
+ * The extension MILLRACE_BROKER of the host: messages for its exchanges and queues. A message is claimed, written where its consumers will read it, and
+ * published or dropped. A plugin that holds one when `deinit` has returned has lost it.
+ */
+#define MILLRACE_BROKER "millrace.broker/1"
+
+/* Names a message that was claimed and is neither published nor dropped. Zero is none. Using one that is over is harmless: MILLRACE_PUBLISH_MALFORMED. */
+typedef uint64_t millrace_draft;
+
+/* How it went. */
+enum {
+  MILLRACE_PUBLISH_DONE = 0,       /* claimed; or published: all of its queues have it. Whether the disk has it is not told */
+  MILLRACE_PUBLISH_DUPLICATE = 1,  /* a message of this id was taken before: this one is not needed, and is gone */
+  MILLRACE_PUBLISH_UNROUTABLE = 2, /* no queue wants it */
+  MILLRACE_PUBLISH_FULL = 3,       /* one of its queues is full: none has it */
+  MILLRACE_PUBLISH_BUSY = 4,       /* in a moment: the disk is behind, or a message of this id is under way */
+  MILLRACE_PUBLISH_MALFORMED = 5,  /* a name, key, text or number is not as said below, or there is no such draft */
+  MILLRACE_PUBLISH_NOWHERE = 6,    /* there is no such exchange, or it takes messages of other exchanges only */
+  MILLRACE_PUBLISH_TOO_LARGE = 7,  /* the payload, or the other fields together */
+  MILLRACE_PUBLISH_NO_MEMORY = 8,  /* all memory for messages is in use, or too many are claimed at once */
+  MILLRACE_PUBLISH_CLOSED = 9,     /* the host stops */
+  MILLRACE_PUBLISH_JOURNAL = 10    /* what durable queues keep could not be kept */
+};
+
+enum {
+  MILLRACE_MESSAGE_TRANSIENT = 1u << 0, /* durable queues need not keep it over a restart */
+  MILLRACE_MESSAGE_PRIORITY = 1u << 1   /* `priority` is set */
+};
+
+#define MILLRACE_HEADERS 256u /* the most of one message */
+
+/* Where a message goes, and what it says of itself. The caller's, read during `claim`: zeroed, then `size` and what is wanted. */
+typedef struct millrace_message {
+  uint32_t size;
+  uint32_t flags;             /* MILLRACE_MESSAGE_TRANSIENT | MILLRACE_MESSAGE_PRIORITY */
+  const char *exchange;       /* NULL: to the queue of the key's name */
+  const char *key;            /* by which the exchange chooses, 255 bytes at most; NULL: empty */
+  const char *id;             /* by which a second one is told apart; NULL: none */
+  const char *content_type;   /* as MIME has it; NULL: not said */
+  const char *correlation_id; /* what it answers; NULL: nothing */
+  const char *reply_to;       /* the queue that an answer is wanted in; NULL: none */
+  const char *const *headers; /* `header_count` names, each followed by its text; NULL with 0 */
+  uint64_t delay;             /* nanoseconds before which nobody gets it */
+  uint64_t time_to_live;      /* nanoseconds after which nobody wants it; 0: its queues say */
+  uint32_t priority;          /* 0 the lowest to 255, with MILLRACE_MESSAGE_PRIORITY; without: 1, normal */
+  uint32_t header_count;      /* MILLRACE_HEADERS at most */
+} millrace_message;
+
+typedef struct millrace_broker {
+  uint32_t size;
+  uint32_t reserved;
+
+  /* [any] Memory for the `length` bytes of a message. `draft` names it, `bytes` is the host's, not cleared, and the caller's to write until it is published
+     or dropped; both are written if the result is MILLRACE_PUBLISH_DONE. The message is on behalf of `attempt`'s tenant and part of its trace; NULL: of
+     nobody's. */
+  uint32_t (*claim)(const millrace_host *host, const millrace_attempt *attempt, uint64_t length, const millrace_message *message,
+                    millrace_draft *draft, void **bytes);
+
+  /* [any, one at a time for a draft] Publishes it. Done or a duplicate: the draft is over; otherwise it is as before, to be published again or dropped.
+     `queues`, the caller's, gets how many have it, 0 unless done; NULL: it does not care. Never waits. */
+  uint32_t (*publish)(const millrace_host *host, millrace_draft draft, uint32_t *queues);
+
+  /* [any] Gives the memory back. */
+  void (*drop)(const millrace_host *host, millrace_draft draft);
+} millrace_broker;
+
 /* One attempt, as the handler sees it. The host's, for the call. */
 typedef struct millrace_call {
   uint32_t size;
@@ -212,12 +306,15 @@ typedef struct millrace_handler {
   uint32_t flags;              /* MILLRACE_BLOCKING | MILLRACE_EXCLUSIVE */
   const char *name;            /* [a-z0-9-]+; the host calls it `plugin/name` */
   const char *summary;         /* one line for people */
-  const char *input_schema;    /* JSON Schema of input 0, or NULL */
+  const char *input_schema;    /* JSON Schema of input 0, an object of at most MILLRACE_SCHEMA_BYTES; NULL: anything */
+  const char *output_schema;   /* the same of the output, for people and tools: no output is checked against it; NULL: anything */
   void *context;               /* handed to `run` */
   uint32_t concurrency;        /* at most so many attempts at once; 0: no limit of its own */
   uint32_t reserved;
 
-  /* [worker] Runs one attempt and returns its status. With MILLRACE_PENDING nothing but the token may be kept. */
+  /* [worker; with MILLRACE_BLOCKING a thread that may wait] Runs one attempt and returns its status, MILLRACE_DONE ... What it returns counts, not
+     `outcome->status`. `call` and `outcome` are the host's, for the call; after MILLRACE_PENDING `call->attempt`, `call->host` and the token go on.
+     A status that is none, or a payload that the attempt did not claim, fails the attempt with `bad-outcome`. */
   uint32_t (*run)(void *context, const millrace_call *call, millrace_outcome *outcome);
 } millrace_handler;
 
@@ -228,18 +325,20 @@ typedef struct millrace_plugin {
   const char *name;      /* [a-z0-9-]+ */
   const char *version;   /* the plugin's own */
   const char *summary;   /* one line for people */
+  const char *configuration_schema; /* JSON Schema of the plugin's settings, an object whose properties are their names without the plugin's; for
+                                       people and tools: the plugin itself checks, in `init`. NULL: it says nothing */
 
   /* Called once. Readied handlers and memory live until deinit. 0, or anything else: refused, and nothing more is called. `message`
-     (capacity bytes) takes the reason. NULL: nothing to do. [main] */
+     (the host's, `capacity` bytes, for the call) takes the reason, with a NUL. `host` may be kept until deinit has returned. NULL: nothing to do. [main] */
   int32_t (*init)(const millrace_host *host, char *message, size_t capacity);
 
   /* Called once after a successful init, when no call is in progress. NULL: nothing to do. [main] */
   void (*deinit)(void);
 
-  /* A named extension of the plugin, or NULL. The field itself may be NULL. [main] */
+  /* A named extension of the plugin, or NULL. The table is the plugin's, until deinit has returned. The field itself may be NULL. [main] */
   const void *(*extension)(const char *id);
 
-  /* Read after init. */
+  /* Read once, after init; neither the table nor what it points to may change until deinit has returned. */
   const millrace_handler *const *handlers;
   uint32_t handler_count; /* 1 to 1,024 */
   uint32_t flags;         /* MILLRACE_PLUGIN_STAYS */
@@ -247,7 +346,8 @@ typedef struct millrace_plugin {
 
 enum { MILLRACE_PLUGIN_STAYS = 1u << 0 /* never unmapped: set by Swift plugins, whose runtime cannot be unloaded */ };
 
-/* The one exported function. Returns NULL if the plugin cannot work with a host of `host_abi_version`. [main] */
+/* The one exported function. Returns the plugin's description, its own as long as the object is mapped, or NULL if it cannot work with a host of
+   `host_abi_version`. Called once, before anything else; it may not call the host. [main] */
 typedef const millrace_plugin *(*millrace_plugin_entry_function)(uint32_t host_abi_version);
 
 #if defined(_WIN32)
@@ -256,7 +356,81 @@ typedef const millrace_plugin *(*millrace_plugin_entry_function)(uint32_t host_a
 #define MILLRACE_EXPORT __attribute__((visibility("default")))
 #endif
 
-/* The layout is part of the interface. */
+/*
+ * The layout is part of the interface. The structs and fields of version 1: S(struct) and F(struct, field). Fields that are added later get a list of
+ * their own, for a plugin that was built before them has not got them.
+ */
+#define MILLRACE_LAYOUT_1(S, F)                                                                                                              \
+  S(payload) F(payload, offset) F(payload, length) F(payload, arena) F(payload, content_type)                                                \
+  S(outcome) F(outcome, size) F(outcome, status) F(outcome, retry_after) F(outcome, output) F(outcome, details) F(outcome, message_capacity) \
+    F(outcome, message_length) F(outcome, message) F(outcome, error_type)                                                                    \
+  S(input) F(input, size) F(input, reserved) F(input, payload) F(input, bytes) F(input, name)                                                \
+  S(host) F(host, size) F(host, abi_version) F(host, name) F(host, version) F(host, context) F(host, now) F(host, setting) F(host, log)      \
+    F(host, input_count) F(host, input) F(host, claim) F(host, cancelled) F(host, heartbeat) F(host, token) F(host, complete)                \
+    F(host, complete_after) F(host, extension)                                                                                               \
+  S(environment) F(environment, size) F(environment, reserved) F(environment, count) F(environment, at) F(environment, get)                  \
+    F(environment, redact)                                                                                                                   \
+  S(items) F(items, size) F(items, reserved) F(items, count) F(items, item)                                                                  \
+  S(trace) F(trace, size) F(trace, reserved) F(trace, traceparent)                                                                           \
+  S(random) F(random, size) F(random, reserved) F(random, fill)                                                                              \
+  S(message) F(message, size) F(message, flags) F(message, exchange) F(message, key) F(message, id) F(message, content_type)                 \
+    F(message, correlation_id) F(message, reply_to) F(message, headers) F(message, delay) F(message, time_to_live) F(message, priority)      \
+    F(message, header_count)                                                                                                                 \
+  S(broker) F(broker, size) F(broker, reserved) F(broker, claim) F(broker, publish) F(broker, drop)                                          \
+  S(call) F(call, size) F(call, attempt_number) F(call, attempt) F(call, host) F(call, task_key) F(call, task_id) F(call, deadline)          \
+    F(call, reserved)                                                                                                                        \
+  S(handler) F(handler, size) F(handler, flags) F(handler, name) F(handler, summary) F(handler, input_schema) F(handler, output_schema)      \
+    F(handler, context) F(handler, concurrency) F(handler, reserved) F(handler, run)                                                         \
+  S(plugin) F(plugin, size) F(plugin, abi_version) F(plugin, name) F(plugin, version) F(plugin, summary) F(plugin, configuration_schema)     \
+    F(plugin, init) F(plugin, deinit) F(plugin, extension) F(plugin, handlers) F(plugin, handler_count) F(plugin, flags)
+
+/*
+ * The manifest: what this compiler made of the layout, in the section `.millrace` of the shared object. It is data; the host reads it from the file.
+ * Offsets and sizes that a plugin and its host do not agree on would be memory corruption: such a plugin is refused by the name of the field.
+ * Entries are sizes of structs ("host"), with offset 0, and fields ("host.now").
+ */
+typedef struct millrace_manifest_entry {
+  char name[40]; /* with the NUL, and NULs behind it */
+  uint32_t offset;
+  uint32_t size;
+} millrace_manifest_entry;
+
+#define MILLRACE_MANIFEST_SECTION ".millrace"
+#define MILLRACE_MANIFEST_VERSION 1u
+#define MILLRACE_MANIFEST_PLUS_STRUCT(type) +1
+#define MILLRACE_MANIFEST_PLUS_FIELD(type, field) +1
+#define MILLRACE_MANIFEST_STRUCT(type) {#type, 0, (uint32_t)sizeof(millrace_##type)},
+#define MILLRACE_MANIFEST_FIELD(type, field) \
+  {#type "." #field, (uint32_t)offsetof(millrace_##type, field), (uint32_t)sizeof(((millrace_##type *)0)->field)},
+
+enum { MILLRACE_MANIFEST_COUNT = 0 MILLRACE_LAYOUT_1(MILLRACE_MANIFEST_PLUS_STRUCT, MILLRACE_MANIFEST_PLUS_FIELD) };
+
+typedef struct millrace_manifest {
+  char magic[8]; /* "MILLRACE", without a NUL */
+  uint32_t size; /* of all of it */
+  uint32_t manifest_version;
+  uint32_t abi_version;
+  uint32_t entry_count;
+  millrace_manifest_entry entries[MILLRACE_MANIFEST_COUNT];
+} millrace_manifest;
+
+#define MILLRACE_MANIFEST_VALUE                                                                                        \
+  {{'M', 'I', 'L', 'L', 'R', 'A', 'C', 'E'},  (uint32_t)sizeof(millrace_manifest), MILLRACE_MANIFEST_VERSION,            \
+   MILLRACE_ABI_VERSION, MILLRACE_MANIFEST_COUNT, {MILLRACE_LAYOUT_1(MILLRACE_MANIFEST_STRUCT, MILLRACE_MANIFEST_FIELD)}}
+
+/* `retain` keeps the section where the linker collects what nobody refers to (--gc-sections). */
+#if defined(__has_attribute)
+#if __has_attribute(retain)
+#define MILLRACE_RETAIN __attribute__((used, retain, section(MILLRACE_MANIFEST_SECTION)))
+#endif
+#endif
+#ifndef MILLRACE_RETAIN
+#define MILLRACE_RETAIN __attribute__((used, section(MILLRACE_MANIFEST_SECTION)))
+#endif
+
+/* Once in a plugin, in one file, outside of functions: `MILLRACE_MANIFEST();`. MillracePluginKit has it already. */
+#define MILLRACE_MANIFEST() MILLRACE_RETAIN static const millrace_manifest millrace_plugin_manifest = MILLRACE_MANIFEST_VALUE
+
 #if defined(__cplusplus)
 #define MILLRACE_ASSERT(condition) static_assert(condition, #condition)
 #else
@@ -268,12 +442,22 @@ MILLRACE_ASSERT(sizeof(millrace_outcome) == 144);
 MILLRACE_ASSERT(offsetof(millrace_outcome, error_type) == 80);
 MILLRACE_ASSERT(sizeof(millrace_input) == 48);
 MILLRACE_ASSERT(sizeof(millrace_call) == 56);
-MILLRACE_ASSERT(sizeof(millrace_handler) == 56);
-MILLRACE_ASSERT(offsetof(millrace_handler, run) == 48);
+MILLRACE_ASSERT(offsetof(millrace_call, deadline) == 40);
+MILLRACE_ASSERT(sizeof(millrace_handler) == 64);
+MILLRACE_ASSERT(offsetof(millrace_handler, run) == 56);
 MILLRACE_ASSERT(sizeof(millrace_host) == 128);
+MILLRACE_ASSERT(offsetof(millrace_host, now) == 32);
+MILLRACE_ASSERT(offsetof(millrace_host, extension) == 120);
 MILLRACE_ASSERT(sizeof(millrace_environment) == 40);
+MILLRACE_ASSERT(sizeof(millrace_items) == 24);
 MILLRACE_ASSERT(sizeof(millrace_trace) == 16);
-MILLRACE_ASSERT(sizeof(millrace_plugin) == 72);
+MILLRACE_ASSERT(sizeof(millrace_random) == 16);
+MILLRACE_ASSERT(sizeof(millrace_message) == 88);
+MILLRACE_ASSERT(sizeof(millrace_broker) == 32);
+MILLRACE_ASSERT(sizeof(millrace_plugin) == 80);
+MILLRACE_ASSERT(offsetof(millrace_plugin, handlers) == 64);
+MILLRACE_ASSERT(sizeof(millrace_manifest_entry) == 48);
+MILLRACE_ASSERT(offsetof(millrace_manifest, entries) == 24);
 #endif
 
 #ifdef __cplusplus
