@@ -99,9 +99,10 @@ import Testing
     var room = [UInt8](repeating: 0, count: 2_048)
     unsafe room.withUnsafeMutableBytes { bytes in
       #expect(refusal { unsafe $0.loop = bytes.baseAddress }.message.contains("uv_version"))
-      let said = refusal {
-        unsafe $0.loop = bytes.baseAddress
-        unsafe $0.uv_version = { 1 << 16 }
+      let another: @convention(c) () -> UInt32 = { 1 << 16 }
+      let said = refusal { configuration in
+        unsafe configuration.loop = bytes.baseAddress
+        unsafe configuration.uv_version = another
       }
       #expect(said.code == MILLRACE_BAD_VERSION && said.message.contains("libuv"), "\(said)")
     }
