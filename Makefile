@@ -14,9 +14,11 @@ TRACES := ../shared/data/wfinstances
 PREFIX ?= /usr/local
 VERSION := $(shell sed -n 's/.*static let version = "\(.*\)"/\1/p' Sources/Millrace/Engine.swift)
 SONAME := libmillrace.so.0
-EMBEDDED := $(RELEASE) --scratch-path .build-embedding --static-swift-stdlib --product millrace-embedding
+EMBEDDED := $(RELEASE) --product millrace-embedding
+# SwiftPM links no shared library with the runtime inside. What of it needs naming: the rest is found by what the objects ask for.
+RUNTIME := CoreFoundation _FoundationICU _FoundationCShims _FoundationCollections FoundationEssentials FoundationInternationalization dispatch BlocksRuntime
 
-.PHONY: libmillrace install help deps build run test docs bench peers bench-broker bench-topics bench-log bench-durable lint clean build-deps outside
+.PHONY: help deps build run libmillrace install test docs bench peers bench-broker bench-topics bench-log bench-durable lint clean build-deps outside
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
@@ -42,18 +44,21 @@ test: deps ## everything: Swift tests, plugins under sanitizers, models, documen
 	Tests/Models/run
 	Tests/Documentation/run
 	Tests/Outside/run
+	Tests/Embedding/run
 	Tests/LogPeers/run
 	Tests/DurablePeers/run
 	Tests/BrokerPeers/run
 	@$(MAKE) --no-print-directory lint
 
-libmillrace: build-deps ## libmillrace.so for programs in C, Python, Rust and others
-	$(EMBEDDED) -Xlinker --version-script=$(CURDIR)/Sources/CMillrace/libmillrace.map -Xlinker -soname=$(SONAME) -Xlinker --gc-sections \
-	  -Xlinker -z -Xlinker defs
+libmillrace: build-deps ## .build/libmillrace.so, for programs in C, Python, Rust and others
+	$(EMBEDDED)
+	cd "$$($(EMBEDDED) --show-bin-path)" && swiftc -emit-library -static-stdlib -use-ld=lld -module-name MillraceEmbedding \
+	  -o $(CURDIR)/.build/libmillrace.so @millrace-embedding.product/Objects.LinkFileList -luv -lcrypto $(RUNTIME:%=-l%) \
+	  $(addprefix -Xlinker ,--version-script=$(CURDIR)/Sources/CMillrace/libmillrace.map -soname=$(SONAME) --gc-sections -z defs --strip-all)
 
 install: libmillrace ## libmillrace.so, its headers and millrace.pc to PREFIX=/usr/local; DESTDIR is put before it
 	install -d "$(DESTDIR)$(PREFIX)/lib/pkgconfig" "$(DESTDIR)$(PREFIX)/include/millrace"
-	install -m 755 -s "$$($(EMBEDDED) --show-bin-path)/libmillrace-embedding.so" "$(DESTDIR)$(PREFIX)/lib/libmillrace.so.$(VERSION)"
+	install -m 755 .build/libmillrace.so "$(DESTDIR)$(PREFIX)/lib/libmillrace.so.$(VERSION)"
 	ln -sf libmillrace.so.$(VERSION) "$(DESTDIR)$(PREFIX)/lib/$(SONAME)"
 	ln -sf $(SONAME) "$(DESTDIR)$(PREFIX)/lib/libmillrace.so"
 	install -m 644 Sources/CMillrace/include/millrace/plugin.h Sources/CMillrace/include/millrace/millrace.h "$(DESTDIR)$(PREFIX)/include/millrace"

@@ -1,5 +1,6 @@
 internal import Millrace
 internal import MillraceCore
+internal import Synchronization
 
 /// A workflow that was read and checked. Without parameters it is compiled once, at the first start.
 @safe final class EmbeddedWorkflow: Held, @unchecked Sendable {
@@ -36,10 +37,19 @@ final class EmbeddedRun: Held {
 
   let owner: EmbeddedEngine
   let handle: WorkflowHandle
+  private let isCounted = Atomic<Bool>(false)
 
   var goesWith: EmbeddedEngine? { nil }
 
   init(_ handle: WorkflowHandle, of owner: EmbeddedEngine) { (self.handle, self.owner) = (handle, owner) }
+
+  /// Counts its end, once: by who is told of it or by who has waited for it, whoever is first, so that each finds it in the metrics.
+  func count(_ status: WorkflowStatus) {
+    if status == .created || status == .running { return }
+    // Order: relaxed. A flag of its own; of two callers one counts.
+    if isCounted.exchange(true, ordering: .relaxed) { return }
+    owner.counts.ended(status)
+  }
 }
 
 /// A consumer of a queue.

@@ -57,7 +57,8 @@ internal import Synchronization
       throw Failure(.badArgument, "\(error)")
     }
     let id: UInt64
-    do { id = try HandleTable.shared.add(EmbeddedRun(handle, of: owner)) } catch {
+    let made = EmbeddedRun(handle, of: owner)
+    do { id = try HandleTable.shared.add(made) } catch {
       handle.cancel()
       throw error
     }
@@ -66,8 +67,9 @@ internal import Synchronization
     // unsafe: kept until the run has ended, and called by any thread, as the header says.
     nonisolated(unsafe) let context = unsafe wish.context
     let finished = unsafe wish.finished
-    handle.whenFinished { [counts = owner.counts, relay = owner.relay] status in
-      counts.ended(status)
+    // The run is kept until then, and its engine with it.
+    handle.whenFinished { [relay = owner.relay] status in
+      made.count(status)
       guard let finished = unsafe finished else { return }
       if let relay {
         relay.post { unsafe finished(context, millrace_run(id: id), status.number) }
@@ -95,6 +97,7 @@ internal import Synchronization
         end = ended
       }
     }
+    embedded.count(end)
     if let status = unsafe status { unsafe status.pointee = end.number }
   }
 }
@@ -104,7 +107,9 @@ internal import Synchronization
 ) -> Int32 {
   unsafe perform(error) {
     let embedded = try HandleTable.shared.find(run.id, EmbeddedRun.self)
-    unsafe try Arguments.place(status, "status").pointee = embedded.handle.status.number
+    let now = embedded.handle.status
+    embedded.count(now)
+    unsafe try Arguments.place(status, "status").pointee = now.number
   }
 }
 

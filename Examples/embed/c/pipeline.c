@@ -79,13 +79,22 @@ static uint32_t total(void *context, const millrace_call *call, millrace_outcome
   return answer(call, outcome, text);
 }
 
-/* The result of the run goes from one queue to the other: what this returns is the answer to the message. */
-static uint32_t forward(void *context, const millrace_call *call, millrace_outcome *outcome) {
-  sem_post((sem_t *)context);
+/* Handles a message: what this returns is the answer to it. */
+static uint32_t reply(void *context, const millrace_call *call, millrace_outcome *outcome) {
+  (void)context;
   millrace_input message = input(call, 0);
   char text[128];
   snprintf(text, sizeof text, "[%.*s]", (int)message.payload.length, (const char *)message.bytes);
   return answer(call, outcome, text);
+}
+
+/* Handles the answer. */
+static uint32_t receive(void *context, const millrace_call *call, millrace_outcome *outcome) {
+  (void)outcome;
+  millrace_input message = input(call, 0);
+  printf("answer: %.*s\n", (int)message.payload.length, (const char *)message.bytes);
+  sem_post((sem_t *)context);
+  return MILLRACE_DONE;
 }
 
 static int use(millrace_engine engine) {
@@ -116,18 +125,17 @@ static int use(millrace_engine engine) {
   uint32_t queues;
   CHECK(millrace_publish(engine, &message, &queues, &error));
   millrace_bytes_free(&output);
-  sem_t begun;
-  sem_init(&begun, 0, 0);
-  millrace_handler forwarder = {.size = sizeof forwarder, .name = "forward", .run = forward, .context = &begun};
-  millrace_subscription subscription;
-  CHECK(millrace_subscribe(engine, "results", &forwarder, NULL, &subscription, &error));
-  sem_wait(&begun);
-  /* Handlers of messages end as well. */
+  sem_t received;
+  sem_init(&received, 0, 0);
+  millrace_handler replier = {.size = sizeof replier, .name = "reply", .run = reply};
+  millrace_handler receiver = {.size = sizeof receiver, .name = "receive", .run = receive, .context = &received};
+  millrace_subscription subscriptions[2];
+  CHECK(millrace_subscribe(engine, "results", &replier, NULL, &subscriptions[0], &error));
+  CHECK(millrace_subscribe(engine, "answers", &receiver, NULL, &subscriptions[1], &error));
+  sem_wait(&received);
+  /* Handlers that run end as well: `received` goes after this. */
   CHECK(millrace_engine_drain(engine, MILLRACE_FOREVER, &error));
-  millrace_queue_metrics results = {.size = sizeof results}, answers = {.size = sizeof answers};
-  CHECK(millrace_queue_read(engine, "results", &results, &error));
-  CHECK(millrace_queue_read(engine, "answers", &answers, &error));
-  printf("messages: %llu left, %llu answered\n", (unsigned long long)(results.ready + results.unacknowledged), (unsigned long long)answers.ready);
+  sem_destroy(&received);
   CHECK(millrace_run_release(run, &error));
   CHECK(millrace_workflow_release(workflow, &error));
   return 0;
