@@ -10,7 +10,15 @@ export SWT_EXPERIMENTAL_MAXIMUM_PARALLELIZATION_WIDTH := 4
 BENCHMARKS := $(filter-out Broker Durable Log,$(notdir $(wildcard Benchmarks/*)))
 TRACES := ../shared/data/wfinstances
 
-.PHONY: help deps build run test docs bench peers bench-broker bench-topics bench-log bench-durable lint clean build-deps outside
+# The library for programs in other languages. Each change of an interface that is not only an addition gets a new soname.
+PREFIX ?= /usr/local
+VERSION := $(shell sed -n 's/.*static let version = "\(.*\)"/\1/p' Sources/Millrace/Engine.swift)
+SONAME := libmillrace.so.0
+EMBEDDED := $(RELEASE) --product millrace-embedding
+# SwiftPM links no shared library with the runtime inside. What of it needs naming: the rest is found by what the objects ask for.
+RUNTIME := CoreFoundation _FoundationICU _FoundationCShims _FoundationCollections FoundationEssentials FoundationInternationalization dispatch BlocksRuntime
+
+.PHONY: help deps build run libmillrace install test docs bench peers bench-broker bench-topics bench-log bench-durable lint clean build-deps outside
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
@@ -36,10 +44,26 @@ test: deps ## everything: Swift tests, plugins under sanitizers, models, documen
 	Tests/Models/run
 	Tests/Documentation/run
 	Tests/Outside/run
+	Tests/Embedding/run
 	Tests/LogPeers/run
 	Tests/DurablePeers/run
 	Tests/BrokerPeers/run
 	@$(MAKE) --no-print-directory lint
+
+libmillrace: build-deps ## .build/libmillrace.so, for programs in C, Python, Rust and others
+	$(EMBEDDED)
+	cd "$$($(EMBEDDED) --show-bin-path)" && swiftc -emit-library -static-stdlib -use-ld=lld -module-name MillraceEmbedding \
+	  -o $(CURDIR)/.build/libmillrace.so @millrace-embedding.product/Objects.LinkFileList -luv -lcrypto $(RUNTIME:%=-l%) \
+	  $(addprefix -Xlinker ,--version-script=$(CURDIR)/Sources/CMillrace/libmillrace.map -soname=$(SONAME) --gc-sections -z defs --strip-all)
+
+install: libmillrace ## libmillrace.so, its headers and millrace.pc to PREFIX=/usr/local; DESTDIR is put before it
+	install -d "$(DESTDIR)$(PREFIX)/lib/pkgconfig" "$(DESTDIR)$(PREFIX)/include/millrace"
+	install -m 755 .build/libmillrace.so "$(DESTDIR)$(PREFIX)/lib/libmillrace.so.$(VERSION)"
+	ln -sf libmillrace.so.$(VERSION) "$(DESTDIR)$(PREFIX)/lib/$(SONAME)"
+	ln -sf $(SONAME) "$(DESTDIR)$(PREFIX)/lib/libmillrace.so"
+	install -m 644 Sources/CMillrace/include/millrace/plugin.h Sources/CMillrace/include/millrace/millrace.h "$(DESTDIR)$(PREFIX)/include/millrace"
+	sed 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|' Sources/CMillrace/millrace.pc.in >"$(DESTDIR)$(PREFIX)/lib/pkgconfig/millrace.pc"
+	chmod 644 "$(DESTDIR)$(PREFIX)/lib/pkgconfig/millrace.pc"
 
 docs: deps ## the documentation of the modules as pages, in .build/documentation
 	swift build $(TRAITS) --target MillraceTesting

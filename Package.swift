@@ -6,6 +6,7 @@ struct Row {
   enum Kind {
     case system(pkgConfig: String, apt: String)
     case c, swift, command, pluginC, pluginSwift
+    case shared  // a shared library for programs in other languages
     case support, benchmark  // no products: for this package's tests and measurements
 
     var isProgram: Bool {
@@ -95,6 +96,9 @@ let rows: [Row] = [
   Row(
     layer: 6, name: "MillraceTesting", kind: .swift,
     needs: ["Millrace", "MillraceCore", "MillraceLog", "MillraceSimulation", "MillraceWorkflow"], tests: []),
+  Row(
+    layer: 6, name: "MillraceEmbedding", kind: .shared, needs: ["Millrace", "MillraceBroker", "MillraceCore", "CMillrace", "CUV"], tests: []
+  ),
   Row(layer: 6, name: "EngineBenchmark", kind: .benchmark, path: "Benchmarks/Engine", needs: ["Millrace", "MillraceCore"], tests: []),
   Row(layer: 6, name: "RunVictim", kind: .benchmark, path: "Tests/Faults/RunVictim", needs: ["CMillrace", "Millrace", "MillraceLog"]),
   Row(
@@ -150,7 +154,7 @@ func target(_ row: Row) -> Target {
     return .systemLibrary(name: row.name, pkgConfig: pkgConfig, providers: [.apt([apt])])
   case .c, .pluginC:
     return .target(name: row.name, dependencies: needs, path: row.path, cSettings: strictC)
-  case .swift, .pluginSwift, .support:
+  case .swift, .shared, .pluginSwift, .support:
     return .target(name: row.name, dependencies: needs, path: row.path, swiftSettings: strict)
   case .command, .benchmark:
     return .executableTarget(name: row.name, dependencies: needs, path: row.path, swiftSettings: strict)
@@ -166,6 +170,8 @@ func products(_ row: Row) -> [Product] {
       .library(
         name: "millrace-plugin-" + row.path!.split(separator: "/").last!, type: .dynamic, targets: [row.name])
     ]
+  // Linked by `make libmillrace`, which gives it its name and keeps all but its interface to itself.
+  case .shared: [.library(name: "millrace-embedding", type: .dynamic, targets: [row.name])]
   case .swift: [.library(name: row.name, targets: [row.name])]
   case .system, .c, .support, .benchmark: []
   }

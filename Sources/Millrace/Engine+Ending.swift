@@ -27,6 +27,16 @@ extension Engine {
     desk.close()
   }
 
+  /// As `drain`, on the calling thread, which is none of the engine's: without shutting down. True: all had ended by then. `nanoseconds`: `UInt64.max` is no bound.
+  package func drainHere(nanoseconds: UInt64) -> Bool {
+    close()
+    let (deadline, overflow) = millrace_monotonic().addingReportingOverflow(nanoseconds)
+    return host.waitUntilIdle(until: overflow ? .max : deadline)
+  }
+
+  /// On a thread of the engine, that of a handler or a callback: nothing may be waited for there.
+  package var isOwnThread: Bool { runtime.isOwnThread }
+
   private func drainApart(_ timeout: Duration) async -> Bool {
     close()
     return await withCheckedContinuation { continuation in
@@ -55,7 +65,7 @@ extension Engine {
     book.stop()
     desk.close()
     desk.stop()
-    let ending = Ending(runtime: runtime, host: host, state: state, hooks: hooks, durable: durable, desk: desk)
+    let ending = Ending(runtime: runtime, host: host, state: state, hooks: hooks, durable: durable, desk: desk, isHosted: hostLoop != nil)
     if !runtime.isOwnThread { return ending.run() }
     if !ending.runApart() { hooks.host.report("the engine could not be shut down from its own thread: no thread to be had") }
   }
@@ -70,14 +80,19 @@ extension Engine {
     private let durable: DurableRuns?
     /// Its consumers' jobs are called until the runtime has stopped.
     private let desk: BrokerDesk
+    /// This is the thread of the host's loop, which nobody turns meanwhile.
+    private let isHosted: Bool
 
-    init(runtime: Runtime, host: TaskHost, state: EngineState, hooks: HooksBox, durable: DurableRuns?, desk: BrokerDesk) {
+    init(
+      runtime: Runtime, host: TaskHost, state: EngineState, hooks: HooksBox, durable: DurableRuns?, desk: BrokerDesk, isHosted: Bool
+    ) {
       self.runtime = runtime
       self.host = host
       self.state = state
       self.hooks = hooks
       self.durable = durable
       self.desk = desk
+      self.isHosted = isHosted
     }
 
     func run() {
@@ -86,7 +101,7 @@ extension Engine {
       let reason = "the engine was shut down: the run goes on when it is resumed"
       for run in runs where run.status == .created { run.suspend(because: run.journal == nil ? nil : reason) }
       for run in runs { run.suspend(because: run.journal == nil ? nil : reason) }
-      for run in host.activeRuns where run.hasCleanup || run.hasChildren || run.isUndoing { _ = run.wait() }
+      for run in host.activeRuns where run.hasCleanup || run.hasChildren || run.isUndoing { wait(for: run) }
       runtime.stop()
       desk.end()
       // What tasks gave to the last moment is recorded; then that they are left to the next process.
@@ -96,6 +111,15 @@ extension Engine {
       state.unload()
       desk.plugins.end()
       host.close()
+    }
+
+    private func wait(for run: WorkflowRun) {
+      guard isHosted else {
+        _ = run.wait()
+        return
+      }
+      // Who arms a timer cannot tell this thread: it looks again after 10 ms.
+      repeat { _ = runtime.turn() } while run.wait(until: min(runtime.turn(), millrace_monotonic() + 10_000_000)) == nil
     }
 
     /// False: there is no thread, and everything stays as it is.

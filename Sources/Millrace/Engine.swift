@@ -85,6 +85,8 @@ public import MillraceWorkflow
     public var wallClock: (@Sendable () -> Int64)?
     /// By which the waits of durable runs go on in another engine: id of the machine's boot, and nanoseconds since then, while the machine slept too; nil: the system's. For tests.
     package var bootClock: (@Sendable () -> (id: String, nanoseconds: UInt64))?
+    /// The loop of the program that the engine is a part of; nil: one of its own.
+    package var hostLoop: HostLoop?
     /// Where the broker keeps durable queues; nil: in `data`. For tests.
     package var journal: (@Sendable () throws -> any QueueJournal)?
 
@@ -111,6 +113,8 @@ public import MillraceWorkflow
   let durable: DurableRuns?
   let children = ResumedChildren()
   let desk: BrokerDesk
+  /// nil: the engine has a loop of its own.
+  let hostLoop: HostLoop?
   /// nil: nothing is published.
   let eventPublisher: EventPublisher?
 
@@ -138,7 +142,8 @@ public import MillraceWorkflow
     runtimeConfiguration.takesGuests = true
     desk = BrokerDesk(
       configuration.broker, data: configuration.data, journal: configuration.journal, host: host, tenants: tenants, wall: wall)
-    hooks = HooksBox(host: host, book: book, desk: desk, stalled: configuration.stalled)
+    hostLoop = configuration.hostLoop
+    hooks = HooksBox(host: host, book: book, desk: desk, stalled: configuration.stalled, wake: configuration.hostLoop?.wake)
     do {
       // unsafe: the box outlives the runtime: both are this engine's.
       runtime = unsafe try Runtime(
@@ -146,7 +151,9 @@ public import MillraceWorkflow
         hooks: unsafe RuntimeHooks(
           context: Unmanaged.passUnretained(hooks).toOpaque(),
           timer: { context, value, kind, _ in unsafe HooksBox.from(context).timer(value, kind) },
-          stall: { context, lane, job, nanoseconds in unsafe HooksBox.from(context).stall(lane, job, nanoseconds) }))
+          stall: { context, lane, job, nanoseconds in unsafe HooksBox.from(context).stall(lane, job, nanoseconds) },
+          wake: { context in unsafe HooksBox.from(context).wake?() }),
+        hostLoop: hostLoop?.pointer)
       host.connect(runtime.scheduler, timers: runtime.timers, sharedShard: runtime.sharedTimerShard)
       self.slots = slots
       threads = runtime.threadCount

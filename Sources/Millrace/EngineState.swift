@@ -74,6 +74,31 @@ internal import MillraceWorkflow
     }
   }
 
+  /// Loads one more plugin. What it has not room for leaves nothing loaded. Throws `EngineError`.
+  func load(file path: String, _ scheduler: Scheduler) throws(EngineError) {
+    try monitor.locked { () throws(EngineError) in
+      if stopped { throw .stopped }
+      let plugin: LoadedPlugin
+      do throws(PluginError) { plugin = try loader.load(path) } catch { throw .plugins(error) }
+      if let taken = plugin.handlers.first(where: { known[$0.qualifiedName] != nil }) {
+        // No run knows its handlers.
+        plugin.unload()
+        throw .duplicateHandler(taken.qualifiedName)
+      }
+      var added: [String: TaskHandler] = [:]
+      for handler in plugin.handlers {
+        // unsafe: as in `load`.
+        guard let index = scheduler.register(unsafe WorkflowRun.handler(for: handler.pointer)) else {
+          plugin.unload()
+          throw .tooManyHandlers(limit: Scheduler.maxHandlers)
+        }
+        added[handler.qualifiedName] = unsafe TaskHandler(name: handler.qualifiedName, index: index, pointer: handler.pointer)
+      }
+      known.merge(added) { old, _ in old }
+      for handler in plugin.handlers { takeSchema(of: handler) }
+    }
+  }
+
   /// Loads another build of a plugin beside the one that is there, for the runs that are pinned to it. Throws `PluginError` or `EngineError`.
   func load(build path: String, _ sha256: String, _ scheduler: Scheduler) throws -> PinnedBuild {
     try monitor.locked {

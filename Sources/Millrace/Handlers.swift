@@ -154,6 +154,8 @@ extension RetryableError {
     case asynchronous(@Sendable (TaskContext) async throws -> Payload)
     /// What it gives counts so many nanoseconds later: no slot is given back meanwhile, and no thread is held.
     case delayed(Delayed)
+    /// A function of C, which the core calls as it is.
+    case foreign
     /// Another handler, but for the tasks for which there is a function.
     case masked(@Sendable (_ task: String) -> Delayed?, RegisteredHandler)
   }
@@ -187,6 +189,17 @@ extension RetryableError {
       let handler = unsafe Unmanaged<RegisteredHandler>.fromOpaque(context!).takeUnretainedValue()
       return unsafe handler.run(call!, outcome!)
     }
+  }
+
+  /// A handler of C. The struct is copied; what its `run` and `context` point to is the program's, for as long as the engine.
+  ///
+  /// unsafe: `handler` is whole, and its `run` and `context` keep the promises of millrace/plugin.h.
+  @unsafe package convenience init(name: String, _ handler: millrace_handler, inputSchema: InputSchema? = nil) {
+    self.init(name: name, inputSchema: inputSchema, .foreign)
+    unsafe pointer.pointee.flags = handler.flags
+    unsafe pointer.pointee.concurrency = handler.concurrency
+    unsafe pointer.pointee.context = handler.context
+    unsafe pointer.pointee.run = handler.run
   }
 
   /// For `MillraceTesting`.
@@ -237,6 +250,7 @@ extension RetryableError {
       }
     case .asynchronous(let body): return unsafe run(call, outcome, body)
     case .delayed(let body): return unsafe run(call, outcome, body)
+    case .foreign: return unsafe pointer.pointee.run(pointer.pointee.context, call, outcome)
     case .masked(let mask, let other):
       guard let body = unsafe mask(String(cString: call.pointee.task_id)) else { return unsafe other.run(call, outcome) }
       return unsafe run(call, outcome, body)

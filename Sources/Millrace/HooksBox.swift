@@ -8,12 +8,15 @@ final class HooksBox: Sendable {
   private let book: ScheduleBook
   private let desk: BrokerDesk
   private let stalled: (@Sendable (String) -> Void)?
+  /// On the loop's thread, after `Runtime.callBack`.
+  let wake: (@Sendable () -> Void)?
 
-  init(host: TaskHost, book: ScheduleBook, desk: BrokerDesk, stalled: (@Sendable (String) -> Void)?) {
+  init(host: TaskHost, book: ScheduleBook, desk: BrokerDesk, stalled: (@Sendable (String) -> Void)?, wake: (@Sendable () -> Void)?) {
     self.host = host
     self.book = book
     self.desk = desk
     self.stalled = stalled
+    self.wake = wake
   }
 
   static func from(_ context: UnsafeMutableRawPointer?) -> HooksBox {

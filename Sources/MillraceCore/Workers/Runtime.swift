@@ -81,18 +81,22 @@ public enum RuntimeError: Error, CustomStringConvertible {
   public var stall: @convention(c) (UnsafeMutableRawPointer?, Int, UInt64, UInt64) -> Void
   /// A watched signal arrived. On the loop's thread.
   public var signal: @convention(c) (UnsafeMutableRawPointer?, Int32) -> Void
+  /// `Runtime.callBack` was called, once or more. On the loop's thread.
+  public var wake: @convention(c) (UnsafeMutableRawPointer?) -> Void
   // unsafe: the embedder's; outlives the runtime.
   public nonisolated(unsafe) var context: UnsafeMutableRawPointer?
 
   @unsafe public init(
     context: UnsafeMutableRawPointer? = nil, timer: @escaping TimerSink = { _, _, _, _ in },
     stall: @escaping @convention(c) (UnsafeMutableRawPointer?, Int, UInt64, UInt64) -> Void = { _, _, _, _ in },
-    signal: @escaping @convention(c) (UnsafeMutableRawPointer?, Int32) -> Void = { _, _ in }
+    signal: @escaping @convention(c) (UnsafeMutableRawPointer?, Int32) -> Void = { _, _ in },
+    wake: @escaping @convention(c) (UnsafeMutableRawPointer?) -> Void = { _ in }
   ) {
     unsafe self.context = context
     unsafe self.timer = timer
     unsafe self.stall = stall
     unsafe self.signal = signal
+    unsafe self.wake = wake
   }
 }
 
@@ -168,7 +172,7 @@ public enum RuntimeError: Error, CustomStringConvertible {
     // unsafe: the loop, the timers and the pool are stopped before this object goes away; it is their context.
     let context = unsafe Unmanaged.passUnretained(self).toOpaque()
     let callbacks = unsafe LoopCallbacks(
-      context: context, alarm: { unsafe Runtime.from($0).onAlarm() },
+      context: context, wake: { unsafe Runtime.from($0).onWake() }, alarm: { unsafe Runtime.from($0).onAlarm() },
       signal: { unsafe Runtime.from($0).onSignal($1) })
     let loop: EventLoop
     if let hostLoop = unsafe hostLoop {
@@ -389,6 +393,15 @@ public enum RuntimeError: Error, CustomStringConvertible {
   }
 
   // MARK: The loop's thread
+
+  /// What the host's loop would do for the time being, where the host waits on the loop's thread and cannot turn it. When it has to be done again, on the
+  /// scheduler's clock, unless a timer is armed meanwhile.
+  public func turn() -> UInt64 { onAlarm() }
+
+  /// Has `RuntimeHooks.wake` called on the loop's thread. Many at once become one.
+  public func callBack() { loop.wake() }
+
+  private func onWake() { unsafe hooks.wake(hooks.context) }
 
   private func onAlarm() -> UInt64 {
     let now = scheduler.clock.now

@@ -1,0 +1,78 @@
+internal import Millrace
+internal import MillraceCore
+internal import Synchronization
+
+/// A workflow that was read and checked. Without parameters it is compiled once, at the first start.
+@safe final class EmbeddedWorkflow: Held, @unchecked Sendable {
+  static var kind: HandleKind { .workflow }
+
+  let owner: EmbeddedEngine
+  private let reading: DefinitionReader.Reading
+  private let monitor = Monitor()
+  // The monitor's.
+  private var prepared: PreparedWorkflow?
+
+  var goesWith: EmbeddedEngine? { owner }
+
+  init(_ reading: DefinitionReader.Reading, of owner: EmbeddedEngine) { (self.reading, self.owner) = (reading, owner) }
+
+  deinit { monitor.deallocate() }
+
+  /// Throws as `Engine.start`.
+  func start(_ parameters: [String: JSON], tenant: String?, trace: TraceContext?) throws -> WorkflowHandle {
+    if !parameters.isEmpty { return try owner.engine.start(reading, parameters: parameters, tenant: tenant, trace: trace) }
+    let workflow = try monitor.locked { () throws -> PreparedWorkflow in
+      if let prepared { return prepared }
+      let made = try owner.engine.prepare(reading)
+      prepared = made
+      return made
+    }
+    return try owner.engine.start(workflow, tenant: tenant, trace: trace)
+  }
+}
+
+/// A run that was started. Stays to be read when its engine has gone.
+final class EmbeddedRun: Held {
+  static var kind: HandleKind { .run }
+
+  let owner: EmbeddedEngine
+  let handle: WorkflowHandle
+  private let isCounted = Atomic<Bool>(false)
+
+  var goesWith: EmbeddedEngine? { nil }
+
+  init(_ handle: WorkflowHandle, of owner: EmbeddedEngine) { (self.handle, self.owner) = (handle, owner) }
+
+  /// Counts its end, once: by who is told of it or by who has waited for it, whoever is first, so that each finds it in the metrics.
+  func count(_ status: WorkflowStatus) {
+    if status == .created || status == .running { return }
+    // Order: relaxed. A flag of its own; of two callers one counts.
+    if isCounted.exchange(true, ordering: .relaxed) { return }
+    owner.counts.ended(status)
+  }
+}
+
+/// A consumer of a queue.
+final class EmbeddedSubscription: Held {
+  static var kind: HandleKind { .subscription }
+
+  let owner: EmbeddedEngine
+  let consumer: MessageConsumer
+
+  var goesWith: EmbeddedEngine? { owner }
+
+  init(_ consumer: MessageConsumer, of owner: EmbeddedEngine) { (self.consumer, self.owner) = (consumer, owner) }
+}
+
+extension WorkflowStatus {
+  /// MILLRACE_RUN_...
+  var number: UInt32 {
+    switch self {
+    case .created: 0
+    case .running: 1
+    case .completed: 2
+    case .failed: 3
+    case .cancelled: 4
+    }
+  }
+}
