@@ -118,7 +118,7 @@ private struct CTexts {
   private var bytes: [CChar] = []
 
   /// Calls `body` with the message. Throws `bad-message` for a text with a NUL inside, which C would cut there.
-  mutating func with(_ message: Message, _ body: (UnsafePointer<millrace_message>) -> UInt32) throws(HandlerError) -> UInt32 {
+  mutating func with(_ message: Message, _ body: (UnsafePointer<millrace_publication>) -> UInt32) throws(HandlerError) -> UInt32 {
     let fields = [message.exchange, message.key, message.id, message.contentType, message.correlationID, message.replyTo]
     var starts: [Int?] = []
     for text in fields { starts.append(try add(text)) }
@@ -126,16 +126,16 @@ private struct CTexts {
       starts.append(try add(header.name))
       starts.append(try add(header.value))
     }
-    var flags: UInt32 = message.isPersistent ? 0 : UInt32(MILLRACE_MESSAGE_TRANSIENT)
-    if message.priority != nil { flags |= UInt32(MILLRACE_MESSAGE_PRIORITY) }
+    var flags: UInt32 = message.isPersistent ? 0 : UInt32(MILLRACE_PUBLICATION_TRANSIENT)
+    if message.priority != nil { flags |= UInt32(MILLRACE_PUBLICATION_PRIORITY) }
     let timeToLive = message.timeToLive.map { max($0.nanoseconds, 1) } ?? 0
     // The texts and the table of headers stay until `body` has returned.
     return unsafe bytes.withUnsafeBufferPointer { buffer in
       let texts = unsafe starts.map { start in unsafe start.map { unsafe buffer.baseAddress! + $0 } }
       let headers = unsafe Array(texts[fields.count...])
       return unsafe headers.withUnsafeBufferPointer { headers in
-        var value = unsafe millrace_message(
-          size: UInt32(MemoryLayout<millrace_message>.size), flags: flags, exchange: texts[0], key: texts[1], id: texts[2],
+        var value = unsafe millrace_publication(
+          size: UInt32(MemoryLayout<millrace_publication>.size), flags: flags, exchange: texts[0], key: texts[1], id: texts[2],
           content_type: texts[3], correlation_id: texts[4], reply_to: texts[5], headers: headers.baseAddress,
           delay: message.delay.nanoseconds, time_to_live: timeToLive, priority: UInt32(message.priority ?? 0),
           header_count: UInt32(clamping: message.headers.count))

@@ -18,7 +18,7 @@ final class TestPost: Sendable {
 
   private static func text(_ pointer: UnsafePointer<CChar>?) -> String { unsafe pointer.map { unsafe String(cString: $0) } ?? "-" }
 
-  fileprivate func claim(_ length: UInt64, _ message: millrace_message) -> (UInt32, UnsafeMutableRawPointer?) {
+  fileprivate func claim(_ length: UInt64, _ message: millrace_publication) -> (UInt32, UnsafeMutableRawPointer?) {
     let texts = unsafe [message.exchange, message.key, message.id, message.content_type, message.correlation_id, message.reply_to].map {
       unsafe Self.text($0)
     }

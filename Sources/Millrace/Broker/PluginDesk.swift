@@ -51,7 +51,7 @@ internal import MillraceWorkflow
     do throws(Refusal) {
       guard let desk else { throw .closed }
       // unsafe: the plugin's message, during the call.
-      var envelope = try unsafe PluginDesk.envelope(message.assumingMemoryBound(to: millrace_message.self), desk)
+      var envelope = try unsafe PluginDesk.envelope(message.assumingMemoryBound(to: millrace_publication.self), desk)
       envelope.tenant = tenant
       envelope.trace = trace
       guard bytes <= UInt64(Int32.max) else { throw .tooLarge }
@@ -132,10 +132,10 @@ internal import MillraceWorkflow
   }
 
   /// unsafe: the plugin's, of which only `size` bytes are there; those of version 1 are.
-  private static func envelope(_ message: UnsafePointer<millrace_message>, _ desk: BrokerDesk) throws(Refusal) -> Envelope {
+  private static func envelope(_ message: UnsafePointer<millrace_publication>, _ desk: BrokerDesk) throws(Refusal) -> Envelope {
     guard unsafe message.pointee.size >= 88 else { throw .malformed }
     let message = unsafe message.pointee
-    let known = UInt32(MILLRACE_MESSAGE_TRANSIENT | MILLRACE_MESSAGE_PRIORITY)
+    let known = UInt32(MILLRACE_PUBLICATION_TRANSIENT | MILLRACE_PUBLICATION_PRIORITY)
     guard unsafe message.flags & ~known == 0 else { throw .malformed }
     let key = try unsafe text(message.key) ?? ""
     var envelope = Envelope(to: .default, key: key)
@@ -145,8 +145,8 @@ internal import MillraceWorkflow
         envelope.exchange = found
       } catch let refusal as Refusal { throw refusal } catch is RoutingError { throw .malformed } catch { throw .closed }
     }
-    envelope.isPersistent = unsafe message.flags & UInt32(MILLRACE_MESSAGE_TRANSIENT) == 0
-    if unsafe message.flags & UInt32(MILLRACE_MESSAGE_PRIORITY) != 0 {
+    envelope.isPersistent = unsafe message.flags & UInt32(MILLRACE_PUBLICATION_TRANSIENT) == 0
+    if unsafe message.flags & UInt32(MILLRACE_PUBLICATION_PRIORITY) != 0 {
       guard let priority = unsafe UInt8(exactly: message.priority) else { throw .malformed }
       envelope.priority = priority
     }
@@ -160,7 +160,7 @@ internal import MillraceWorkflow
     return envelope
   }
 
-  private static func headers(_ message: millrace_message) throws(Refusal) -> Headers {
+  private static func headers(_ message: millrace_publication) throws(Refusal) -> Headers {
     let count = Int(unsafe message.header_count)
     if count == 0 { return Headers() }
     guard count <= Int(MILLRACE_HEADERS), let texts = unsafe message.headers else { throw .malformed }

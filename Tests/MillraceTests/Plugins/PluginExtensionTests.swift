@@ -29,7 +29,7 @@ import Testing
     static uint32_t send(void *context, const millrace_call *call, millrace_outcome *outcome) {
       (void)context;
       static const char *const headers[] = {"kind", "x", "colour", "blue"};
-      millrace_message message = {.size = sizeof message, .flags = MILLRACE_MESSAGE_PRIORITY, .exchange = "shop", .key = "order.new", .id = call->task_key,
+      millrace_publication message = {.size = sizeof message, .flags = MILLRACE_PUBLICATION_PRIORITY, .exchange = "shop", .key = "order.new", .id = call->task_key,
                                   .content_type = "text/plain", .correlation_id = "c", .reply_to = "answers", .headers = headers, .header_count = 2,
                                   .time_to_live = 3600000000000u, .priority = 2};
       char words[256];
@@ -70,7 +70,7 @@ import Testing
     /* To a queue that has room for one. */
     static uint32_t fill(void *context, const millrace_call *call, millrace_outcome *outcome) {
       (void)context;
-      millrace_message message = {.size = sizeof message, .key = "small", .flags = MILLRACE_MESSAGE_TRANSIENT};
+      millrace_publication message = {.size = sizeof message, .key = "small", .flags = MILLRACE_PUBLICATION_TRANSIENT};
       char words[64] = "";
       for (int i = 0; i < 2; i++) {
         void *bytes;
@@ -110,7 +110,7 @@ import Testing
     /* A message that is never published; `deinit` writes it. */
     static uint32_t keep(void *context, const millrace_call *call, millrace_outcome *outcome) {
       (void)context;
-      millrace_message message = {.size = sizeof message, .key = "small"};
+      millrace_publication message = {.size = sizeof message, .key = "small"};
       millrace_draft draft;
       void *bytes;
       if (broker->claim(call->host, call->attempt, 100000, &message, &draft, &bytes) != MILLRACE_PUBLISH_DONE) return MILLRACE_FAILED;
@@ -134,7 +134,7 @@ import Testing
     static void deinit(void) {
       void *bytes;
       millrace_draft draft;
-      const millrace_message message = {.size = sizeof message, .key = "small"};
+      const millrace_publication message = {.size = sizeof message, .key = "small"};
       char line[32];
       if (!kept) return;
       memset(kept, 1, 100000);

@@ -247,16 +247,16 @@ enum {
 };
 
 enum {
-  MILLRACE_MESSAGE_TRANSIENT = 1u << 0, /* durable queues need not keep it over a restart */
-  MILLRACE_MESSAGE_PRIORITY = 1u << 1   /* `priority` is set */
+  MILLRACE_PUBLICATION_TRANSIENT = 1u << 0, /* durable queues need not keep it over a restart */
+  MILLRACE_PUBLICATION_PRIORITY = 1u << 1   /* `priority` is set */
 };
 
 #define MILLRACE_HEADERS 256u /* the most of one message */
 
 /* Where a message goes, and what it says of itself. The caller's, read during `claim`: zeroed, then `size` and what is wanted. */
-typedef struct millrace_message {
+typedef struct millrace_publication {
   uint32_t size;
-  uint32_t flags;             /* MILLRACE_MESSAGE_TRANSIENT | MILLRACE_MESSAGE_PRIORITY */
+  uint32_t flags;             /* MILLRACE_PUBLICATION_TRANSIENT | MILLRACE_PUBLICATION_PRIORITY */
   const char *exchange;       /* NULL: to the queue of the key's name */
   const char *key;            /* by which the exchange chooses, 255 bytes at most; NULL: empty */
   const char *id;             /* by which a second one is told apart; NULL: none */
@@ -266,9 +266,9 @@ typedef struct millrace_message {
   const char *const *headers; /* `header_count` names, each followed by its text; NULL with 0 */
   uint64_t delay;             /* nanoseconds before which nobody gets it */
   uint64_t time_to_live;      /* nanoseconds after which nobody wants it; 0: its queues say */
-  uint32_t priority;          /* 0 the lowest to 255, with MILLRACE_MESSAGE_PRIORITY; without: 1, normal */
+  uint32_t priority;          /* 0 the lowest to 255, with MILLRACE_PUBLICATION_PRIORITY; without: 1, normal */
   uint32_t header_count;      /* MILLRACE_HEADERS at most */
-} millrace_message;
+} millrace_publication;
 
 typedef struct millrace_broker {
   uint32_t size;
@@ -277,7 +277,7 @@ typedef struct millrace_broker {
   /* [any] Memory for the `length` bytes of a message. `draft` names it, `bytes` is the host's, not cleared, and the caller's to write until it is published
      or dropped; both are written if the result is MILLRACE_PUBLISH_DONE. The message is on behalf of `attempt`'s tenant and part of its trace; NULL: of
      nobody's. */
-  uint32_t (*claim)(const millrace_host *host, const millrace_attempt *attempt, uint64_t length, const millrace_message *message,
+  uint32_t (*claim)(const millrace_host *host, const millrace_attempt *attempt, uint64_t length, const millrace_publication *message,
                     millrace_draft *draft, void **bytes);
 
   /* [any, one at a time for a draft] Publishes it. Done or a duplicate: the draft is over; otherwise it is as before, to be published again or dropped.
@@ -373,9 +373,9 @@ typedef const millrace_plugin *(*millrace_plugin_entry_function)(uint32_t host_a
   S(items) F(items, size) F(items, reserved) F(items, count) F(items, item)                                                                  \
   S(trace) F(trace, size) F(trace, reserved) F(trace, traceparent)                                                                           \
   S(random) F(random, size) F(random, reserved) F(random, fill)                                                                              \
-  S(message) F(message, size) F(message, flags) F(message, exchange) F(message, key) F(message, id) F(message, content_type)                 \
-    F(message, correlation_id) F(message, reply_to) F(message, headers) F(message, delay) F(message, time_to_live) F(message, priority)      \
-    F(message, header_count)                                                                                                                 \
+  S(publication) F(publication, size) F(publication, flags) F(publication, exchange) F(publication, key) F(publication, id) F(publication, content_type)                 \
+    F(publication, correlation_id) F(publication, reply_to) F(publication, headers) F(publication, delay) F(publication, time_to_live) F(publication, priority)      \
+    F(publication, header_count)                                                                                                                 \
   S(broker) F(broker, size) F(broker, reserved) F(broker, claim) F(broker, publish) F(broker, drop)                                          \
   S(call) F(call, size) F(call, attempt_number) F(call, attempt) F(call, host) F(call, task_key) F(call, task_id) F(call, deadline)          \
     F(call, reserved)                                                                                                                        \
@@ -452,7 +452,7 @@ MILLRACE_ASSERT(sizeof(millrace_environment) == 40);
 MILLRACE_ASSERT(sizeof(millrace_items) == 24);
 MILLRACE_ASSERT(sizeof(millrace_trace) == 16);
 MILLRACE_ASSERT(sizeof(millrace_random) == 16);
-MILLRACE_ASSERT(sizeof(millrace_message) == 88);
+MILLRACE_ASSERT(sizeof(millrace_publication) == 88);
 MILLRACE_ASSERT(sizeof(millrace_broker) == 32);
 MILLRACE_ASSERT(sizeof(millrace_plugin) == 80);
 MILLRACE_ASSERT(offsetof(millrace_plugin, handlers) == 64);
