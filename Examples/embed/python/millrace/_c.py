@@ -117,14 +117,14 @@ RUN = CFUNCTYPE(c_uint32, c_void_p, POINTER(Call), POINTER(Outcome))
 
 class Handler(Structure):
     _fields_ = [
-        ("size", c_uint32), ("flags", c_uint32), ("name", c_char_p), ("summary", c_char_p), ("input_schema", c_char_p),
+        ("size", c_uint32), ("flags", c_uint32), ("name", c_char_p), ("summary", c_char_p), ("input_schema", c_char_p), ("output_schema", c_char_p),
         ("context", c_void_p), ("concurrency", c_uint32), ("reserved", c_uint32), ("run", RUN),
     ]
 
 
 for _type, _size in (
     (Error, 4104), (Bytes, 24), (Configuration, 104), (Metrics, 104), (Start, 56), (Queue, 64), (Message, 96), (Payload, 24), (Outcome, 144),
-    (Input, 48), (Call, 56), (Handler, 56),
+    (Input, 48), (Call, 56), (Handler, 64),
 ):
     assert ctypes.sizeof(_type) == _size, f"{_type.__name__} has {ctypes.sizeof(_type)} bytes, and {_size} in the header"
 

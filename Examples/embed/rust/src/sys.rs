@@ -115,6 +115,7 @@ pub struct Handler {
     pub name: *const c_char,
     pub summary: *const c_char,
     pub input_schema: *const c_char,
+    pub output_schema: *const c_char,
     pub context: *mut c_void,
     pub concurrency: u32,
     pub reserved: u32,
@@ -128,7 +129,7 @@ const _: () = {
     assert!(size_of::<Outcome>() == 144);
     assert!(size_of::<Input>() == 48);
     assert!(size_of::<Call>() == 56);
-    assert!(size_of::<Handler>() == 56);
+    assert!(size_of::<Handler>() == 64);
 };
 
 extern "C" {
