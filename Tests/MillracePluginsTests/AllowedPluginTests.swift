@@ -5,7 +5,8 @@ import Testing
 
 /// Which builds may be loaded, by lists and signatures that are made as a user makes them.
 @Suite(
-  .enabled(if: Workshop.compiler != nil, Workshop.noCompiler), .enabled(if: OpenSSL.isThere, "no openssl in /usr/bin: apt-get install openssl"))
+  .enabled(if: Workshop.compiler != nil, Workshop.noCompiler),
+  .enabled(if: OpenSSL.isThere, "no openssl in /usr/bin: apt-get install openssl"))
 struct AllowedPluginTests {
   private let workshop: Workshop
   private let path: String
