@@ -46,6 +46,10 @@ public enum PluginError: Error, Sendable, Hashable {
   case failedInit(path: String, plugin: String, reason: String)
   /// Two plugins, or one of them twice, offer the same handler.
   case duplicateHandler(path: String, handler: String, build: String, other: String, otherBuild: String)
+  /// What `millrace_state` says of it: the state could not be saved or was not taken over, and why.
+  case badState(path: String, plugin: String, reason: String)
+  /// Code that can never be unmapped again, as Swift's, has been loaded beside other builds as often as a process bears.
+  case tooManyMapped(path: String, limit: Int)
 
   /// The file or directory that was refused, as it was named to the loader.
   public var path: String {
@@ -55,7 +59,8 @@ public enum PluginError: Error, Sendable, Hashable {
       .truncated(let path, _, _, _), .damaged(let path, _), .wrongArchitecture(let path, _, _), .noPrivateCopy(let path, _),
       .missingLibrary(let path, _), .missingSymbol(let path, _), .refusedByLinker(let path, _), .missingEntry(let path),
       .missingManifest(let path), .badManifest(let path, _), .foreignLayout(let path, _, _, _),
-      .wrongABI(let path, _, _), .malformed(let path, _, _), .failedInit(let path, _, _), .duplicateHandler(let path, _, _, _, _):
+      .wrongABI(let path, _, _), .malformed(let path, _, _), .failedInit(let path, _, _), .duplicateHandler(let path, _, _, _, _),
+      .badState(let path, _, _), .tooManyMapped(let path, _):
       path
     }
   }
@@ -92,6 +97,8 @@ extension PluginError: CustomStringConvertible {
     case .failedInit(_, let plugin, let reason): "init of \(plugin) failed: \(reason)"
     case .duplicateHandler(let path, let handler, let build, let other, let otherBuild):
       "handler \(handler) is offered by \(path) (build \(build.prefix(12))) and by \(other) (build \(otherBuild.prefix(12)))"
+    case .badState(_, let plugin, let reason): "the state of \(plugin) cannot be handed over: \(reason)"
+    case .tooManyMapped(_, let limit): "its code can never be unmapped, and this process has loaded \(limit) such builds beside others"
     }
   }
 
@@ -122,6 +129,8 @@ extension PluginError: CustomStringConvertible {
     case .malformed: "correct the description that millrace_plugin_entry returns"
     case .failedInit(_, let plugin, _): "see the documentation of \(plugin)"
     case .duplicateHandler: "load only one of them"
+    case .badState: "have the new build take over what the old one saves, or restart the process"
+    case .tooManyMapped: "restart the process with this build"
     }
   }
 }

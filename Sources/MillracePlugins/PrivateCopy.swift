@@ -44,6 +44,19 @@ struct PrivateCopy: ~Copyable {
     return copy
   }
 
+  /// Copies a copy: what it was checked for, it still is. `path`: where the first one came from.
+  ///
+  /// - Throws: `unreadable`, `tooLarge`, `noPrivateCopy`.
+  static func make(copying other: Int32, path: String, limit: Int64) throws(PluginError) -> PrivateCopy {
+    guard lseek(other, 0, SEEK_SET) == 0 else { throw .unreadable(path: path, reason: errorText()) }
+    let made = unsafe millrace_memory_file("millrace-plugin")
+    guard made >= 0 else { throw .noPrivateCopy(path: path, reason: errorText()) }
+    var copy = PrivateCopy(descriptor: made)
+    (copy.size, copy.sha256) = try fill(made, from: other, path: path, limit: limit)
+    guard millrace_seal(made) == 0 else { throw .noPrivateCopy(path: path, reason: errorText()) }
+    return copy
+  }
+
   private static func check(_ file: Int32, path: String, limit: Int64) throws(PluginError) {
     var status = stat()
     // `status` outlives the call.
