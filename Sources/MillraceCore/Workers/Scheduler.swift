@@ -234,7 +234,8 @@ public enum SubmitError: Error, Hashable, CustomStringConvertible {
   public var handlersInUse: Int {
     registration.lock()
     defer { registration.unlock() }
-    return Int(handlerCount.loadRelaxed()) - freeHandlers.count
+    let left = expiredRecords.loadSequential() == 0 ? leftHandlers.count : 0
+    return Int(handlerCount.loadRelaxed()) - freeHandlers.count - left
   }
 
   /// A limit for jobs with one key, until `retireLimit`. nil: `maxLimits` exist.
