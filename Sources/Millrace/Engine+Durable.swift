@@ -16,7 +16,7 @@ public struct ResumedRuns: Sendable {
 
 extension Engine {
   /// Goes on with the durable runs that are recorded in the engine's store and are not over: completed tasks are not run again, tasks that were under way are, with
-  /// the same idempotency keys. Once, before runs are started; handlers and deployed workflows are there by then.
+  /// the same idempotency keys. Kept builds of plugins that no run needs any more are removed: all runs that had them have completed. Once, before runs are started; handlers and deployed workflows are there by then.
   ///
   /// Reads what is recorded, and waits for that: not from a handler, nor from a Swift task. Complexity: O(events of all runs in the store). Throws `EngineError` or `EventStoreError`.
   @discardableResult public func resume() throws -> ResumedRuns {
@@ -41,6 +41,10 @@ extension Engine {
       }
     }
     resumed.handles.sort { $0.id < $1.id }
+    if let shelf = durable.builds {
+      let needed = try durable.runs.pins().filter(\.needsBuilds).flatMap(\.builds).compactMap(\.value.string)
+      for problem in shelf.sweep(needed: Set(needed)) { host.report("a build that no run needs could not be removed: \(problem)") }
+    }
     return resumed
   }
 
