@@ -56,7 +56,8 @@ enum Swaps {
       func percentile(_ percent: Double, _ times: [UInt64]) -> Double {
         times.isEmpty ? 0 : Double(times[min(times.count - 1, Int(Double(times.count) * percent / 100))] / 10) / 100
       }
-      return "| \(name) | \(latencies.count * Swaps.tasks) | \(swaps.count) | \(lost) | \(doubled) | \(percentile(50, latencies)) | \(percentile(99, latencies)) | \(percentile(50, swaps)) | \(percentile(99, swaps)) |"
+      return
+        "| \(name) | \(latencies.count * Swaps.tasks) | \(swaps.count) | \(lost) | \(doubled) | \(percentile(50, latencies)) | \(percentile(99, latencies)) | \(percentile(50, swaps)) | \(percentile(99, swaps)) |"
     }
   }
 
@@ -73,7 +74,9 @@ enum Swaps {
     // What follows the last part of a shared object nobody reads: two builds of the same code.
     for (i, build) in builds.enumerated() { try copy(original, to: build, more: UInt8(i)) }
 
-    print("| 100,000 tasks a second, us | tasks | swaps | lost | doubled | p50 | p99 | swap p50 | swap p99 |\n|---|---:|---:|---:|---:|---:|---:|---:|---:|")
+    print(
+      "| 100,000 tasks a second, us | tasks | swaps | lost | doubled | p50 | p99 | swap p50 | swap p99 |\n|---|---:|---:|---:|---:|---:|---:|---:|---:|"
+    )
     var p99: [UInt64] = []
     for isSwapping in [false, true] {
       let figures = try one(builds, seconds: seconds, isSwapping: isSwapping)

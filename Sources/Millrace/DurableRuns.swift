@@ -101,9 +101,10 @@ final class BuildShelf: @unchecked Sendable {
       var names: [String] = []
       while let entry = unsafe readdir(listing) {
         // unsafe: the entry's, until the next one is read; copied at once.
-        names.append(unsafe withUnsafePointer(to: &entry.pointee.d_name) { name in
-          unsafe name.withMemoryRebound(to: CChar.self, capacity: 256) { unsafe String(cString: $0) }
-        })
+        names.append(
+          unsafe withUnsafePointer(to: &entry.pointee.d_name) { name in
+            unsafe name.withMemoryRebound(to: CChar.self, capacity: 256) { unsafe String(cString: $0) }
+          })
       }
       var problems: [String] = []
       for name in names where name.hasSuffix(".so") {

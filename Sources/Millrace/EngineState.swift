@@ -160,7 +160,9 @@ internal import Synchronization
   /// A build of a plugin, for a run that is pinned to it: one that is there, or loaded beside that. The caller unpins it. Throws `PluginError` or `EngineError`.
   func hold(_ name: String, _ sha256: String, path: String?, _ scheduler: Scheduler) throws -> LoadedBuild? {
     try swapping.locked {
-      if let build = monitor.locked({ builds.first { $0.plugin.sha256 == sha256 && $0.plugin.name == name && $0.pins.pin() } }) { return build }
+      if let build = monitor.locked({ builds.first { $0.plugin.sha256 == sha256 && $0.plugin.name == name && $0.pins.pin() } }) {
+        return build
+      }
       guard let path else { return nil }
       if monitor.locked({ stopped }) { throw EngineError.stopped }
       // unsafe: as in `init`. A loader of its own: the handlers have the names of those that are there.

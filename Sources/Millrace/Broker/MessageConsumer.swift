@@ -27,7 +27,6 @@ public final class MessageConsumer: BrokerDesk.Closable, @unchecked Sendable {
     case named(String)
   }
 
-
   /// The id of the one task, in logs and traces.
   static let task = "message"
   /// Nanoseconds until a message comes again that the engine had no room or memory for.
@@ -156,7 +155,8 @@ public final class MessageConsumer: BrokerDesk.Closable, @unchecked Sendable {
     }
   }
 
-  private func makeRun(_ message: ReceivedMessage, _ subject: MessageSubject, _ id: RunID, wall: Int64, seed: UInt64) throws -> WorkflowRun {
+  private func makeRun(_ message: ReceivedMessage, _ subject: MessageSubject, _ id: RunID, wall: Int64, seed: UInt64) throws -> WorkflowRun
+  {
     while true {
       let workflows = try workflows(for: id)
       do throws(CompileError) {

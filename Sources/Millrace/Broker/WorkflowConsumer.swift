@@ -106,7 +106,8 @@ public import MillraceWorkflow
       do throws(DefinitionError) { _ = try definition.resolve(parameters: values) } catch { throw BadMessage(reason: "\(error)") }
       let workflow = try engine.compile(definition, parameters: values, engine.state.view())
       let trace = message.trace.flatMap { TraceContext($0) }
-      let (run, form) = try engine.makeRun(workflow, tenant: desk.tenant(of: message, else: tenant), trace: trace, depth: 0, id: id) { _ in }
+      let (run, form) = try engine.makeRun(workflow, tenant: desk.tenant(of: message, else: tenant), trace: trace, depth: 0, id: id) { _ in
+      }
       let handle = WorkflowHandle(run, of: workflow.source, engine: engine, plugins: form.plugins)
       guard let durable = form.durable else { return try start(handle, message, id) }
       durable.createIfNew(run, nil) { [self] result in recorded(handle, message, id, result) }

@@ -101,14 +101,17 @@ extension EngineState {
   private func compare(_ old: LoadedPlugin, _ new: LoadedPlugin, _ options: SwapOptions) throws(SwapRefusal) {
     let names = Set(new.handlers.map(\.qualifiedName))
     let missing = old.handlers.map(\.qualifiedName).filter { !names.contains($0) }
-    if !missing.isEmpty { throw SwapRefusal("it lacks \(missing.count == 1 ? "the handler" : "the handlers") \(missing.joined(separator: ", "))") }
+    if !missing.isEmpty {
+      throw SwapRefusal("it lacks \(missing.count == 1 ? "the handler" : "the handlers") \(missing.joined(separator: ", "))")
+    }
     let taken = monitor.locked { names.filter { name in known[name] != nil && !old.handlers.contains { $0.qualifiedName == name } } }
     if let taken = taken.min() { throw SwapRefusal("a handler called \(taken) is registered already") }
     var comparison = PluginComparison()
     comparison.compare(old, new)
     let breaking = comparison.differences.filter(\.isBreaking).map { "\($0.subject) \($0.what)" }
     if !breaking.isEmpty, !options.force {
-      throw SwapRefusal("it is not compatible with the build that is there: \(breaking.joined(separator: "; ")). Swap with force, if that is meant")
+      throw SwapRefusal(
+        "it is not compatible with the build that is there: \(breaking.joined(separator: "; ")). Swap with force, if that is meant")
     }
   }
 

@@ -160,12 +160,14 @@ final class PluginCanary: Sendable {
   static func worse(_ new: AttemptTally.Sums, _ old: AttemptTally.Sums, _ options: SwapOptions) -> String? {
     let base = "\(new.attempts) attempts of \(new.runs) runs against \(old.attempts) of \(old.runs) of the old build"
     if new.errorShare > old.errorShare + options.errorMargin {
-      return "\(percent(new.errorShare)) of its attempts failed, of the old build \(percent(old.errorShare)): more than \(percent(options.errorMargin)) above it (\(base))"
+      return
+        "\(percent(new.errorShare)) of its attempts failed, of the old build \(percent(old.errorShare)): more than \(percent(options.errorMargin)) above it (\(base))"
     }
     if let p99 = new.p99, let oldP99 = old.p99, Double(p99) > Double(oldP99) * options.latencyFactor,
       p99 - oldP99 >= UInt64(clamping: options.latencyFloor)
     {
-      return "the p99 of its attempts is \(DurationText.text(p99)), of the old build \(DurationText.text(oldP99)): more than \(options.latencyFactor) times that (\(base))"
+      return
+        "the p99 of its attempts is \(DurationText.text(p99)), of the old build \(DurationText.text(oldP99)): more than \(options.latencyFactor) times that (\(base))"
     }
     return nil
   }

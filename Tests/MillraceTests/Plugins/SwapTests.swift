@@ -202,7 +202,10 @@ import Testing
   @Test("a build whose attempts fail more often is rolled back by itself, with the figures; so is one that is slower")
   func worse() async throws {
     let world = try SwapWorld()
-    for (word, definitions, figure) in [("fails", ["FAILS"], "100.00 % of its attempts failed, of the old build 0.00 %"), ("slow", ["MICROSECONDS=20000"], "the p99 of its attempts is")] {
+    for (word, definitions, figure) in [
+      ("fails", ["FAILS"], "100.00 % of its attempts failed, of the old build 0.00 %"),
+      ("slow", ["MICROSECONDS=20000"], "the p99 of its attempts is"),
+    ] {
       var options = SwapOptions(percent: 50)
       options.minimumRuns = 20
       options.latencyFactor = 2
