@@ -111,8 +111,8 @@ final class BuildShelf: @unchecked Sendable {
         let sha256 = String(name.dropLast(3))
         // Nothing but what was put here.
         guard sha256.utf8.count == 64, !needed.contains(sha256), !kept.contains(sha256) else { continue }
-        if unsafe unlink(directory + "/" + name) != 0, errno != ENOENT {
-          problems.append("\(directory)/\(name): \(unsafe String(cString: strerror(errno)))")
+        for path in [directory + "/" + name, directory + "/" + name + PluginTrust.signatureSuffix] {
+          if unsafe unlink(path) != 0, errno != ENOENT { problems.append("\(path): \(unsafe String(cString: strerror(errno)))") }
         }
       }
       return problems

@@ -256,6 +256,10 @@ extension Engine {
   }
 
   private func hold(_ name: String, _ sha256: String) throws -> LoadedBuild {
+    // It becomes a path.
+    guard PluginTrust.isBuild(sha256) else {
+      throw ResumptionError.missingBuild(plugin: name, sha256: sha256, reason: "that is no SHA-256")
+    }
     do {
       if let build = try state.hold(name, sha256, path: durable?.builds?.path(sha256), runtime.scheduler) { return build }
     } catch { throw ResumptionError.missingBuild(plugin: name, sha256: sha256, reason: "\(error)") }

@@ -51,7 +51,9 @@ public import MillraceWorkflow
     public var plugins: PluginSearch?
     /// How often the files that plugins came from are looked at: a new build there, which was the same at two looks, is swapped in (see `Engine.swap`). nil: never.
     public var watchesPlugins: Duration?
-    /// What plugins read through `setting`, by full name, as `replay.mode`.
+    /// Which builds of plugins may be loaded, beyond who may write their files. By default all.
+    public var pluginTrust = PluginTrust()
+    /// What plugins read through `setting`, by full name, as `replay.mode`. A plugin with a configuration schema that its settings do not fit is refused.
     public var settings: [String: String] = [:]
     /// Where the secrets come from that definitions name in `env`; nil: there are none.
     public var secrets: SecretSource?
@@ -163,7 +165,7 @@ public import MillraceWorkflow
       secrets = configuration.secrets
       var system = SystemRandomNumberGenerator()
       seed = configuration.seed ?? system.next()
-      state = EngineState(host: host)
+      state = EngineState(host: host, trust: configuration.pluginTrust, settings: PluginSettings(all: configuration.settings))
       state.connect(runtime.scheduler)
       host.wall = wall
       host.children = self

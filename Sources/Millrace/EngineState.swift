@@ -42,12 +42,17 @@ internal import Synchronization
   private var runs: UInt64 = 0
   private var random = SystemRandomWords()
 
-  init(host: TaskHost) {
+  let trust: PluginTrust
+  let settings: PluginSettings
+
+  init(host: TaskHost, trust: PluginTrust, settings: PluginSettings) {
     self.host = host
     keeper = PluginKeeper(host)
     // unsafe: the host's table lives as long as the engine, which unloads first.
     unsafe hostTable = UnsafePointer(host.table)
-    loader = unsafe PluginLoader(host: UnsafePointer(host.table))
+    self.trust = trust
+    self.settings = settings
+    loader = unsafe PluginLoader(host: UnsafePointer(host.table), trust: trust, settingsProblem: settings.problem)
   }
 
   func connect(_ scheduler: Scheduler) { monitor.locked { self.scheduler = scheduler } }
@@ -166,7 +171,7 @@ internal import Synchronization
       guard let path else { return nil }
       if monitor.locked({ stopped }) { throw EngineError.stopped }
       // unsafe: as in `init`. A loader of its own: the handlers have the names of those that are there.
-      var loader = unsafe PluginLoader(host: hostTable)
+      var loader = unsafe PluginLoader(host: hostTable, trust: trust, settingsProblem: settings.problem)
       let plugin = try loader.load(path, sha256: sha256)
       let build: LoadedBuild
       do throws(EngineError) { build = try makeBuild(plugin, scheduler) } catch {

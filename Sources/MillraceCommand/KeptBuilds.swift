@@ -1,6 +1,7 @@
 internal import Glibc
 internal import Millrace
 internal import MillraceLog
+internal import MillracePlugins
 
 /// The builds of plugins that durable runs of a data directory need, and those that are kept there without a need. Takes no lock.
 struct KeptBuilds {
@@ -44,7 +45,8 @@ struct KeptBuilds {
     }
     for (sha256, var build) in found {
       let path = "\(folder)/\(sha256).so"
-      build.path = unsafe access(path, F_OK) == 0 ? path : nil
+      // It becomes a path.
+      build.path = unsafe PluginTrust.isBuild(sha256) && access(path, F_OK) == 0 ? path : nil
       // What nobody needs and what is not there is of the past.
       found[sha256] = build.since == nil && build.path == nil ? nil : build
     }

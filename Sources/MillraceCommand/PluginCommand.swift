@@ -40,7 +40,7 @@ struct PluginListCommand: ParsableCommand {
 
   func run() throws {
     let kept = try data.given == nil ? nil : KeptBuilds(data)
-    let engine = try Engine.forPlugins(plugins.search)
+    let engine = try Engine.forPlugins(plugins)
     defer { engine.shutdown() }
     switch format {
     case .json:

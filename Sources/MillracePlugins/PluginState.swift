@@ -98,14 +98,14 @@ extension LoadedPlugin {
 package final class KeptPlugin: Sendable {
   package let path: String
   package let sha256: String
-  package let version: String
+  let signature: [UInt8]?
   let descriptor: Int32
 
   /// Of a plugin that is loaded.
   ///
   /// - Throws: `unreadable`.
   package init(_ plugin: LoadedPlugin) throws(PluginError) {
-    (path, sha256, version) = (plugin.path, plugin.sha256, plugin.version)
+    (path, sha256, signature) = (plugin.path, plugin.sha256, plugin.signature)
     descriptor = unsafe open(plugin.object.mappedPath, O_RDONLY | O_CLOEXEC)
     if descriptor < 0 { throw .unreadable(path: plugin.path, reason: errorText()) }
   }

@@ -1,6 +1,7 @@
 import Foundation
 import MillraceBroker
 import MillraceCore
+import MillracePlugins
 import MillraceWorkflow
 import Testing
 
@@ -119,6 +120,36 @@ import Testing
     }
     #expect(world.ended.filter { $0 == "lacks" }.count == 50 && world.ended.filter { $0 == "foreign" }.count == 50)
     #expect(world.engine.runtime.scheduler.handlersInUse == numbers)
+  }
+
+  @Test(
+    "a build that is not on the list of those that may be loaded is not swapped in; one that was is gone back to, whatever lies at its path by then"
+  )
+  func trusted() throws {
+    func sha256(_ path: String) throws -> String {
+      let bytes = try Data(contentsOf: URL(filePath: path))
+      guard var digest = Digest() else { return "" }
+      unsafe bytes.withUnsafeBytes { unsafe digest.update($0) }
+      return digest.finish()
+    }
+    let other = try SwapWorld()
+    let (two, three) = (try other.build("two"), try other.build("three"))
+    let world = try SwapWorld { configuration in
+      do {
+        let builds = try [other.first, two].map(sha256)
+        configuration.pluginTrust = PluginTrust(builds: Set(builds))
+      } catch { Issue.record("\(error)") }
+      configuration.plugins = PluginSearch(paths: [other.first])
+    }
+    #expect(world.engine.swap(plugin: two).status == .promoted)
+    guard case .refused(let reason) = world.engine.swap(plugin: three).status else {
+      Issue.record("it was taken")
+      return
+    }
+    #expect(reason.contains("not among those that may be loaded"), "\(reason)")
+    try FileManager.default.removeItem(atPath: other.first)
+    #expect(world.engine.rollback(plugin: "swapped").status == .promoted)
+    #expect(try world.word() == "one 1")
   }
 
   // MARK: State
