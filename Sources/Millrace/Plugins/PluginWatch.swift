@@ -1,3 +1,4 @@
+internal import CMillrace
 internal import Glibc
 internal import MillraceCore
 internal import MillracePlugins

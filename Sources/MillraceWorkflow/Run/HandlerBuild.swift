@@ -54,14 +54,6 @@ package final class HandlerBuild: Sendable {
     if word.bitwiseOr(HandlerBuild.leaving, ordering: .acquiringAndReleasing).newValue == HandlerBuild.leaving { idle() }
   }
 
-  /// It shall stay. False: it has gone, or is about to.
-  package func stay() -> Bool {
-    guard pin() else { return false }
-    word.bitwiseAnd(~HandlerBuild.leaving, ordering: .acquiringAndReleasing)
-    unpin()
-    return true
-  }
-
   /// From here on nobody can pin it. True: nobody does, and it was open: its code may go.
   package func close() -> Bool {
     // Order: acquiring. Pairs with the subtraction in `unpin`.
