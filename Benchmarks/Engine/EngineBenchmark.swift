@@ -5,10 +5,18 @@ import MillraceCore
 /// What a program pays for a workflow of one task, awaited, beside a bare Swift task; and what an asynchronous handler costs beside a synchronous one.
 ///
 ///     EngineBenchmark [COUNT]      COUNT round trips of each kind in each of five rounds, by turns; the default is small
+///     EngineBenchmark swap [SECONDS]   tasks of a plugin at a fixed rate, without swaps and with one every 100 ms: see `Swaps`
 ///     EngineBenchmark runs COUNT   COUNT awaited runs of a prepared workflow and nothing else: for who counts allocations or instructions
 @main struct EngineBenchmark {
   static func main() async throws {
     let arguments = CommandLine.arguments
+    if arguments.dropFirst().first == "swap" {
+      guard arguments.count <= 3, let seconds = arguments.count == 2 ? 3 : Int(arguments[2]), (1...3_600).contains(seconds) else {
+        print("usage: EngineBenchmark swap [SECONDS]   a number from 1 to 3,600")
+        exit(64)
+      }
+      return try Swaps.measure(seconds: seconds)
+    }
     let isCounted = arguments.count == 3 && arguments[1] == "runs"
     guard isCounted || arguments.count <= 2, let count = arguments.count == 1 ? 500 : Int(arguments.last!), (1...10_000_000).contains(count)
     else {

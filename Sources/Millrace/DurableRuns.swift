@@ -92,4 +92,30 @@ final class BuildShelf: @unchecked Sendable {
       kept.insert(plugin.sha256)
     }
   }
+
+  /// Removes the builds that are not among `needed`, nor kept by this process. Gives what could not be removed, and why. Complexity: O(files in the directory).
+  func sweep(needed: Set<String>) -> [String] {
+    monitor.locked {
+      guard let listing = unsafe opendir(directory) else { return ["\(directory): \(unsafe String(cString: strerror(errno)))"] }
+      defer { unsafe closedir(listing) }
+      var names: [String] = []
+      while let entry = unsafe readdir(listing) {
+        // unsafe: the entry's, until the next one is read; copied at once.
+        names.append(
+          unsafe withUnsafePointer(to: &entry.pointee.d_name) { name in
+            unsafe name.withMemoryRebound(to: CChar.self, capacity: 256) { unsafe String(cString: $0) }
+          })
+      }
+      var problems: [String] = []
+      for name in names where name.hasSuffix(".so") {
+        let sha256 = String(name.dropLast(3))
+        // Nothing but what was put here.
+        guard sha256.utf8.count == 64, !needed.contains(sha256), !kept.contains(sha256) else { continue }
+        for path in [directory + "/" + name, directory + "/" + name + PluginTrust.signatureSuffix] {
+          if unsafe unlink(path) != 0, errno != ENOENT { problems.append("\(path): \(unsafe String(cString: strerror(errno)))") }
+        }
+      }
+      return problems
+    }
+  }
 }

@@ -16,7 +16,7 @@ public struct ResumedRuns: Sendable {
 
 extension Engine {
   /// Goes on with the durable runs that are recorded in the engine's store and are not over: completed tasks are not run again, tasks that were under way are, with
-  /// the same idempotency keys. Once, before runs are started; handlers and deployed workflows are there by then.
+  /// the same idempotency keys. Kept builds of plugins that no run needs any more are removed: all runs that had them have completed. Once, before runs are started; handlers and deployed workflows are there by then.
   ///
   /// Reads what is recorded, and waits for that: not from a handler, nor from a Swift task. Complexity: O(events of all runs in the store). Throws `EngineError` or `EventStoreError`.
   @discardableResult public func resume() throws -> ResumedRuns {
@@ -41,6 +41,10 @@ extension Engine {
       }
     }
     resumed.handles.sort { $0.id < $1.id }
+    if let shelf = durable.builds {
+      let needed = try durable.runs.pins().filter(\.needsBuilds).flatMap(\.builds).compactMap(\.value.string)
+      for problem in shelf.sweep(needed: Set(needed)) { host.report("a build that no run needs could not be removed: \(problem)") }
+    }
     return resumed
   }
 
@@ -55,9 +59,12 @@ extension Engine {
     let definition = recorded.kind == .saga ? recorded : (upgrade?.definition ?? recorded).freed(by: history)
     let parameters = Dictionary(creation.parameters.map { ($0.name, $0.value) }) { first, _ in first }
       .filter { name, _ in definition.parameters.contains { $0.name == name } }
-    let build = try upgrade == nil ? builds(of: creation) : (handlers: state.handlers(), plugins: plugins)
-    let workflow = try compile(definition, parameters: parameters, build.handlers)
-    if let upgrade { try record(upgrade, durable, journal) }
+    let view = try state.view()
+    let build = try upgrade == nil ? builds(of: creation, view) : ResumedBuilds(view)
+    // The run has pinned them by then.
+    defer { for held in build.held { held.pins.unpin() } }
+    let workflow = try compile(definition, parameters: parameters, build.view).first
+    if let upgrade { try record(upgrade, durable, journal, build.view.plugins) }
     let interrupted = try history.running(workflow.compiled)
     if history.crashesWithoutProgress + (history.isSuspended || interrupted.isEmpty ? 0 : 1) >= RunHistory.mostCrashes {
       try journal.record(.quarantined(suspects: interrupted))
@@ -74,7 +81,7 @@ extension Engine {
     ) { link?.ended($0) }
     link?.run = run
     try run.restore()
-    let handle = WorkflowHandle(run, of: DefinitionSource(upgrade?.definition ?? recorded), engine: self, plugins: build.plugins)
+    let handle = WorkflowHandle(run, of: DefinitionSource(upgrade?.definition ?? recorded), engine: self, plugins: build.view.plugins)
     if let schedule = creation.schedule { book.adopt(handle, schedule) }
     return (run, handle)
   }
@@ -88,18 +95,20 @@ extension Engine {
   }
 
   /// From here on the run is pinned to that version, and to the builds of plugins that the engine has for it.
-  private func record(_ upgrade: (definition: Definition, sha256: String), _ durable: DurableRuns, _ journal: RunJournal) throws {
-    let builds = try keepBuilds(upgrade.definition.handlerNames, durable)
+  private func record(
+    _ upgrade: (definition: Definition, sha256: String), _ durable: DurableRuns, _ journal: RunJournal, _ plugins: [LoadedPlugin]
+  ) throws {
+    let builds = try keepBuilds(upgrade.definition.handlerNames, durable, plugins)
     let reply = Reply<Void>()
     durable.runs.record(upgrade.definition, upgrade.sha256) { error in reply.give(error.map { .failure($0) } ?? .success(())) }
     try reply.wait().get()
     try journal.record(.upgraded(definition: upgrade.sha256, version: upgrade.definition.version, builds: builds))
   }
 
-  /// Keeps the builds of the plugins that have these handlers. Name to SHA-256. Throws `EngineError`.
-  private func keepBuilds(_ handlers: Set<String>, _ durable: DurableRuns) throws(EngineError) -> [JSON.Member] {
+  /// Keeps the builds of those plugins that have these handlers. Name to SHA-256. Throws `EngineError`.
+  private func keepBuilds(_ handlers: Set<String>, _ durable: DurableRuns, _ plugins: [LoadedPlugin]) throws(EngineError) -> [JSON.Member] {
     var builds: [JSON.Member] = []
-    for plugin in state.plugins where plugin.handlers.contains(where: { handlers.contains($0.qualifiedName) }) {
+    for plugin in plugins where plugin.handlers.contains(where: { handlers.contains($0.qualifiedName) }) {
       try durable.builds?.keep(plugin)
       builds.append(.init(plugin.name, .string(plugin.sha256)))
     }
@@ -109,12 +118,14 @@ extension Engine {
   // MARK: New runs
 
   /// What every durable run of a workflow records of it; nil: its runs are not durable. Keeps the builds of its plugins. Throws `EngineError`.
-  func durability(_ compiled: CompiledWorkflow, _ source: DefinitionSource) throws(EngineError) -> DurableWorkflow? {
+  func durability(
+    _ compiled: CompiledWorkflow, _ source: DefinitionSource, _ plugins: [LoadedPlugin]
+  ) throws(EngineError) -> DurableWorkflow? {
     let definition = compiled.definition
     if definition.durability == .none { return nil }
     guard let durable else { throw .noStore(workflow: definition.name) }
     guard let sha256 = source.sha256 else { throw .data("", "libcrypto offers no SHA-256") }
-    let builds = try keepBuilds(definition.handlerNames, durable)
+    let builds = try keepBuilds(definition.handlerNames, durable, plugins)
     return DurableWorkflow(
       runs: durable.runs, definition: source.definition, sha256: sha256,
       parameters: definition.parameters.compactMap { parameter in parameter.fallback.map { JSON.Member(parameter.name, $0) } },
@@ -123,9 +134,9 @@ extension Engine {
 
   /// Puts a run on the core; of a durable one behind its creation. Blocks until that is on stable storage. Throws as `start`.
   func begin(
-    _ run: WorkflowRun, _ workflow: PreparedWorkflow, parent: (run: WorkflowRun, place: RunCreation.Parent)? = nil
+    _ run: WorkflowRun, _ durable: DurableWorkflow?, parent: (run: WorkflowRun, place: RunCreation.Parent)? = nil
   ) throws {
-    try record(run, workflow, parent: parent)
+    try record(run, durable, parent: parent)
     guard let journal = run.journal else { return try run.start() }
     // The attempt that a child is of goes on in the next process, and so does the child.
     try start(run, journal, isLeft: parent != nil)
@@ -143,10 +154,10 @@ extension Engine {
 
   /// The creation of a run, if it is durable. Blocks until that is on stable storage. `fire`: of the schedule that starts it. Throws `EventStoreError`.
   func record(
-    _ run: WorkflowRun, _ workflow: PreparedWorkflow, parent: (run: WorkflowRun, place: RunCreation.Parent)? = nil,
+    _ run: WorkflowRun, _ durable: DurableWorkflow?, parent: (run: WorkflowRun, place: RunCreation.Parent)? = nil,
     fire: ScheduledFire? = nil
   ) throws {
-    guard let durable = workflow.durable else { return }
+    guard let durable else { return }
     let reply = Reply<Void>()
     durable.create(run, parent, fire) { error in reply.give(error.map { .failure($0) } ?? .success(())) }
     try reply.wait().get()
@@ -212,33 +223,47 @@ public enum ResumptionError: Error, Sendable, Hashable, CustomStringConvertible 
   }
 }
 
-/// A build that is loaded beside the one of its name that is there.
-struct PinnedBuild {
-  let plugin: LoadedPlugin
-  let handlers: [String: TaskHandler]
+/// What a run that is taken over gets.
+private struct ResumedBuilds {
+  let view: HandlerView
+  /// Pinned until the run pins them itself.
+  let held: [LoadedBuild]
+
+  init(_ view: HandlerView, held: [LoadedBuild] = []) { (self.view, self.held) = (view, held) }
 }
 
 extension Engine {
   /// The handlers for a run, and their plugins: of the builds that it was created with, and else the engine's. Throws `ResumptionError`, `EngineError`.
-  private func builds(of creation: RunCreation) throws -> (handlers: [String: TaskHandler], plugins: [LoadedPlugin]) {
-    var handlers = try state.handlers()
-    var plugins = plugins
-    for build in creation.builds {
-      guard let sha256 = build.value.string, !plugins.contains(where: { $0.name == build.name && $0.sha256 == sha256 }) else { continue }
-      guard let shelf = durable?.builds else {
-        throw ResumptionError.missingBuild(plugin: build.name, sha256: sha256, reason: "the engine has no data directory")
+  private func builds(of creation: RunCreation, _ view: HandlerView) throws -> ResumedBuilds {
+    var handlers = view.handlers
+    var plugins = view.plugins
+    var held: [LoadedBuild] = []
+    do {
+      for build in creation.builds {
+        guard let sha256 = build.value.string else { continue }
+        let own = try hold(build.name, sha256)
+        held.append(own)
+        handlers.merge(own.handlers) { $1 }
+        plugins.removeAll { $0.name == build.name }
+        plugins.append(own.plugin)
       }
-      // It becomes a path.
-      guard PluginTrust.isBuild(sha256) else { throw ResumptionError.missingBuild(plugin: build.name, sha256: sha256, reason: "that is no SHA-256") }
-      let own: PinnedBuild
-      do {
-        own = try state.load(build: shelf.path(sha256), sha256, runtime.scheduler)
-      } catch { throw ResumptionError.missingBuild(plugin: build.name, sha256: sha256, reason: "\(error)") }
-      handlers.merge(own.handlers) { $1 }
-      plugins.removeAll { $0.name == build.name }
-      plugins.append(own.plugin)
+    } catch {
+      for build in held { build.pins.unpin() }
+      throw error
     }
-    return (handlers, plugins)
+    return ResumedBuilds(
+      HandlerView(generation: view.generation, isCanary: view.isCanary, handlers: handlers, plugins: plugins), held: held)
+  }
+
+  private func hold(_ name: String, _ sha256: String) throws -> LoadedBuild {
+    // It becomes a path.
+    guard PluginTrust.isBuild(sha256) else {
+      throw ResumptionError.missingBuild(plugin: name, sha256: sha256, reason: "that is no SHA-256")
+    }
+    do {
+      if let build = try state.hold(name, sha256, path: durable?.builds?.path(sha256), runtime.scheduler) { return build }
+    } catch { throw ResumptionError.missingBuild(plugin: name, sha256: sha256, reason: "\(error)") }
+    throw ResumptionError.missingBuild(plugin: name, sha256: sha256, reason: "the engine has no data directory")
   }
 }
 

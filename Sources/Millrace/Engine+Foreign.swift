@@ -10,7 +10,7 @@ extension Engine {
   /// Has the messages of a queue handled by a handler of its own. Throws as `consume(_:handler:_:)`.
   package func consume(_ queue: String, by handler: RegisteredHandler, _ options: ConsumeOptions) throws -> MessageConsumer {
     let name = try BrokerName(queue)
-    let consumer = try MessageConsumer(name, desk, desk.register(handler), options, order)
+    let consumer = try MessageConsumer(name, desk, .own(desk.register(handler)), options, order)
     try consumer.open(name, options)
     return consumer
   }

@@ -12,30 +12,30 @@ extension Engine {
   public func start(
     _ definition: Definition, parameters: [String: JSON] = [:], tenant: String? = nil, trace: TraceContext? = nil
   ) throws -> WorkflowHandle {
-    let handlers = try state.handlers()
-    _ = try DefinitionChecker(handlers: Set(handlers.keys), schemas: state.schemas, workflows: workflows).check(definition)
-    return try startChecked(definition, parameters: parameters, handlers, tenant: tenant, trace: trace)
+    let view = try state.view()
+    _ = try DefinitionChecker(handlers: Set(view.handlers.keys), schemas: state.schemas, workflows: workflows).check(definition)
+    return try startChecked(definition, parameters: parameters, view, tenant: tenant, trace: trace)
   }
 
   /// Starts a workflow that `DefinitionReader` has checked against this engine's handlers. Throws as `start`.
   public func start(
     _ reading: DefinitionReader.Reading, parameters: [String: JSON] = [:], tenant: String? = nil, trace: TraceContext? = nil
   ) throws -> WorkflowHandle {
-    try startChecked(reading.definition, parameters: parameters, try state.handlers(), tenant: tenant, trace: trace)
+    try startChecked(reading.definition, parameters: parameters, try state.view(), tenant: tenant, trace: trace)
   }
 
-  func handlerTable() throws(EngineError) -> [String: TaskHandler] { try state.handlers() }
+  func handlerTable() throws(EngineError) -> [String: TaskHandler] { try state.view().handlers }
 
   /// Checks and compiles a workflow once, for any number of runs with the same parameters. Throws as `start`, but no `SubmitError`.
   public func prepare(_ definition: Definition, parameters: [String: JSON] = [:]) throws -> PreparedWorkflow {
-    let handlers = try state.handlers()
-    _ = try DefinitionChecker(handlers: Set(handlers.keys), schemas: state.schemas, workflows: workflows).check(definition)
-    return try compile(definition, parameters: parameters, handlers)
+    let view = try state.view()
+    _ = try DefinitionChecker(handlers: Set(view.handlers.keys), schemas: state.schemas, workflows: workflows).check(definition)
+    return try compile(definition, parameters: parameters, view)
   }
 
   /// The same of a workflow that `DefinitionReader` has checked against this engine's handlers.
   public func prepare(_ reading: DefinitionReader.Reading, parameters: [String: JSON] = [:]) throws -> PreparedWorkflow {
-    try compile(reading.definition, parameters: parameters, try state.handlers())
+    try compile(reading.definition, parameters: parameters, try state.view())
   }
 
   /// Starts a run of a prepared workflow. Throws `CompileError.memory`, `SubmitError`, `RunLineFull` or `EngineError`.
@@ -49,53 +49,75 @@ extension Engine {
     if state.isStopped { throw .stopped }
   }
 
-  func compile(_ definition: Definition, parameters: [String: JSON], _ handlers: [String: TaskHandler]) throws -> PreparedWorkflow {
-    let compiled = try CompiledWorkflow.compile(
-      definition, parameters: parameters, handlers: handlers, held: host.heldIndex, order: order, keys: host.keys)
+  func compile(_ definition: Definition, parameters: [String: JSON], _ view: HandlerView) throws -> PreparedWorkflow {
     let source = DefinitionSource(definition)
-    return PreparedWorkflow(compiled: compiled, source: source, state: state, durable: try durability(compiled, source))
+    return PreparedWorkflow(try compile(source, parameters, view), source, parameters: parameters, state)
+  }
+
+  private func compile(_ source: DefinitionSource, _ parameters: [String: JSON], _ view: HandlerView) throws -> PreparedForm {
+    let compiled = try CompiledWorkflow.compile(
+      source.definition, parameters: parameters, handlers: view.handlers, held: host.heldIndex, order: order, keys: host.keys)
+    return PreparedForm(
+      generation: view.generation, isCanary: view.isCanary, compiled: compiled, durable: try durability(compiled, source, view.plugins),
+      plugins: view.plugins)
+  }
+
+  /// As the engine's plugins are now, for the run of an id.
+  private func form(of workflow: PreparedWorkflow, for id: RunID) throws -> PreparedForm {
+    try workflow.form(for: id) { try compile(workflow.source, workflow.parameters, state.openView(for: id)) }
   }
 
   func startChecked(
-    _ definition: Definition, parameters: [String: JSON], _ handlers: [String: TaskHandler], tenant: String?, trace: TraceContext? = nil
+    _ definition: Definition, parameters: [String: JSON], _ view: HandlerView, tenant: String?, trace: TraceContext? = nil
   ) throws -> WorkflowHandle {
     let tenant = try tenants.find(tenant)
-    return try start(compile(definition, parameters: parameters, handlers), tenant, trace)
+    return try start(compile(definition, parameters: parameters, view), tenant, trace)
   }
 
   /// The run of a schedule's fire, with which it is recorded if it is durable. It is still to be started.
   func makeRun(_ definition: Definition, parameters: [String: JSON], tenant: String?, fire: ScheduledFire) throws -> WorkflowHandle {
     let tenant = try tenants.find(tenant)
-    let workflow = try compile(definition, parameters: parameters, handlerTable())
-    let handle = try makeRun(workflow, tenant, nil)
-    try record(handle.run, workflow, fire: fire)
+    let workflow = try compile(definition, parameters: parameters, state.view())
+    let (handle, durable) = try makeRun(workflow, tenant, nil)
+    try record(handle.run, durable, fire: fire)
     return handle
   }
 
   private func start(_ workflow: PreparedWorkflow, _ tenant: RunTenant, _ trace: TraceContext?) throws -> WorkflowHandle {
-    let handle = try makeRun(workflow, tenant, trace)
-    try begin(handle.run, workflow)
+    let (handle, durable) = try makeRun(workflow, tenant, trace)
+    try begin(handle.run, durable)
     return handle
   }
 
-  private func makeRun(_ workflow: PreparedWorkflow, _ tenant: RunTenant, _ trace: TraceContext?) throws -> WorkflowHandle {
-    let run = try makeRun(workflow, tenant: tenant, trace: trace, depth: 0) { _ in }
-    return WorkflowHandle(run, of: workflow.source, engine: self)
+  private func makeRun(
+    _ workflow: PreparedWorkflow, _ tenant: RunTenant, _ trace: TraceContext?
+  ) throws -> (WorkflowHandle, DurableWorkflow?) {
+    let (run, form) = try makeRun(workflow, tenant: tenant, trace: trace, depth: 0) { _ in }
+    return (WorkflowHandle(run, of: workflow.source, engine: self, plugins: form.plugins), form.durable)
   }
 
-  /// A run that has not been started. `given`: its id; nil: one that is made now.
+  /// A run that has not been started, and what it was made of. `given`: its id; nil: one that is made now.
   func makeRun(
     _ workflow: PreparedWorkflow, tenant: RunTenant, trace: TraceContext?, depth: Int, id given: RunID? = nil,
     ended: @escaping WorkflowRun.Ended
-  ) throws -> WorkflowRun {
+  ) throws -> (WorkflowRun, PreparedForm) {
     let wall = wallClock()
     let (made, number) = state.nextRun(wall: wall)
     let id = given ?? made
     // Runs that fail together must not come back together: each has waits of its own.
     var seeds = SeededRandom(seed: seed &+ number)
-    let journal = try workflow.durable.map { try RunJournal($0.runs, id, tenant: tenant.name) }
-    return try makeRun(
-      workflow.compiled, id, wall: wall, seed: seeds.next(), tenant: tenant, trace: trace, depth: depth, journal: journal, ended: ended)
+    let seed = seeds.next()
+    while true {
+      let form = try form(of: workflow, for: id)
+      let journal = try form.durable.map { try RunJournal($0.runs, id, tenant: tenant.name) }
+      do {
+        let run = try makeRun(
+          form.compiled, id, wall: wall, seed: seed, tenant: tenant, trace: trace, depth: depth, journal: journal, ended: ended)
+        return (run, form)
+      } catch CompileError.buildGone {
+        // Another build has taken its place just now: what is current is never gone.
+      }
+    }
   }
 
   /// As above; also of one that is taken over.
@@ -144,8 +166,8 @@ extension Engine {
   /// As above, for a workflow that this engine has prepared: the shortest way.
   public func run(_ workflow: PreparedWorkflow, tenant: String? = nil, trace: TraceContext? = nil) async throws -> WorkflowResult {
     try check(workflow)
-    let handle = try makeRun(workflow, tenants.find(tenant), trace)
-    if let durable = workflow.durable {
+    let (handle, durable) = try makeRun(workflow, tenants.find(tenant), trace)
+    if let durable {
       let error = await withCheckedContinuation { continuation in
         durable.create(handle.run, nil) { continuation.resume(returning: $0) }
       }

@@ -49,6 +49,8 @@ public import MillraceWorkflow
     public var tenants: [String: Int] = [:]
     /// Where plugins are looked for; nil: none are loaded.
     public var plugins: PluginSearch?
+    /// How often the files that plugins came from are looked at: a new build there, which was the same at two looks, is swapped in (see `Engine.swap`). nil: never.
+    public var watchesPlugins: Duration?
     /// Which builds of plugins may be loaded, beyond who may write their files. By default all.
     public var pluginTrust = PluginTrust()
     /// What plugins read through `setting`, by full name, as `replay.mode`. A plugin with a configuration schema that its settings do not fit is refused.
@@ -164,6 +166,7 @@ public import MillraceWorkflow
       var system = SystemRandomNumberGenerator()
       seed = configuration.seed ?? system.next()
       state = EngineState(host: host, trust: configuration.pluginTrust, settings: PluginSettings(all: configuration.settings))
+      state.connect(runtime.scheduler)
       host.wall = wall
       host.children = self
       book.connect(runtime.scheduler, runtime.timers, shard: runtime.sharedTimerShard)
@@ -185,6 +188,7 @@ public import MillraceWorkflow
         throw error
       }
     }
+    if let interval = configuration.watchesPlugins { state.watchFiles(interval: max(1, UInt64(clamping: interval)), SwapOptions()) }
     book.serve(self)
   }
 

@@ -2,31 +2,52 @@ internal import CMillrace
 internal import MillraceCore
 internal import MillracePlugins
 internal import MillraceWorkflow
+internal import Synchronization
 
 /// What of an engine changes: handlers, plugins, and whether it runs. Behind one lock; nothing here is on a task's way.
 @safe final class EngineState: @unchecked Sendable {
-  private let monitor = Monitor()
-  private var known: [String: TaskHandler] = [:]
+  let monitor = Monitor()
+  /// By name: what runs that are made now get. Of a canary see `canary`.
+  var known: [String: TaskHandler] = [:]
   private var registered: [RegisteredHandler] = []
   private var loader: PluginLoader
-  /// Builds that runs are pinned to, beside those that are loaded, by SHA-256.
-  private var pinned: [String: PinnedBuild] = [:]
+  /// Those that have not gone, in the order of loading: current ones, a canary's, and those that runs are left with.
+  var builds: [LoadedBuild] = []
+  /// What new runs get, by the plugin's name; and the names, in the order in which they were found.
+  var current: [String: LoadedBuild] = [:]
+  private var order: [String] = []
+  var canary: PluginCanary?
+  /// The builds that were current before, by the plugin's name.
+  var former: [String: KeptPlugin] = [:]
+  /// Changes with the builds that new runs get. Odd: a part of them gets a canary's.
+  // Order: written under the monitor, releasing. Pairs with the acquiring loads of who has compiled a workflow: whoever sees the number finds what it stands for.
+  let generation = Atomic<UInt64>(0)
+  /// Held while functions of plugins are called that are to be called one at a time. Before `monitor`.
+  let swapping = Monitor()
+  let keeper: PluginKeeper
+  /// nil: nobody follows the files of plugins.
+  var watch: (files: PluginWatch, options: SwapOptions)?
+  /// Set by `connect`, before there are plugins.
+  private(set) var scheduler: Scheduler?
+  let host: TaskHost
   // unsafe: the host's, which lives as long as the engine.
-  private nonisolated(unsafe) let hostTable: UnsafePointer<millrace_host>
+  nonisolated(unsafe) let hostTable: UnsafePointer<millrace_host>
   private var refused: [PluginError] = []
   /// Compiled once, by handler.
   private var inputSchemas: [String: InputSchema] = [:]
   private var badSchemas: [(handler: String, reason: String)] = []
-  private var stopped = false
+  private(set) var stopped = false
   /// No more runs are taken.
   private var isClosed = false
   private var runs: UInt64 = 0
   private var random = SystemRandomWords()
 
-  private let trust: PluginTrust
-  private let settings: PluginSettings
+  let trust: PluginTrust
+  let settings: PluginSettings
 
   init(host: TaskHost, trust: PluginTrust, settings: PluginSettings) {
+    self.host = host
+    keeper = PluginKeeper(host)
     // unsafe: the host's table lives as long as the engine, which unloads first.
     unsafe hostTable = UnsafePointer(host.table)
     self.trust = trust
@@ -34,28 +55,50 @@ internal import MillraceWorkflow
     loader = unsafe PluginLoader(host: UnsafePointer(host.table), trust: trust, settingsProblem: settings.problem)
   }
 
-  deinit { monitor.deallocate() }
+  func connect(_ scheduler: Scheduler) { monitor.locked { self.scheduler = scheduler } }
+
+  deinit {
+    monitor.deallocate()
+    swapping.deallocate()
+  }
 
   var handlerNames: Set<String> { monitor.locked { Set(known.keys) } }
   var problems: [PluginError] { monitor.locked { refused } }
   var schemas: [String: InputSchema] { monitor.locked { inputSchemas } }
   var schemaProblems: [(handler: String, reason: String)] { monitor.locked { badSchemas } }
-  var plugins: [LoadedPlugin] { monitor.locked { loader.plugins } }
+  var plugins: [LoadedPlugin] { monitor.locked { currentPlugins } }
+  /// With the monitor held.
+  private var currentPlugins: [LoadedPlugin] { order.compactMap { current[$0]?.plugin } }
 
-  func handlers() throws(EngineError) -> [String: TaskHandler] {
+  /// What a run that is made now gets; `id` nil: it is made for no canary. Throws `EngineError`.
+  func view(for id: RunID? = nil) throws(EngineError) -> HandlerView {
     try monitor.locked { () throws(EngineError) in
       if stopped || isClosed { throw .stopped }
-      return known
+      return viewLocked(id)
     }
   }
 
   /// Also when no more runs are taken: for those that go on.
-  func openHandlers() throws(EngineError) -> [String: TaskHandler] {
+  func openView(for id: RunID? = nil) throws(EngineError) -> HandlerView {
     try monitor.locked { () throws(EngineError) in
       if stopped { throw .stopped }
-      return known
+      return viewLocked(id)
     }
   }
+
+  private func viewLocked(_ id: RunID?) -> HandlerView {
+    let number = generation.load(ordering: .relaxed)
+    guard let canary, let id, canary.takes(id) else {
+      return HandlerView(generation: number, isCanary: false, handlers: known, plugins: currentPlugins)
+    }
+    var plugins = currentPlugins
+    if let place = plugins.firstIndex(where: { $0.name == canary.build.plugin.name }) { plugins[place] = canary.build.plugin }
+    return HandlerView(
+      generation: number, isCanary: true, handlers: known.merging(canary.build.handlers) { $1 }, plugins: plugins)
+  }
+
+  /// Whether a run of this id gets the build that is being judged.
+  func isCanary(_ id: RunID) -> Bool { monitor.locked { canary?.takes(id) ?? false } }
 
   var isStopped: Bool { monitor.locked { stopped || isClosed } }
 
@@ -66,69 +109,87 @@ internal import MillraceWorkflow
       throw .plugins(error)
     }
     for plugin in loader.plugins {
-      for handler in plugin.handlers {
-        // unsafe: valid until the plugin is unloaded, after the runtime has stopped.
-        guard let index = scheduler.register(unsafe WorkflowRun.handler(for: handler.pointer)) else {
-          throw .tooManyHandlers(limit: Scheduler.maxHandlers)
-        }
-        known[handler.qualifiedName] = unsafe TaskHandler(name: handler.qualifiedName, index: index, pointer: handler.pointer)
-        takeSchema(of: handler)
-        look(at: handler.outputSchema, "output_schema", of: handler.qualifiedName)
-      }
+      take(try makeBuild(plugin, scheduler))
       look(at: plugin.configurationSchema, "configuration_schema", of: plugin.name)
+    }
+  }
+
+  /// Gives the handlers of a plugin numbers of their own. Throws `EngineError`; then it has none.
+  func makeBuild(_ plugin: LoadedPlugin, _ scheduler: Scheduler) throws(EngineError) -> LoadedBuild {
+    let build = LoadedBuild(plugin, wall: host.wall(), keeper)
+    for handler in plugin.handlers {
+      // unsafe: valid until the plugin is unloaded: when no run pins the build, or after the runtime has stopped.
+      guard let index = scheduler.register(unsafe WorkflowRun.handler(for: handler.pointer)) else {
+        for handler in build.handlers.values { scheduler.retireHandler(handler.index) }
+        throw .tooManyHandlers(limit: Scheduler.maxHandlers)
+      }
+      build.handlers[handler.qualifiedName] = unsafe TaskHandler(
+        name: handler.qualifiedName, index: index, pointer: handler.pointer, build: build.pins)
+    }
+    return build
+  }
+
+  /// From here on new runs get it. With the monitor held, or before anybody else has the engine.
+  func take(_ build: LoadedBuild) {
+    let name = build.plugin.name
+    if current[name] == nil { order.append(name) }
+    if !builds.contains(where: { $0 === build }) { builds.append(build) }
+    current[name] = build
+    known.merge(build.handlers) { $1 }
+    for handler in build.plugin.handlers {
+      takeSchema(of: handler)
+      look(at: handler.outputSchema, "output_schema", of: handler.qualifiedName)
     }
   }
 
   /// Loads one more plugin. What it has not room for leaves nothing loaded. Throws `EngineError`.
   func load(file path: String, _ scheduler: Scheduler) throws(EngineError) {
-    try monitor.locked { () throws(EngineError) in
-      if stopped { throw .stopped }
+    try swapping.locked { () throws(EngineError) in
+      if monitor.locked({ stopped }) { throw .stopped }
       let plugin: LoadedPlugin
       do throws(PluginError) { plugin = try loader.load(path) } catch { throw .plugins(error) }
-      if let taken = plugin.handlers.first(where: { known[$0.qualifiedName] != nil }) {
+      do throws(EngineError) {
+        if let taken = plugin.handlers.first(where: { handler in monitor.locked { known[handler.qualifiedName] != nil } }) {
+          throw .duplicateHandler(taken.qualifiedName)
+        }
+        let build = try makeBuild(plugin, scheduler)
+        monitor.locked { take(build) }
+      } catch {
         // No run knows its handlers.
         plugin.unload()
-        throw .duplicateHandler(taken.qualifiedName)
+        throw error
       }
-      var added: [String: TaskHandler] = [:]
-      for handler in plugin.handlers {
-        // unsafe: as in `load`.
-        guard let index = scheduler.register(unsafe WorkflowRun.handler(for: handler.pointer)) else {
-          plugin.unload()
-          throw .tooManyHandlers(limit: Scheduler.maxHandlers)
-        }
-        added[handler.qualifiedName] = unsafe TaskHandler(name: handler.qualifiedName, index: index, pointer: handler.pointer)
-      }
-      known.merge(added) { old, _ in old }
-      for handler in plugin.handlers { takeSchema(of: handler) }
     }
   }
 
-  /// Loads another build of a plugin beside the one that is there, for the runs that are pinned to it. Throws `PluginError` or `EngineError`.
-  func load(build path: String, _ sha256: String, _ scheduler: Scheduler) throws -> PinnedBuild {
-    try monitor.locked {
-      if let build = pinned[sha256] { return build }
+  /// A build of a plugin, for a run that is pinned to it: one that is there, or loaded beside that. The caller unpins it. Throws `PluginError` or `EngineError`.
+  func hold(_ name: String, _ sha256: String, path: String?, _ scheduler: Scheduler) throws -> LoadedBuild? {
+    try swapping.locked {
+      if let build = monitor.locked({ builds.first { $0.plugin.sha256 == sha256 && $0.plugin.name == name && $0.pins.pin() } }) {
+        return build
+      }
+      guard let path else { return nil }
+      if monitor.locked({ stopped }) { throw EngineError.stopped }
       // unsafe: as in `init`. A loader of its own: the handlers have the names of those that are there.
       var loader = unsafe PluginLoader(host: hostTable, trust: trust, settingsProblem: settings.problem)
       let plugin = try loader.load(path, sha256: sha256)
-      var handlers: [String: TaskHandler] = [:]
-      for handler in plugin.handlers {
-        // unsafe: as in `load`.
-        guard let index = scheduler.register(unsafe WorkflowRun.handler(for: handler.pointer)) else {
-          // No run knows its handlers.
-          plugin.unload()
-          throw EngineError.tooManyHandlers(limit: Scheduler.maxHandlers)
-        }
-        handlers[handler.qualifiedName] = unsafe TaskHandler(name: handler.qualifiedName, index: index, pointer: handler.pointer)
+      let build: LoadedBuild
+      do throws(EngineError) { build = try makeBuild(plugin, scheduler) } catch {
+        plugin.unload()
+        throw error
       }
-      let build = PinnedBuild(plugin: plugin, handlers: handlers)
-      pinned[sha256] = build
+      _ = build.pins.pin()
+      build.pins.leave()
+      monitor.locked { builds.append(build) }
+      keeper.start(self)
       return build
     }
   }
 
   /// One that is no schema keeps nobody from running: its inputs are not looked at.
   private func takeSchema(of handler: LoadedHandler) {
+    inputSchemas[handler.qualifiedName] = nil
+    badSchemas.removeAll { $0.handler == handler.qualifiedName }
     guard let text = handler.inputSchema else { return }
     do throws(InputSchema.Malformed) {
       inputSchemas[handler.qualifiedName] = try InputSchema(parsing: text)
@@ -183,11 +244,25 @@ internal import MillraceWorkflow
     }
   }
 
+  /// When no thread of the runtime is left.
   func unload() {
-    monitor.locked {
-      for build in pinned.values { build.plugin.unload() }
-      pinned = [:]
+    keeper.stop()
+    swapping.locked {
+      let (left, trial) = monitor.locked { () -> ([LoadedBuild], PluginCanary?) in
+        defer { (builds, canary, current, former) = ([], nil, [:], [:]) }
+        return (builds, canary)
+      }
+      trial?.swap.set(.rolledBack("the engine was shut down before the new build was judged"))
+      for build in left.reversed() { build.plugin.unload() }
       loader.unloadAll()
     }
   }
+}
+
+/// The handlers that a run gets, as they are at one moment.
+struct HandlerView {
+  let generation: UInt64
+  let isCanary: Bool
+  let handlers: [String: TaskHandler]
+  let plugins: [LoadedPlugin]
 }

@@ -74,7 +74,7 @@ extension Engine {
 
   /// Starts a workflow that is deployed; `version` nil: the newest. Throws as for a `Definition`.
   public func start(_ name: String, version: Int? = nil, parameters: [String: JSON] = [:]) throws -> WorkflowHandle {
-    try startChecked(registry.find(name, version: version), parameters: parameters, handlerTable(), tenant: nil)
+    try startChecked(registry.find(name, version: version), parameters: parameters, state.view(), tenant: nil)
   }
 
   /// As above, and waits for its end: see `run(_:parameters:)`.
@@ -90,9 +90,9 @@ extension Engine: ChildStarter {
   ) throws -> WorkflowRun {
     let definition = try child.definition ?? registry.find(child.name)
     // An engine that is drained lets runs go on, and their children with them.
-    let workflow = try compile(definition, parameters: parameters, state.openHandlers())
-    let run = try makeRun(workflow, tenant: parent.tenant, trace: parent.trace, depth: parent.depth + 1, ended: ended)
-    try begin(run, workflow, parent: (parent, RunCreation.Parent(run: parent.id, task: task, attempt: attempt)))
+    let workflow = try compile(definition, parameters: parameters, state.openView())
+    let (run, form) = try makeRun(workflow, tenant: parent.tenant, trace: parent.trace, depth: parent.depth + 1, ended: ended)
+    try begin(run, form.durable, parent: (parent, RunCreation.Parent(run: parent.id, task: task, attempt: attempt)))
     return run
   }
 

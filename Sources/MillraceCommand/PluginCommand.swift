@@ -24,28 +24,38 @@ struct PluginListCommand: ParsableCommand {
         millrace plugin list
         millrace plugin list --plugins build/libmine.so
         millrace plugin list -o json
+        millrace plugin list --data /var/lib/orders
+
+      With --data it also shows which builds are kept there, and the durable runs that need them.
 
       Exit code 65: a plugin was refused; why is told on standard error.
       """)
 
   @OptionGroup var plugins: PluginOptions
 
+  @OptionGroup var data: DataOptions
+
   @Option(name: .customShort("o"), help: ArgumentHelp("How the result is printed.", valueName: "format"))
   var format: Output.Format = .text
 
   func run() throws {
+    let kept = try data.given == nil ? nil : KeptBuilds(data)
     let engine = try Engine.forPlugins(plugins)
     defer { engine.shutdown() }
     switch format {
     case .json:
       let refused = engine.pluginProblems.map { JSON.object([.init("path", .string($0.path)), .init("reason", .string("\($0)"))]) }
-      try Output.result(.object([.init("plugins", .array(engine.plugins.map(PluginTable.json))), .init("refused", .array(refused))]))
+      var members: [JSON.Member] = [.init("plugins", .array(engine.plugins.map(PluginTable.json))), .init("refused", .array(refused))]
+      if let kept { members.append(.init("kept", .array(kept.builds.map(\.json)))) }
+      try Output.result(.object(members))
     case .text:
-      if engine.plugins.isEmpty {
-        Output.note("no plugin is loaded; `millrace doctor` shows where they are looked for")
-      } else {
-        try Output.result(ResultTables.text(PluginTable.tables(engine.plugins), width: Output.width))
+      if engine.plugins.isEmpty { Output.note("no plugin is loaded; `millrace doctor` shows where they are looked for") }
+      var tables = engine.plugins.isEmpty ? [] : PluginTable.tables(engine.plugins)
+      if let kept {
+        if kept.builds.isEmpty { Output.note("no builds of plugins are kept in \(data.directory)") }
+        if !kept.builds.isEmpty { tables.append(.init("kept", .array(kept.builds.map { $0.row(now: kept.now) }))) }
       }
+      if !tables.isEmpty { try Output.result(ResultTables.text(.object(tables), width: Output.width)) }
     }
     engine.tellPluginProblems()
     if !engine.pluginProblems.isEmpty { throw ExitCode(Exit.badData.rawValue) }
@@ -81,8 +91,8 @@ enum PluginTable {
   /// As an object where it is JSON: plugins promise it, nobody has checked.
   private static func schema(_ text: String) -> JSON { Assignment(name: "", value: text).json }
 
-  static func tables(_ plugins: [LoadedPlugin]) -> JSON {
-    .object([.init("plugins", .array(plugins.map(row))), .init("handlers", .array(plugins.flatMap(\.handlers).map(row)))])
+  static func tables(_ plugins: [LoadedPlugin]) -> [JSON.Member] {
+    [.init("plugins", .array(plugins.map(row))), .init("handlers", .array(plugins.flatMap(\.handlers).map(row)))]
   }
 
   static func row(_ plugin: LoadedPlugin) -> JSON {

@@ -37,6 +37,9 @@ struct RunCommand: ParsableCommand {
 
   @OptionGroup var answers: AnswerOptions
 
+  @Flag(help: "Look at the plugins' files: a new build there is given to the runs that start from then on.")
+  var watch = false
+
   @Option(help: ArgumentHelp("Write report.json, run.json and timeline.html there.", valueName: "dir"), completion: .directory)
   var report: String?
 
@@ -53,6 +56,7 @@ struct RunCommand: ParsableCommand {
     // First of all: it may change the environment.
     var configuration = try engine.configuration(messages)
     if let directory = try dataDirectory { configuration.data = directory }
+    if watch { configuration.watchesPlugins = .milliseconds(500) }
     let engine = try Engine.made(configuration)
     engine.tellPluginProblems()
     let reading = try read(engine)

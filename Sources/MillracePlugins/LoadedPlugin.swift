@@ -34,6 +34,8 @@ public final class LoadedPlugin: Sendable {
   let object: SharedObject
   // The plugin's; valid while the object is mapped. Called once, by `unload`.
   private let deinitialize: (@convention(c) () -> Void)?
+  // Reads the plugin's memory; valid until `unload`.
+  nonisolated(unsafe) let description: PluginDescription
   private let unloaded = Atomic<Bool>(false)
 
   init(
@@ -52,6 +54,7 @@ public final class LoadedPlugin: Sendable {
     self.object = object
     stays = description.stays || object.mustStay
     deinitialize = description.deinitialize
+    unsafe self.description = description
   }
 
   /// Whether `unload` has not been called.

@@ -23,6 +23,12 @@ import Glibc
   }
   var deinitialize: (@convention(c) () -> Void)? { unsafe pointer.pointee.`deinit` }
 
+  /// The plugin's table of this id; nil: it has none. Valid until `deinit`.
+  func extensionTable(_ id: String) -> UnsafeRawPointer? {
+    guard let find = unsafe pointer.pointee.`extension` else { return nil }
+    return unsafe find(id)
+  }
+
   /// Reads everything that is fixed before `init`.
   ///
   /// - Throws: `wrongABI`, `malformed`.

@@ -56,6 +56,10 @@ public enum PluginError: Error, Sendable, Hashable {
   case badSetting(path: String, plugin: String, reason: String)
   /// Two plugins, or one of them twice, offer the same handler.
   case duplicateHandler(path: String, handler: String, build: String, other: String, otherBuild: String)
+  /// What `millrace_state` says of it: the state could not be saved or was not taken over, and why.
+  case badState(path: String, plugin: String, reason: String)
+  /// Code that can never be unmapped again, as Swift's, has been loaded beside other builds as often as a process bears.
+  case tooManyMapped(path: String, limit: Int)
 
   /// The file or directory that was refused, as it was named to the loader.
   public var path: String {
@@ -66,6 +70,7 @@ public enum PluginError: Error, Sendable, Hashable {
       .missingLibrary(let path, _), .missingSymbol(let path, _), .refusedByLinker(let path, _), .missingEntry(let path),
       .missingManifest(let path), .badManifest(let path, _), .foreignLayout(let path, _, _, _),
       .wrongABI(let path, _, _), .malformed(let path, _, _), .failedInit(let path, _, _), .duplicateHandler(let path, _, _, _, _),
+      .badState(let path, _, _), .tooManyMapped(let path, _),
       .badTrust(let path, _), .notListed(let path, _), .unsigned(let path, _), .wrongSignature(let path, _), .badSetting(let path, _, _):
       path
     }
@@ -112,6 +117,8 @@ extension PluginError: CustomStringConvertible {
     case .failedInit(_, let plugin, let reason): "init of \(plugin) failed: \(reason)"
     case .duplicateHandler(let path, let handler, let build, let other, let otherBuild):
       "handler \(handler) is offered by \(path) (build \(build.prefix(12))) and by \(other) (build \(otherBuild.prefix(12)))"
+    case .badState(_, let plugin, let reason): "the state of \(plugin) cannot be handed over: \(reason)"
+    case .tooManyMapped(_, let limit): "its code can never be unmapped, and this process has loaded \(limit) such builds beside others"
     }
   }
 
@@ -147,6 +154,8 @@ extension PluginError: CustomStringConvertible {
     case .badSetting(_, let plugin, _): "`millrace plugin list -o json` shows the schema of \(plugin); correct its settings"
     case .failedInit(_, let plugin, _): "see the documentation of \(plugin)"
     case .duplicateHandler: "load only one of them"
+    case .badState: "have the new build take over what the old one saves, or restart the process"
+    case .tooManyMapped: "restart the process with this build"
     }
   }
 }

@@ -49,20 +49,47 @@ public import CMillrace
   /// - Complexity: O(bytes of the file) for the copy and its SHA-256, and what the linker and `init` take.
   /// - Throws: every ``PluginError`` except `tooManyPlugins`.
   public mutating func load(_ path: String, sha256 expected: String? = nil) throws(PluginError) -> LoadedPlugin {
-    loaded.removeAll { !$0.isLoaded }
+    try load(PrivateCopy.make(of: path, limit: fileLimit), path, sha256: expected, isBeside: false)
+  }
+
+  /// As above, beside another build of the plugin that this loader does not know. Of code that can never be unmapped a process takes
+  /// ``LoadedPlugin/mostMapped`` builds so. nil: it is one of the builds `known`, and none of its code has run.
+  ///
+  /// - Throws: as `load`, and `tooManyMapped` before any of its code runs.
+  package mutating func load(beside path: String, unlike known: Set<String>) throws(PluginError) -> LoadedPlugin? {
     let copy = try PrivateCopy.make(of: path, limit: fileLimit)
+    return known.contains(copy.sha256) ? nil : try load(copy, path, sha256: nil, isBeside: true)
+  }
+
+  /// As above, of a build that was loaded before.
+  package mutating func load(beside kept: KeptPlugin) throws(PluginError) -> LoadedPlugin {
+    try load(
+      PrivateCopy.make(copying: kept.descriptor, limit: fileLimit), kept.path, sha256: kept.sha256, isBeside: true,
+      signature: kept.signature)
+  }
+
+  private mutating func load(
+    _ copy: consuming PrivateCopy, _ path: String, sha256 expected: String?, isBeside: Bool, signature checked: [UInt8]?? = nil
+  ) throws(PluginError) -> LoadedPlugin {
+    loaded.removeAll { !$0.isLoaded }
     let sha256 = copy.sha256
     if let expected, expected != sha256 { throw .unreadable(path: path, reason: "it is another build: its SHA-256 is \(sha256)") }
-    let signature = try trust.check(copy, path: path)
+    // One that was loaded before was trusted then; what lies beside its path by now may be another one's.
+    let signature: [UInt8]? = if let checked { checked } else { try trust.check(copy, path: path) }
     let file = try ObjectFile(checking: DescriptorBytes(descriptor: copy.descriptor, size: copy.size), path: path)
     guard let bytes = file.manifest else { throw .missingManifest(path: path) }
     let manifest = try PluginManifest(parsing: bytes, path: path)
     try manifest.check(path: path)
+    if isBeside, file.mustStay, !LoadedPlugin.mayMapForGood() { throw .tooManyMapped(path: path, limit: LoadedPlugin.mostMapped) }
     let object = try SharedObject(copy, mustStay: file.mustStay, path: path)
     let description: PluginDescription
     do throws(PluginError) {
       // The plugin's code runs here for the first time, apart from constructors of the library.
       description = try unsafe PluginDescription(object.entry(path: path)(MILLRACE_ABI_VERSION), path: path)
+      // It says so itself: none of its code but the entry has run.
+      if isBeside, description.stays, !file.mustStay, !LoadedPlugin.mayMapForGood() {
+        throw PluginError.tooManyMapped(path: path, limit: LoadedPlugin.mostMapped)
+      }
     } catch {
       object.close()
       throw error

@@ -118,7 +118,7 @@ public struct PluginManifest: Sendable, Hashable {
   ///   - required: the names of version 1.
   /// - Throws: `wrongABI`, `foreignLayout` with the first field.
   func check(
-    against host: PluginManifest = .host, required: Set<String> = Set(PluginManifest.host.entries.map(\.name)), path: String
+    against host: PluginManifest = .host, required: Set<String> = PluginManifest.required, path: String
   ) throws(PluginError) {
     guard abiVersion == host.abiVersion else { throw .wrongABI(path: path, plugin: abiVersion, host: host.abiVersion) }
     let own = Dictionary(uniqueKeysWithValues: entries.map { ($0.name, $0) })
@@ -138,5 +138,8 @@ public struct PluginManifest: Sendable, Hashable {
   private static let fixed = "payload"
 
   /// Whether every plugin of this interface has this struct or field.
-  package static func isRequired(_ name: String) -> Bool { host.entries.contains { $0.name == name } }
+  package static func isRequired(_ name: String) -> Bool { required.contains(name) }
+
+  /// The names of version 1, which stand first in the host's own.
+  static let required = Set(host.entries.prefix(Int(MILLRACE_REQUIRED_COUNT)).map(\.name))
 }

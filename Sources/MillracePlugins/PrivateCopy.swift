@@ -28,11 +28,23 @@ struct PrivateCopy: ~Copyable {
   static func make(of path: String, limit: Int64) throws(PluginError) -> PrivateCopy {
     let file = try OpenedFile.open(path, limit: limit)
     try file.checkTrust()
+    return try make(from: file)
+  }
+
+  /// Copies a copy: what it was checked for, it still is.
+  ///
+  /// - Throws: `unreadable`, `tooLarge`, `noPrivateCopy`.
+  static func make(copying other: Int32, limit: Int64) throws(PluginError) -> PrivateCopy {
+    // Opened anew, it has a position of its own.
+    try make(from: OpenedFile.open("/proc/self/fd/\(other)", limit: limit))
+  }
+
+  private static func make(from file: borrowing OpenedFile) throws(PluginError) -> PrivateCopy {
     let made = unsafe millrace_memory_file("millrace-plugin")
-    guard made >= 0 else { throw .noPrivateCopy(path: path, reason: errorText()) }
+    guard made >= 0 else { throw .noPrivateCopy(path: file.path, reason: errorText()) }
     var copy = PrivateCopy(descriptor: made)
     (copy.size, copy.sha256) = try fill(made, from: file)
-    guard millrace_seal(made) == 0 else { throw .noPrivateCopy(path: path, reason: errorText()) }
+    guard millrace_seal(made) == 0 else { throw .noPrivateCopy(path: file.path, reason: errorText()) }
     return copy
   }
 

@@ -95,6 +95,35 @@ struct CommandDurableTests {
     #expect(again.exit == 0 && again.errors.contains("no run in .millrace is open"))
   }
 
+  @Test("plugin list tells which builds durable runs need: of those that failed, not of those that completed")
+  func kept() throws {
+    let command = try Command()
+    func ran(_ shell: String, exit: Int32) throws {
+      let file = try command.write(
+        "one.yaml",
+        "format: 1\nworkflow: one\ndurability: log\n" + "tasks: [{ id: only, handler: shell/run, input: { command: \"\(shell)\" } }]\n")
+      #expect(try command.run("run", file, "--data", "data").exit == exit)
+    }
+    func kept() throws -> JSON {
+      let ending = try command.run("plugin", "list", "--data", "data", "-o", "json")
+      #expect(ending.exit == 0, "\(ending.errors)")
+      let builds = try ending.object()["kept"]?.array ?? []
+      #expect(builds.count == 1 && builds.first?["plugin"] == "shell")
+      return try #require(builds.first)
+    }
+    try ran("true", exit: 0)
+    var build = try kept()
+    #expect(build["runCount"] == 0 && build["resumableCount"] == 0 && build["sinceWallNanoseconds"] == .null)
+    try ran("false", exit: 1)
+    build = try kept()
+    #expect(build["runCount"] == 0 && build["resumableCount"] == 1 && build["sinceWallNanoseconds"]?.integer != nil)
+    let path = try #require(build["path"]?.string)
+    let sha256 = try #require(build["sha256"]?.string)
+    #expect(path == "data/builds/" + sha256 + ".so")
+    #expect(try command.run("plugin", "list", "--data", "data").output.contains("0, 1 ended badly"))
+    #expect(try command.run("plugin", "list", "--data", "nowhere").exit == 69)
+  }
+
   @Test("a run is shown as it was at a position and at a moment")
   func past() throws {
     let command = try Command()

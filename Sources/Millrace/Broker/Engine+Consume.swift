@@ -22,11 +22,11 @@ extension Engine {
   /// Throws `BrokerError`, `EngineError` (unknown tenant, stopped) or `CompileError.unknownHandler`.
   @discardableResult
   public func consume(_ queue: String, handler: String, _ options: ConsumeOptions = ConsumeOptions()) throws -> MessageConsumer {
-    guard let known = try state.handlers()[handler] else { throw CompileError.unknownHandler(task: queue, handler: handler) }
-    return try open(queue, known, options)
+    guard try state.view().handlers[handler] != nil else { throw CompileError.unknownHandler(task: queue, handler: handler) }
+    return try open(queue, .named(handler), options)
   }
 
-  private func open(_ queue: String, _ handler: TaskHandler, _ options: ConsumeOptions) throws -> MessageConsumer {
+  private func open(_ queue: String, _ handler: MessageConsumer.Handler, _ options: ConsumeOptions) throws -> MessageConsumer {
     let name = try BrokerName(queue)
     let consumer = try MessageConsumer(name, desk, handler, options, order)
     try consumer.open(name, options)
@@ -35,7 +35,7 @@ extension Engine {
 
   private func consume(_ queue: String, _ options: ConsumeOptions, _ body: RegisteredHandler.Body) throws -> MessageConsumer {
     let handler = RegisteredHandler(name: "consumer", blocking: options.isBlocking, body)
-    return try open(queue, desk.register(handler), options)
+    return try open(queue, .own(desk.register(handler)), options)
   }
 
   // MARK: Bytes

@@ -2,6 +2,7 @@ internal import CMillrace
 internal import MillraceBroker
 internal import MillraceCore
 internal import MillraceWorkflow
+internal import Synchronization
 
 /// Handles the messages of a queue: each is a run of one task, whose input is the message, in place, and by whose end it is settled.
 ///
@@ -17,7 +18,15 @@ internal import MillraceWorkflow
 ///
 /// # Threads
 /// Any.
-public final class MessageConsumer: BrokerDesk.Closable, Sendable {
+public final class MessageConsumer: BrokerDesk.Closable, @unchecked Sendable {
+  /// What handles them.
+  enum Handler {
+    /// A function of the consumer's own.
+    case own(TaskHandler)
+    /// A handler of the engine, as it is when a message comes: its plugin may be replaced.
+    case named(String)
+  }
+
   /// The id of the one task, in logs and traces.
   static let task = "message"
   /// Nanoseconds until a message comes again that the engine had no room or memory for.
@@ -26,7 +35,12 @@ public final class MessageConsumer: BrokerDesk.Closable, Sendable {
   /// Whose messages these are.
   public let queue: String
   private let desk: BrokerDesk
-  private let workflows: [CompiledWorkflow]
+  private let handler: Handler
+  private let order: TaskOrder
+  private let options: ConsumeOptions
+  private let monitor = Monitor()
+  /// The monitor's: for the newest builds of plugins, two while a new one is judged.
+  private var forms: [Form] = []
   private let priority: Priority?
   private let tenant: RunTenant
   /// Given back when the consumer goes.
@@ -35,10 +49,10 @@ public final class MessageConsumer: BrokerDesk.Closable, Sendable {
 
   /// By `open`.
   init(
-    _ queue: BrokerName, _ desk: BrokerDesk, _ handler: TaskHandler, _ options: ConsumeOptions, _ order: TaskOrder
+    _ queue: BrokerName, _ desk: BrokerDesk, _ handler: Handler, _ options: ConsumeOptions, _ order: TaskOrder
   ) throws {
     self.queue = queue.description
-    self.desk = desk
+    (self.desk, self.handler, self.order, self.options) = (desk, handler, order, options)
     priority = options.priority
     tenant = try desk.tenants.find(options.tenant)
     if let policy = options.breaker {
@@ -50,9 +64,31 @@ public final class MessageConsumer: BrokerDesk.Closable, Sendable {
     } else {
       breaker = nil
     }
+    switch handler {
+    case .own(let handler): forms = [Form(generation: 0, isCanary: false, workflows: try compile(handler))]
+    // What is wrong is told now.
+    case .named: forms = [try makeForm(nil)]
+    }
+  }
+
+  deinit {
+    if let breaker { desk.host.keys.giveBack(breaker) }
+    monitor.deallocate()
+  }
+
+  // MARK: What a message is run as
+
+  /// A workflow for each priority, compiled for certain builds of plugins.
+  private struct Form {
+    let generation: UInt64
+    let isCanary: Bool
+    let workflows: [CompiledWorkflow]
+  }
+
+  private func compile(_ handler: TaskHandler) throws -> [CompiledWorkflow] {
     let timeouts = Timeouts(startToClose: options.timeout.map { max(1, UInt64(clamping: $0)) })
-    workflows = try Priority.allCases.sorted { $0.rawValue < $1.rawValue }.map { priority in
-      var definition = Definition(queue.description, result: MessageConsumer.task)
+    return try Priority.allCases.sorted { $0.rawValue < $1.rawValue }.map { priority in
+      var definition = Definition(queue, result: MessageConsumer.task)
       definition.tasks = [
         TaskDefinition(
           MessageConsumer.task, handler: handler.name, policy: Policy(priority: priority, timeouts: timeouts, breaker: options.breaker))
@@ -62,7 +98,27 @@ public final class MessageConsumer: BrokerDesk.Closable, Sendable {
     }
   }
 
-  deinit { if let breaker { desk.host.keys.giveBack(breaker) } }
+  private func makeForm(_ id: RunID?) throws -> Form {
+    guard case .named(let name) = handler else { preconditionFailure("a consumer's own function has one form") }
+    let view = try desk.state.openView(for: id)
+    guard let known = view.handlers[name] else { throw CompileError.unknownHandler(task: queue, handler: name) }
+    return Form(generation: view.generation, isCanary: view.isCanary, workflows: try compile(known))
+  }
+
+  /// For the run of an id, as the engine's plugins are now.
+  private func workflows(for id: RunID) throws -> [CompiledWorkflow] {
+    // Order: acquiring. Pairs with the releasing writes under the state's lock.
+    let generation = desk.state.generation.load(ordering: .acquiring)
+    let isCanary = generation & 1 != 0 && desk.state.isCanary(id)
+    return try monitor.locked {
+      if case .own = handler { return forms[0].workflows }
+      if let form = forms.first(where: { $0.generation == generation && $0.isCanary == isCanary }) { return form.workflows }
+      let made = try makeForm(id)
+      forms.removeAll { $0.generation != made.generation || $0.isCanary == made.isCanary }
+      forms.append(made)
+      return made.workflows
+    }
+  }
 
   /// Messages come from here on. Throws `BrokerError` or `EngineError.stopped`.
   func open(_ name: BrokerName, _ options: ConsumeOptions) throws {
@@ -90,15 +146,28 @@ public final class MessageConsumer: BrokerDesk.Closable, Sendable {
     do {
       let wall = desk.wall()
       let (id, number) = desk.state.nextRun(wall: wall)
-      let run = try WorkflowRun(
-        workflows[Int(priority?.rawValue ?? min(message.priority, Priority.critical.rawValue))], id: id, wall: wall, seed: number,
-        host: desk.host, tenant: desk.tenant(of: message, else: tenant), trace: message.trace.flatMap { TraceContext($0) }
-      ) { [desk, breaker] run in MessageConsumer.end(run, subject, desk, breaker) }
+      let run = try makeRun(message, subject, id, wall: wall, seed: number)
       run.subject = subject
       try run.start()
     } catch {
       MessageConsumer.settle(message, .release(after: MessageConsumer.fullWait), desk)
       if !(error is SubmitError) { desk.host.report("a message of \(queue) was not begun: \(error)") }
+    }
+  }
+
+  private func makeRun(_ message: ReceivedMessage, _ subject: MessageSubject, _ id: RunID, wall: Int64, seed: UInt64) throws -> WorkflowRun
+  {
+    while true {
+      let workflows = try workflows(for: id)
+      do throws(CompileError) {
+        return try WorkflowRun(
+          workflows[Int(priority?.rawValue ?? min(message.priority, Priority.critical.rawValue))], id: id, wall: wall, seed: seed,
+          host: desk.host, tenant: desk.tenant(of: message, else: tenant), trace: message.trace.flatMap { TraceContext($0) }
+        ) { [desk, breaker] run in MessageConsumer.end(run, subject, desk, breaker) }
+      } catch {
+        // Another build has taken its place just now: what is current is never gone.
+        guard case .buildGone = error else { throw error }
+      }
     }
   }
 

@@ -104,11 +104,12 @@ public import MillraceWorkflow
       let values = try values(of: message).merging(parameters) { _, given in given }
       // Else what is wrong is not the message's fault.
       do throws(DefinitionError) { _ = try definition.resolve(parameters: values) } catch { throw BadMessage(reason: "\(error)") }
-      let workflow = try engine.compile(definition, parameters: values, engine.handlerTable())
+      let workflow = try engine.compile(definition, parameters: values, engine.state.view())
       let trace = message.trace.flatMap { TraceContext($0) }
-      let run = try engine.makeRun(workflow, tenant: desk.tenant(of: message, else: tenant), trace: trace, depth: 0, id: id) { _ in }
-      let handle = WorkflowHandle(run, of: workflow.source, engine: engine)
-      guard let durable = workflow.durable else { return try start(handle, message, id) }
+      let (run, form) = try engine.makeRun(workflow, tenant: desk.tenant(of: message, else: tenant), trace: trace, depth: 0, id: id) { _ in
+      }
+      let handle = WorkflowHandle(run, of: workflow.source, engine: engine, plugins: form.plugins)
+      guard let durable = form.durable else { return try start(handle, message, id) }
       durable.createIfNew(run, nil) { [self] result in recorded(handle, message, id, result) }
     } catch {
       refuse(message, id, error)

@@ -67,7 +67,11 @@ extension Scheduler {
   public func expireReady(_ id: JobID, _ run: Run, node: UInt32) -> Bool {
     guard id.rawValue != 0, id.index < jobs.blocks &* UInt32(Slab.blockRecords) else { return false }
     let job = Job(jobs, id.index)
-    guard job.state.replace(Job.word(id.generation, Job.State.ready), by: Job.word(id.generation, Job.State.expired)) else { return false }
+    _ = expiredRecords.add(1)
+    guard job.state.replace(Job.word(id.generation, Job.State.ready), by: Job.word(id.generation, Job.State.expired)) else {
+      _ = expiredRecords.subtract(1)
+      return false
+    }
     unsafe withStripe { stripe in
       let index = unsafe makeNodeJob(run.body, node, &stripe.pointee.jobs, tellReady: false)
       unsafe Job(jobs, index).fields.pointee.word.flags |= Job.Flag.expired

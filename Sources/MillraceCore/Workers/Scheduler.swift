@@ -68,13 +68,18 @@ public enum SubmitError: Error, Hashable, CustomStringConvertible {
   let jobs: Slab
   let ready: ReadySet
   let parking: Parking
-  // unsafe: `maxHandlers` entries; written once each, before the index is given out.
+  // unsafe: `maxHandlers` entries; written before the index is given out, and again only when nobody can name it any more: see `retireHandler`.
   let handlers: UnsafeMutablePointer<HandlerEntry>
   private let handlerCount: SharedWord
   /// Handlers whose jobs are taken: all that are registered, none once the engine stops.
   let openHandlers: SharedWord
   private let limitCount: SharedWord
   private let registration: SpinLock
+  /// Numbers of handlers that were given back, and those among them that records of expired nodes may still name. Under the registration lock.
+  private var freeHandlers: [UInt32] = []
+  private var leftHandlers: [UInt32] = []
+  /// Records of nodes that expired in their queues and have not been met there: their runs may be over.
+  let expiredRecords: SharedWord
   /// The first limit that was given back, index + 1. Under the registration lock.
   private let freeLimit: UnsafeMutablePointer<UInt32>
   private let slots: SharedWord
@@ -126,6 +131,7 @@ public enum SubmitError: Error, Hashable, CustomStringConvertible {
     unsafe registration = SpinLock(at: region.base + 16)
     unsafe freeLimit = (region.base + 24).bindMemory(to: UInt32.self, capacity: 1)
     unsafe openHandlers = SharedWord(region.base + 3 * padding + 64)
+    unsafe expiredRecords = SharedWord(region.base + 6 * padding)
     unsafe slots = SharedWord(region.base + padding)
     unsafe admitted = SharedWord(region.base + 2 * padding)
     unsafe seenDismissed = SharedWord(region.base + 2 * padding + 8)
@@ -169,26 +175,67 @@ public enum SubmitError: Error, Hashable, CustomStringConvertible {
 
   // MARK: Handlers and limits
 
-  /// Makes a handler known. Complexity: O(1). nil: `maxHandlers` are registered.
+  /// Makes a handler known, until `retireHandler`. Complexity: O(1). nil: `maxHandlers` are registered.
   public func register(_ handler: Handler) -> HandlerIndex? {
     registration.lock()
     defer { registration.unlock() }
-    let index = handlerCount.loadRelaxed()
-    guard index < UInt64(Scheduler.maxHandlers) else { return nil }
+    let count = handlerCount.loadRelaxed()
+    let index: UInt32
+    if let free = freeHandlerLocked() {
+      index = free
+    } else {
+      guard count < UInt64(Scheduler.maxHandlers) else { return nil }
+      index = UInt32(count)
+    }
     var limit: UInt32 = 0
     if handler.limit > 0 {
-      guard let made = makeLimitLocked(handler.limit) else { return nil }
+      guard let made = makeLimitLocked(handler.limit) else {
+        if UInt64(index) < count { freeHandlers.append(index) }
+        return nil
+      }
       limit = made
     }
-    // unsafe: index < maxHandlers, written once.
+    // unsafe: index < maxHandlers, and nobody knows the number: it is new, or was given back.
     unsafe (handlers + Int(index)).initialize(
       to: HandlerEntry(
         run: handler.run, context: handler.context, finished: handler.finished, blocking: handler.blocking, isLimited: handler.limit > 0,
         isPlain: !handler.blocking && handler.limit <= 0, limit: limit))
-    handlerCount.storeRelaxed(index + 1)
+    // One that is used again is found by workers in jobs only, whose publication orders this; a new one by its number as well.
+    guard UInt64(index) == count else { return HandlerIndex(rawValue: index) }
+    handlerCount.storeRelaxed(count + 1)
     // Order: releasing. Pairs with the acquiring loads of `openHandlers` wherever a job is taken.
-    if !isStopping { openHandlers.storeReleasing(index + 1) }
-    return HandlerIndex(rawValue: UInt32(index))
+    if !isStopping { openHandlers.storeReleasing(count + 1) }
+    return HandlerIndex(rawValue: index)
+  }
+
+  /// Gives a handler's number back, for another one. Complexity: O(1).
+  ///
+  /// The caller's promise: all of its jobs have ended, the runs that name it are over, none is started from here on, and nobody asks for anything of such a run that
+  /// names a handler. What may be left are records of its nodes that expired in their queues: the number is used again when there is none of any run.
+  public func retireHandler(_ index: HandlerIndex) {
+    precondition(index.rawValue < handlerCount.loadRelaxed(), "handler \(index.rawValue) is not registered")
+    registration.lock()
+    let entry = unsafe handlers[Int(index.rawValue)]
+    leftHandlers.append(index.rawValue)
+    registration.unlock()
+    if entry.isLimited { retireLimit(entry.limit) }
+  }
+
+  private func freeHandlerLocked() -> UInt32? {
+    // Order: sequentially consistent. Pairs with the addition in `expireReady`, which comes before the end of the node, and so of its run, and so of `retireHandler`.
+    if !leftHandlers.isEmpty, expiredRecords.loadSequential() == 0 {
+      freeHandlers.append(contentsOf: leftHandlers)
+      leftHandlers.removeAll(keepingCapacity: true)
+    }
+    return freeHandlers.popLast()
+  }
+
+  /// Numbers of handlers that are in use, or may still be.
+  public var handlersInUse: Int {
+    registration.lock()
+    defer { registration.unlock() }
+    let left = expiredRecords.loadSequential() == 0 ? leftHandlers.count : 0
+    return Int(handlerCount.loadRelaxed()) - freeHandlers.count - left
   }
 
   /// A limit for jobs with one key, until `retireLimit`. nil: `maxLimits` exist.

@@ -207,17 +207,20 @@ public struct Begun: Sendable {
     let word = unsafe fields.pointee.word
     let isNode = word.flags & Job.Flag.node != 0
     let handler = unsafe own.pointee.handlers + Int(word.handler)
-    let limited = unsafe handler.pointee.isLimited || word.flags & Job.Flag.keyed != 0
     let mayExpire = word.flags & Job.Flag.expires != 0
     if mayExpire {
       // Before anything else is looked at: of an expired node nothing but this record may be left.
       // One that is over, or that its run has let out of a line, needs no permit.
       let isWanted = job.state.loadAcquiring() == Job.word(generation, Job.State.ready) && job.cancelled.loadRelaxed() != generation
-      if limited, isWanted, unsafe !own.pointee.scheduler.enterLimits(index) { return nil }
+      // The number of an expired one's handler is nobody else's before the record has been counted below.
+      if isWanted, unsafe (handler.pointee.isLimited || word.flags & Job.Flag.keyed != 0) && !own.pointee.scheduler.enterLimits(index) {
+        return nil
+      }
       if !job.state.replace(Job.word(generation, Job.State.ready), by: Job.word(generation, Job.State.running)) {
         unsafe own.pointee.scheduler.leaveLimits(index, &own.pointee.nodeCache)
         free(index, generation)
         countSettled()
+        _ = unsafe own.pointee.scheduler.expiredRecords.subtract(1)
         return nil
       }
     }
@@ -232,7 +235,9 @@ public struct Begun: Sendable {
       settle(index, outcome: Outcome.cancelled.rawValue)
       return nil
     }
-    if !mayExpire, limited, unsafe !own.pointee.scheduler.enterLimits(index) { return nil }
+    if !mayExpire, unsafe (handler.pointee.isLimited || word.flags & Job.Flag.keyed != 0) && !own.pointee.scheduler.enterLimits(index) {
+      return nil
+    }
     flushArrivals()
     // A run must not wait for its last sinks to be counted while this worker is busy elsewhere.
     if unsafe own.pointee.sinks != 0 && (!isNode || own.pointee.sinkRun != fields.pointee.first) { flushSinks() }

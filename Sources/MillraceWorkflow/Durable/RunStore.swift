@@ -279,7 +279,7 @@ extension RunReading {
     return try Definition(recorded: text)
   }
 
-  private func pages(_ first: ReadRequest, _ body: (RecordedEvent) -> Void) throws(EventStoreError) {
+  func pages(_ first: ReadRequest, _ body: (RecordedEvent) -> Void) throws(EventStoreError) {
     var request = first
     while true {
       let page = try read(request)

@@ -12,11 +12,19 @@ public import MillraceCore
   let work: (any HeldWork)?
   /// How many tasks it takes at once; 0: any number.
   let concurrency: Int
+  /// What runs pin that name it; nil: it stays as long as the engine.
+  package let build: HandlerBuild?
 
   /// unsafe: `pointer` is valid until the engine has shut down. `index` was registered with `WorkflowRun.handler(for:)`.
   @unsafe public init(name: String, index: HandlerIndex, pointer: UnsafePointer<millrace_handler>) {
+    unsafe self.init(name: name, index: index, pointer: pointer, build: nil)
+  }
+
+  /// As above, of a plugin that may be replaced: `pointer` is valid as long as `build` is pinned.
+  @unsafe package init(name: String, index: HandlerIndex, pointer: UnsafePointer<millrace_handler>, build: HandlerBuild?) {
     self.name = name
     self.index = index
+    self.build = build
     work = nil
     isExclusive = unsafe pointer.pointee.flags & UInt32(MILLRACE_EXCLUSIVE) != 0
     concurrency = unsafe Int(pointer.pointee.concurrency)
@@ -29,6 +37,7 @@ public import MillraceCore
     self.work = work
     isExclusive = false
     concurrency = 0
+    build = nil
   }
 }
 
@@ -64,6 +73,8 @@ public enum CompileError: Error, CustomStringConvertible {
   case badExpression(task: String, reason: String)
   /// There is not enough of it; the text says for what.
   case memory(String)
+  /// A plugin of the workflow has been replaced since it was compiled, and the build that it was compiled for has gone: compile it again.
+  case buildGone(workflow: String)
 
   public var description: String {
     switch self {
@@ -81,6 +92,8 @@ public enum CompileError: Error, CustomStringConvertible {
       "\(limit) breakers are in use, the most an engine has: start the run when others have ended, or name fewer destinations"
     case .badExpression(let task, let reason): "task \(task): \(reason)"
     case .memory(let what): what
+    case .buildGone(let workflow):
+      "the plugin that workflow \(workflow) was compiled for has been replaced, and its old build has gone: compile the workflow again"
     }
   }
 }
@@ -100,6 +113,8 @@ public final class CompiledWorkflow: Sendable {
   /// Index into `handlers`, by task.
   let handlerOf: [UInt32]
   let handlers: [TaskHandler]
+  /// Of its handlers, those of its items and its cleanup: what each run of it pins.
+  package let builds: [HandlerBuild]
   /// Index into `policies`, by task; empty: all tasks have policy 0.
   let policyOf: [UInt32]
   let policies: [ResolvedPolicy]
@@ -317,6 +332,10 @@ public final class CompiledWorkflow: Sendable {
     texts = TaskTexts(definition)
     let tasksOfCleanup = definition.ofCleanup
     cleanup = tasksOfCleanup.tasks.isEmpty ? nil : try CompiledWorkflow(tasksOfCleanup, known, held, order, Names(ended: index), table, nil)
+    var builds: [HandlerBuild] = []
+    let more = bodies.values.flatMap(\.builds) + (cleanup?.builds ?? [])
+    for build in handlers.compactMap(\.build) + more where !builds.contains(where: { $0 === build }) { builds.append(build) }
+    self.builds = builds
     signalNames = definition.signalNames
     secrets = expressions.isEmpty && foreaches.isEmpty && cleanup == nil ? [] : definition.secrets
   }

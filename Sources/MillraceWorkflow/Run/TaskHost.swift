@@ -185,6 +185,12 @@ internal import Synchronization
   /// A line for the log about something that went wrong.
   public func report(_ line: String) { write(UInt32(MILLRACE_LOG_ERROR), line) }
 
+  /// A line for the log about something that was to be expected.
+  package func note(_ line: String) { write(UInt32(MILLRACE_LOG_NOTICE), line) }
+
+  /// The clock that attempts are timed by.
+  package var now: UInt64 { scheduler.clock.now }
+
   // MARK: Claims
 
   /// The right to end an attempt whose job has a token or a deadline. Whoever else has it for a moment, to look at a heartbeat, is waited for. False:
@@ -233,7 +239,9 @@ internal import Synchronization
     unsafe attempt.life.storeReleasing(AttemptLife.abandoned)
     unsafe attempt.ownLink?.stop()
     // unsafe: the run is alive, as its attempt is.
-    _ = unsafe Unmanaged.passRetained(attempt.pointee.run.takeUnretainedValue().anchor)
+    let anchor = unsafe attempt.pointee.run.takeUnretainedValue().anchor
+    _ = unsafe Unmanaged.passRetained(anchor)
+    if !anchor.compiled.builds.isEmpty { _ = anchor.enterBuilds() }
     let isLate = monitor.locked {
       if unsafe lateTokens.remove(attempt.pointee.job) { return true }
       unsafe abandoned[attempt.pointee.job] = attempt
@@ -265,6 +273,7 @@ internal import Synchronization
     unsafe attempt.dropLink()
     unsafe attempt.dropObservation()
     unsafe attempt.deallocate()
+    anchor.leaveBuilds()
     // unsafe: the retain of `abandon`.
     unsafe Unmanaged.passUnretained(anchor).release()
   }

@@ -30,6 +30,10 @@ extension WorkflowRun {
     if isRoot { noteEnd(status) }
     mailbox?.close()
     saga?.end()
+    if isRoot, !compiled.builds.isEmpty {
+      tallyAttempts()
+      leaveBuilds()
+    }
     let now = host.scheduler.clock.now
     if isRoot, hadTurn, let observation { observation.observer?.ended(status, after: .nanoseconds(now &- started)) }
     let waiters = monitor.locked {
@@ -127,6 +131,14 @@ extension WorkflowRun {
   /// Of a durable run the wish is on stable storage when this returns.
   public func cancel() { cancel(by: nil, because: nil) }
 
+  /// Out of the lines of handlers. Nobody waits there once the builds have been let go of, and the numbers of their handlers may be others'.
+  private func letOut(_ core: Run) {
+    let run = anchor
+    if !compiled.builds.isEmpty, !run.enterBuilds() { return }
+    for handler in compiled.handlers { host.scheduler.letOut(of: core, handler: handler.index) }
+    run.leaveBuilds()
+  }
+
   /// `reason` as in `stopReason`; `cause`: what is told of it. Complexity: O(tasks).
   func stop(_ reason: UInt64, because cause: String? = nil) {
     while true {
@@ -147,7 +159,7 @@ extension WorkflowRun {
     defer { closeSaga() }
     core.stop()
     for limit in compiled.limits { host.scheduler.letOut(of: core, limit: limit) }
-    for handler in compiled.handlers { host.scheduler.letOut(of: core, handler: handler.index) }
+    letOut(core)
     for node in 0..<UInt32(records.count) where records.status(node) == .running {
       host.scheduler.cancel(records.job(node))
     }

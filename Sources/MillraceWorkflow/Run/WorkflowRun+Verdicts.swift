@@ -275,7 +275,9 @@ extension WorkflowRun {
 
   /// The node's attempt has timed out and its handler runs on: the attempt belongs to the handler from here on, and keeps the run alive.
   func overdue(node: UInt32) {
+    let anchor = anchor
     _ = unsafe Unmanaged.passRetained(anchor)
+    if !anchor.compiled.builds.isEmpty { _ = anchor.enterBuilds() }
     // None: the timeout came when the attempt had begun for the core, but not here; nor will it. It counts all the same.
     let attempt = unsafe records.attempt(node)
     var begun = (number: 0, start: host.scheduler.clock.now, lane: -1, observation: AttemptObservation?.none)
@@ -325,6 +327,8 @@ extension WorkflowRun {
       unsafe dispose(attempt, lane: lane)
     }
     if resubmit { host.scheduler.resubmit(coreRun, node: node) }
+    let anchor = anchor
+    anchor.leaveBuilds()
     // unsafe: the retain of `overdue`.
     unsafe Unmanaged.passUnretained(anchor).release()
   }

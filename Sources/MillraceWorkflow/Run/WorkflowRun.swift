@@ -1,6 +1,7 @@
 internal import CMillrace
 internal import MillraceBroker
 package import MillraceCore
+internal import Synchronization
 
 /// One execution of a workflow: its plan on the core, its payloads, and what became of each task.
 ///
@@ -57,6 +58,11 @@ package import MillraceCore
   let saga: SagaRun?
   /// What the run was started for, if that was not written into its definition. Set before it is started.
   package var subject: (any RunSubject)?
+  /// Who may call handlers of the run, or be inside one: 1 for the run until it has ended, 1 for each late handler and each attempt that is set aside. At 0 the run
+  /// has let go of its builds.
+  let users = Atomic<Int>(1)
+  /// It pins the builds of its workflow: a run of items, or a cleanup, leaves that to the run that it is of.
+  private let pinsBuilds: Bool
   /// Guards what follows.
   let monitor = Monitor()
   /// What follows once the end of an attempt is recorded, by node.
@@ -136,6 +142,7 @@ package import MillraceCore
     for secret in secrets.values { host.redactor.add(secret) }
     // An empty one would be allocated.
     let secrets = secrets.isEmpty ? [:] : secrets.mapValues { KeptBytes($0, isSecret: true) }
+    guard WorkflowRun.pin(compiled.builds) else { throw .buildGone(workflow: compiled.definition.name) }
     try self.init(
       compiled, nil, nil, compiled.plan, id, wall, seed, host, secrets, tenant, .make(host.observer, trace), depth, journal, ended)
     guard let tasks = compiled.cleanup else { return }
@@ -189,14 +196,18 @@ package import MillraceCore
     // unsafe: freed in deinit; a slot is written by the lane that begins its task, and read by that attempt and those after it.
     unsafe inputs = compiled.inputSlots == 0 ? nil : .allocate(capacity: compiled.inputSlots)
     unsafe inputs?.initialize(repeating: .empty, count: compiled.inputSlots)
+    pinsBuilds = origin == nil && items == nil
     do {
       records = try NodeRecords(count: plan.count)
     } catch {
+      if pinsBuilds { for build in compiled.builds { build.unpin() } }
       throw .memory("\(error)")
     }
   }
 
   deinit {
+    // One that never began, or whose end nobody has told.
+    if pinsBuilds, users.load(ordering: .acquiring) > 0 { for build in compiled.builds { build.unpin() } }
     records.deallocate()
     counters.deallocate()
     monitor.deallocate()

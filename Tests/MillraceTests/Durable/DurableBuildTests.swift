@@ -120,6 +120,39 @@ import Testing
     engine.shutdown()
   }
 
+  @Test("a build that was loaded for a run goes with it, and its file once no run needs it; that of a run that failed stays")
+  func swept() async throws {
+    let place = try Place()
+    try place.build("one")
+    let id = try left(place, workflow())
+    try place.build("two")
+    var engine = try place.engine()
+    // It is cancelled, and so may be made to go on.
+    let other = try engine.start(workflow())
+    other.cancel()
+    #expect(other.wait() == .cancelled)
+    let run = try engine.resume(id)
+    #expect(engine.pluginBuilds.map { "\($0.version) \($0.role) \($0.pins)" } == ["two current 0", "one draining 1"])
+    #expect(try end(run) == "one")
+    #expect(await eventually { engine.pluginBuilds.map(\.version) == ["two"] })
+    #expect(try place.builds.count == 2)
+    engine.shutdown()
+    let foreign = place.data + "/builds/README.so"
+    #expect(FileManager.default.createFile(atPath: foreign, contents: nil))
+    try place.build("three")
+    engine = try place.engine()
+    #expect(try engine.resume().problems.isEmpty)
+    let two = try #require(try place.builds.first { $0 != "README.so" })
+    #expect(try place.builds.count == 2, "README.so, and the build of the run that was cancelled")
+    let again = try engine.retry(other.id)
+    #expect(try end(again) == "two" && again.record().plugins.map { $0.sha256 + ".so" } == [two])
+    engine.shutdown()
+    engine = try place.engine()
+    try engine.resume()
+    #expect(try place.builds == ["README.so"])
+    engine.shutdown()
+  }
+
   @Test("a run whose build is missing, or is another file, is refused by name and SHA-256, and goes on once it is back")
   func missing() throws {
     let place = try Place()

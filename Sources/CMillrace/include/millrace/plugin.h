@@ -344,6 +344,27 @@ typedef struct millrace_plugin {
   uint32_t flags;         /* MILLRACE_PLUGIN_STAYS */
 } millrace_plugin;
 
+/*
+ * The extension MILLRACE_STATE of a plugin, asked for by `extension` of millrace_plugin: what it keeps in memory outlives its build. When a new build takes its
+ * place, the old one's state is saved, and loaded into the new one after its `init` and before the first call of a handler. Handlers of the old build may be in
+ * progress meanwhile, and go on until their runs have ended; what they change after `save` the new build does not see.
+ */
+#define MILLRACE_STATE "millrace.state/1"
+#define MILLRACE_STATE_BYTES (16u << 20) /* the most that is handed over */
+typedef struct millrace_state {
+  uint32_t size;
+  uint32_t format; /* the plugin's own number for what `save` writes: 1, 2 ... */
+
+  /* [main, beside calls of handlers] Writes the state to `bytes`, `capacity` bytes of the host's, for the call. Its length; if that is more than `capacity` the
+     host calls again with more, up to MILLRACE_STATE_BYTES; or -1 if it cannot be saved: then the build stays in its place. */
+  int64_t (*save)(void *bytes, size_t capacity);
+
+  /* [main, after `init`, before any call of a handler, at most once] Takes over what a build saved in `format`, which may be another one's. `bytes` are the
+     host's, for the call. 0, or anything else: refused, and the old build stays in its place; `message` (the host's, `message_capacity` bytes, for the call)
+     takes the reason, with a NUL. */
+  int32_t (*load)(uint32_t format, const void *bytes, size_t length, char *message, size_t message_capacity);
+} millrace_state;
+
 enum { MILLRACE_PLUGIN_STAYS = 1u << 0 /* never unmapped: set by Swift plugins, whose runtime cannot be unloaded */ };
 
 /* The one exported function. Returns the plugin's description, its own as long as the object is mapped, or NULL if it cannot work with a host of
@@ -384,6 +405,9 @@ typedef const millrace_plugin *(*millrace_plugin_entry_function)(uint32_t host_a
   S(plugin) F(plugin, size) F(plugin, abi_version) F(plugin, name) F(plugin, version) F(plugin, summary) F(plugin, configuration_schema)     \
     F(plugin, init) F(plugin, deinit) F(plugin, extension) F(plugin, handlers) F(plugin, handler_count) F(plugin, flags)
 
+/* Added after version 1 was frozen: a plugin that was built before has not got them, and need not. */
+#define MILLRACE_LAYOUT_2(S, F) S(state) F(state, size) F(state, format) F(state, save) F(state, load)
+
 /*
  * The manifest: what this compiler made of the layout, in the section `.millrace` of the shared object. It is data; the host reads it from the file.
  * Offsets and sizes that a plugin and its host do not agree on would be memory corruption: such a plugin is refused by the name of the field.
@@ -403,7 +427,8 @@ typedef struct millrace_manifest_entry {
 #define MILLRACE_MANIFEST_FIELD(type, field) \
   {#type "." #field, (uint32_t)offsetof(millrace_##type, field), (uint32_t)sizeof(((millrace_##type *)0)->field)},
 
-enum { MILLRACE_MANIFEST_COUNT = 0 MILLRACE_LAYOUT_1(MILLRACE_MANIFEST_PLUS_STRUCT, MILLRACE_MANIFEST_PLUS_FIELD) };
+enum { MILLRACE_REQUIRED_COUNT = 0 MILLRACE_LAYOUT_1(MILLRACE_MANIFEST_PLUS_STRUCT, MILLRACE_MANIFEST_PLUS_FIELD) };
+enum { MILLRACE_MANIFEST_COUNT = MILLRACE_REQUIRED_COUNT MILLRACE_LAYOUT_2(MILLRACE_MANIFEST_PLUS_STRUCT, MILLRACE_MANIFEST_PLUS_FIELD) };
 
 typedef struct millrace_manifest {
   char magic[8]; /* "MILLRACE", without a NUL */
@@ -416,7 +441,8 @@ typedef struct millrace_manifest {
 
 #define MILLRACE_MANIFEST_VALUE                                                                                        \
   {{'M', 'I', 'L', 'L', 'R', 'A', 'C', 'E'},  (uint32_t)sizeof(millrace_manifest), MILLRACE_MANIFEST_VERSION,            \
-   MILLRACE_ABI_VERSION, MILLRACE_MANIFEST_COUNT, {MILLRACE_LAYOUT_1(MILLRACE_MANIFEST_STRUCT, MILLRACE_MANIFEST_FIELD)}}
+   MILLRACE_ABI_VERSION, MILLRACE_MANIFEST_COUNT,                                                                      \
+   {MILLRACE_LAYOUT_1(MILLRACE_MANIFEST_STRUCT, MILLRACE_MANIFEST_FIELD) MILLRACE_LAYOUT_2(MILLRACE_MANIFEST_STRUCT, MILLRACE_MANIFEST_FIELD)}}
 
 /* `retain` keeps the section where the linker collects what nobody refers to (--gc-sections). */
 #if defined(__has_attribute)
@@ -456,6 +482,8 @@ MILLRACE_ASSERT(sizeof(millrace_publication) == 88);
 MILLRACE_ASSERT(sizeof(millrace_broker) == 32);
 MILLRACE_ASSERT(sizeof(millrace_plugin) == 80);
 MILLRACE_ASSERT(offsetof(millrace_plugin, handlers) == 64);
+MILLRACE_ASSERT(sizeof(millrace_state) == 24);
+MILLRACE_ASSERT(offsetof(millrace_state, load) == 16);
 MILLRACE_ASSERT(sizeof(millrace_manifest_entry) == 48);
 MILLRACE_ASSERT(offsetof(millrace_manifest, entries) == 24);
 #endif
