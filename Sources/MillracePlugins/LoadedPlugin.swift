@@ -9,7 +9,7 @@ import Synchronization
 /// its handlers is in progress.
 ///
 /// Dropping the last reference unloads nothing: code that somebody may still run is never pulled away.
-public final class LoadedPlugin: Sendable {
+@safe public final class LoadedPlugin: Sendable {
   /// `[a-z0-9-]{1,127}`.
   public let name: String
   /// The plugin's own version.
@@ -32,6 +32,8 @@ public final class LoadedPlugin: Sendable {
   let object: SharedObject
   // The plugin's; valid while the object is mapped. Called once, by `unload`.
   private let deinitialize: (@convention(c) () -> Void)?
+  // As `deinitialize`.
+  private let extend: (@convention(c) (UnsafePointer<CChar>?) -> UnsafeRawPointer?)?
   private let unloaded = Atomic<Bool>(false)
 
   init(
@@ -49,6 +51,7 @@ public final class LoadedPlugin: Sendable {
     self.object = object
     stays = description.stays || object.mustStay
     deinitialize = description.deinitialize
+    unsafe extend = description.extend
   }
 
   /// Whether `unload` has not been called.
@@ -82,12 +85,19 @@ public final class LoadedPlugin: Sendable {
     guard fsync(folder) == 0 else { throw .unreadable(path: directory, reason: errorText()) }
   }
 
+  /// Whether the plugin has an extension of that id. On the thread that loads, before ``unload()``.
+  package func has(extension id: String) -> Bool { unsafe extend.map { unsafe $0(id) != nil } ?? false }
+
   /// Calls the plugin's `deinit` and unmaps its code, unless it ``stays``. A second call does nothing.
-  public func unload() {
+  public func unload() { unload {} }
+
+  /// As ``unload()``; `look` is called between the two.
+  package func unload(beforeUnmapping look: () -> Void) {
     // Order: acquiring and releasing. Pairs with the load in `isLoaded`; of two callers only one goes on.
     guard !unloaded.exchange(true, ordering: .acquiringAndReleasing) else { return }
     // The object is still mapped.
     deinitialize?()
+    look()
     if !stays { object.close() }
   }
 }

@@ -22,6 +22,7 @@ import Glibc
     unsafe pointer.pointee.`init`
   }
   var deinitialize: (@convention(c) () -> Void)? { unsafe pointer.pointee.`deinit` }
+  var extend: (@convention(c) (UnsafePointer<CChar>?) -> UnsafeRawPointer?)? { unsafe pointer.pointee.extension }
 
   /// Reads everything that is fixed before `init`.
   ///
