@@ -112,7 +112,9 @@ struct PluginCheckCommand: ParsableCommand {
     if let handlers = run.plugin?.handlers, let missing = handler.first(where: { !handlers.contains($0) }) {
       throw Refusal(.wrongUse, "--handler \(missing): the plugin has \(handlers.joined(separator: ", "))")
     }
-    let table = PluginCheckTable(run: run, request: request, file: file)
+    let table = PluginCheckTable(
+      run: run, request: request, file: file,
+      options: settings.flatMap { ["--set", "\($0.name)=\($0.value)"] } + input.flatMap { ["--input", $0] })
     switch format {
     case .json: try Output.result(table.json)
     case .text: try Output.result(table.text)

@@ -6,6 +6,8 @@ struct PluginCheckTable {
   let run: CheckRun
   let request: CheckRequest
   let file: String
+  /// Options that the user gave besides, as words.
+  let options: [String]
 
   private func count(_ severity: Finding.Severity) -> Int { run.findings.count { $0.severity == severity } }
 
@@ -46,8 +48,17 @@ struct PluginCheckTable {
 
   /// The command that shows it again.
   private func again(_ finding: Finding) -> String {
-    let handler = finding.handler.map { " --handler \($0)" } ?? ""
-    return "millrace plugin check \(file) --only \(finding.check.rawValue)\(handler) --seed \(request.seed) --calls \(request.calls)"
+    var words = ["millrace", "plugin", "check", file, "--only", finding.check.rawValue]
+    if let handler = finding.handler { words += ["--handler", handler] }
+    words += ["--seed", "\(request.seed)", "--calls", "\(request.calls)"] + options
+    return words.map(Self.quoted).joined(separator: " ")
+  }
+
+  /// A word as a shell takes it.
+  private static func quoted(_ word: String) -> String {
+    let plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./=:,+@%"
+    guard word.isEmpty || !word.allSatisfy(plain.contains) else { return word }
+    return "'" + word.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "'\\''") + "'"
   }
 
   // MARK: Text

@@ -4,14 +4,14 @@ package enum Check: String, Sendable, CaseIterable {
   case versions
   case descriptors
   case doubleInit = "double-init"
-  case twoInstances = "two-instances"
-  case unknownExtensions = "unknown-extensions"
   case outputBounds = "output-bounds"
   case emptyInput = "empty-input"
   case garbageInput = "garbage-input"
   case largeInput = "large-input"
   case completion
   case concurrency
+  case twoInstances = "two-instances"
+  case unknownExtensions = "unknown-extensions"
   case useAfterDestroy = "use-after-destroy"
   case threads
   case leaks
@@ -25,14 +25,14 @@ package enum Check: String, Sendable, CaseIterable {
     case .versions: "asks for an interface of the next version"
     case .descriptors: "reads names, texts and schemas"
     case .doubleInit: "loads it three times, one after the other"
-    case .twoInstances: "loads it twice at once, and uses both"
-    case .unknownExtensions: "asks for extensions that it cannot have, and offers it none"
     case .outputBounds: "calls with inputs by schema: outcomes, outputs, texts"
     case .emptyInput: "calls with no input, and with one of no bytes"
     case .garbageInput: "calls with what is no JSON, or other JSON than the schema's"
     case .largeInput: "calls with inputs of 1 MiB"
     case .completion: "calls that are cancelled from the beginning; who ends what, and when"
     case .concurrency: "calls on four threads at once"
+    case .twoInstances: "loads it twice at once, and uses both"
+    case .unknownExtensions: "asks for extensions that it cannot have, and offers it none"
     case .useAfterDestroy: "who uses the host after deinit"
     case .threads: "threads before init and after deinit"
     case .leaks: "memory and descriptors that grow with each call"

@@ -21,6 +21,8 @@ import Testing
     // A thread that is still there uses what has gone.
     "host-after-deinit": ["thread-left", "unmapped-code"],
     "other-host": ["host-after-deinit"],
+    // Or finds its code gone.
+    "thread-left": ["unmapped-code"],
     // Whoever writes too late does so for as long as he is.
     "late-memory": ["past-claim", "thread-left"],
     "wrong-abi": ["malformed"],
@@ -105,6 +107,12 @@ import Testing
       command, file, ["--only", "cost", "--input", input, "--set", "checked.word=x", "--handler", "checked/run", "-o", "json"])
     #expect(ending.exit == 0, "\(ending.errors)")
     #expect(try ending.object()["figures"]?[0]?["handler"] == "checked/run")
+    let broken = try check(
+      command, CheckedPlugins.build(command, "broken/bad-status.c"), ["--input", input, "--set", "checked.word=a b", "-o", "json"])
+    let again = try broken.object()["findings"]?[0]?["again"]?.string ?? ""
+    #expect(
+      again.hasSuffix(" --only output-bounds --handler checked/run --seed 7 --calls 200 --set 'checked.word=a b' --input \(input)"),
+      "\(again)")
     let wrong = try check(command, file, ["--handler", "checked/walk"])
     #expect(wrong.exit == 64 && wrong.errors == "millrace: --handler checked/walk: the plugin has checked/run\n")
   }
