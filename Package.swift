@@ -147,7 +147,6 @@ let strict: [SwiftSetting] = [
   .swiftLanguageMode(.v6), .strictMemorySafety(), .treatAllWarnings(as: .error),
   .enableUpcomingFeature("ExistentialAny"), .enableUpcomingFeature("InternalImportsByDefault"),
   .enableUpcomingFeature("MemberImportVisibility"),
-  .define("MODEL_CHECK", .when(traits: ["ModelCheck"])),
 ]
 let strictC: [CSetting] = [.treatAllWarnings(as: .error), .define("_GNU_SOURCE")]
 
@@ -197,7 +196,6 @@ let package = Package(
     .trait(name: "Services", description: "MillraceServices, and the packages that it needs: swift-log, swift-metrics and others."),
     .trait(name: "Postgres", description: "MillracePostgres: event streams in PostgreSQL. Needs libpq."),
     .trait(name: "AMQP", description: "Tests of the broker beside a RabbitMQ. Needs librabbitmq."),
-    .trait(name: "ModelCheck", description: "Replaces the atomics by a model checker's: tests only."),
   ],
   dependencies: [
     .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),

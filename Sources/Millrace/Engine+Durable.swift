@@ -228,6 +228,8 @@ extension Engine {
       guard let shelf = durable?.builds else {
         throw ResumptionError.missingBuild(plugin: build.name, sha256: sha256, reason: "the engine has no data directory")
       }
+      // It becomes a path.
+      guard PluginTrust.isBuild(sha256) else { throw ResumptionError.missingBuild(plugin: build.name, sha256: sha256, reason: "that is no SHA-256") }
       let own: PinnedBuild
       do {
         own = try state.load(build: shelf.path(sha256), sha256, runtime.scheduler)

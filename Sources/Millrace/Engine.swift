@@ -49,7 +49,9 @@ public import MillraceWorkflow
     public var tenants: [String: Int] = [:]
     /// Where plugins are looked for; nil: none are loaded.
     public var plugins: PluginSearch?
-    /// What plugins read through `setting`, by full name, as `replay.mode`.
+    /// Which builds of plugins may be loaded, beyond who may write their files. By default all.
+    public var pluginTrust = PluginTrust()
+    /// What plugins read through `setting`, by full name, as `replay.mode`. A plugin with a configuration schema that its settings do not fit is refused.
     public var settings: [String: String] = [:]
     /// Where the secrets come from that definitions name in `env`; nil: there are none.
     public var secrets: SecretSource?
@@ -170,7 +172,7 @@ public import MillraceWorkflow
       secrets = configuration.secrets
       var system = SystemRandomNumberGenerator()
       seed = configuration.seed ?? system.next()
-      state = EngineState(host: host)
+      state = EngineState(host: host, trust: configuration.pluginTrust, settings: PluginSettings(all: configuration.settings))
       host.wall = wall
       host.children = self
       book.connect(runtime.scheduler, runtime.timers, shard: runtime.sharedTimerShard)

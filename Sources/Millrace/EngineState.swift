@@ -23,10 +23,15 @@ internal import MillraceWorkflow
   private var runs: UInt64 = 0
   private var random = SystemRandomWords()
 
-  init(host: TaskHost) {
+  private let trust: PluginTrust
+  private let settings: PluginSettings
+
+  init(host: TaskHost, trust: PluginTrust, settings: PluginSettings) {
     // unsafe: the host's table lives as long as the engine, which unloads first.
     unsafe hostTable = UnsafePointer(host.table)
-    loader = unsafe PluginLoader(host: UnsafePointer(host.table))
+    self.trust = trust
+    self.settings = settings
+    loader = unsafe PluginLoader(host: UnsafePointer(host.table), trust: trust, settingsProblem: settings.problem)
   }
 
   deinit { monitor.deallocate() }
@@ -104,7 +109,7 @@ internal import MillraceWorkflow
     try monitor.locked {
       if let build = pinned[sha256] { return build }
       // unsafe: as in `init`. A loader of its own: the handlers have the names of those that are there.
-      var loader = unsafe PluginLoader(host: hostTable)
+      var loader = unsafe PluginLoader(host: hostTable, trust: trust, settingsProblem: settings.problem)
       let plugin = try loader.load(path, sha256: sha256)
       var handlers: [String: TaskHandler] = [:]
       for handler in plugin.handlers {

@@ -36,7 +36,7 @@ struct PluginListCommand: ParsableCommand {
   var format: Output.Format = .text
 
   func run() throws {
-    let engine = try Engine.forPlugins(plugins.search)
+    let engine = try Engine.forPlugins(plugins)
     defer { engine.shutdown() }
     switch format {
     case .json:

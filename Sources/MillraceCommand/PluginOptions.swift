@@ -11,17 +11,51 @@ struct PluginOptions: ParsableArguments {
       valueName: "path"))
   var paths: [String] = []
 
+  @Option(
+    name: .customLong("plugin-list"),
+    help: ArgumentHelp(
+      "A file that lists the builds that may be loaded, a SHA-256 a line, as sha256sum writes it. All others are refused.",
+      valueName: "file"))
+  var list: String?
+
+  @Option(
+    name: .customLong("plugin-key"),
+    help: ArgumentHelp(
+      "An Ed25519 public key, as PEM; may be repeated. A plugin must be signed by one of them, in FILE.sig beside it.", valueName: "file"))
+  var keys: [String] = []
+
   var search: PluginSearch { .ofProcess(paths: paths) }
+
+  func validate() throws {
+    if keys.count > PluginTrust.mostKeys {
+      throw ValidationError("--plugin-key is given \(keys.count) times: \(PluginTrust.mostKeys) at most")
+    }
+  }
+
+  /// Which builds may be loaded. Throws `Refusal`: what says so cannot be used.
+  func trust() throws(Refusal) -> PluginTrust {
+    do throws(PluginError) {
+      var trust = PluginTrust()
+      if let list { trust.builds = try PluginTrust.builds(listedIn: list) }
+      for key in keys { trust.keys.append(try SigningKey(pem: key)) }
+      return trust
+    } catch { throw Refusal(.missing, "\(error)") }
+  }
 }
 
 extension Engine {
   /// An engine for asking what its plugins offer: it runs nothing.
-  static func forPlugins(_ search: PluginSearch) throws(Refusal) -> Engine {
+  static func forPlugins(_ options: PluginOptions) throws(Refusal) -> Engine {
+    try forPlugins(options.search, options.trust())
+  }
+
+  static func forPlugins(_ search: PluginSearch, _ trust: PluginTrust = PluginTrust()) throws(Refusal) -> Engine {
     var configuration = Configuration()
     configuration.slots = 1
     configuration.threads = 1
     configuration.wait = .park
     configuration.plugins = search
+    configuration.pluginTrust = trust
     return try made(configuration)
   }
 

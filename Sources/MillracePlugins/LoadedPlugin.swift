@@ -29,6 +29,8 @@ import Synchronization
   /// Whether its code stays mapped after `unload`: it said MILLRACE_PLUGIN_STAYS, or the Swift runtime is inside.
   public let stays: Bool
 
+  /// Its signature, if one was asked for.
+  let signature: [UInt8]?
   let object: SharedObject
   // The plugin's; valid while the object is mapped. Called once, by `unload`.
   private let deinitialize: (@convention(c) () -> Void)?
@@ -38,7 +40,7 @@ import Synchronization
 
   init(
     _ description: PluginDescription, handlers: [LoadedHandler], manifest: PluginManifest, path: String, sha256: String,
-    object: SharedObject
+    signature: [UInt8]?, object: SharedObject
   ) {
     name = description.name
     version = description.version
@@ -48,6 +50,7 @@ import Synchronization
     self.handlers = handlers
     self.path = path
     self.sha256 = sha256
+    self.signature = signature
     self.object = object
     stays = description.stays || object.mustStay
     deinitialize = description.deinitialize
@@ -58,25 +61,37 @@ import Synchronization
   // Order: acquiring. Pairs with the exchange in `unload`.
   public var isLoaded: Bool { !unloaded.load(ordering: .acquiring) }
 
-  /// Writes the build as it was loaded to a file, on stable storage when this returns: the file is there wholly or not at all. Throws `unreadable`.
+  /// Writes the build as it was loaded to a file, and its signature beside it, on stable storage when this returns: a file is there wholly or not at all. Throws `unreadable`.
   /// Complexity: O(bytes of the file).
   public func copy(to path: String) throws(PluginError) {
-    let part = "\(path).\(getpid()).part"
+    if let signature {
+      try write(path + PluginTrust.signatureSuffix) { target in
+        // unsafe: 64 bytes of an array that outlives the call.
+        unsafe Glibc.write(target, signature, signature.count) == signature.count
+      }
+    }
     let source = unsafe open(object.mappedPath, O_RDONLY | O_CLOEXEC)
     guard source >= 0 else { throw .unreadable(path: self.path, reason: errorText()) }
     defer { close(source) }
+    try write(path) { target in
+      var moved = 0
+      repeat {
+        // The kernel moves the bytes.
+        moved = sendfile(target, source, nil, 1 << 30)
+      } while moved > 0 || moved < 0 && errno == EINTR
+      return moved == 0
+    }
+  }
+
+  private func write(_ path: String, _ content: (Int32) -> Bool) throws(PluginError) {
+    let part = "\(path).\(getpid()).part"
     let target = unsafe open(part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o640)
     guard target >= 0 else { throw .unreadable(path: part, reason: errorText()) }
     defer {
       close(target)
       _ = unsafe unlink(part)
     }
-    var moved = 0
-    repeat {
-      // The kernel moves the bytes.
-      moved = sendfile(target, source, nil, 1 << 30)
-      if moved < 0, errno != EINTR { throw .unreadable(path: part, reason: errorText()) }
-    } while moved != 0
+    guard content(target) else { throw .unreadable(path: part, reason: errorText()) }
     let directory = String(path[..<(path.lastIndex(of: "/") ?? path.startIndex)])
     guard fsync(target) == 0, unsafe rename(part, path) == 0 else { throw .unreadable(path: path, reason: errorText()) }
     let folder = unsafe open(directory.isEmpty ? "." : directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)

@@ -44,6 +44,16 @@ public enum PluginError: Error, Sendable, Hashable {
   case malformed(path: String, field: String, reason: String)
   /// The plugin's `init` refused, with its own words.
   case failedInit(path: String, plugin: String, reason: String)
+  /// A file that says which plugins are trusted cannot be used.
+  case badTrust(path: String, reason: String)
+  /// Its build is not on the list of those that may be loaded.
+  case notListed(path: String, sha256: String)
+  /// Signatures are asked for, and there is no file `signature`.
+  case unsigned(path: String, signature: String)
+  /// None of the keys made what `signature` holds, of these bytes.
+  case wrongSignature(path: String, signature: String)
+  /// A setting is not as the plugin's configuration schema says.
+  case badSetting(path: String, plugin: String, reason: String)
   /// Two plugins, or one of them twice, offer the same handler.
   case duplicateHandler(path: String, handler: String, build: String, other: String, otherBuild: String)
 
@@ -55,14 +65,19 @@ public enum PluginError: Error, Sendable, Hashable {
       .truncated(let path, _, _, _), .damaged(let path, _), .wrongArchitecture(let path, _, _), .noPrivateCopy(let path, _),
       .missingLibrary(let path, _), .missingSymbol(let path, _), .refusedByLinker(let path, _), .missingEntry(let path),
       .missingManifest(let path), .badManifest(let path, _), .foreignLayout(let path, _, _, _),
-      .wrongABI(let path, _, _), .malformed(let path, _, _), .failedInit(let path, _, _), .duplicateHandler(let path, _, _, _, _):
+      .wrongABI(let path, _, _), .malformed(let path, _, _), .failedInit(let path, _, _), .duplicateHandler(let path, _, _, _, _),
+      .badTrust(let path, _), .notListed(let path, _), .unsigned(let path, _), .wrongSignature(let path, _), .badSetting(let path, _, _):
       path
     }
   }
 }
 
 extension PluginError: CustomStringConvertible {
-  public var description: String { "plugin \(path): \(what); \(remedy)" }
+  public var description: String {
+    // Not a plugin's file.
+    if case .badTrust = self { return "\(path): \(what); \(remedy)" }
+    return "plugin \(path): \(what); \(remedy)"
+  }
 
   /// What is wrong, in a few words.
   package var what: String {
@@ -89,6 +104,11 @@ extension PluginError: CustomStringConvertible {
     case .wrongABI(_, let plugin?, let host): "it is built for plugin interface \(plugin), this host has \(host)"
     case .wrongABI(_, nil, let host): "its entry returned NULL: it does not work with plugin interface \(host) of this host"
     case .malformed(_, let field, let reason): "its description is malformed: \(field) \(reason)"
+    case .badTrust(_, let reason): "what it says of trusted plugins cannot be used: \(reason)"
+    case .notListed(_, let sha256): "its build is not among those that may be loaded: its SHA-256 is \(sha256)"
+    case .unsigned(_, let signature): "it is not signed: there is no \(signature)"
+    case .wrongSignature(_, let signature): "\(signature) is no signature of this build by any of the keys"
+    case .badSetting(_, let plugin, let reason): "its settings are not as \(plugin) says: \(reason)"
     case .failedInit(_, let plugin, let reason): "init of \(plugin) failed: \(reason)"
     case .duplicateHandler(let path, let handler, let build, let other, let otherBuild):
       "handler \(handler) is offered by \(path) (build \(build.prefix(12))) and by \(other) (build \(otherBuild.prefix(12)))"
@@ -120,6 +140,11 @@ extension PluginError: CustomStringConvertible {
     case .missingEntry: "export it as millrace/plugin.h shows, with C linkage and default visibility"
     case .wrongABI: "build it against this host's millrace/plugin.h"
     case .malformed: "correct the description that millrace_plugin_entry returns"
+    case .badTrust: "put it right, and see docs/plugins.md for its form"
+    case .notListed: "add that line to the list, if you trust the build"
+    case .unsigned: "sign it: openssl pkeyutl -sign -rawin -inkey private.pem -in PLUGIN -out PLUGIN.sig"
+    case .wrongSignature: "sign this build with one of the keys, or give the key that signed it"
+    case .badSetting(_, let plugin, _): "`millrace plugin list -o json` shows the schema of \(plugin); correct its settings"
     case .failedInit(_, let plugin, _): "see the documentation of \(plugin)"
     case .duplicateHandler: "load only one of them"
     }

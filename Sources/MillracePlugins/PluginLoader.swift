@@ -16,20 +16,32 @@ public import CMillrace
   /// Bytes of the reason a plugin gives for a failed `init`, with the NUL.
   static let reasonBytes = Int(MILLRACE_MESSAGE_BYTES)
 
+  /// What is wrong with the settings of a plugin, by its name and its configuration schema; nil: nothing.
+  public typealias SettingsProblem = @Sendable (_ plugin: String, _ schema: String) -> String?
+
   /// What is loaded, in the order of loading.
   public var plugins: [LoadedPlugin] { loaded.filter(\.isLoaded) }
 
   // The embedder's: valid until every plugin is unloaded, as the interface says.
   private let host: UnsafePointer<millrace_host>
   private let fileLimit: Int64
+  private let trust: PluginTrust
+  private let settingsProblem: SettingsProblem?
   private var loaded: [LoadedPlugin] = []
 
   /// - Parameters:
   ///   - host: what plugins may call. Valid until every plugin is unloaded.
   ///   - fileLimit: bytes of a file, at most.
-  public init(host: UnsafePointer<millrace_host>, fileLimit: Int64 = PluginLoader.largestFile) {
+  ///   - trust: which builds may be loaded.
+  ///   - settingsProblem: asked before `init`, on the thread that loads; nil: the plugin alone looks at its settings.
+  public init(
+    host: UnsafePointer<millrace_host>, fileLimit: Int64 = PluginLoader.largestFile, trust: PluginTrust = PluginTrust(),
+    settingsProblem: SettingsProblem? = nil
+  ) {
     unsafe self.host = host
     self.fileLimit = fileLimit
+    self.trust = trust
+    self.settingsProblem = settingsProblem
   }
 
   /// Loads one file. Its name is free. `sha256`: what it must have, before any of its code runs; nil: any.
@@ -41,6 +53,7 @@ public import CMillrace
     let copy = try PrivateCopy.make(of: path, limit: fileLimit)
     let sha256 = copy.sha256
     if let expected, expected != sha256 { throw .unreadable(path: path, reason: "it is another build: its SHA-256 is \(sha256)") }
+    let signature = try trust.check(copy, path: path)
     let file = try ObjectFile(checking: DescriptorBytes(descriptor: copy.descriptor, size: copy.size), path: path)
     guard let bytes = file.manifest else { throw .missingManifest(path: path) }
     let manifest = try PluginManifest(parsing: bytes, path: path)
@@ -55,6 +68,9 @@ public import CMillrace
       throw error
     }
     do throws(PluginError) {
+      if let schema = description.configurationSchema, let problem = settingsProblem?(description.name, schema) {
+        throw .badSetting(path: path, plugin: "\(description.name) \(description.version)", reason: problem)
+      }
       try start(description, path: path)
     } catch {
       if !description.stays { object.close() }
@@ -63,7 +79,8 @@ public import CMillrace
     do throws(PluginError) {
       let handlers = try description.handlers()
       try refuseDuplicates(handlers, path: path, sha256: sha256)
-      let plugin = LoadedPlugin(description, handlers: handlers, manifest: manifest, path: path, sha256: sha256, object: object)
+      let plugin = LoadedPlugin(
+        description, handlers: handlers, manifest: manifest, path: path, sha256: sha256, signature: signature, object: object)
       loaded.append(plugin)
       return plugin
     } catch {

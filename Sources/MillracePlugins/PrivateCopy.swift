@@ -26,61 +26,27 @@ struct PrivateCopy: ~Copyable {
   /// - Throws: `missing`, `unreadable`, `tooLarge`, `writableByOthers`, `foreignOwner`, `noPrivateCopy`.
   /// - Complexity: O(bytes of the file); one pass copies and hashes.
   static func make(of path: String, limit: Int64) throws(PluginError) -> PrivateCopy {
-    // C would end the path there and open another file.
-    guard !path.utf8.contains(0) else { throw .missing(path: path) }
-    // Not blocking: opening a pipe must not wait for a writer.
-    let file = unsafe open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
-    guard file >= 0 else {
-      throw errno == ENOENT || errno == ENOTDIR ? .missing(path: path) : .unreadable(path: path, reason: errorText())
-    }
-    defer { close(file) }
-    try check(file, path: path, limit: limit)
-
+    let file = try OpenedFile.open(path, limit: limit)
+    try file.checkTrust()
     let made = unsafe millrace_memory_file("millrace-plugin")
     guard made >= 0 else { throw .noPrivateCopy(path: path, reason: errorText()) }
     var copy = PrivateCopy(descriptor: made)
-    (copy.size, copy.sha256) = try fill(made, from: file, path: path, limit: limit)
+    (copy.size, copy.sha256) = try fill(made, from: file)
     guard millrace_seal(made) == 0 else { throw .noPrivateCopy(path: path, reason: errorText()) }
     return copy
   }
 
-  private static func check(_ file: Int32, path: String, limit: Int64) throws(PluginError) {
-    var status = stat()
-    // `status` outlives the call.
-    guard unsafe fstat(file, &status) == 0 else { throw .unreadable(path: path, reason: errorText()) }
-    switch status.st_mode & S_IFMT {
-    case S_IFREG: break
-    case S_IFDIR: throw .unreadable(path: path, reason: "it is a directory")
-    case S_IFIFO: throw .unreadable(path: path, reason: "it is a pipe, not a regular file")
-    case S_IFCHR, S_IFBLK: throw .unreadable(path: path, reason: "it is a device, not a regular file")
-    default: throw .unreadable(path: path, reason: "it is not a regular file")
-    }
-    guard Int64(status.st_size) <= limit else { throw .tooLarge(path: path, bytes: Int64(status.st_size), limit: limit) }
-    guard let realPath = linkTarget("/proc/self/fd/\(file)"), realPath.hasPrefix("/") else {
-      throw .unreadable(path: path, reason: "its real path is unknown: is /proc mounted?")
-    }
-    try FileTrust(path: path).check(file: status, realPath: realPath)
-  }
-
-  /// Copies until the end of the file, which may have grown or shrunk since it was opened.
-  private static func fill(_ copy: Int32, from file: Int32, path: String, limit: Int64) throws(PluginError) -> (UInt64, String) {
-    guard var digest = Digest() else { throw .noPrivateCopy(path: path, reason: "libcrypto offers no SHA-256") }
-    // Freed below; every access stays within its `blockBytes`.
-    let block = UnsafeMutableRawBufferPointer.allocate(byteCount: blockBytes, alignment: 16)
-    defer { unsafe block.deallocate() }
+  private static func fill(_ copy: Int32, from file: borrowing OpenedFile) throws(PluginError) -> (UInt64, String) {
+    guard var digest = Digest() else { throw .noPrivateCopy(path: file.path, reason: "libcrypto offers no SHA-256") }
+    let path = file.path
     var size: UInt64 = 0
-    while true {
-      let got = unsafe read(file, block.baseAddress, blockBytes)
-      if got < 0 && errno == EINTR { continue }
-      guard got >= 0 else { throw .unreadable(path: path, reason: errorText()) }
-      guard got > 0 else { break }
-      size += UInt64(got)
-      guard size <= UInt64(limit) else { throw .tooLarge(path: path, bytes: Int64(size), limit: limit) }
-      let bytes = unsafe UnsafeRawBufferPointer(rebasing: block[..<got])
-      unsafe digest.update(bytes)
+    // unsafe: the block is read within its bounds.
+    try unsafe file.forEachBlock(of: blockBytes) { block throws(PluginError) in
+      size += UInt64(block.count)
+      unsafe digest.update(block)
       var written = 0
-      while written < got {
-        let step = unsafe write(copy, bytes.baseAddress! + written, got - written)
+      while written < block.count {
+        let step = unsafe write(copy, block.baseAddress! + written, block.count - written)
         if step < 0 && errno == EINTR { continue }
         guard step > 0 else { throw .noPrivateCopy(path: path, reason: errorText()) }
         written += step

@@ -85,6 +85,39 @@ struct CommandLookTests {
     #expect(ending.errors.contains("not an ELF"))
   }
 
+  @Test("of the plugins that are found only those on the list are loaded; a list that cannot be used ends the command with 69")
+  func listed() throws {
+    let command = try Command()
+    let found = try Command().run("plugin", "list", "-o", "json").object()["plugins"]?.array ?? []
+    let bench = try #require(found.first { $0["name"] == "bench" })
+    let list = try command.write("allowed", "# one of them\n\(try #require(bench["sha256"]?.string))  bench\n")
+    let ending = try command.run("plugin", "list", "--plugin-list", list, "-o", "json")
+    #expect(ending.exit == 65)
+    #expect(try ending.object()["plugins"]?.array?.map { $0["name"] } == ["bench"])
+    #expect(ending.errors.contains("its build is not among those that may be loaded: its SHA-256 is "))
+    #expect(try command.run("doctor", "--plugin-list", list).output.contains("plugin replay"), "it is missing")
+    let file = try command.write("endless.yaml", Sample.endless)
+    let run = try command.run("run", file, "--plugin-list", list)
+    #expect(run.exit == 65 && run.errors.contains("unknown handler 'replay/task'"), "\(run.errors)")
+    let wrong = try command.run("plugin", "list", "--plugin-list", try command.write("wrong", "bench\n"))
+    #expect(wrong.exit == 69 && wrong.errors.contains("line 1 does not begin with a SHA-256"), "\(wrong.errors)")
+    let key = try command.run("plugin", "list", "--plugin-key", list)
+    #expect(key.exit == 69 && key.errors.contains("there is no public key in it"), "\(key.errors)")
+  }
+
+  @Test("a plugin whose settings are not as it says is refused before the run, with the name of the setting")
+  func settings() throws {
+    let command = try Command()
+    let file = try command.write("endless.yaml", Sample.endless)
+    let misspelled = try command.run("run", file, "--set", "replay.mood=wait")
+    #expect(misspelled.exit == 65)
+    #expect(misspelled.errors.contains("'mood'") && misspelled.errors.contains("its settings are not as replay"), "\(misspelled.errors)")
+    let wrong = try command.run("run", file, "--set", "replay.mode=sleep")
+    #expect(wrong.errors.contains("mode of plugin 'replay'") && wrong.errors.contains("one of burn, wait"), "\(wrong.errors)")
+    let text = try command.run("run", file, "--set", "replay.time-scale=fast")
+    #expect(text.errors.contains("time-scale of plugin 'replay'") && text.errors.contains("a number"), "\(text.errors)")
+  }
+
   @Test("doctor shows that Swift's memory comes from jemalloc, and the machine")
   func doctor() throws {
     let ending = try Command().run("doctor", "-o", "json")

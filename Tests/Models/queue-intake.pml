@@ -5,12 +5,20 @@
  * PUBLISHERS publish one message each. RECEIVERS take until all were taken; with -DJOBS nobody takes, and consumers are jobs that the publishers serve.
  *
  * Holds: nobody sleeps while a message is there that no one else is about to see to: at the end each message was taken. (A lost wake-up is an invalid end state.)
- * Bounded: 3 publishers and 2 receivers; 3 publishers with jobs, and one who looks at the queue twice.
+ * With -DASKERS receivers have no thread that could sleep: they are told by a call. Mirrors Receiver.whenMessage and Broker.tellMessages.
+ *
+ * Bounded: 3 publishers and 2 receivers, with a thread or without; 3 publishers with jobs, and one who looks at the queue twice.
  * +DJOBS  consumers are jobs, which the publishers serve.
+ * +DASKERS  receivers are told.
+ * +DASKERS +DONCE  the second one only looks once.
  * Mistakes that must be found:
  * -DLOOK_BEFORE_NEED [end]  the receiver looks at the intake for the last time before it says that it sleeps
  * -DSEEN_LATE [end]  it reads the word that it sleeps on after that last look
  * -DWAKE_BEFORE_PUSH [end]  the publisher looks who sleeps before it pushes
+ * -DASKERS -DONCE -DLOOK_BEFORE_ASK [end]  who asks looks at the intake before the publishers can see that somebody asks
+ * -DASKERS -DTELL_BEFORE_PUSH [end]  the publisher looks who asks before it pushes
+ * -DASKERS -DCLEAR_LATE [end]  who tells takes those that wait first, and then says that nobody asks
+ * -DASKERS -DONCE -DCLEAR_ALWAYS [end]  who finds a message says that nobody asks, though another one waits
  * -DJOBS -DNO_LOOK_AFTER [taken]  who had the lock does not look at the intake after giving it back
  * -DJOBS -DTRY_BEFORE_PUSH [taken]  the publisher tries the lock before it pushes
  * -DJOBS -DLEFT_TO_LOOKERS [taken]  the publisher leaves its message to a holder who only looks (SpinLock.lockToLook)
@@ -25,6 +33,35 @@ byte intake = 0, queue = 0, taken = 0;
 byte lock = 0;
 byte needs = 0, arrivals = 0;
 bool sleeps[RECEIVERS];
+#ifdef ASKERS
+/* Somebody asks; who waits to be told, and who was. */
+bool asks = false;
+bool waits[RECEIVERS], told[RECEIVERS];
+
+inline callAll() {
+  d_step {
+    if :: waits[0] -> waits[0] = false; told[0] = true :: else fi;
+    if :: waits[1] -> waits[1] = false; told[1] = true :: else fi
+  }
+}
+
+inline tell() {
+  if
+  :: asks ->
+     d_step { lock == 0 -> lock = 2 };
+#ifdef CLEAR_LATE
+     lock = 0;
+     callAll();
+     asks = false
+#else
+     asks = false;
+     lock = 0;
+     callAll()
+#endif
+  :: else
+  fi
+}
+#endif
 
 inline wake() {
   /* The claim is a CAS, then the word changes, then the kernel wakes one of those that sleep on it. */
@@ -69,8 +106,15 @@ proctype Publisher() {
 #ifdef TRY_BEFORE_PUSH
   could = (lock == 0);
 #endif
+#ifdef TELL_BEFORE_PUSH
+  tell();
+#endif
   intake++;
-#ifdef JOBS
+#ifdef ASKERS
+#ifndef TELL_BEFORE_PUSH
+  tell()
+#endif
+#elif defined(JOBS)
   if
   :: could -> serve()
   :: else
@@ -82,7 +126,48 @@ proctype Publisher() {
 #endif
 }
 
-#ifndef JOBS
+#ifdef ASKERS
+proctype Receiver(byte I) {
+  bool sees;
+  do
+  :: taken == PUBLISHERS -> break
+  :: else ->
+     d_step { lock == 0 -> lock = 2 };
+#ifdef LOOK_BEFORE_ASK
+     sees = intake > 0;
+#endif
+     asks = true;
+#ifndef LOOK_BEFORE_ASK
+     sees = intake > 0;
+#endif
+     if
+     :: sees || queue > 0 ->
+#ifdef CLEAR_ALWAYS
+        asks = false;
+#else
+        d_step { if :: !waits[0] && !waits[1] -> asks = false :: else fi };
+#endif
+        lock = 0;
+        /* It takes what is there. */
+        d_step { lock == 0 -> lock = 1 };
+        d_step { queue = queue + intake; intake = 0 };
+        d_step { taken = taken + queue; queue = 0 };
+        lock = 0
+     :: else ->
+#ifdef ONCE
+        if :: I == 1 -> lock = 0; break :: else fi;
+#endif
+        d_step { told[I] = false; waits[I] = true };
+        lock = 0;
+        /* By a publisher, or by whoever ends the test. */
+        told[I] || taken == PUBLISHERS
+     fi;
+#ifdef ONCE
+     if :: I == 1 -> break :: else fi
+#endif
+  od
+}
+#elif !defined(JOBS)
 proctype Receiver(byte I) {
   byte seen, own;
   bool sees;

@@ -62,6 +62,9 @@ static const millrace_plugin plugin = {
     .name = "bench",
     .version = "0.1.0",
     .summary = "bodies to measure an engine with",
+    .configuration_schema = "{\"type\":\"object\",\"additionalProperties\":false,\"properties\":{\"nanoseconds\":{\"type\":\"number\",\"minimum\":0,\"maximum\":3600000000000,"
+                            "\"description\":\"what burn burns where its input says nothing\"},\"rounds\":{\"type\":\"number\",\"minimum\":0,\"maximum\":1000000000000,"
+                            "\"description\":\"rounds of arithmetic of spin\"}}}",
     .init = bench_init,
     .handlers = handlers,
     .handler_count = sizeof handlers / sizeof handlers[0],

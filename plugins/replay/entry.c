@@ -47,6 +47,9 @@ static const millrace_plugin plugin = {
     .name = "replay",
     .version = "0.1.0",
     .summary = "replays recorded workflows",
+    .configuration_schema = "{\"type\":\"object\",\"additionalProperties\":false,\"properties\":{\"mode\":{\"type\":\"string\",\"enum\":[\"burn\",\"wait\"],\"description\":"
+                            "\"burn uses CPU, wait holds a slot and no thread\"},\"time-scale\":{\"type\":\"number\",\"minimum\":0,\"maximum\":1000000,\"description\":"
+                            "\"what recorded times are multiplied by\"}}}",
     .init = replay_init,
     .handlers = handlers,
     .handler_count = 1,

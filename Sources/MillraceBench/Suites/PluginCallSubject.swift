@@ -26,7 +26,7 @@ internal import MillraceCore
     self.runtime = runtime
     host.connect(runtime.scheduler, timers: runtime.timers, sharedShard: runtime.sharedTimerShard)
     // unsafe: the host outlives the plugins, which `stop` unloads.
-    loader = unsafe PluginLoader(host: UnsafePointer(host.table))
+    loader = unsafe PluginLoader(host: UnsafePointer(host.table), trust: settings.pluginTrust)
     do throws(PluginError) {
       _ = try loader.loadAll(settings.plugins)
     } catch {

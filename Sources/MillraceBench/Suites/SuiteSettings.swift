@@ -8,6 +8,8 @@ public struct SuiteSettings: Sendable {
   public var wait: WaitPolicy
   /// Where plugins are looked for.
   public var plugins: PluginSearch
+  /// Which builds may be loaded.
+  public var pluginTrust = PluginTrust()
   /// Suite `handler`: the plugin's name, or its file if there is a slash in it or it ends in .so.
   public var plugin: String?
   /// Suite `handler`: the handler's name in the plugin.

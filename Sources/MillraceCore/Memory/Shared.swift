@@ -1,7 +1,7 @@
 internal import CMillrace
 internal import Synchronization
 
-// Every word that threads of the core share goes through these two types. With the trait `ModelCheck` each operation first calls
+// Every word that threads of the core share goes through these two types. With MODEL_CHECK (Tests/Schedules) each operation first calls
 // `ModelCheck.step`, so that a test decides which thread goes next: the code under test is the code that ships.
 
 /// One 64-bit word in memory that outlives its users.

@@ -1,3 +1,4 @@
+import Glibc
 import MillraceCore
 import Testing
 
@@ -43,6 +44,16 @@ final class JobBed {
     var configuration = QueueConfiguration()
     change(&configuration)
     try broker.declare(queue: BrokerName(name), configuration)
+  }
+
+  /// Whether it becomes true; a minute is waited at most.
+  func eventually(_ condition: () throws -> Bool) rethrows -> Bool {
+    let end = Clock.monotonic.now + 60_000_000_000
+    while try !condition() {
+      guard Clock.monotonic.now < end else { return false }
+      sched_yield()
+    }
+    return true
   }
 }
 

@@ -6,10 +6,6 @@ import Testing
 
 /// A handler of a plugin in C consumes messages: it reads them where their publisher wrote them, and ends them as it ends tasks.
 @Suite(.timeLimit(.minutes(5))) struct PluginConsumeTests {
-  private static let compiler = ["/usr/bin/cc", "/usr/bin/gcc", "/usr/bin/clang"].first { FileManager.default.isExecutableFile(atPath: $0) }
-  private static let headers = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
-    .deletingLastPathComponent().appending(path: "Sources/CMillrace/include").path
-
   /// `reads/look` ends as the first byte of its input says, and logs each call: that byte, where the input lies, and whether there is a deadline.
   private static let source = #"""
     #include <millrace/plugin.h>
@@ -49,42 +45,11 @@ import Testing
     const millrace_plugin *millrace_plugin_entry(uint32_t version) { return version == MILLRACE_ABI_VERSION ? &plugin : NULL; }
     """#
 
-  /// An engine that has the plugin, and what that logged.
-  private struct Bed {
-    let folder: Folder
-    let engine: Engine
-    let notes = Notes()
-
-    init(_ change: (inout Engine.Configuration) -> Void = { _ in }) throws {
-      folder = try Folder()
-      let source = folder.path + "/plugin.c"
-      try Data(PluginConsumeTests.source.utf8).write(to: URL(filePath: source))
-      let process = Process()
-      process.executableURL = URL(filePath: try #require(PluginConsumeTests.compiler, "no C compiler in /usr/bin: apt-get install gcc"))
-      process.arguments = [
-        "-shared", "-fPIC", "-I", PluginConsumeTests.headers, "-o", folder.path + "/libmillrace-plugin-reads.so", source,
-      ]
-      try process.run()
-      process.waitUntilExit()
-      #expect(process.terminationStatus == 0)
-      var configuration = Engine.Configuration()
-      configuration.slots = 4
-      configuration.threads = 2
-      configuration.capacity = 10_000
-      configuration.plugins = PluginSearch(paths: [folder.path])
-      let notes = notes
-      configuration.log = { _, line in if line.split(separator: " ").count == 3 { notes.add(line) } }
-      change(&configuration)
-      engine = try Engine(configuration)
-      #expect(engine.pluginProblems.isEmpty)
-    }
-
-    /// What was logged of messages that begin with this byte.
-    func calls(_ word: String) -> [Substring] { notes.all.map { $0[...] }.filter { $0.hasPrefix(word + " ") } }
-  }
+  /// What was logged of messages that begin with this byte.
+  private func calls(_ word: String, of built: BuiltPlugin) -> [String] { built.notes.all.filter { $0.hasPrefix(word + " ") } }
 
   @Test("the address that it sees is the publisher's, in each of four queues") func byPointer() async throws {
-    let bed = try Bed()
+    let bed = try BuiltPlugin(Self.source)
     let names = (0..<4).map { "queue-\($0)" }
     let all = try bed.engine.broker.declare(exchange: BrokerName("all"), .fanout)
     for name in names {
@@ -110,7 +75,7 @@ import Testing
   }
 
   @Test("done, retry, failed, cancelled and a time that is over end the message as they end a task") func outcomes() async throws {
-    let bed = try Bed()
+    let bed = try BuiltPlugin(Self.source)
     let work = try BrokerName("work")
     try queue("dead", on: bed.engine)
     try queue("work", on: bed.engine) {
@@ -125,7 +90,8 @@ import Testing
     #expect(try await eventually { try bed.engine.broker.statistics(of: BrokerName("dead")).ready == 3 })
     let expected: [QueueExit: UInt64] = [.acknowledged: 1, .rejected: 1, .deliveryLimit: 2]
     #expect(try await eventually { try bed.engine.broker.statistics(of: work).left == expected })
-    #expect(bed.calls("d").count == 1 && bed.calls("f").count == 1 && bed.calls("r").count == 3 && bed.calls("t").count == 3)
+    #expect(
+      calls("d", of: bed).count == 1 && calls("f", of: bed).count == 1 && calls("r", of: bed).count == 3 && calls("t", of: bed).count == 3)
     #expect(bed.notes.all.allSatisfy { $0.hasSuffix(" 1") }, "each call has a deadline")
     var reasons: [String] = []
     var receiver = try bed.engine.broker.makeReceiver(BrokerName("dead"))
@@ -136,7 +102,7 @@ import Testing
     #expect(reasons.sorted() == ["f rejected", "r deliveryLimit", "t deliveryLimit"])
     // Stopped by itself: it goes back, and nothing has failed.
     try await bed.engine.publish(.text("c"), to: "work")
-    #expect(await eventually { bed.calls("c").count > 3 })
+    #expect(await eventually { calls("c", of: bed).count > 3 })
     consumer.close()
     #expect(try await eventually { try bed.engine.broker.statistics(of: work).unacknowledged == 0 })
     #expect(try bed.engine.broker.statistics(of: work).ready == 1)
@@ -144,7 +110,7 @@ import Testing
   }
 
   @Test("a message of a higher priority is handled before those that wait") func priorities() async throws {
-    let bed = try Bed { $0.slots = 1 }
+    let bed = try BuiltPlugin(Self.source) { $0.slots = 1 }
     try queue("work", on: bed.engine)
     for (word, priority) in [("l", 0), ("n", 1), ("h", 2), ("x", 3)] {
       try await bed.engine.publish(.text(word), to: "work") { $0.priority = UInt8(priority) }

@@ -325,8 +325,8 @@ typedef struct millrace_plugin {
   const char *name;      /* [a-z0-9-]+ */
   const char *version;   /* the plugin's own */
   const char *summary;   /* one line for people */
-  const char *configuration_schema; /* JSON Schema of the plugin's settings, an object whose properties are their names without the plugin's; for
-                                       people and tools: the plugin itself checks, in `init`. NULL: it says nothing */
+  const char *configuration_schema; /* JSON Schema of the plugin's settings, an object whose properties are their names without the plugin's. The
+                                       host holds them against it before `init`, as text where it takes text, else as JSON. NULL: it says nothing */
 
   /* Called once. Readied handlers and memory live until deinit. 0, or anything else: refused, and nothing more is called. `message`
      (the host's, `capacity` bytes, for the call) takes the reason, with a NUL. `host` may be kept until deinit has returned. NULL: nothing to do. [main] */

@@ -13,20 +13,23 @@ struct SchemaChecker {
   let kinds: [String: Definition.Parameter.Kind]
   /// `task 'a'`.
   let label: String
+  /// What the value is called in messages.
+  let root: String
   private var steps = 0
   /// Something was met that cannot be judged.
   private var isUncertain = false
   private var nearest = NearestName()
 
-  init(_ schema: InputSchema, label: String, kinds: [String: Definition.Parameter.Kind]) {
+  init(_ schema: InputSchema, label: String, root: String = "input", kinds: [String: Definition.Parameter.Kind] = [:]) {
     self.schema = schema
     self.label = label
+    self.root = root
     self.kinds = kinds
   }
 
-  private func place(_ path: String) -> String { path == "input" ? "the input of \(label)" : "\(path) of \(label)" }
+  private func place(_ path: String) -> String { path == root ? "the \(root) of \(label)" : "\(path) of \(label)" }
 
-  mutating func findings(_ value: Located) -> [Finding] { check(value, 0, path: "input", depth: 0) }
+  mutating func findings(_ value: Located) -> [Finding] { check(value, 0, path: root, depth: 0) }
 
   private mutating func check(_ value: Located, _ number: Int, path: String, depth: Int) -> [Finding] {
     steps += 1
