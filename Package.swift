@@ -7,7 +7,7 @@ struct Row {
     case system(pkgConfig: String, apt: String)
     case c, swift, command, pluginC, pluginSwift
     case shared  // a shared library for programs in other languages
-    case support, benchmark  // no products: for this package's tests and measurements
+    case support, benchmark  // no products: for this package's command, tests and measurements
 
     var isProgram: Bool {
       switch self {
@@ -58,6 +58,7 @@ let rows: [Row] = [
   Row(layer: 0, name: "CRabbitMQ", kind: .system(pkgConfig: "librabbitmq", apt: "librabbitmq-dev")),
   Row(layer: 0, name: "CMillrace", kind: .c),
   Row(layer: 1, name: "CPluginManifest", kind: .c, needs: ["CMillrace"]),
+  Row(layer: 1, name: "CPluginCheck", kind: .c, needs: ["CMillrace"]),
   Row(layer: 1, name: "MillraceFaults", kind: .support, tests: []),
   Row(layer: 1, name: "MillraceCore", kind: .swift, needs: ["CMillrace", "CUV"], tests: ["MillraceLog"]),
   Row(
@@ -73,6 +74,8 @@ let rows: [Row] = [
     packages: [yams],
     tests: ["MillraceSimulation"]),
   Row(layer: 3, name: "MillracePlugins", kind: .swift, needs: ["CMillrace", "CCrypto"], tests: ["MillracePluginKit"]),
+  Row(
+    layer: 4, name: "MillracePluginCheck", kind: .support, needs: ["CPluginCheck", "MillracePlugins", "MillraceWorkflow", "CMillrace"]),
   Row(layer: 3, name: "BenchPlugin", kind: .pluginC, path: "plugins/bench", needs: ["CMillrace"]),
   Row(layer: 3, name: "DebianPlugin", kind: .pluginC, path: "plugins/debian", needs: ["CMillrace", "CCrypto"]),
   Row(layer: 3, name: "ReplayPlugin", kind: .pluginC, path: "plugins/replay", needs: ["CMillrace"]),
@@ -125,7 +128,8 @@ let rows: [Row] = [
   Row(
     layer: 6, name: "MillraceCommand", kind: .command,
     needs: [
-      "Millrace", "MillraceBench", "MillraceCore", "MillraceLog", "MillracePlugins", "MillraceWorkflow", "CJemalloc", "CMillrace", "CUV",
+      "Millrace", "MillraceBench", "MillraceCore", "MillraceLog", "MillracePluginCheck", "MillracePlugins", "MillraceWorkflow", "CJemalloc",
+      "CMillrace", "CPluginCheck", "CUV",
     ],
     packages: [arguments],
     tests: ["MillraceFaults"]),

@@ -85,6 +85,14 @@ public import MillraceWorkflow
     public var events = false
     /// Handlers, and what they call, find their contexts as `TaskContext.current`: some 100 ns a call. With an `observer` they do anyway.
     public var bindsContext = false
+    /// A plugin that calls a function of an attempt from a thread that may not is told of in the log, once for a function and handler. By default in debug builds of Millrace; in
+    /// others it costs nothing.
+    public var checksThreads = checksThreadsByDefault
+    #if DEBUG
+      private static let checksThreadsByDefault = true
+    #else
+      private static let checksThreadsByDefault = false
+    #endif
     /// What schedules are followed by, and waits for a time end by, nanoseconds since 1970 in UTC; nil: the system's clock. For tests.
     public var wallClock: (@Sendable () -> Int64)?
     /// By which the waits of durable runs go on in another engine: id of the machine's boot, and nanoseconds since then, while the machine slept too; nil: the system's. For tests.
@@ -129,6 +137,7 @@ public import MillraceWorkflow
       log?(LogLevel(rawValue: level) ?? .error, line)
     }
     host.bindsContext = configuration.bindsContext
+    if configuration.checksThreads { host.checkThreads() }
     if let seed = configuration.seed { host.randomness.follow(seed: ~seed) }
     let slots = configuration.slots ?? configuration.threads ?? Machine.read().cpusGranted
     var runtimeConfiguration = RuntimeConfiguration(

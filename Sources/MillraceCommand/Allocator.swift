@@ -1,5 +1,6 @@
 internal import CJemalloc
 internal import Glibc
+internal import MillracePluginCheck
 
 /// What jemalloc says about itself, and whether Swift's allocations go through it.
 enum Allocator {
@@ -29,5 +30,24 @@ enum Allocator {
     let array = [UInt8](repeating: 0, count: bytes)
     let after = withExtendedLifetime(array) { allocated }
     return after.map { (before, $0) }
+  }
+
+  /// Counts for `plugin check`; nil if jemalloc does not answer.
+  static var check: AllocationProbe? {
+    guard allocated != nil else { return nil }
+    return AllocationProbe {
+      // What this thread keeps for itself is counted as allocated, and its requests are not yet.
+      unsafe _ = mallctl("thread.tcache.flush", nil, nil, nil, 0)
+      let live = allocated ?? 0
+      return .init(live: live, requests: counter("stats.arenas.4096.small.nrequests") + counter("stats.arenas.4096.large.nrequests"))
+    }
+  }
+
+  /// As of the last epoch. 4096 is MALLCTL_ARENAS_ALL: all of them.
+  private static func counter(_ name: String) -> UInt64 {
+    var value: UInt64 = 0
+    var size = MemoryLayout<UInt64>.size
+    // jemalloc writes one uint64_t.
+    return unsafe mallctl(name, &value, &size, nil, 0) == 0 ? value : 0
   }
 }

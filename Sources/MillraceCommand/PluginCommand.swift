@@ -5,14 +5,16 @@ internal import Millrace
 struct PluginCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "plugin",
-    abstract: "Looks at plugins.",
+    abstract: "Begins plugins, lists them, and looks for their faults.",
     discussion: """
       Examples:
         millrace plugin list
         millrace plugin list --plugins build/libmine.so -o json
+        millrace plugin new mine --lang c
+        millrace plugin check build/libmine.so
         millrace plugin abi-diff old/libmine.so new/libmine.so
       """,
-    subcommands: [PluginListCommand.self, PluginDiffCommand.self])
+    subcommands: [PluginNewCommand.self, PluginCheckCommand.self, PluginListCommand.self, PluginDiffCommand.self])
 }
 
 struct PluginListCommand: ParsableCommand {

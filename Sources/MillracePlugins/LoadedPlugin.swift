@@ -9,7 +9,7 @@ import Synchronization
 /// its handlers is in progress.
 ///
 /// Dropping the last reference unloads nothing: code that somebody may still run is never pulled away.
-public final class LoadedPlugin: Sendable {
+@safe public final class LoadedPlugin: Sendable {
   /// `[a-z0-9-]{1,127}`.
   public let name: String
   /// The plugin's own version.
@@ -100,12 +100,19 @@ public final class LoadedPlugin: Sendable {
     guard fsync(folder) == 0 else { throw .unreadable(path: directory, reason: errorText()) }
   }
 
+  /// Whether the plugin has an extension of that id. On the thread that loads, before ``unload()``.
+  package func has(extension id: String) -> Bool { unsafe description.extensionTable(id) != nil }
+
   /// Calls the plugin's `deinit` and unmaps its code, unless it ``stays``. A second call does nothing.
-  public func unload() {
+  public func unload() { unload {} }
+
+  /// As ``unload()``; `look` is called between the two.
+  package func unload(beforeUnmapping look: () -> Void) {
     // Order: acquiring and releasing. Pairs with the load in `isLoaded`; of two callers only one goes on.
     guard !unloaded.exchange(true, ordering: .acquiringAndReleasing) else { return }
     // The object is still mapped.
     deinitialize?()
+    look()
     if !stays { object.close() }
   }
 }

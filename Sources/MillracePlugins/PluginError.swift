@@ -85,7 +85,7 @@ extension PluginError: CustomStringConvertible {
   }
 
   /// What is wrong, in a few words.
-  var what: String {
+  package var what: String {
     switch self {
     case .missing: "there is no such file"
     case .unreadable(_, let reason): "it cannot be read: \(reason)"

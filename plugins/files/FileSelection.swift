@@ -64,7 +64,7 @@ struct FileSelection {
 
   private let selection: FileSelection
   // Freed in `deinit`.
-  private let block = UnsafeMutableBufferPointer<UInt8>.allocate(capacity: FilePass.blockBytes)
+  private let block: UnsafeMutableBufferPointer<UInt8>
   private var missing: [String] = []
   private var unreadable: [String] = []
   private(set) var json: JSONWriter
@@ -74,6 +74,8 @@ struct FileSelection {
   init(_ call: borrowing Call) throws(HandlerError) {
     selection = try FileSelection(call)
     json = JSONWriter(reservingBytes: 256 + selection.paths.count * 128)
+    // Last: what throws above runs no `deinit`.
+    unsafe block = .allocate(capacity: FilePass.blockBytes)
   }
 
   deinit { unsafe block.deallocate() }

@@ -113,4 +113,8 @@ static inline int32_t millrace_process_id(void) { return (int32_t)getpid(); }
 
 static inline int32_t millrace_thread_id(void) { return (int32_t)syscall(SYS_gettid); }
 
+/* The attempt that this thread runs, where threads are checked; NULL: none. The second sets it, and gives what was there before. */
+const void *millrace_running_attempt(void);
+const void *millrace_run_attempt(const void *attempt);
+
 #endif

@@ -52,6 +52,10 @@ internal import Synchronization
   package var observer: (any EngineObserver)?
   /// Handlers find their contexts in a task-local value. As `observer`, which has it done too.
   package var bindsContext = false
+  /// Functions of an attempt look at the thread that calls them. Set by `checkThreads`.
+  private(set) var checksThreads = false
+  /// What was told, behind the monitor: a function and a handler.
+  private var wrongThreads: Set<String> = []
   /// Starts child workflows; nil: nobody does. Set before any run.
   package weak var children: (any ChildStarter)?
   /// Has the messages that tasks wait for; nil: there are none. Set before any run.
@@ -170,6 +174,23 @@ internal import Synchronization
       preconditionFailure("a scheduler without room for two handlers: connect the host before handlers are registered")
     }
     blockingIndex = index
+  }
+
+  /// From here on a plugin that calls a function of an attempt from a wrong thread is told of in the log, once for a function and handler. Before plugins are loaded.
+  public func checkThreads() {
+    checksThreads = true
+    unsafe ThreadChecks.fill(table)
+    unsafe ThreadChecks.fill(environmentTable)
+    unsafe ThreadChecks.fill(itemsTable)
+    unsafe ThreadChecks.fill(traceTable)
+  }
+
+  /// Any thread.
+  func tellWrongThread(_ function: StaticString, handler: String) {
+    guard monitor.locked({ wrongThreads.insert("\(function) \(handler)").inserted }) else { return }
+    report(
+      "handler \(handler) called `\(function)` from a thread that does not run its attempt, and no token of it is out: call it on the worker, or ask for a token first"
+    )
   }
 
   /// unsafe: the lane's own thread only.

@@ -54,11 +54,13 @@ extension WorkflowRun {
     unsafe outcome.message = host.lane(attempt.pointee.lane).pointee.message
     unsafe outcome.message_capacity = UInt32(MILLRACE_MESSAGE_BYTES)
     let status: UInt32
+    let before = unsafe host.checksThreads ? ThreadChecks.begin(attempt) : nil
     if let observed {
       status = observed.around { unsafe handler.pointee.run(handler.pointee.context, &call, &outcome) }
     } else {
       status = unsafe handler.pointee.run(handler.pointee.context, &call, &outcome)
     }
+    if host.checksThreads { unsafe ThreadChecks.end(before) }
 
     if status == UInt32(MILLRACE_PENDING), unsafe attempt.pointee.hasToken { return unsafe goesOn(attempt) }
     // Others may end the attempt as well, by its token or a timeout: it is ours to write only if we are the first to claim it. If not, the core
