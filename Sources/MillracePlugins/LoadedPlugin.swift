@@ -29,14 +29,28 @@ public final class LoadedPlugin: Sendable {
   /// Whether its code stays mapped after `unload`: it said MILLRACE_PLUGIN_STAYS, or the Swift runtime is inside.
   public let stays: Bool
 
-  let object: SharedObject
-  // The plugin's; valid while the object is mapped. Called once, by `unload`.
-  private let deinitialize: (@convention(c) () -> Void)?
+  /// Where its code is.
+  enum Code {
+    /// In this process. Its `deinit`, valid while the object is mapped, is called once, by `unload`.
+    case here(SharedObject, deinitialize: (@convention(c) () -> Void)?)
+    case apart(IsolatedPlugin)
+  }
+
+  let code: Code
+  /// Of a plugin in this process.
+  var object: SharedObject {
+    guard case .here(let object, _) = code else { preconditionFailure("the plugin is in a process of its own") }
+    return object
+  }
+  /// Where its code runs.
+  public var isolation: PluginIsolation { isolated?.isolation ?? .inProcess }
+  /// nil: its code is in this process.
+  public var isolated: IsolatedPlugin? { if case .apart(let isolated) = code { isolated } else { nil } }
   private let unloaded = Atomic<Bool>(false)
 
   init(
     _ description: PluginDescription, handlers: [LoadedHandler], manifest: PluginManifest, path: String, sha256: String,
-    object: SharedObject
+    code: Code
   ) {
     name = description.name
     version = description.version
@@ -46,20 +60,26 @@ public final class LoadedPlugin: Sendable {
     self.handlers = handlers
     self.path = path
     self.sha256 = sha256
-    self.object = object
-    stays = description.stays || object.mustStay
-    deinitialize = description.deinitialize
+    self.code = code
+    stays = if case .here(let object, _) = code { description.stays || object.mustStay } else { false }
   }
 
   /// Whether `unload` has not been called.
   // Order: acquiring. Pairs with the exchange in `unload`.
   public var isLoaded: Bool { !unloaded.load(ordering: .acquiring) }
 
+  private var copyPath: String {
+    switch code {
+    case .here(let object, _): object.mappedPath
+    case .apart(let isolated): isolated.copyPath
+    }
+  }
+
   /// Writes the build as it was loaded to a file, on stable storage when this returns: the file is there wholly or not at all. Throws `unreadable`.
   /// Complexity: O(bytes of the file).
   public func copy(to path: String) throws(PluginError) {
     let part = "\(path).\(getpid()).part"
-    let source = unsafe open(object.mappedPath, O_RDONLY | O_CLOEXEC)
+    let source = unsafe open(copyPath, O_RDONLY | O_CLOEXEC)
     guard source >= 0 else { throw .unreadable(path: self.path, reason: errorText()) }
     defer { close(source) }
     let target = unsafe open(part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o640)
@@ -82,13 +102,17 @@ public final class LoadedPlugin: Sendable {
     guard fsync(folder) == 0 else { throw .unreadable(path: directory, reason: errorText()) }
   }
 
-  /// Calls the plugin's `deinit` and unmaps its code, unless it ``stays``. A second call does nothing.
+  /// Calls the plugin's `deinit` and unmaps its code, unless it ``stays``; ends the processes of an isolated one. A second call does nothing.
   public func unload() {
     // Order: acquiring and releasing. Pairs with the load in `isLoaded`; of two callers only one goes on.
     guard !unloaded.exchange(true, ordering: .acquiringAndReleasing) else { return }
-    // The object is still mapped.
-    deinitialize?()
-    if !stays { object.close() }
+    switch code {
+    case .here(let object, let deinitialize):
+      // The object is still mapped.
+      deinitialize?()
+      if !stays { object.close() }
+    case .apart(let isolated): isolated.stop()
+    }
   }
 }
 

@@ -44,6 +44,16 @@ public enum PluginError: Error, Sendable, Hashable {
   case malformed(path: String, field: String, reason: String)
   /// The plugin's `init` refused, with its own words.
   case failedInit(path: String, plugin: String, reason: String)
+  /// What was said of its isolation is out of bounds, or fits no plugin.
+  case badIsolation(path: String, reason: String)
+  /// The program that isolated plugins run in is at none of these places.
+  case noPluginHost(path: String, places: [String])
+  /// A process for it could not be started.
+  case noProcess(path: String, reason: String)
+  /// The kernel cannot keep an untrusted plugin in.
+  case noSandbox(path: String, reason: String)
+  /// Its process ended before it was ready.
+  case crashedAtStart(path: String, how: String)
   /// Two plugins, or one of them twice, offer the same handler.
   case duplicateHandler(path: String, handler: String, build: String, other: String, otherBuild: String)
 
@@ -55,7 +65,9 @@ public enum PluginError: Error, Sendable, Hashable {
       .truncated(let path, _, _, _), .damaged(let path, _), .wrongArchitecture(let path, _, _), .noPrivateCopy(let path, _),
       .missingLibrary(let path, _), .missingSymbol(let path, _), .refusedByLinker(let path, _), .missingEntry(let path),
       .missingManifest(let path), .badManifest(let path, _), .foreignLayout(let path, _, _, _),
-      .wrongABI(let path, _, _), .malformed(let path, _, _), .failedInit(let path, _, _), .duplicateHandler(let path, _, _, _, _):
+      .wrongABI(let path, _, _), .malformed(let path, _, _), .failedInit(let path, _, _), .duplicateHandler(let path, _, _, _, _),
+      .badIsolation(let path, _), .noPluginHost(let path, _), .noProcess(let path, _), .noSandbox(let path, _),
+      .crashedAtStart(let path, _):
       path
     }
   }
@@ -90,6 +102,12 @@ extension PluginError: CustomStringConvertible {
     case .wrongABI(_, nil, let host): "its entry returned NULL: it does not work with plugin interface \(host) of this host"
     case .malformed(_, let field, let reason): "its description is malformed: \(field) \(reason)"
     case .failedInit(_, let plugin, let reason): "init of \(plugin) failed: \(reason)"
+    case .badIsolation(_, let reason): "it cannot be isolated so: \(reason)"
+    case .noPluginHost(_, let places):
+      "the program millrace-plugin-host, in which it would run, is not at \(places.joined(separator: ", "))"
+    case .noProcess(_, let reason): "no process could be started for it: \(reason)"
+    case .noSandbox(_, let reason): "it cannot be kept in: \(reason)"
+    case .crashedAtStart(_, let how): "its process did not come up: \(how)"
     case .duplicateHandler(let path, let handler, let build, let other, let otherBuild):
       "handler \(handler) is offered by \(path) (build \(build.prefix(12))) and by \(other) (build \(otherBuild.prefix(12)))"
     }
@@ -121,6 +139,11 @@ extension PluginError: CustomStringConvertible {
     case .wrongABI: "build it against this host's millrace/plugin.h"
     case .malformed: "correct the description that millrace_plugin_entry returns"
     case .failedInit(_, let plugin, _): "see the documentation of \(plugin)"
+    case .badIsolation: "correct what isolates it"
+    case .noPluginHost: "`make build` builds it beside the command; put it there, or name it by MILLRACE_PLUGIN_HOST"
+    case .noProcess: "free memory, descriptors or processes"
+    case .noSandbox: "use a kernel with landlock and seccomp, or isolate it as a process if you trust it"
+    case .crashedAtStart: "look at its constructors and `init`, and at the bounds that it was given"
     case .duplicateHandler: "load only one of them"
     }
   }
