@@ -230,7 +230,7 @@ extension Engine {
       }
       let own: PinnedBuild
       do {
-        own = try state.load(build: shelf.path(sha256), sha256, runtime.scheduler)
+        own = try state.load(build: shelf.path(sha256), sha256, of: build.name, runtime.scheduler)
       } catch { throw ResumptionError.missingBuild(plugin: build.name, sha256: sha256, reason: "\(error)") }
       handlers.merge(own.handlers) { $1 }
       plugins.removeAll { $0.name == build.name }

@@ -49,6 +49,10 @@ public import MillraceWorkflow
     public var tenants: [String: Int] = [:]
     /// Where plugins are looked for; nil: none are loaded.
     public var plugins: PluginSearch?
+    /// Which of them run in processes of their own, by name, and how. One that no plugin has is told by `Engine.init`.
+    public var isolation: [String: PluginIsolation] = [:]
+    /// How the others run.
+    public var defaultIsolation = PluginIsolation.inProcess
     /// What plugins read through `setting`, by full name, as `replay.mode`.
     public var settings: [String: String] = [:]
     /// Where the secrets come from that definitions name in `env`; nil: there are none.
@@ -161,7 +165,9 @@ public import MillraceWorkflow
       secrets = configuration.secrets
       var system = SystemRandomNumberGenerator()
       seed = configuration.seed ?? system.next()
-      state = EngineState(host: host)
+      var isolation = IsolationChoice()
+      (isolation.standard, isolation.plugins) = (configuration.defaultIsolation, configuration.isolation)
+      state = EngineState(host: host, isolation: isolation, settings: configuration.settings)
       host.wall = wall
       host.children = self
       book.connect(runtime.scheduler, runtime.timers, shard: runtime.sharedTimerShard)

@@ -23,10 +23,15 @@ internal import MillraceWorkflow
   private var runs: UInt64 = 0
   private var random = SystemRandomWords()
 
-  init(host: TaskHost) {
+  private let isolation: IsolationChoice
+  private let settings: [String: String]
+
+  init(host: TaskHost, isolation: IsolationChoice = IsolationChoice(), settings: [String: String] = [:]) {
     // unsafe: the host's table lives as long as the engine, which unloads first.
     unsafe hostTable = UnsafePointer(host.table)
-    loader = unsafe PluginLoader(host: UnsafePointer(host.table))
+    loader = unsafe PluginLoader(host: UnsafePointer(host.table), isolation: isolation, settings: settings)
+    self.isolation = isolation
+    self.settings = settings
   }
 
   deinit { monitor.deallocate() }
@@ -100,12 +105,12 @@ internal import MillraceWorkflow
   }
 
   /// Loads another build of a plugin beside the one that is there, for the runs that are pinned to it. Throws `PluginError` or `EngineError`.
-  func load(build path: String, _ sha256: String, _ scheduler: Scheduler) throws -> PinnedBuild {
+  func load(build path: String, _ sha256: String, of name: String, _ scheduler: Scheduler) throws -> PinnedBuild {
     try monitor.locked {
       if let build = pinned[sha256] { return build }
       // unsafe: as in `init`. A loader of its own: the handlers have the names of those that are there.
-      var loader = unsafe PluginLoader(host: hostTable)
-      let plugin = try loader.load(path, sha256: sha256)
+      var loader = unsafe PluginLoader(host: hostTable, isolation: isolation, settings: settings)
+      let plugin = try loader.load(path, sha256: sha256, named: name)
       var handlers: [String: TaskHandler] = [:]
       for handler in plugin.handlers {
         // unsafe: as in `load`.

@@ -167,6 +167,7 @@ struct BenchRunCommand: ParsableCommand {
     let levels = try self.levels.map(BenchSettings.levels) ?? (slo == nil ? BenchSettings.defaultLevels : [1])
     let threads = threads ?? (suite == .fixed ? 1 : BenchSettings.defaultThreads(mode))
     var subject = SuiteSettings(threads: threads, slots: slots ?? threads, wait: wait.engine, plugins: plugins.search)
+    do { subject.isolation = try plugins.isolation() } catch { throw BenchError.wrongUse(error.message) }
     subject.plugin = plugin
     subject.handler = handler
     subject.workflow = workflow

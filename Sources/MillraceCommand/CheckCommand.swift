@@ -24,7 +24,7 @@ struct CheckCommand: ParsableCommand {
   var format: Output.Format = .text
 
   func run() throws {
-    let engine = try Engine.forPlugins(plugins.search)
+    let engine = try Engine.forPlugins(plugins.search, isolation: plugins.isolation())
     defer { engine.shutdown() }
     engine.tellPluginProblems()
     let reader = engine.plugins.isEmpty ? DefinitionReader(schemas: engine.inputSchemas) : engine.reader

@@ -26,7 +26,7 @@ struct DoctorCommand: ParsableCommand {
   var format: Output.Format = .text
 
   func run() throws {
-    let examination = Examination(search: plugins.search)
+    let examination = Examination(search: plugins.search, isolation: try plugins.isolation())
     let verdict = file.map { Verdict(file: $0, examination.reader) }
     switch format {
     case .json:

@@ -29,7 +29,7 @@ struct ListCommand: ParsableCommand {
 
   func run() throws {
     let names = try files()
-    let engine = try Engine.forPlugins(plugins.search)
+    let engine = try Engine.forPlugins(plugins.search, isolation: plugins.isolation())
     defer { engine.shutdown() }
     engine.tellPluginProblems()
     let reader = engine.plugins.isEmpty ? DefinitionReader(schemas: engine.inputSchemas) : engine.reader

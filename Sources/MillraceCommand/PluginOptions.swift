@@ -1,6 +1,7 @@
 internal import ArgumentParser
 internal import Millrace
 internal import MillraceCore
+internal import MillracePlugins
 
 /// Where plugins are looked for: the same on every command that needs them.
 struct PluginOptions: ParsableArguments {
@@ -11,17 +12,42 @@ struct PluginOptions: ParsableArguments {
       valueName: "path"))
   var paths: [String] = []
 
+  @Option(
+    help: ArgumentHelp(
+      "Where a plugin's code runs: in-process (the default), process, or untrusted, a process without rights; may be repeated.",
+      valueName: "name=how"))
+  var isolate: [String] = []
+
   var search: PluginSearch { .ofProcess(paths: paths) }
+
+  /// By name.
+  func isolation() throws(ValidationError) -> [String: PluginIsolation] {
+    var isolation: [String: PluginIsolation] = [:]
+    for assignment in isolate {
+      let parts = assignment.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
+      guard parts.count == 2, !parts[0].isEmpty, let how = PluginIsolation(named: parts[1]) else {
+        throw ValidationError("--isolate is '\(assignment)': give NAME=process, NAME=untrusted or NAME=in-process")
+      }
+      if let before = isolation[parts[0]], before != how {
+        throw ValidationError("--isolate says two things of \(parts[0]): \(before.name) and \(how.name)")
+      }
+      isolation[parts[0]] = how
+    }
+    return isolation
+  }
+
+  func validate() throws { _ = try isolation() }
 }
 
 extension Engine {
   /// An engine for asking what its plugins offer: it runs nothing.
-  static func forPlugins(_ search: PluginSearch) throws(Refusal) -> Engine {
+  static func forPlugins(_ search: PluginSearch, isolation: [String: PluginIsolation] = [:]) throws(Refusal) -> Engine {
     var configuration = Configuration()
     configuration.slots = 1
     configuration.threads = 1
     configuration.wait = .park
     configuration.plugins = search
+    configuration.isolation = isolation
     return try made(configuration)
   }
 

@@ -44,6 +44,7 @@ internal import MillraceCore
     configuration.capacity = min(configuration.capacity, 1 << 20)
     configuration.stallAfter = 0
     configuration.plugins = settings.plugins
+    configuration.isolation = settings.isolation
     if work == .handler, let plugin = settings.plugin, isFile(plugin) { configuration.plugins = PluginSearch(paths: [plugin]) }
     let log = settings.log
     configuration.log = { level, line in if level != .debug { log(line) } }
