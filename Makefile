@@ -7,18 +7,21 @@ TESTS := swift test $(TRAITS)
 # Swift Testing begins all tests at once where nothing bounds it; a Swift task that yields then waits for minutes behind tests that compute.
 export SWT_EXPERIMENTAL_MAXIMUM_PARALLELIZATION_WIDTH := 4
 # The others are told what to do, and where.
-BENCHMARKS := $(filter-out Broker Durable Log,$(notdir $(wildcard Benchmarks/*)))
+BENCHMARKS := $(filter-out Broker Durable Log Plugins,$(notdir $(wildcard Benchmarks/*)))
 TRACES := ../shared/data/wfinstances
 
 # The library for programs in other languages. Each change of an interface that is not only an addition gets a new soname.
 PREFIX ?= /usr/local
 VERSION := $(shell sed -n 's/.*static let version = "\(.*\)"/\1/p' Sources/Millrace/Engine.swift)
 SONAME := libmillrace.so.0
+# What isolated plugins run in: of libc only, while SwiftPM, which builds it for the tests, would link Swift's runtime into it.
+PLUGIN_HOST = clang -std=gnu11 -O2 -Wall -Wextra -Werror -D_GNU_SOURCE -pthread -I Sources/CMillrace/include -o "$$($(RELEASE) --show-bin-path)/millrace-plugin-host" \
+  Sources/PluginHost/*.c Sources/CMillrace/isolation.c Sources/CMillrace/process.c
 EMBEDDED := $(RELEASE) --product millrace-embedding
 # SwiftPM links no shared library with the runtime inside. What of it needs naming: the rest is found by what the objects ask for.
 RUNTIME := CoreFoundation _FoundationICU _FoundationCShims _FoundationCollections FoundationEssentials FoundationInternationalization dispatch BlocksRuntime
 
-.PHONY: help deps build run libmillrace install test docs bench peers bench-broker bench-topics bench-log bench-durable lint clean build-deps outside
+.PHONY: help deps build run libmillrace install test docs bench peers bench-broker bench-plugins bench-topics bench-log bench-durable lint clean build-deps outside
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
@@ -31,6 +34,7 @@ build-deps:
 
 build: build-deps ## the command and its plugins, optimised
 	$(RELEASE) --product millrace
+	$(PLUGIN_HOST)
 	@for plugin in $(PLUGINS); do echo "$(RELEASE) --product millrace-plugin-$$plugin"; \
 	  $(RELEASE) --product millrace-plugin-$$plugin || exit; done
 
@@ -52,12 +56,15 @@ test: deps ## everything: Swift tests, plugins under sanitizers, models, documen
 
 libmillrace: build-deps ## .build/libmillrace.so, for programs in C, Python, Rust and others
 	$(EMBEDDED)
+	$(PLUGIN_HOST)
 	cd "$$($(EMBEDDED) --show-bin-path)" && swiftc -emit-library -static-stdlib -use-ld=lld -module-name MillraceEmbedding \
 	  -o $(CURDIR)/.build/libmillrace.so @millrace-embedding.product/Objects.LinkFileList -luv -lcrypto $(RUNTIME:%=-l%) \
 	  $(addprefix -Xlinker ,--version-script=$(CURDIR)/Sources/CMillrace/libmillrace.map -soname=$(SONAME) --gc-sections -z defs --strip-all)
 
 install: libmillrace ## libmillrace.so, its headers and millrace.pc to PREFIX=/usr/local; DESTDIR is put before it
 	install -d "$(DESTDIR)$(PREFIX)/lib/pkgconfig" "$(DESTDIR)$(PREFIX)/include/millrace"
+	install -d "$(DESTDIR)$(PREFIX)/libexec/millrace"
+	install -m 755 "$$($(RELEASE) --show-bin-path)/millrace-plugin-host" "$(DESTDIR)$(PREFIX)/libexec/millrace/millrace-plugin-host"
 	install -m 755 .build/libmillrace.so "$(DESTDIR)$(PREFIX)/lib/libmillrace.so.$(VERSION)"
 	ln -sf libmillrace.so.$(VERSION) "$(DESTDIR)$(PREFIX)/lib/$(SONAME)"
 	ln -sf $(SONAME) "$(DESTDIR)$(PREFIX)/lib/libmillrace.so"
@@ -101,6 +108,12 @@ bench-broker: ## the broker beside channels, Disruptor, ZeroMQ, RabbitMQ, Redis 
 	$(RELEASE) --product BrokerBenchmark
 	@perf/broker/build
 	@perf/broker/run $(ARGUMENTS)
+
+bench-plugins: ## what a call of a plugin costs, in this process and in one of its own, beside its goal; SECONDS=1
+	$(RELEASE) --product PluginBenchmark
+	$(RELEASE) --product millrace-plugin-bench
+	$(PLUGIN_HOST)
+	@"$$($(RELEASE) --show-bin-path)/PluginBenchmark" "$${SECONDS:-1}"
 
 bench-topics: ## only the broker's routes: topics with 10,000 bindings, beside a scan of them all; SECONDS=1, WORK=topic-cold,topic-warm
 	$(RELEASE) --product BrokerBenchmark

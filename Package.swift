@@ -6,12 +6,13 @@ struct Row {
   enum Kind {
     case system(pkgConfig: String, apt: String)
     case c, swift, command, pluginC, pluginSwift
+    case programC(named: String)
     case shared  // a shared library for programs in other languages
     case support, benchmark  // no products: for this package's command, tests and measurements
 
     var isProgram: Bool {
       switch self {
-      case .command, .benchmark: true
+      case .command, .benchmark, .programC: true
       default: false
       }
     }
@@ -73,9 +74,10 @@ let rows: [Row] = [
     layer: 3, name: "MillraceWorkflow", kind: .swift, needs: ["MillraceBroker", "MillraceCore", "MillraceLog", "CMillrace"],
     packages: [yams],
     tests: ["MillraceSimulation"]),
-  Row(layer: 3, name: "MillracePlugins", kind: .swift, needs: ["CMillrace", "CCrypto"], tests: ["MillracePluginKit"]),
+  Row(layer: 3, name: "MillracePlugins", kind: .swift, needs: ["MillraceCore", "CMillrace", "CCrypto"], tests: ["MillracePluginKit"]),
   Row(
     layer: 4, name: "MillracePluginCheck", kind: .support, needs: ["CPluginCheck", "MillracePlugins", "MillraceWorkflow", "CMillrace"]),
+  Row(layer: 3, name: "PluginHost", kind: .programC(named: "millrace-plugin-host"), needs: ["CMillrace"]),
   Row(layer: 3, name: "BenchPlugin", kind: .pluginC, path: "plugins/bench", needs: ["CMillrace"]),
   Row(layer: 3, name: "DebianPlugin", kind: .pluginC, path: "plugins/debian", needs: ["CMillrace", "CCrypto"]),
   Row(layer: 3, name: "ReplayPlugin", kind: .pluginC, path: "plugins/replay", needs: ["CMillrace"]),
@@ -123,6 +125,9 @@ let rows: [Row] = [
     layer: 6, name: "CoreBenchmark", kind: .benchmark, path: "Benchmarks/Core", needs: ["MillraceCore", "MillracePlugins", "CMillrace"],
     tests: []),
   Row(
+    layer: 6, name: "PluginBenchmark", kind: .benchmark, path: "Benchmarks/Plugins",
+    needs: ["MillraceCore", "MillracePlugins", "CMillrace"]),
+  Row(
     layer: 6, name: "TracesBenchmark", kind: .benchmark, path: "Benchmarks/Traces",
     needs: ["Millrace", "MillracePlugins", "MillraceSimulation", "MillraceWorkflow"]),
   Row(
@@ -161,12 +166,15 @@ func target(_ row: Row) -> Target {
     return .target(name: row.name, dependencies: needs, path: row.path, swiftSettings: strict)
   case .command, .benchmark:
     return .executableTarget(name: row.name, dependencies: needs, path: row.path, swiftSettings: strict)
+  case .programC:
+    return .executableTarget(name: row.name, dependencies: needs, path: row.path, cSettings: strictC)
   }
 }
 
 func products(_ row: Row) -> [Product] {
   switch row.kind {
   case .command: [.executable(name: "millrace", targets: [row.name])]
+  case .programC(let name): [.executable(name: name, targets: [row.name])]
   case .pluginC, .pluginSwift:
     // `DebianPlugin` becomes `libmillrace-plugin-debian.so`, found beside the command.
     [

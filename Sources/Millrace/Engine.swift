@@ -53,6 +53,10 @@ public import MillraceWorkflow
     public var watchesPlugins: Duration?
     /// Which builds of plugins may be loaded, beyond who may write their files. By default all.
     public var pluginTrust = PluginTrust()
+    /// Which of them run in processes of their own, by name, and how. One that no plugin has is told by `Engine.init`.
+    public var isolation: [String: PluginIsolation] = [:]
+    /// How the others run.
+    public var defaultIsolation = PluginIsolation.inProcess
     /// What plugins read through `setting`, by full name, as `replay.mode`. A plugin with a configuration schema that its settings do not fit is refused.
     public var settings: [String: String] = [:]
     /// Where the secrets come from that definitions name in `env`; nil: there are none.
@@ -174,7 +178,10 @@ public import MillraceWorkflow
       secrets = configuration.secrets
       var system = SystemRandomNumberGenerator()
       seed = configuration.seed ?? system.next()
-      state = EngineState(host: host, trust: configuration.pluginTrust, settings: PluginSettings(all: configuration.settings))
+      var isolation = IsolationChoice()
+      (isolation.standard, isolation.plugins) = (configuration.defaultIsolation, configuration.isolation)
+      state = EngineState(
+        host: host, trust: configuration.pluginTrust, settings: PluginSettings(all: configuration.settings), isolation: isolation)
       state.connect(runtime.scheduler)
       host.wall = wall
       host.children = self

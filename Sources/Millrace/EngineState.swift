@@ -44,15 +44,18 @@ internal import Synchronization
 
   let trust: PluginTrust
   let settings: PluginSettings
+  let isolation: IsolationChoice
 
-  init(host: TaskHost, trust: PluginTrust, settings: PluginSettings) {
+  init(host: TaskHost, trust: PluginTrust, settings: PluginSettings, isolation: IsolationChoice) {
     self.host = host
     keeper = PluginKeeper(host)
     // unsafe: the host's table lives as long as the engine, which unloads first.
     unsafe hostTable = UnsafePointer(host.table)
     self.trust = trust
     self.settings = settings
-    loader = unsafe PluginLoader(host: UnsafePointer(host.table), trust: trust, settingsProblem: settings.problem)
+    self.isolation = isolation
+    loader = unsafe PluginLoader(
+      host: UnsafePointer(host.table), trust: trust, isolation: isolation, settings: settings.all, settingsProblem: settings.problem)
   }
 
   func connect(_ scheduler: Scheduler) { monitor.locked { self.scheduler = scheduler } }
@@ -162,6 +165,12 @@ internal import Synchronization
     }
   }
 
+  /// A loader of its own, for handlers with the names of those that are there.
+  func loaderBeside() -> PluginLoader {
+    // unsafe: as in `init`.
+    unsafe PluginLoader(host: hostTable, trust: trust, isolation: isolation, settings: settings.all, settingsProblem: settings.problem)
+  }
+
   /// A build of a plugin, for a run that is pinned to it: one that is there, or loaded beside that. The caller unpins it. Throws `PluginError` or `EngineError`.
   func hold(_ name: String, _ sha256: String, path: String?, _ scheduler: Scheduler) throws -> LoadedBuild? {
     try swapping.locked {
@@ -170,9 +179,8 @@ internal import Synchronization
       }
       guard let path else { return nil }
       if monitor.locked({ stopped }) { throw EngineError.stopped }
-      // unsafe: as in `init`. A loader of its own: the handlers have the names of those that are there.
-      var loader = unsafe PluginLoader(host: hostTable, trust: trust, settingsProblem: settings.problem)
-      let plugin = try loader.load(path, sha256: sha256)
+      var loader = loaderBeside()
+      let plugin = try loader.load(path, sha256: sha256, named: name)
       let build: LoadedBuild
       do throws(EngineError) { build = try makeBuild(plugin, scheduler) } catch {
         plugin.unload()

@@ -168,6 +168,7 @@ struct BenchRunCommand: ParsableCommand {
     let threads = threads ?? (suite == .fixed ? 1 : BenchSettings.defaultThreads(mode))
     var subject = SuiteSettings(threads: threads, slots: slots ?? threads, wait: wait.engine, plugins: plugins.search)
     do throws(Refusal) { subject.pluginTrust = try plugins.trust() } catch { throw .missing(error.message) }
+    do { subject.isolation = try plugins.isolation() } catch { throw .wrongUse(error.message) }
     subject.plugin = plugin
     subject.handler = handler
     subject.workflow = workflow

@@ -26,7 +26,7 @@ struct DoctorCommand: ParsableCommand {
   var format: Output.Format = .text
 
   func run() throws {
-    let examination = try Examination(search: plugins.search, trust: plugins.trust())
+    let examination = try Examination(search: plugins.search, trust: plugins.trust(), isolation: plugins.isolation())
     let verdict = file.map { Verdict(file: $0, examination.reader) }
     switch format {
     case .json:

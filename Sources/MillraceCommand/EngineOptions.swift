@@ -81,6 +81,7 @@ struct EngineOptions: ParsableArguments {
     configuration.wait = wait.engine
     configuration.plugins = plugins.search
     configuration.pluginTrust = try plugins.trust()
+    configuration.isolation = try plugins.isolation()
     configuration.settings = try Assignment.table(settings, option: "--set", \.value)
     if let timeScale { configuration.settings[Trace.scaleSetting] = "\(timeScale)" }
     configuration.log = { level, line in if level != .debug { messages.add(line) } }

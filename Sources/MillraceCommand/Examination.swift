@@ -31,10 +31,10 @@ struct Examination {
   let reader: DefinitionReader
   private(set) var missing: [Finding] = []
 
-  init(search: PluginSearch, trust: PluginTrust = PluginTrust()) {
+  init(search: PluginSearch, trust: PluginTrust = PluginTrust(), isolation: [String: PluginIsolation] = [:]) {
     places = Self.places(search)
     do throws(Refusal) {
-      let engine = try Engine.forPlugins(search, trust)
+      let engine = try Engine.forPlugins(search, trust, isolation)
       (plugins, refused) = (engine.plugins, engine.pluginProblems.map(\.description))
       reader = engine.plugins.isEmpty ? DefinitionReader(schemas: engine.inputSchemas) : engine.reader
       engine.shutdown()

@@ -1,6 +1,7 @@
 internal import ArgumentParser
 internal import CMillrace
 internal import Millrace
+internal import MillracePlugins
 
 struct PluginCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -25,6 +26,7 @@ struct PluginListCommand: ParsableCommand {
       Examples:
         millrace plugin list
         millrace plugin list --plugins build/libmine.so
+        millrace plugin list --isolate shell=process
         millrace plugin list -o json
         millrace plugin list --data /var/lib/orders
 
@@ -73,8 +75,20 @@ enum PluginTable {
       .init("summary", .string(plugin.summary)),
       .init("path", .string(plugin.path)),
       .init("sha256", .string(plugin.sha256)),
+      .init("isolation", .string(plugin.isolation.name)),
+      .init("processes", .array((plugin.isolated?.processes ?? []).map(json))),
       .init("configurationSchema", plugin.configurationSchema.map(schema) ?? .null),
       .init("handlers", .array(plugin.handlers.map(json))),
+    ])
+  }
+
+  private static func json(_ process: IsolatedProcess) -> JSON {
+    .object([
+      .init("state", .string(process.state.rawValue)),
+      .init("process", process.process.map { .integer(Int64($0)) } ?? .null),
+      .init("crashes", .integer(Int64(clamping: process.crashes))),
+      .init("lastReason", .string(process.lastReason)),
+      .init("landlock", .integer(Int64(process.landlock))),
     ])
   }
 
@@ -102,8 +116,15 @@ enum PluginTable {
       .init("plugin", .string(plugin.name)),
       .init("version", .string(plugin.version)),
       .init("build", .string(String(plugin.sha256.prefix(12)))),
+      .init("runs", .string(runs(plugin))),
       .init("file", .string(plugin.path)),
     ])
+  }
+
+  /// Where, and how that goes.
+  private static func runs(_ plugin: LoadedPlugin) -> String {
+    let troubled = (plugin.isolated?.processes ?? []).filter { $0.crashes > 0 || $0.state != .running }
+    return plugin.isolation.name + troubled.map { ", \($0.state.rawValue) after \($0.crashes) crashes: \($0.lastReason)" }.joined()
   }
 
   private static func row(_ handler: LoadedHandler) -> JSON {

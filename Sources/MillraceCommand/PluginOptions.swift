@@ -1,6 +1,7 @@
 internal import ArgumentParser
 internal import Millrace
 internal import MillraceCore
+internal import MillracePlugins
 
 /// Where plugins are looked for: the same on every command that needs them.
 struct PluginOptions: ParsableArguments {
@@ -24,12 +25,20 @@ struct PluginOptions: ParsableArguments {
       "An Ed25519 public key, as PEM; may be repeated. A plugin must be signed by one of them, in FILE.sig beside it.", valueName: "file"))
   var keys: [String] = []
 
+  @Option(
+    name: .customLong("isolate"),
+    help: ArgumentHelp(
+      "Where a plugin's code runs: in-process (the default), process, or untrusted, a process without rights; may be repeated.",
+      valueName: "name=how"))
+  var isolate: [String] = []
+
   var search: PluginSearch { .ofProcess(paths: paths) }
 
   func validate() throws {
     if keys.count > PluginTrust.mostKeys {
       throw ValidationError("--plugin-key is given \(keys.count) times: \(PluginTrust.mostKeys) at most")
     }
+    _ = try isolation()
   }
 
   /// Which builds may be loaded. Throws `Refusal`: what says so cannot be used.
@@ -41,21 +50,40 @@ struct PluginOptions: ParsableArguments {
       return trust
     } catch { throw Refusal(.missing, "\(error)") }
   }
+
+  /// By name.
+  func isolation() throws(ValidationError) -> [String: PluginIsolation] {
+    var isolation: [String: PluginIsolation] = [:]
+    for assignment in isolate {
+      let parts = assignment.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
+      guard parts.count == 2, !parts[0].isEmpty, let how = PluginIsolation(named: parts[1]) else {
+        throw ValidationError("--isolate is '\(assignment)': give NAME=process, NAME=untrusted or NAME=in-process")
+      }
+      if let before = isolation[parts[0]], before != how {
+        throw ValidationError("--isolate says two things of \(parts[0]): \(before.name) and \(how.name)")
+      }
+      isolation[parts[0]] = how
+    }
+    return isolation
+  }
 }
 
 extension Engine {
   /// An engine for asking what its plugins offer: it runs nothing.
-  static func forPlugins(_ options: PluginOptions) throws(Refusal) -> Engine {
-    try forPlugins(options.search, options.trust())
+  static func forPlugins(_ options: PluginOptions) throws -> Engine {
+    try forPlugins(options.search, options.trust(), options.isolation())
   }
 
-  static func forPlugins(_ search: PluginSearch, _ trust: PluginTrust = PluginTrust()) throws(Refusal) -> Engine {
+  static func forPlugins(
+    _ search: PluginSearch, _ trust: PluginTrust = PluginTrust(), _ isolation: [String: PluginIsolation] = [:]
+  ) throws(Refusal) -> Engine {
     var configuration = Configuration()
     configuration.slots = 1
     configuration.threads = 1
     configuration.wait = .park
     configuration.plugins = search
     configuration.pluginTrust = trust
+    configuration.isolation = isolation
     return try made(configuration)
   }
 

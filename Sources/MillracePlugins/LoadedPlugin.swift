@@ -31,16 +31,25 @@ import Synchronization
 
   /// Its signature, if one was asked for.
   let signature: [UInt8]?
-  let object: SharedObject
-  // The plugin's; valid while the object is mapped. Called once, by `unload`.
-  private let deinitialize: (@convention(c) () -> Void)?
-  // Reads the plugin's memory; valid until `unload`.
+  /// Where its code is.
+  enum Code {
+    /// In this process, for as long as the object is mapped.
+    case here(SharedObject)
+    case apart(IsolatedPlugin)
+  }
+
+  let code: Code
+  // Reads the plugin's memory, or what its process said of it; valid until `unload`.
   nonisolated(unsafe) let description: PluginDescription
+  /// Where its code runs.
+  public var isolation: PluginIsolation { isolated?.isolation ?? .inProcess }
+  /// nil: its code is in this process.
+  public var isolated: IsolatedPlugin? { if case .apart(let isolated) = code { isolated } else { nil } }
   private let unloaded = Atomic<Bool>(false)
 
   init(
     _ description: PluginDescription, handlers: [LoadedHandler], manifest: PluginManifest, path: String, sha256: String,
-    signature: [UInt8]?, object: SharedObject
+    signature: [UInt8]?, code: Code
   ) {
     name = description.name
     version = description.version
@@ -51,15 +60,22 @@ import Synchronization
     self.path = path
     self.sha256 = sha256
     self.signature = signature
-    self.object = object
-    stays = description.stays || object.mustStay
-    deinitialize = description.deinitialize
+    self.code = code
+    stays = if case .here(let object) = code { description.stays || object.mustStay } else { false }
     unsafe self.description = description
   }
 
   /// Whether `unload` has not been called.
   // Order: acquiring. Pairs with the exchange in `unload`.
   public var isLoaded: Bool { !unloaded.load(ordering: .acquiring) }
+
+  /// Where the sealed copy of its file is, for this process.
+  var copyPath: String {
+    switch code {
+    case .here(let object): object.mappedPath
+    case .apart(let isolated): isolated.copyPath
+    }
+  }
 
   /// Writes the build as it was loaded to a file, and its signature beside it, on stable storage when this returns: a file is there wholly or not at all. Throws `unreadable`.
   /// Complexity: O(bytes of the file).
@@ -70,7 +86,7 @@ import Synchronization
         unsafe Glibc.write(target, signature, signature.count) == signature.count
       }
     }
-    let source = unsafe open(object.mappedPath, O_RDONLY | O_CLOEXEC)
+    let source = unsafe open(copyPath, O_RDONLY | O_CLOEXEC)
     guard source >= 0 else { throw .unreadable(path: self.path, reason: errorText()) }
     defer { close(source) }
     try write(path) { target in
@@ -103,17 +119,21 @@ import Synchronization
   /// Whether the plugin has an extension of that id. On the thread that loads, before ``unload()``.
   package func has(extension id: String) -> Bool { unsafe description.extensionTable(id) != nil }
 
-  /// Calls the plugin's `deinit` and unmaps its code, unless it ``stays``. A second call does nothing.
+  /// Calls the plugin's `deinit` and unmaps its code, unless it ``stays``; ends the processes of an isolated one. A second call does nothing.
   public func unload() { unload {} }
 
   /// As ``unload()``; `look` is called between the two.
   package func unload(beforeUnmapping look: () -> Void) {
     // Order: acquiring and releasing. Pairs with the load in `isLoaded`; of two callers only one goes on.
     guard !unloaded.exchange(true, ordering: .acquiringAndReleasing) else { return }
-    // The object is still mapped.
-    deinitialize?()
-    look()
-    if !stays { object.close() }
+    switch code {
+    case .here(let object):
+      // The object is still mapped.
+      unsafe description.deinitialize?()
+      look()
+      if !stays { object.close() }
+    case .apart(let isolated): isolated.stop()
+    }
   }
 }
 

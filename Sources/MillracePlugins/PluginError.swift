@@ -54,6 +54,16 @@ public enum PluginError: Error, Sendable, Hashable {
   case wrongSignature(path: String, signature: String)
   /// A setting is not as the plugin's configuration schema says.
   case badSetting(path: String, plugin: String, reason: String)
+  /// What was said of its isolation is out of bounds, or fits no plugin.
+  case badIsolation(path: String, reason: String)
+  /// The program that isolated plugins run in is at none of these places.
+  case noPluginHost(path: String, places: [String])
+  /// A process for it could not be started.
+  case noProcess(path: String, reason: String)
+  /// The kernel cannot keep an untrusted plugin in.
+  case noSandbox(path: String, reason: String)
+  /// Its process ended before it was ready.
+  case crashedAtStart(path: String, how: String)
   /// Two plugins, or one of them twice, offer the same handler.
   case duplicateHandler(path: String, handler: String, build: String, other: String, otherBuild: String)
   /// What `millrace_state` says of it: the state could not be saved or was not taken over, and why.
@@ -71,7 +81,9 @@ public enum PluginError: Error, Sendable, Hashable {
       .missingManifest(let path), .badManifest(let path, _), .foreignLayout(let path, _, _, _),
       .wrongABI(let path, _, _), .malformed(let path, _, _), .failedInit(let path, _, _), .duplicateHandler(let path, _, _, _, _),
       .badState(let path, _, _), .tooManyMapped(let path, _),
-      .badTrust(let path, _), .notListed(let path, _), .unsigned(let path, _), .wrongSignature(let path, _), .badSetting(let path, _, _):
+      .badTrust(let path, _), .notListed(let path, _), .unsigned(let path, _), .wrongSignature(let path, _), .badSetting(let path, _, _),
+      .badIsolation(let path, _), .noPluginHost(let path, _), .noProcess(let path, _), .noSandbox(let path, _),
+      .crashedAtStart(let path, _):
       path
     }
   }
@@ -115,6 +127,12 @@ extension PluginError: CustomStringConvertible {
     case .wrongSignature(_, let signature): "\(signature) is no signature of this build by any of the keys"
     case .badSetting(_, let plugin, let reason): "its settings are not as \(plugin) says: \(reason)"
     case .failedInit(_, let plugin, let reason): "init of \(plugin) failed: \(reason)"
+    case .badIsolation(_, let reason): "it cannot be isolated so: \(reason)"
+    case .noPluginHost(_, let places):
+      "the program millrace-plugin-host, in which it would run, is not at \(places.joined(separator: ", "))"
+    case .noProcess(_, let reason): "no process could be started for it: \(reason)"
+    case .noSandbox(_, let reason): "it cannot be kept in: \(reason)"
+    case .crashedAtStart(_, let how): "its process did not come up: \(how)"
     case .duplicateHandler(let path, let handler, let build, let other, let otherBuild):
       "handler \(handler) is offered by \(path) (build \(build.prefix(12))) and by \(other) (build \(otherBuild.prefix(12)))"
     case .badState(_, let plugin, let reason): "the state of \(plugin) cannot be handed over: \(reason)"
@@ -153,6 +171,11 @@ extension PluginError: CustomStringConvertible {
     case .wrongSignature: "sign this build with one of the keys, or give the key that signed it"
     case .badSetting(_, let plugin, _): "`millrace plugin list -o json` shows the schema of \(plugin); correct its settings"
     case .failedInit(_, let plugin, _): "see the documentation of \(plugin)"
+    case .badIsolation: "correct what isolates it"
+    case .noPluginHost: "`make build` builds it beside the command; put it there, or name it by MILLRACE_PLUGIN_HOST"
+    case .noProcess: "free memory, descriptors or processes"
+    case .noSandbox: "use a kernel with landlock and seccomp, or isolate it as a process if you trust it"
+    case .crashedAtStart: "look at its constructors and `init`, and at the bounds that it was given"
     case .duplicateHandler: "load only one of them"
     case .badState: "have the new build take over what the old one saves, or restart the process"
     case .tooManyMapped: "restart the process with this build"

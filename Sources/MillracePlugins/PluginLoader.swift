@@ -27,29 +27,40 @@ public import CMillrace
   private let fileLimit: Int64
   private let trust: PluginTrust
   private let settingsProblem: SettingsProblem?
+  private let isolation: IsolationChoice
+  private let settings: [String: String]
+  /// Who receives what isolated plugins say, and their clock.
+  package var driver = IsolatedPlugin.Driver.thread
+  package var clock: @Sendable () -> UInt64 = { millrace_monotonic() }
   private var loaded: [LoadedPlugin] = []
 
   /// - Parameters:
   ///   - host: what plugins may call. Valid until every plugin is unloaded.
   ///   - fileLimit: bytes of a file, at most.
   ///   - trust: which builds may be loaded.
-  ///   - settingsProblem: asked before `init`, on the thread that loads; nil: the plugin alone looks at its settings.
+  ///   - isolation: which plugins run in processes of their own.
+  ///   - settings: what those are told of them, each its own.
+  ///   - settingsProblem: asked before `init`, on the thread that loads, and of an isolated plugin after it; nil: the plugin alone looks at its settings.
   public init(
     host: UnsafePointer<millrace_host>, fileLimit: Int64 = PluginLoader.largestFile, trust: PluginTrust = PluginTrust(),
-    settingsProblem: SettingsProblem? = nil
+    isolation: IsolationChoice = IsolationChoice(), settings: [String: String] = [:], settingsProblem: SettingsProblem? = nil
   ) {
     unsafe self.host = host
     self.fileLimit = fileLimit
     self.trust = trust
+    self.isolation = isolation
+    self.settings = settings
     self.settingsProblem = settingsProblem
   }
 
-  /// Loads one file. Its name is free. `sha256`: what it must have, before any of its code runs; nil: any.
+  /// Loads one file. Its name is free. `sha256`: what it must have, before any of its code runs; nil: any. `named`: by which it is isolated, if its file
+  /// does not say so.
   ///
   /// - Complexity: O(bytes of the file) for the copy and its SHA-256, and what the linker and `init` take.
   /// - Throws: every ``PluginError`` except `tooManyPlugins`.
-  public mutating func load(_ path: String, sha256 expected: String? = nil) throws(PluginError) -> LoadedPlugin {
-    try load(PrivateCopy.make(of: path, limit: fileLimit), path, sha256: expected, isBeside: false)
+  public mutating func load(_ path: String, sha256 expected: String? = nil, named given: String? = nil) throws(PluginError) -> LoadedPlugin
+  {
+    try load(PrivateCopy.make(of: path, limit: fileLimit), path, sha256: expected, named: given, isBeside: false)
   }
 
   /// As above, beside another build of the plugin that this loader does not know. Of code that can never be unmapped a process takes
@@ -69,7 +80,8 @@ public import CMillrace
   }
 
   private mutating func load(
-    _ copy: consuming PrivateCopy, _ path: String, sha256 expected: String?, isBeside: Bool, signature checked: [UInt8]?? = nil
+    _ copy: consuming PrivateCopy, _ path: String, sha256 expected: String?, named given: String? = nil, isBeside: Bool,
+    signature checked: [UInt8]?? = nil
   ) throws(PluginError) -> LoadedPlugin {
     loaded.removeAll { !$0.isLoaded }
     let sha256 = copy.sha256
@@ -80,6 +92,9 @@ public import CMillrace
     guard let bytes = file.manifest else { throw .missingManifest(path: path) }
     let manifest = try PluginManifest(parsing: bytes, path: path)
     try manifest.check(path: path)
+    let name = given ?? IsolationChoice.name(ofFile: path)
+    let isolation = isolation.isolation(of: name)
+    if let bounds = isolation.bounds { return try loadApart(copy, manifest, path, name, signature, isolation, bounds) }
     if isBeside, file.mustStay, !LoadedPlugin.mayMapForGood() { throw .tooManyMapped(path: path, limit: LoadedPlugin.mostMapped) }
     let object = try SharedObject(copy, mustStay: file.mustStay, path: path)
     let description: PluginDescription
@@ -90,14 +105,13 @@ public import CMillrace
       if isBeside, description.stays, !file.mustStay, !LoadedPlugin.mayMapForGood() {
         throw PluginError.tooManyMapped(path: path, limit: LoadedPlugin.mostMapped)
       }
+      try refuseMisnamed(description.name, name, path: path)
     } catch {
       object.close()
       throw error
     }
     do throws(PluginError) {
-      if let schema = description.configurationSchema, let problem = settingsProblem?(description.name, schema) {
-        throw .badSetting(path: path, plugin: "\(description.name) \(description.version)", reason: problem)
-      }
+      try checkSettings(of: description, path: path)
       try start(description, path: path)
     } catch {
       if !description.stays { object.close() }
@@ -107,7 +121,7 @@ public import CMillrace
       let handlers = try description.handlers()
       try refuseDuplicates(handlers, path: path, sha256: sha256)
       let plugin = LoadedPlugin(
-        description, handlers: handlers, manifest: manifest, path: path, sha256: sha256, signature: signature, object: object)
+        description, handlers: handlers, manifest: manifest, path: path, sha256: sha256, signature: signature, code: .here(object))
       loaded.append(plugin)
       return plugin
     } catch {
@@ -118,13 +132,57 @@ public import CMillrace
     }
   }
 
+  /// As `load`, into processes of its own.
+  private mutating func loadApart(
+    _ copy: consuming PrivateCopy, _ manifest: PluginManifest, _ path: String, _ name: String?, _ signature: [UInt8]?,
+    _ isolation: PluginIsolation, _ bounds: IsolationBounds
+  ) throws(PluginError) -> LoadedPlugin {
+    let sha256 = copy.sha256
+    let isolated = try unsafe IsolatedPlugin(
+      copy, path: path, name: name, isolation: isolation, bounds: bounds, settings: settings, host: host, driver: driver, clock: clock)
+    try isolated.start()
+    do throws(PluginError) {
+      guard let told = isolated.description else { preconditionFailure("a plugin that has started has described itself") }
+      let description = try unsafe PluginDescription(UnsafePointer(told.plugin), path: path)
+      try checkSettings(of: description, path: path)
+      let handlers = try description.handlers()
+      // The engine waits for late code by the thread that it runs on: here it has none.
+      if let exclusive = handlers.first(where: { $0.flags & UInt32(MILLRACE_EXCLUSIVE) != 0 }) {
+        throw .badIsolation(
+          path: path, reason: "\(exclusive.qualifiedName) says MILLRACE_EXCLUSIVE, which only the engine's own process keeps")
+      }
+      try refuseDuplicates(handlers, path: path, sha256: sha256)
+      isolated.serve(handlers)
+      let plugin = LoadedPlugin(
+        description, handlers: handlers, manifest: manifest, path: path, sha256: sha256, signature: signature, code: .apart(isolated))
+      loaded.append(plugin)
+      return plugin
+    } catch {
+      isolated.stop()
+      throw error
+    }
+  }
+
+  /// One that is to be isolated, but whose file does not say who it is, must not get a call in this process.
+  private func refuseMisnamed(_ name: String, _ known: String?, path: String) throws(PluginError) {
+    guard known != name, let wanted = isolation.plugins[name], wanted != .inProcess else { return }
+    throw .badIsolation(
+      path: path, reason: "it is plugin \(name), which is to be isolated, but its file is not called libmillrace-plugin-\(name).so")
+  }
+
   /// Loads what a search finds, in its order. One refused plugin does not keep the others out.
   ///
   /// - Returns: why the others were refused; what was loaded is in ``plugins``.
-  /// - Throws: what ``PluginSearch/files()`` throws, before anything is loaded.
+  /// - Throws: what ``PluginSearch/files()`` throws, and `badIsolation` for a plugin that is not there, before anything is loaded.
   public mutating func loadAll(_ search: PluginSearch) throws(PluginError) -> [PluginError] {
     var refused: [PluginError] = []
-    for file in try search.files() {
+    let files = try search.files()
+    let names = Set(files.compactMap(IsolationChoice.name))
+    // A typing error must not leave a plugin in this process.
+    if let unknown = isolation.plugins.keys.sorted().first(where: { !names.contains($0) && isolation.plugins[$0] != .inProcess }) {
+      throw .badIsolation(path: unknown, reason: "no file libmillrace-plugin-\(unknown).so was found")
+    }
+    for file in files {
       do throws(PluginError) {
         _ = try load(file)
       } catch {
@@ -137,6 +195,11 @@ public import CMillrace
   /// Unloads every plugin, the last one first. No call of a handler may be in progress.
   public mutating func unloadAll() {
     while let plugin = loaded.popLast() { plugin.unload() }
+  }
+
+  private func checkSettings(of description: PluginDescription, path: String) throws(PluginError) {
+    guard let schema = description.configurationSchema, let problem = settingsProblem?(description.name, schema) else { return }
+    throw .badSetting(path: path, plugin: "\(description.name) \(description.version)", reason: problem)
   }
 
   private func start(_ description: PluginDescription, path: String) throws(PluginError) {

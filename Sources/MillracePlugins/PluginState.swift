@@ -106,7 +106,7 @@ package final class KeptPlugin: Sendable {
   /// - Throws: `unreadable`.
   package init(_ plugin: LoadedPlugin) throws(PluginError) {
     (path, sha256, signature) = (plugin.path, plugin.sha256, plugin.signature)
-    descriptor = unsafe open(plugin.object.mappedPath, O_RDONLY | O_CLOEXEC)
+    descriptor = unsafe open(plugin.copyPath, O_RDONLY | O_CLOEXEC)
     if descriptor < 0 { throw .unreadable(path: plugin.path, reason: errorText()) }
   }
 

@@ -21,7 +21,7 @@ import Glibc
     let mode = RTLD_NOW | RTLD_LOCAL | (mustStay ? RTLD_NODELETE : 0)
     // Its headers were checked and its bytes are sealed.
     guard let opened = unsafe dlopen(copy.path, mode) else {
-      throw Self.refusal(unsafe dlerror().map { unsafe String(cString: $0) } ?? "no reason given", copy: copy.path, path: path)
+      throw Self.refusal(unsafe dlerror().map { unsafe String(cString: $0) } ?? "no reason given", path: path)
     }
     unsafe handle = opened
     self.mustStay = mustStay
@@ -57,9 +57,9 @@ import Glibc
   }
 
   /// What the linker says, as an error. Its words: glibc, elf/dl-load.c and elf/dl-lookup.c.
-  private static func refusal(_ message: String, copy: String, path: String) -> PluginError {
+  static func refusal(_ message: String, path: String) -> PluginError {
     // The copy's path means nothing to the reader.
-    let words = message.hasPrefix(copy + ": ") ? String(message.dropFirst(copy.count + 2)) : message
+    let words = message.hasPrefix("/proc/self/fd/") ? message.after(": ").map(String.init) ?? message : message
     if let name = words.after("undefined symbol: ") {
       return .missingSymbol(path: path, symbol: String(name.prefix { $0 != "," && $0 != " " }))
     }

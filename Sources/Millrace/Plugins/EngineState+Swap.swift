@@ -86,8 +86,7 @@ extension EngineState {
   }
 
   private func load(_ source: BuildSource, known: Set<String>) throws(SwapRefusal) -> LoadedPlugin {
-    // unsafe: as in `init`. A loader of its own: the handlers have the names of those that are there.
-    var loader = unsafe PluginLoader(host: hostTable, trust: trust, settingsProblem: settings.problem)
+    var loader = loaderBeside()
     do throws(PluginError) {
       switch source {
       case .former(let kept): return try loader.load(beside: kept)

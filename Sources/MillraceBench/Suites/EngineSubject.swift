@@ -45,6 +45,7 @@ internal import MillraceCore
     configuration.stallAfter = 0
     configuration.plugins = settings.plugins
     configuration.pluginTrust = settings.pluginTrust
+    configuration.isolation = settings.isolation
     if work == .handler, let plugin = settings.plugin, isFile(plugin) { configuration.plugins = PluginSearch(paths: [plugin]) }
     let log = settings.log
     configuration.log = { level, line in if level != .debug { log(line) } }

@@ -19,6 +19,11 @@ internal import MillraceCore
 
   init(_ settings: SuiteSettings, _ meter: Meter) throws(BenchError) {
     self.meter = meter
+    guard settings.isolation.isEmpty else {
+      throw .wrongUse(
+        "the suite plugin-call calls a plugin in this process: leave --isolate out, or take the suite handler; `make bench-plugins` has its figures"
+      )
+    }
     let log = settings.log
     let host = TaskHost(version: Engine.version, settings: settings.settings) { _, line in log(line) }
     self.host = host

@@ -10,6 +10,8 @@ public struct SuiteSettings: Sendable {
   public var plugins: PluginSearch
   /// Which builds may be loaded.
   public var pluginTrust = PluginTrust()
+  /// Which of them run in processes of their own.
+  public var isolation: [String: PluginIsolation] = [:]
   /// Suite `handler`: the plugin's name, or its file if there is a slash in it or it ends in .so.
   public var plugin: String?
   /// Suite `handler`: the handler's name in the plugin.
