@@ -39,6 +39,11 @@ import Synchronization
   }
 
   let code: Code
+  /// Of a plugin in this process.
+  var object: SharedObject {
+    guard case .here(let object) = code else { preconditionFailure("the plugin is in a process of its own") }
+    return object
+  }
   // Reads the plugin's memory, or what its process said of it; valid until `unload`.
   nonisolated(unsafe) let description: PluginDescription
   /// Where its code runs.
