@@ -11,7 +11,7 @@ import MillraceCore
   static func main() async throws {
     let arguments = CommandLine.arguments
     if arguments.dropFirst().first == "swap" {
-      guard arguments.count <= 3, let seconds = arguments.count == 2 ? 3 : Int(arguments[2]), (1...3_600).contains(seconds) else {
+      guard arguments.count <= 3, let seconds = arguments.count == 2 ? 1 : Int(arguments[2]), (1...3_600).contains(seconds) else {
         print("usage: EngineBenchmark swap [SECONDS]   a number from 1 to 3,600")
         exit(64)
       }
