@@ -54,7 +54,8 @@ struct check_host {
     uint32_t generation;
   } drafts[DRAFTS];
   atomic_int is_closed;
-  atomic_ullong lines, added; /* nanoseconds that `complete_after` passed over */
+  atomic_ullong logged; /* bytes */
+  atomic_ullong added; /* nanoseconds that `complete_after` passed over */
   uint64_t random;
 };
 
@@ -81,7 +82,7 @@ struct check_worker {
 
 static _Thread_local millrace_attempt *current;
 
-int check_thread_id(void) { return (int)syscall(SYS_gettid); }
+static int thread_id(void) { return (int)syscall(SYS_gettid); }
 
 static uint64_t clock_of(clockid_t id) {
   struct timespec time;
@@ -127,7 +128,7 @@ static int is_usable(const millrace_attempt *attempt, const char *function, int 
     note(host, CHECK_ATTEMPT_OVER, attempt->number, function, 0);
     return 0;
   }
-  if (needs_worker && !atomic_load(&attempt->is_issued) && attempt->runner != check_thread_id())
+  if (needs_worker && !atomic_load(&attempt->is_issued) && attempt->runner != thread_id())
     note(host, CHECK_WRONG_THREAD, attempt->number, function, 0);
   return 1;
 }
@@ -155,11 +156,12 @@ static const char *table_setting(const millrace_host *table, const char *key) {
   return NULL;
 }
 
+/* Kept nowhere; but read, as a log would. */
 static void table_log(const millrace_host *table, uint32_t level, const char *line) {
   check_host *host = host_of(table, "log");
   (void)level;
-  if (!line) note(host, CHECK_NULL, 0, "log", 0);
-  else atomic_fetch_add(&host->lines, strlen(line) < ((uint64_t)1 << 32));
+  if (line) atomic_fetch_add(&host->logged, strlen(line));
+  else note(host, CHECK_NULL, 0, "log", 0);
 }
 
 static uint32_t table_input_count(const millrace_attempt *attempt) {
@@ -224,7 +226,7 @@ static millrace_token table_token(millrace_attempt *attempt) {
     note(attempt->host, CHECK_LATE_TOKEN, attempt->number, "token", 0);
     return 0;
   }
-  if (attempt->runner != check_thread_id()) note(attempt->host, CHECK_WRONG_THREAD, attempt->number, "token", 0);
+  if (attempt->runner != thread_id()) note(attempt->host, CHECK_WRONG_THREAD, attempt->number, "token", 0);
   atomic_store(&attempt->is_issued, 1);
   return ((uint64_t)0x70 << 56) | attempt->number;
 }
@@ -437,8 +439,6 @@ void check_host_close(check_host *host) {
 
 void check_host_measure(check_host *host, int measures) { host->measures = measures; }
 
-uint64_t check_host_lines(const check_host *host) { return atomic_load(&host->lines); }
-
 /* Attempts. All under the lock. */
 
 static uint32_t payload_state(const millrace_attempt *attempt, const millrace_payload *payload, const claim **found) {
@@ -482,7 +482,7 @@ static millrace_attempt *new_attempt(check_worker *worker) {
   check_host *host = worker->host;
   if (host->attempt_count == ATTEMPTS) return NULL;
   millrace_attempt *attempt = &host->attempts[host->attempt_count++];
-  *attempt = (millrace_attempt){.host = host, .worker = worker, .number = host->attempt_count, .runner = check_thread_id()};
+  *attempt = (millrace_attempt){.host = host, .worker = worker, .number = host->attempt_count, .runner = thread_id()};
   atomic_store(&attempt->is_cancelled, worker->cancelled);
   if (host->measures) host->arena_used = 0, host->claim_count = 0;
   worker->attempt = attempt;

@@ -94,8 +94,6 @@ void check_host_close(check_host *host);
 int check_next_fault(check_host *host, check_fault *fault);
 /* Claims come from memory that is used again by the next attempt, without guards: for measuring. */
 void check_host_measure(check_host *host, int measures);
-/* Lines that were logged. */
-uint64_t check_host_lines(const check_host *host);
 
 /* A thread for attempts, with a stack of so many bytes. NULL: no thread. */
 check_worker *check_worker_make(check_host *host, uint64_t stack);
@@ -113,8 +111,5 @@ void check_let_go(check_worker *worker);
    `after` on that thread. The attempts that ended; fewer than `count`: one did not. */
 uint64_t check_repeat(check_worker *worker, const millrace_handler *handler, const check_bytes *inputs, uint32_t count, uint64_t times, uint64_t patience,
                       uint64_t *walls, void (*meter)(void *context, int isAfter), void *context);
-
-/* Ends the process by a signal that shows as one. */
-int check_thread_id(void);
 
 #endif
