@@ -95,6 +95,7 @@ struct Failure: Error {
     switch error {
     case .unknownHandler: .notFound
     case .tooManyKeys, .tooManyRates, .tooManyBreakers: .full
+    case .buildGone: .refused
     case .memory: .system
     case .unknownDependency, .cycle, .empty, .tooLarge, .badExpression: .badDefinition
     }
