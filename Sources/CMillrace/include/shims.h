@@ -115,6 +115,6 @@ static inline int32_t millrace_thread_id(void) { return (int32_t)syscall(SYS_get
 
 /* The attempt that this thread runs, where threads are checked; NULL: none. The second sets it, and gives what was there before. */
 const void *millrace_running_attempt(void);
-const void *millrace_run_attempt(const void *attempt);
+const void *millrace_thread_attempt(const void *attempt);
 
 #endif

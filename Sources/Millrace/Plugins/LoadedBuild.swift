@@ -44,6 +44,7 @@ public struct PluginBuildStatus: Sendable, Hashable {
   public let sha256: String
   /// Where it came from.
   public let path: String
+  /// What becomes of it.
   public let role: Role
   /// Runs that pin it.
   public let pins: Int

@@ -66,6 +66,7 @@ public final class PluginSwap: @unchecked Sendable {
 
   deinit { monitor.deallocate() }
 
+  /// What has come of it so far.
   public var status: Status { monitor.locked { now } }
   /// The plugin's name; nil: the file could not be loaded.
   public var plugin: String? { monitor.locked { name } }

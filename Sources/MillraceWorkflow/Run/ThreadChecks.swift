@@ -22,8 +22,8 @@ enum ThreadChecks {
   private static let trace = HostFunctions.trace
 
   /// The attempt that this thread runs from here on; the one before is what `end` takes.
-  static func begin(_ attempt: AttemptPointer) -> UnsafeRawPointer? { unsafe millrace_run_attempt(attempt) }
-  static func end(_ before: UnsafeRawPointer?) { unsafe _ = millrace_run_attempt(before) }
+  static func begin(_ attempt: AttemptPointer) -> UnsafeRawPointer? { unsafe millrace_thread_attempt(attempt) }
+  static func end(_ before: UnsafeRawPointer?) { unsafe _ = millrace_thread_attempt(before) }
 
   private static func look(_ opaque: OpaquePointer?, _ function: StaticString) {
     let attempt = unsafe HostFunctions.attempt(opaque)
