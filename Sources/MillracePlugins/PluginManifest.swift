@@ -85,7 +85,7 @@ public struct PluginManifest: Sendable, Hashable {
 
   /// That of a plugin's file, none of whose code runs.
   ///
-  /// - Throws: as ``PluginLoader/load(_:sha256:)`` does before the dynamic linker sees the file, but for `foreignLayout`.
+  /// - Throws: as ``PluginLoader/load(_:sha256:named:)`` does before the dynamic linker sees the file, but for `foreignLayout`.
   /// - Complexity: O(bytes of the file).
   public init(ofFile path: String) throws(PluginError) {
     let copy = try PrivateCopy.make(of: path, limit: PluginLoader.largestFile)

@@ -141,8 +141,8 @@ extension EngineState {
       }
       guard isDone else { throw SwapRefusal("the engine has been shut down") }
       old.pins.leave()
-      swap.set(.promoted)
       host.note("plugin \(build.plugin.name): swapped \(old.text) for \(build.text)")
+      swap.set(.promoted)
       return
     }
     let made = PluginCanary(build, replacing: old, kept, swap, options, host: host, now: millrace_monotonic(), keeper)
@@ -195,8 +195,8 @@ extension EngineState {
     }
     unwatch(canary)
     canary.build.pins.leave()
-    canary.swap.set(.rolledBack(reason))
     host.report("plugin \(canary.build.plugin.name): \(canary.build.text) is rolled back to \(canary.old.text): \(reason)")
+    canary.swap.set(.rolledBack(reason))
   }
 
   private func unwatch(_ canary: PluginCanary) {
@@ -224,8 +224,8 @@ extension EngineState {
         }
         unwatch(canary)
         canary.old.pins.leave()
-        canary.swap.set(.promoted)
         host.note("plugin \(canary.build.plugin.name): swapped \(canary.old.text) for \(canary.build.text), which was judged good")
+        canary.swap.set(.promoted)
       }
       retireIdle(scheduler)
       return .max
