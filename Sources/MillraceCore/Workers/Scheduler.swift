@@ -412,14 +412,16 @@ public enum SubmitError: Error, Hashable, CustomStringConvertible {
     return .stopped
   }
 
-  public var isStopping: Bool { stopping.loadRelaxed() != 0 }
+  /// `stop` was called: whoever sees this sees as well that nothing is started any more.
+  // Order: acquiring. Pairs with the releasing store in `stop`.
+  public var isStopping: Bool { stopping.loadAcquiring() != 0 }
 
   /// No more work is taken, and none started, from here on.
   func stop() {
     registration.lock()
+    ready.stopStarts()
     stopping.storeReleasing(1)
     openHandlers.storeReleasing(0)
     registration.unlock()
-    ready.stopStarts()
   }
 }
