@@ -32,7 +32,9 @@ public struct ProgressUpdates: AsyncSequence, Sendable {
         run.watch { [wake] in wake.raise(.changed) }
         let now = run.progress()
         isOver = now.status != .running && now.status != .created
-        if isOver || last == nil || now.status != last?.status || now.finished != last?.finished || now.running != last?.running {
+        if isOver || last == nil || now.status != last?.status || now.finished != last?.finished || now.running != last?.running
+          || now.perMille != last?.perMille
+        {
           last = now
           due = .now + interval
           return now

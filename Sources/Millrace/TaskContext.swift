@@ -133,8 +133,11 @@ public struct TaskContext: Sendable {
   /// Says that the attempt is alive: the heartbeat timeout begins anew.
   public func heartbeat() { link.heartbeat(nil) }
 
-  /// Says that the attempt is alive and how far it is: `lastHeartbeat` gives the details to the next attempt, should this one fail. They are kept in
-  /// memory,
+  /// Says that the attempt is alive, and how much of it is done, from 1 to 1000: the run's `progress` and `explain` tell it, and what is left is estimated
+  /// from it. 0 and less say nothing of it, more counts as 1000.
+  public func heartbeat(perMille progress: Int) { link.heartbeat(perMille: progress, nil) }
+
+  /// Says that the attempt is alive and where it is: `lastHeartbeat` gives the details to the next attempt, should this one fail. They are kept in memory,
   /// for tasks with a retry. Throws `EncodingError`, also if they are longer than `maximumDetailBytes`.
   public func heartbeat(_ details: some Encodable) throws {
     let text = try JSON(encoding: details).utf8()

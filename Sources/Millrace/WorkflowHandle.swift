@@ -47,6 +47,9 @@ public final class WorkflowHandle: Sendable {
   /// Ids of up to 8 tasks that run now.
   public var runningTasks: [String] { run.runningTasks() }
 
+  /// Up to 8 tasks that run now, and how far they are.
+  public var running: [RunningTask] { run.running() }
+
   /// Asks the run to stop: nothing new starts, waits end, handlers are asked to stop. Any number of times.
   public func cancel() { run.cancel() }
 

@@ -49,7 +49,7 @@ struct RunFollower {
       for index in open { desks[index].look(clear: display.clear) }
       guard handles.count == 1, let handle = open.first.map({ handles[$0] }), !desks[0].isAsking else { continue }
       let progress = handle.progress()
-      display.update(progress: progress, running: handle.runningTasks, now: progress.elapsed)
+      display.update(progress: progress, running: handle.running, now: progress.elapsed)
     }
     display.finish()
     if open.isEmpty { Signals.unwatch() }

@@ -26,25 +26,30 @@ public typealias PluginEntry = UnsafePointer<millrace_plugin>
 @safe public final class Plugin: Sendable {
   // Written in `init`, then read-only for ever.
   private nonisolated(unsafe) let description: UnsafeMutablePointer<millrace_plugin>
+  private nonisolated(unsafe) let stateTable: UnsafePointer<millrace_state>?
   private let starting: @Sendable (Host) throws(HandlerError) -> Void
   private let stopping: @Sendable () -> Void
+  let state: PluginState?
 
   /// - Parameters:
   ///   - name: `[a-z0-9-]{1,127}`; the host refuses others, as it does for the other texts.
   ///   - version: the plugin's own.
   ///   - summary: one line for people.
   ///   - configurationSchema: JSON Schema of the plugin's settings, an object whose properties are their names without the plugin's.
+  ///   - state: what it keeps in memory, handed over to the build that takes its place; nil: nothing.
   ///   - starting: called once before any handler; what it throws refuses the plugin. The host is valid until `stopping` has returned.
   ///   - stopping: called once, when no call is in progress.
   ///   - handlers: 1 to 1,024.
   public init(
-    _ name: String, version: String, summary: String, configurationSchema: String? = nil,
+    _ name: String, version: String, summary: String, configurationSchema: String? = nil, state: PluginState? = nil,
     starting: @escaping @Sendable (Host) throws(HandlerError) -> Void = { _ in },
     stopping: @escaping @Sendable () -> Void = {},
     @HandlerList handlers: () -> [Handler]
   ) {
     self.starting = starting
     self.stopping = stopping
+    self.state = state
+    unsafe stateTable = state?.makeTable()
     let handlers = handlers()
     // Never freed: the interface wants them for as long as the object is mapped, which is for ever.
     let table = UnsafeMutablePointer<UnsafePointer<millrace_handler>?>.allocate(capacity: max(1, handlers.count))
@@ -57,7 +62,8 @@ public typealias PluginEntry = UnsafePointer<millrace_plugin>
         configuration_schema: configurationSchema.map { unsafe permanentText($0) },
         init: { host, message, capacity in unsafe Plugin.start(host, message, capacity) },
         deinit: { unsafe Plugin.current?.stopping() },
-        extension: nil, handlers: table, handler_count: UInt32(handlers.count), flags: UInt32(MILLRACE_PLUGIN_STAYS)))
+        extension: { id in unsafe Plugin.extensionTable(id) }, handlers: table, handler_count: UInt32(handlers.count),
+        flags: UInt32(MILLRACE_PLUGIN_STAYS)))
   }
 
   /// The description, or nil if the host's interface is another one. For `millrace_plugin_entry`.
@@ -69,20 +75,30 @@ public typealias PluginEntry = UnsafePointer<millrace_plugin>
 
   // C gives `init` and `deinit` no context. The loading thread alone writes and reads it, and a shared object, with its
   // own copy of this kit, holds one plugin.
-  private nonisolated(unsafe) static var current: Plugin?
+  nonisolated(unsafe) static var current: Plugin?
+  nonisolated(unsafe) static var host: Host?
 
   private static func start(_ host: UnsafePointer<millrace_host>?, _ message: UnsafeMutablePointer<CChar>?, _ capacity: Int) -> Int32 {
     guard let plugin = unsafe current, let host = unsafe host else { return -1 }
+    unsafe Plugin.host = Host(pointer: host)
     do throws(HandlerError) {
       try plugin.starting(unsafe Host(pointer: host))
       return 0
     } catch {
-      // `capacity` bytes at `message`, as the interface says.
-      if let message = unsafe message, capacity > 0 {
-        _ = unsafe copyText(error.message, to: UnsafeMutableRawBufferPointer(start: message, count: capacity))
-      }
+      unsafe refuse(error, message, capacity)
       return -1
     }
+  }
+
+  /// Why the host is told no: `capacity` bytes at `message`, as the interface says.
+  static func refuse(_ error: HandlerError, _ message: UnsafeMutablePointer<CChar>?, _ capacity: Int) {
+    guard let message = unsafe message, capacity > 0 else { return }
+    _ = unsafe copyText(error.message, to: UnsafeMutableRawBufferPointer(start: message, count: capacity))
+  }
+
+  private static func extensionTable(_ id: UnsafePointer<CChar>?) -> UnsafeRawPointer? {
+    guard let id = unsafe id, unsafe String(cString: id) == MILLRACE_STATE else { return nil }
+    return unsafe UnsafeRawPointer(current?.stateTable)
   }
 }
 

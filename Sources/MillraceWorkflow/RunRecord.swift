@@ -221,12 +221,14 @@ public struct Progress: Sendable, Hashable {
   public var estimatedRemaining: UInt64?
   /// What a run that is CREATED waits for.
   public var waitsFor: RunWait?
+  /// What running tasks have done by the words of their handlers' heartbeats, thousandths of a task: 500 for two that are at a quarter.
+  public var perMille: Int
 
   /// The numbers are taken as they are: nothing makes them agree.
   public init(
     status: WorkflowStatus, tasks: Int, completed: Int, failed: Int, skipped: Int, cancelled: Int, running: Int, attempts: Int,
     elapsed: UInt64,
-    estimatedRemaining: UInt64?, waitsFor: RunWait? = nil
+    estimatedRemaining: UInt64?, waitsFor: RunWait? = nil, perMille: Int = 0
   ) {
     self.status = status
     self.tasks = tasks
@@ -239,8 +241,29 @@ public struct Progress: Sendable, Hashable {
     self.elapsed = elapsed
     self.estimatedRemaining = estimatedRemaining
     self.waitsFor = waitsFor
+    self.perMille = perMille
   }
 
   /// Tasks that will not change any more.
   public var finished: Int { completed + failed + skipped + cancelled }
+
+  /// The part of the tasks that is done, from 0 to 1, with what running ones say of themselves; 1 only when all have finished.
+  public var share: Double {
+    if tasks == 0 { return 0 }
+    if finished >= tasks { return 1 }
+    return min(0.999, (Double(finished) + Double(perMille) / 1000) / Double(tasks))
+  }
+}
+
+/// A task that runs.
+public struct RunningTask: Sendable, Hashable {
+  /// Of an item `TASK[INDEX]`.
+  public var id: String
+  /// How much of it is done, by the last heartbeat that said so, per mille; nil: none has.
+  public var perMille: Int?
+
+  public init(id: String, perMille: Int? = nil) {
+    self.id = id
+    self.perMille = perMille
+  }
 }

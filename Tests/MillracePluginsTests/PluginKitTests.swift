@@ -29,6 +29,42 @@ import Testing
     #expect(unsafe description.handlers[1]!.pointee.input_schema == nil && description.handlers[1]!.pointee.output_schema == nil)
   }
 
+  @Test("what a plugin keeps is handed over in as many bytes as the host has, and a refusal has its reason") func state() throws {
+    let kept = Mutex<[UInt8]>(Array(1...200))
+    let plugin = Plugin(
+      "kit", version: "1", summary: "for tests",
+      state: PluginState(format: 7) { () throws(HandlerError) in
+        let bytes = kept.withLock { $0 }
+        if bytes.isEmpty { throw .failed("empty", "there is nothing") }
+        return bytes
+      } load: { format, bytes throws(HandlerError) in
+        if format != 7 { throw .failed("format", "format \(format) is not known") }
+        kept.withLock { $0 = bytes }
+      }
+    ) { Handler("only", summary: "for tests") { _ in .empty } }
+    let description = try unsafe #require(plugin.entry(MILLRACE_ABI_VERSION)).pointee
+    #expect(unsafe description.extension("millrace.none/1") == nil)
+    let found = try unsafe #require(description.extension(MILLRACE_STATE))
+    let table = unsafe found.assumingMemoryBound(to: millrace_state.self).pointee
+    #expect(table.size == 24 && table.format == 7)
+    var room = [UInt8](repeating: 0, count: 256)
+    #expect(unsafe table.save(&room, 199) == 200 && room.allSatisfy { $0 == 0 }, "too little room: nothing is written")
+    #expect(unsafe table.save(&room, 256) == 200 && Array(room.prefix(201)) == Array(1...200) + [0])
+    var message = [CChar](repeating: 1, count: 20)
+    #expect(unsafe table.load(8, room, 3, &message, 20) == -1)
+    #expect(String(decoding: message.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self) == "format 8 is not kno")
+    #expect(kept.withLock { $0.count } == 200)
+    #expect(unsafe table.load(7, nil, 0, &message, 20) == 0 && kept.withLock { $0.isEmpty })
+    let host = TestHost()
+    _ = unsafe description.`init`(host.table, nil, 0)
+    #expect(unsafe table.save(&room, 256) == -1)
+    #expect(host.lines == ["3 the state was not saved: there is nothing"])
+    #expect(unsafe table.load(7, [9, 8] as [UInt8], 2, nil, 0) == 0 && kept.withLock { $0 } == [9, 8])
+    let without = Plugin("kit", version: "1", summary: "for tests") { Handler("only", summary: "for tests") { _ in .empty } }
+    #expect(try unsafe #require(without.entry(MILLRACE_ABI_VERSION)).pointee.extension(MILLRACE_STATE) == nil)
+    host.end()
+  }
+
   @Test("inputs, settings, clock, log and heartbeat reach the handler") func reads() {
     let host = TestHost(settings: ["kit.key": "value"])
     let attempt = TestAttempt(

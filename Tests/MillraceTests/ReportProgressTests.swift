@@ -13,10 +13,12 @@ import Testing
   @Test("a moment is a bar with counts and estimate, and what runs")
   func lines() {
     #expect(
-      ProgressView.render(progress: progress(900, failed: 3), running: ["mDiffFit_12", "x\ny"], width: 100) == [
-        "████████████████████▊                      51 %  903 of 1,738 tasks  12.0 s  about 11 s left",
-        "64 running: mDiffFit_12, x\\ny and 62 more  3 failed",
-      ])
+      ProgressView.render(
+        progress: progress(900, failed: 3), running: [RunningTask(id: "mDiffFit_12", perMille: 355), RunningTask(id: "x\ny")], width: 100)
+        == [
+          "████████████████████▊                      51 %  903 of 1,738 tasks  12.0 s  about 11 s left",
+          "64 running: mDiffFit_12 35.5 %, x\\ny and 62 more  3 failed",
+        ])
     #expect(
       ProgressView.line(progress: progress(900, failed: 3)) == " 51 %  903 of 1,738 tasks, 3 failed, 64 running, 12.0 s, about 11 s left")
   }
@@ -28,10 +30,21 @@ import Testing
     #expect(ProgressView.line(progress: progress(1737)).hasPrefix(" 99 %"), "100 % means all")
   }
 
+  @Test("what running tasks say of themselves counts, and all of it is not the end")
+  func said() {
+    var moment = progress(0, of: 2, left: nil)
+    moment.perMille = 700
+    #expect(ProgressView.line(progress: moment).hasPrefix(" 35 %"))
+    moment.perMille = 2_000
+    #expect(ProgressView.line(progress: moment).hasPrefix(" 99 %"))
+  }
+
   @Test("no line is wider than the terminal", arguments: [0, 20, 37, 60, 79, 300])
   func widths(width: Int) {
     let names = ["日本語のタスク", "\u{1B}[2J", String(repeating: "y", count: 90)]
-    for line in ProgressView.render(progress: progress(900, failed: 3), running: names, width: width) {
+    for line in ProgressView.render(
+      progress: progress(900, failed: 3), running: names.map { RunningTask(id: $0, perMille: 1000) }, width: width)
+    {
       #expect(TerminalText.width(line) <= max(20, width))
       #expect(!line.contains("\u{1B}"))
     }

@@ -15,7 +15,7 @@ import CMillrace
   var task: String { unsafe String(cString: call.pointee.task_id) }
   var isCancelled: Bool { unsafe host.pointee.cancelled(attempt) != 0 }
 
-  func heartbeat() { unsafe host.pointee.heartbeat(attempt, 500) }
+  func heartbeat(_ perMille: UInt32 = 500) { unsafe host.pointee.heartbeat(attempt, perMille) }
   func token() -> millrace_token { unsafe host.pointee.token(attempt) }
   func hold() -> HeldAttempt { unsafe HeldAttempt(token: token(), call: attempt, host: host) }
 
@@ -58,7 +58,7 @@ import CMillrace
   let host: UnsafePointer<millrace_host>
 
   var isCancelled: Bool { unsafe host.pointee.cancelled(call) != 0 }
-  func heartbeat() { unsafe host.pointee.heartbeat(call, 1) }
+  func heartbeat(_ perMille: UInt32 = 1) { unsafe host.pointee.heartbeat(call, perMille) }
   /// The attempt's input as the host gives it now, by reading all its bytes.
   func input(_ index: UInt32) -> String? {
     var input = unsafe millrace_input()

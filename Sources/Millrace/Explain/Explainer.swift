@@ -127,6 +127,7 @@ struct Explainer {
     }
     if let wait = task.wait { return waiting(task, wait, record.elapsed > start ? record.elapsed - start : 0) }
     var evidence = attempts(task)
+    if let share = moment?.tasks[index]?.perMille { evidence.append("its handler said that \(Quantity.perMille(share)) of it is done") }
     var remedy = ""
     if let timeouts = moment?.tasks[index]?.timeouts {
       let words = words(timeouts)

@@ -55,7 +55,7 @@ public final class ProgressDisplay {
   ///   - progress: the counters of the moment.
   ///   - running: ids of some running tasks.
   ///   - now: nanoseconds of any clock that does not go back.
-  public func update(progress: Progress, running: [String] = [], now: UInt64) {
+  public func update(progress: Progress, running: [RunningTask] = [], now: UInt64) {
     if finished { return }
     if !output.isTerminal { return writeTenths(progress) }
     if let lastRedraw, now < lastRedraw + Self.redrawInterval { return }

@@ -11,9 +11,9 @@ public enum ProgressView {
   ///
   /// - Parameters:
   ///   - progress: the counters of the moment.
-  ///   - running: ids of some running tasks, as many as are at hand; what does not fit is left out.
+  ///   - running: some running tasks, as many as are at hand; what does not fit is left out. Those that say how far they are have it behind their ids.
   ///   - width: columns of the terminal; below 20 it counts as 20.
-  public static func render(progress: Progress, running: [String], width: Int) -> [String] {
+  public static func render(progress: Progress, running: [RunningTask], width: Int) -> [String] {
     let width = max(20, width)
     let second = waiting(progress) ?? activity(progress, running, width)
     return [TerminalText.cut(bar(progress, width), to: width), TerminalText.cut(second, to: width)]
@@ -28,10 +28,8 @@ public enum ProgressView {
     return percent(progress) + "  " + parts.filter { !$0.isEmpty }.joined(separator: ", ")
   }
 
-  /// Finished tasks as whole percent, rounded down: 100 means all.
-  static func wholePercent(_ progress: Progress) -> Int {
-    progress.tasks == 0 ? 0 : min(100, Int(Double(progress.finished) / Double(progress.tasks) * 100 + 1e-9))
-  }
+  /// What is done as whole percent, rounded down: 100 means all.
+  static func wholePercent(_ progress: Progress) -> Int { Int(progress.share * 100 + 1e-9) }
 
   /// Of a run that has not begun.
   private static func waiting(_ progress: Progress) -> String? { progress.waitsFor.map { TerminalText.escaped("\($0)") } }
@@ -40,18 +38,18 @@ public enum ProgressView {
     let words = [percent(progress), counts(progress), elapsed(progress), estimate(progress)].filter { !$0.isEmpty }.joined(separator: "  ")
     let room = min(40, width - TerminalText.width(words) - 2)
     if room < 6 { return words }
-    let share = progress.tasks == 0 ? 0 : Double(progress.finished) / Double(progress.tasks)
-    return TerminalText.padded(TerminalText.bar(share, width: room), to: room) + "  " + words
+    return TerminalText.padded(TerminalText.bar(progress.share, width: room), to: room) + "  " + words
   }
 
-  private static func activity(_ progress: Progress, _ running: [String], _ width: Int) -> String {
+  private static func activity(_ progress: Progress, _ running: [RunningTask], _ width: Int) -> String {
     let troubles = troubles(progress)
     let head = "\(Quantity.integer(progress.running)) running"
     let tail = troubles.isEmpty ? "" : "  " + troubles
     var names = ""
     var shown = 0
-    for id in running {
-      let name = (shown == 0 ? ": " : ", ") + TerminalText.escaped(id)
+    for task in running {
+      let share = task.perMille.map { " " + Quantity.perMille($0) } ?? ""
+      let name = (shown == 0 ? ": " : ", ") + TerminalText.escaped(task.id) + share
       let rest = progress.running - shown - 1
       let more = rest > 0 ? " and \(Quantity.integer(rest)) more" : ""
       if TerminalText.width(head + names + name + more + tail) > width { break }

@@ -37,6 +37,9 @@ package enum Quantity {
     return text
   }
 
+  /// Thousandths as percent: `35 %`, `35.5 %`.
+  package static func perMille(_ value: Int) -> String { fixed(Double(value) / 10, decimals: value % 10 == 0 ? 0 : 1) + " %" }
+
   /// Bytes in powers of 1024: `0 B`, `812 B`, `1.5 KiB`, `7.4 GiB`; three significant digits.
   package static func bytes(_ value: Double) -> String {
     guard value.isFinite else { return value.description }

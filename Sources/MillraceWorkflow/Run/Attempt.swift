@@ -10,8 +10,8 @@ internal import MillraceCore
 @safe struct Attempt {
   /// run id, slash, task id, number of an item in brackets, NUL.
   static let keyBytes = 36 + 1 + 128 + 8 + 1
-  /// `life`, `beat`, `link`, `turnWord`.
-  static let sharedBytes = 32
+  /// `life`, `beat`, `link`, `turnWord`, `said`.
+  static let sharedBytes = 40
 
   var run: Unmanaged<WorkflowRun>
   var host: Unmanaged<TaskHost>
@@ -64,6 +64,8 @@ extension UnsafeMutablePointer where Pointee == Attempt {
   var link: SharedWord { unsafe SharedWord(UnsafeMutableRawPointer(self + 1) + 16) }
   /// Of a run of items: the item's `ItemTurn`. Written before the handler is called, and never read of others.
   var turnWord: SharedWord { unsafe SharedWord(UnsafeMutableRawPointer(self + 1) + 24) }
+  /// The progress that its handler said last, per mille; 0: none.
+  var said: SharedWord { unsafe SharedWord(UnsafeMutableRawPointer(self + 1) + 32) }
   /// `run/task`.
   var key: UnsafeMutablePointer<CChar> {
     unsafe (UnsafeMutableRawPointer(self + 1) + Attempt.sharedBytes).assumingMemoryBound(to: CChar.self)

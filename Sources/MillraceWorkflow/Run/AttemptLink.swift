@@ -153,11 +153,13 @@ internal import Synchronization
       UnsafeRawBufferPointer(start: input.bytes, count: Int(input.payload.length)), input.payload.content_type)
   }
 
-  /// Says that the attempt is alive. With `details`: what the next attempt is told, should there be one. False: the attempt has ended.
-  @discardableResult package func heartbeat(_ details: [UInt8]?) -> Bool {
+  /// Says that the attempt is alive, and how much of it is done, per mille; 0 says nothing of that. With `details`: what the next attempt is told, should there
+  /// be one. False: the attempt has ended.
+  @discardableResult package func heartbeat(perMille: Int = 0, _ details: [UInt8]?) -> Bool {
     guard enter() else { return false }
     defer { leave() }
     unsafe attempt.beat.storeRelaxed(now)
+    unsafe run.say(UInt32(clamping: perMille), of: attempt)
     if let details { run.keep(details: details, of: node) }
     return true
   }

@@ -43,10 +43,11 @@ enum HostFunctions {
       // Stopping a run marks the jobs of all its running tasks.
       return unsafe attempt.pointee.host._withUnsafeGuaranteedRef { unsafe $0.scheduler.isCancelled(attempt.pointee.job) ? 1 : 0 }
     }
-    unsafe table.pointee.heartbeat = { attempt, _ in
+    unsafe table.pointee.heartbeat = { attempt, progress in
       let attempt = unsafe HostFunctions.attempt(attempt)
       let now = unsafe attempt.pointee.host._withUnsafeGuaranteedRef { $0.scheduler.clock.now }
       unsafe attempt.beat.storeRelaxed(now)
+      unsafe attempt.pointee.run._withUnsafeGuaranteedRef { unsafe $0.say(progress, of: attempt) }
     }
     unsafe table.pointee.token = { attempt in
       let attempt = unsafe HostFunctions.attempt(attempt)

@@ -24,6 +24,8 @@ public struct RunMoment: Sendable {
     public var breaker: String?
     /// How many tasks the handler takes at once; 0: any number.
     public var handlerLimit: Int
+    /// How much of the running attempt is done, by the last heartbeat that said so, per mille; nil: none has.
+    public var perMille: Int?
   }
 
   /// A task of any run of the engine that has begun and not ended.
@@ -87,7 +89,7 @@ extension WorkflowRun {
   }
 
   private func addUnfinished(to moment: inout RunMoment, after first: Int) {
-    let slow = monitor.locked { self.slow }
+    let (slow, said) = monitor.locked { (self.slow, self.said) }
     let base = origin?.beganAt ?? beganAt
     for node in 0..<UInt32(records.count) where !isOver(node) {
       let policy = compiled.policy(node)
@@ -95,6 +97,7 @@ extension WorkflowRun {
         timeouts: policy.timeouts, attempts: policy.retry?.attempts ?? 1, concurrencyKey: policy.key, concurrencyLimit: policy.keyLimit,
         concurrencyWeight: policy.weight,
         handlerLimit: compiled.handlers[Int(compiled.handlerOf[Int(node)])].concurrency)
+      task.perMille = said[node].map(Int.init)
       if let state = slow[node] {
         if state.retry != nil { task.retryAt = state.waitEnds > base ? state.waitEnds - base : 0 }
         task.isBehindLateHandler = state.retryBlocked

@@ -135,6 +135,7 @@ extension WorkflowRun {
     unsafe attempt.life.storeRelaxed(AttemptLife.counts)
     unsafe attempt.beat.storeRelaxed(now)
     unsafe attempt.link.storeRelaxed(0)
+    unsafe attempt.said.storeRelaxed(0)
     unsafe texts.key(task(node), into: attempt.key)
     if let items { unsafe name(attempt, after: items) }
     unsafe records.setAttempt(node, attempt)

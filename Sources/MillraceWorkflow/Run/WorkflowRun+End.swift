@@ -108,6 +108,7 @@ extension WorkflowRun {
         // A holder of its token may be about to complete it: after this claim nobody is.
         if host.claim(records.job(node)) { host.scheduler.endClaimed(records.job(node), Outcome.cancelled.rawValue) }
         unsafe records.setAttempt(node, nil)
+        unsafe forgetSaid(attempt)
         unsafe endTimers(of: attempt)
         if unsafe attempt.pointee.isPending && !attempt.pointee.isSettled {
           unsafe host.abandon(attempt)

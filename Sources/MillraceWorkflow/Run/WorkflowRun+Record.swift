@@ -17,6 +17,7 @@ extension WorkflowRun {
     progress.cancelled += cleanup.cancelled
     progress.running += cleanup.running
     progress.attempts += cleanup.attempts
+    progress.perMille += cleanup.perMille
     return progress
   }
 
@@ -28,14 +29,16 @@ extension WorkflowRun {
     return Progress(
       status: status, tasks: tasks, completed: sum.completed, failed: sum.failed, skipped: sum.skipped, cancelled: sum.cancelled,
       running: max(0, sum.started - sum.ended), attempts: sum.attempts, elapsed: elapsed,
-      estimatedRemaining: status == .running ? estimate(sum, elapsed, tasks) : nil, waitsFor: status == .created ? waitsFor : nil)
+      estimatedRemaining: status == .running ? estimate(sum, elapsed, tasks) : nil, waitsFor: status == .created ? waitsFor : nil,
+      perMille: status == .running ? saidOfAll : 0)
   }
 
-  /// What is left, from the mean duration of each handler's finished tasks and the parallelism reached so far.
+  /// What is left, from the mean duration of each handler's finished tasks, what running ones say, and the parallelism reached so far.
   private func estimate(_ sum: RunCounters.Sum, _ elapsed: UInt64, _ tasks: Int) -> UInt64? {
     let finished = sum.completed + sum.failed + sum.skipped + sum.cancelled
-    guard sum.completed > 0, elapsed > 0, finished < tasks else { return nil }
-    if tasks > WorkflowRun.estimatedOneByOne || !compiled.foreaches.isEmpty {
+    let said = monitor.locked { self.said }
+    guard sum.completed > 0 || !said.isEmpty, elapsed > 0, finished < tasks else { return nil }
+    if sum.completed > 0, tasks > WorkflowRun.estimatedOneByOne || !compiled.foreaches.isEmpty {
       return UInt64(Double(elapsed) * Double(tasks - finished) / Double(finished))
     }
     let now = host.scheduler.clock.now
@@ -47,17 +50,25 @@ extension WorkflowRun {
       done[Int(compiled.handlerOf[Int(node)])].time += time
       spent += time
     }
-    let mean = spent / Double(sum.completed)
+    let mean = sum.completed > 0 ? spent / Double(sum.completed) : nil
     var left = 0.0
     for node in 0..<UInt32(records.count) {
       let own = done[Int(compiled.handlerOf[Int(node)])]
       let expected = own.tasks > 0 ? own.time / own.tasks : mean
       switch records.status(node) {
-      case .pending: left += expected
+      case .pending:
+        guard let expected else { return nil }
+        left += expected
       case .running:
         let soFar = Double(max(now, records.start(node)) - records.start(node))
         spent += soFar
-        left += max(0, expected - soFar)
+        if let share = said[node] {
+          left += soFar * Double(WorkflowRun.whole - Int(share)) / Double(share)
+        } else if let expected {
+          left += max(0, expected - soFar)
+        } else {
+          return nil
+        }
       default: break
       }
     }
@@ -66,15 +77,19 @@ extension WorkflowRun {
   }
 
   /// Ids of up to `limit` tasks that run now. Complexity: O(tasks).
-  public func runningTasks(limit: Int = 8) -> [String] {
-    var running: [String] = []
+  public func runningTasks(limit: Int = 8) -> [String] { running(limit: limit).map(\.id) }
+
+  /// Up to `limit` tasks that run now, and how far they are. Complexity: O(tasks).
+  public func running(limit: Int = 8) -> [RunningTask] {
+    var running: [RunningTask] = []
+    let said = monitor.locked { self.said }
     for node in 0..<UInt32(records.count) where records.status(node) == .running {
-      running.append(name(node))
+      running.append(RunningTask(id: name(node), perMille: said[node].map(Int.init)))
       if running.count == limit { return running }
     }
-    for run in itemRuns where running.count < limit { running += run.runningTasks(limit: limit - running.count) }
+    for run in itemRuns where running.count < limit { running += run.running(limit: limit - running.count) }
     if running.count >= limit { return running }
-    return running + (cleanup?.runningTasks(limit: limit - running.count) ?? [])
+    return running + (cleanup?.running(limit: limit - running.count) ?? [])
   }
 
   /// Everything that is known of the run. Complexity: O(tasks + dependencies + attempts), memory likewise.

@@ -8,6 +8,7 @@ extension WorkflowRun {
     let now = host.scheduler.clock.now
     let attempt = unsafe records.attempt(node)
     unsafe records.setAttempt(node, nil)
+    if let attempt = unsafe attempt { unsafe forgetSaid(attempt) }
     // Neither a task that timed out in its queue nor one that was cancelled in the blocking pool's has been started.
     if records.status(node) == .running { counters.count(.ended, lane: lane) }
     if let attempt = unsafe attempt { unsafe endTimers(of: attempt) }
@@ -289,6 +290,7 @@ extension WorkflowRun {
     }
     unsafe records.setAttempt(node, nil)
     if let attempt = unsafe attempt {
+      unsafe forgetSaid(attempt)
       if items != nil { unsafe attempt.turn?.isOut = true }
       unsafe attempt.life.storeReleasing(AttemptLife.overdue)
       unsafe attempt.ownLink?.stop()

@@ -77,6 +77,8 @@ internal import Synchronization
   var tickets: [UInt32: BreakerMachine.Ticket] = [:]
   /// Tasks with timers or waiting for a retry.
   var slow: [UInt32: SlowNode] = [:]
+  /// What the handlers of running attempts said of their progress, per mille, by node.
+  var said: [UInt32: UInt16] = [:]
   /// Why a task's priority has no value.
   var rankFaults: [UInt32: String] = [:]
   /// Attempts of tasks whose work the run does itself, by node.

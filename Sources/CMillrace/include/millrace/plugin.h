@@ -134,7 +134,7 @@ typedef struct millrace_host {
   int32_t (*cancelled)(const millrace_attempt *attempt);
 
   /* [worker, and any while pending] Says that the attempt is alive, with progress 0 to 1000 (per mille; more counts
-     as 1000). Resets the heartbeat timeout. Cannot fail: late ones are ignored. */
+     as 1000; 0 says nothing of it), which people are shown. Resets the heartbeat timeout. Cannot fail: late ones are ignored. */
   void (*heartbeat)(millrace_attempt *attempt, uint32_t progress);
 
   /* [worker, during `run`] A token for this attempt; call it before returning MILLRACE_PENDING. The same at each call; zero if the host cannot give
