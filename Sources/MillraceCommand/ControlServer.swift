@@ -131,9 +131,13 @@ final class ControlServer {
 
 /// What is asked, and what is answered: `{"ok": true, ...}`, or `{"ok": false, "code": ..., "message": ...}`.
 struct ControlDesk: ControlAnswering {
+  private let engine: Engine
   private let handles: [String: WorkflowHandle]
 
-  init(_ handles: [WorkflowHandle]) { self.handles = Dictionary(handles.map { ($0.id, $0) }) { first, _ in first } }
+  init(_ engine: Engine, _ handles: [WorkflowHandle]) {
+    self.engine = engine
+    self.handles = Dictionary(handles.map { ($0.id, $0) }) { first, _ in first }
+  }
 
   private struct Problem: Error {
     var code: String
@@ -156,6 +160,7 @@ struct ControlDesk: ControlAnswering {
 
   private func act(_ request: JSON) throws(Problem) -> [JSON.Member] {
     let verb = try text("verb", request)
+    if verb == "plugins" { return RunningBuilds.members(engine) }
     let id = try text("run", request)
     guard let handle = handles[id] else { throw Problem(code: "unknown-run", message: "this process has no run \(id.prefix(64))") }
     switch verb {
@@ -171,7 +176,7 @@ struct ControlDesk: ControlAnswering {
     default:
       throw Problem(
         code: "bad-request",
-        message: "no verb is '\(verb.prefix(64))': cancel, signal, approve, reject, saga-resume, saga-skip, saga-force, explain")
+        message: "no verb is '\(verb.prefix(64))': cancel, signal, approve, reject, saga-resume, saga-skip, saga-force, explain, plugins")
     }
     return []
   }

@@ -30,7 +30,8 @@ struct PluginListCommand: ParsableCommand {
         millrace plugin list -o json
         millrace plugin list --data /var/lib/orders
 
-      With --data it also shows which builds are kept there, and the durable runs that need them.
+      With --data it also shows which builds are kept there and the durable runs that need them, and, if a process has the directory, which builds that has
+      loaded, how many of its runs have each, and since when.
 
       Exit code 65: a plugin was refused; why is told on standard error.
       """)
@@ -44,6 +45,7 @@ struct PluginListCommand: ParsableCommand {
 
   func run() throws {
     let kept = try data.given == nil ? nil : KeptBuilds(data)
+    let running = try data.given == nil ? nil : RunningBuilds.ask(data.directory)
     let engine = try Engine.forPlugins(plugins)
     defer { engine.shutdown() }
     switch format {
@@ -51,6 +53,7 @@ struct PluginListCommand: ParsableCommand {
       let refused = engine.pluginProblems.map { JSON.object([.init("path", .string($0.path)), .init("reason", .string("\($0)"))]) }
       var members: [JSON.Member] = [.init("plugins", .array(engine.plugins.map(PluginTable.json))), .init("refused", .array(refused))]
       if let kept { members.append(.init("kept", .array(kept.builds.map(\.json)))) }
+      if let running { members.append(.init("running", .array(running))) }
       try Output.result(.object(members))
     case .text:
       if engine.plugins.isEmpty { Output.note("no plugin is loaded; `millrace doctor` shows where they are looked for") }
@@ -58,6 +61,7 @@ struct PluginListCommand: ParsableCommand {
       if let kept {
         if kept.builds.isEmpty { Output.note("no builds of plugins are kept in \(data.directory)") }
         if !kept.builds.isEmpty { tables.append(.init("kept", .array(kept.builds.map { $0.row(now: kept.now) }))) }
+        if let running { tables.append(.init("running", .array(running.map { RunningBuilds.row($0, now: kept.now) }))) }
       }
       if !tables.isEmpty { try Output.result(ResultTables.text(.object(tables), width: Output.width)) }
     }
@@ -69,17 +73,23 @@ struct PluginListCommand: ParsableCommand {
 /// Plugins as JSON, and as what a terminal shows.
 enum PluginTable {
   static func json(_ plugin: LoadedPlugin) -> JSON {
-    .object([
+    let members: [JSON.Member] = [
       .init("name", .string(plugin.name)),
       .init("version", .string(plugin.version)),
       .init("summary", .string(plugin.summary)),
       .init("path", .string(plugin.path)),
       .init("sha256", .string(plugin.sha256)),
-      .init("isolation", .string(plugin.isolation.name)),
-      .init("processes", .array((plugin.isolated?.processes ?? []).map(json))),
-      .init("configurationSchema", plugin.configurationSchema.map(schema) ?? .null),
-      .init("handlers", .array(plugin.handlers.map(json))),
-    ])
+    ]
+    return .object(
+      members + isolation(plugin) + [
+        .init("configurationSchema", plugin.configurationSchema.map(schema) ?? .null),
+        .init("handlers", .array(plugin.handlers.map(json))),
+      ])
+  }
+
+  /// Where its handlers run, and how that goes.
+  static func isolation(_ plugin: LoadedPlugin) -> [JSON.Member] {
+    [.init("isolation", .string(plugin.isolation.name)), .init("processes", .array((plugin.isolated?.processes ?? []).map(json)))]
   }
 
   private static func json(_ process: IsolatedProcess) -> JSON {

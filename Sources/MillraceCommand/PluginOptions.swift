@@ -92,7 +92,9 @@ extension Engine {
     do throws(EngineError) {
       return try Engine(configuration)
     } catch {
-      throw Refusal(error.exit, "\(error)")
+      guard case .data(let path, _) = error, !path.isEmpty else { throw Refusal(error.exit, "\(error)") }
+      throw Refusal(
+        error.exit, "\(error)\n  fix: give durable runs a directory that this user may write to: --data, or \(DataOptions.variable)")
     }
   }
 

@@ -91,10 +91,14 @@ struct RunCommand: ParsableCommand {
   /// if they have the word.
   private var dataDirectory: String? {
     get throws(Refusal) {
-      if data.given != nil { return data.forEngine() }
-      guard case .success(let bytes) = FileBytes.read(file, limit: JSON.maximumBytes), bytes.contains(Array("durability".utf8)) else {
-        return nil
+      let bytes: [UInt8]
+      switch FileBytes.read(file, limit: JSON.maximumBytes) {
+      // That is told when it is read for good; no directory is made for it.
+      case .failure: return nil
+      case .success(let text): bytes = text
       }
+      if data.given != nil { return data.forEngine() }
+      guard bytes.contains(Array("durability".utf8)) else { return nil }
       let definition: Definition
       // What is wrong with it is told when it is read for good.
       do throws(DefinitionError) { definition = try DefinitionReader().read(path: file).definition } catch { return nil }

@@ -59,7 +59,7 @@ struct RunFollower {
   /// Where other processes ask; nil: nobody else knows of these runs, or they cannot ask, and that was told.
   private func control(_ handles: [WorkflowHandle]) -> ControlServer? {
     guard let directory, handles.contains(where: { $0.definition.durability == .log }) else { return nil }
-    do throws(Refusal) { return try ControlServer(directory, ControlDesk(handles)) } catch {
+    do throws(Refusal) { return try ControlServer(directory, ControlDesk(engine, handles)) } catch {
       Output.note("warning: `millrace run cancel`, `signal` and `approve` do not reach this process: \(error.message)")
       return nil
     }

@@ -124,6 +124,41 @@ struct CommandDurableTests {
     #expect(try command.run("plugin", "list", "--data", "nowhere").exit == 69)
   }
 
+  @Test("plugin list tells what the process that has the directory has loaded, and how many of its runs have each build")
+  func running() throws {
+    let command = try Command()
+    Self.makeGate(command)
+    var run = try Going(command, Self.steps(command), [])
+    let gate = try Self.standsAtGate(command)
+    let listed = try command.run("plugin", "list", "--data", ".millrace", "-o", "json").object()
+    let builds = try #require(listed["running"]?.array)
+    let shell = try #require(builds.first { $0["plugin"] == "shell" })
+    #expect(shell["role"] == "current" && shell["percent"] == .null && shell["runCount"] == 1 && shell["isolation"] == "in-process")
+    #expect(shell["sha256"] == listed["kept"]?[0]?["sha256"] && shell["staysMapped"] != nil)
+    #expect(builds.filter { $0["runCount"] == 0 }.count == builds.count - 1)
+    let table = try command.run("plugin", "list", "--data", ".millrace").output
+    #expect(table.contains("current") && table.contains(" ago"))
+    close(gate)
+    #expect(try run.end() == 0, "\(run.lines)")
+    #expect(try command.run("plugin", "list", "--data", ".millrace", "-o", "json").object()["running"] == nil)
+  }
+
+  @Test("a file that cannot be read is told, and no data directory is made for it")
+  func noDirectory() throws {
+    let command = try Command()
+    let ending = try command.run("run", "nothing.yaml", "--data", "data")
+    #expect(
+      ending.exit == 65 && ending.errors.contains("nothing.yaml") && !ending.errors.contains("which is new"),
+      "\(ending.exit) \(ending.errors)")
+    // unsafe: the path is used during the call.
+    #expect(unsafe access(command.file("data"), F_OK) != 0)
+    let file = try command.write(
+      "one.yaml",
+      "format: 1\nworkflow: one\ndurability: log\n" + "tasks: [{ id: only, handler: shell/run, input: { command: \"true\" } }]\n")
+    let unusable = try command.run("run", file, "--data", "one.yaml")
+    #expect(unusable.exit == 75 && unusable.errors.contains("Not a directory\n  fix: give durable runs a directory"), "\(unusable.errors)")
+  }
+
   @Test("a run is shown as it was at a position and at a moment")
   func past() throws {
     let command = try Command()
