@@ -160,8 +160,12 @@ func target(_ row: Row) -> Target {
   switch row.kind {
   case .system(let pkgConfig, let apt):
     return .systemLibrary(name: row.name, pkgConfig: pkgConfig, providers: [.apt([apt])])
-  case .c, .pluginC:
+  case .c:
     return .target(name: row.name, dependencies: needs, path: row.path, cSettings: strictC)
+  case .pluginC:
+    // Nothing in it is Swift: with the runtime's start object, which is linked into everything else, its code could never be unmapped.
+    return .target(
+      name: row.name, dependencies: needs, path: row.path, cSettings: strictC, linkerSettings: [.unsafeFlags(["-nostartfiles"])])
   case .swift, .shared, .pluginSwift, .support:
     return .target(name: row.name, dependencies: needs, path: row.path, swiftSettings: strict)
   case .command, .benchmark:

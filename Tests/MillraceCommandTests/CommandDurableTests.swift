@@ -134,7 +134,7 @@ struct CommandDurableTests {
     let builds = try #require(listed["running"]?.array)
     let shell = try #require(builds.first { $0["plugin"] == "shell" })
     #expect(shell["role"] == "current" && shell["percent"] == .null && shell["runCount"] == 1 && shell["isolation"] == "in-process")
-    #expect(shell["sha256"] == listed["kept"]?[0]?["sha256"] && shell["staysMapped"] != nil)
+    #expect(shell["sha256"] == listed["kept"]?[0]?["sha256"] && shell["staysMapped"] == false)
     #expect(builds.filter { $0["runCount"] == 0 }.count == builds.count - 1)
     let table = try command.run("plugin", "list", "--data", ".millrace").output
     #expect(table.contains("current") && table.contains(" ago"))
