@@ -163,6 +163,9 @@ import Testing
     #expect(good.run.status == .completed)
     #expect(good.ran.map { $0.prefix { $0 != ":" } } == ["first", "second", "onExit.mail", "onExit.celebrate"])
     #expect(good.ran[2].hasPrefix("onExit.mail: sample-0"))
+    let hook = spec.replacing(
+      "  onExit: handler", with: "  hooks: { exit: { template: say, arguments: { parameters: [{ name: text, value: bye }] } } }")
+    #expect(try run(hook).ran.last == "hooks.exit: bye")
     let bad = try run(spec) { $0 == "first" ? nil : "" }
     #expect(bad.run.status == .failed)
     #expect(bad.ran.map { $0.prefix { $0 != ":" } } == ["first", "onExit.mail", "onExit.cry"])

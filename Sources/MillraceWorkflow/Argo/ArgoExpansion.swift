@@ -79,6 +79,11 @@ extension ArgoReader {
       } else {
         outputs[name] = ArgoText(.unknown("outputs.parameters.\(name)", reason: "comes from elsewhere"))
       }
+      if let refusal = outputs[name]?.refusal {
+        note(
+          "the output '\(name)' is not imported: \(refusal.reason)", fix: "look who asks for it", at: refusal.position ?? parameter.position
+        )
+      }
     }
     return outputs
   }
