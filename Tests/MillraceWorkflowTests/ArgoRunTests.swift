@@ -90,6 +90,9 @@ import Testing
       """
     #expect(try run(spec).ran == ["a: hi", "b: hi", "c: 10"])
     #expect(try run(spec, ["print": false, "n": 9]).ran == ["c: 9"])
+    let other = spec.replacing("name: n, value: 10", with: "name: n, value: \"9.50\"")
+    #expect(try run(other).ran == ["a: hi", "b: hi", "c: 9.5"])
+    #expect(try ArgoTests.read(other).notes.map(\.message) == ["the parameter 'n' is compared as a number: in texts it is 9.5"])
     #expect(try run(spec, ["print": "true", "n": 9.5]).ran == ["a: hi", "b: hi", "c: 9.5"])
   }
 

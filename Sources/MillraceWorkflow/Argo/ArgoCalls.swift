@@ -25,6 +25,7 @@ extension ArgoReader {
           if runs == .never, !isNeeded, !outer.isCleanup {
             // Asked for failures alone: when all others have ended, these are known.
             scope.condition = scope.condition && (try formula.finalCondition(outer.nodes))
+            guard scope.condition.isWithinBounds else { throw ArgoRefusal(reason: "it is too long for an expression") }
             scope.isCleanup = true
             after = []
             note(

@@ -7,9 +7,11 @@ extension ArgoReader {
     guard let template = templates[name] else {
       return placeholder(called, scope, after, "the template '\(name)' is not in the file", at: position)
     }
+    guard !scope.callers.contains(name) else {
+      return placeholder(called, scope, after, "the template '\(name)' calls itself, as often as only the run knows", at: position)
+    }
     guard depth <= ArgoWorkflow.maximumDepth else {
-      return placeholder(
-        called, scope, after, "templates are nested more than \(ArgoWorkflow.maximumDepth) deep, or call themselves", at: position)
+      return placeholder(called, scope, after, "templates are nested more than \(ArgoWorkflow.maximumDepth) deep", at: position)
     }
     guard tasks.count + cleanup.count < ArgoWorkflow.maximumTasks else {
       if faults.errors == 0 {
@@ -32,6 +34,7 @@ extension ArgoReader {
     }
     inner.prefix = isEntry ? "" : scope.prefix + called + "."
     inner.item = .none
+    inner.callers.append(name)
     noteGroup(template, name, calls: calls, &inner)
     return template["dag"] != nil
       ? expand(dag: template, calls, inner, after: after, depth: depth) : expand(steps: template, calls, inner, after: after, depth: depth)

@@ -13,6 +13,8 @@ struct ArgoScope {
   /// Input parameters.
   var inputs: [String: ArgoText] = [:]
   var item = ArgoItem.none
+  /// Templates around.
+  var callers: [String] = []
   /// Before the ids of the tasks that come out.
   var prefix = ""
   /// Calls of the same template that were looked at before this one.

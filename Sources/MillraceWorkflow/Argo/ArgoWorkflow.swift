@@ -72,6 +72,7 @@ struct ArgoReader {
   var tasks: [JSON] = []
   var cleanup: [JSON] = []
   var ids: Set<String> = []
+  var told: Set<String> = []
   var images: Set<String> = []
   var names = ArgoNames()
   var needs = ArgoNeeds()
@@ -81,9 +82,10 @@ struct ArgoReader {
 
   init(_ faults: FaultList) { self.faults = faults }
 
-  /// Says that something is not as it was.
-  mutating func note(_ message: String, fix: String, at position: Position?, task: String? = nil) {
-    faults.add(.notExpressible, message, fix: fix, at: position, task: task, severity: .warning)
+  /// Says that something is not as it was: once, however often its template is called.
+  mutating func note(_ message: String, fix: String, at position: Position) {
+    guard told.insert("\(position.line):\(position.column) \(message)").inserted else { return }
+    faults.add(.notExpressible, message, fix: fix, at: position, severity: .warning)
   }
 
   mutating func noteUnread(_ entries: [Located.Entry], except known: Set<String>, _ label: String) {
@@ -197,20 +199,30 @@ struct ArgoReader {
       // Else a number that is given would be one, and is wanted as text.
       if !isValue { fields.append(.init("type", "string")) }
       if let value = parameter["value"] ?? parameter["default"] {
-        fields.append(.init("default", isValue ? Self.value(value.plainText) : .string(value.plainText)))
+        fields.append(.init("default", isValue ? self.value(value, of: name) : .string(value.plainText)))
       }
       members.append(.init(ours, fields.isEmpty ? .null : .object(fields)))
     }
     return members
   }
 
-  /// What a text stands for where a value is asked for; the text itself where that would not give the same text again.
-  private static func value(_ text: String) -> JSON {
-    guard let value = try? JSON(parsing: text) else { return .string(text) }
-    switch value {
-    case .array, .object: return value
-    case .bool, .integer, .number: return value.text() == text ? value : .string(text)
-    case .null, .string: return .string(text)
+  /// What a text stands for where a value is asked for: a list, an object, a number, true or false; or the text itself.
+  private mutating func value(_ text: Located, of name: String) -> JSON {
+    let plain = text.plainText
+    switch try? JSON(parsing: plain) {
+    case let value?:
+      switch value {
+      case .null, .string: return .string(plain)
+      case .array, .object, .bool: return value
+      case .integer, .number:
+        if value.text() != plain {
+          note(
+            "the parameter '\(name)' is compared as a number: in texts it is \(value.text())", fix: "look whether that will do",
+            at: text.position)
+        }
+        return value
+      }
+    case nil: return .string(plain)
     }
   }
 
