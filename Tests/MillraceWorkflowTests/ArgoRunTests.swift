@@ -192,6 +192,13 @@ import Testing
     #expect(try run(spec).run.status == .completed)
     let bad = try run(spec) { $0 == "a" ? nil : "" }
     #expect(bad.ran == ["a: hi", "repair: hi"] && bad.run.status == .failed)
+    // What comes after the dag waits for what stayed in it.
+    let outer =
+      spec.replacing("name: main\n", with: "name: inner\n")
+      + "    - { name: main, steps: [[{ name: in, template: inner }], [{ name: last, template: say }]] }\n"
+    #expect(try run(outer).ran == ["in.a: hi", "in.b: hi", "last: hi"])
+    let alone = outer.replacing("{ name: b, template: say, depends: a }", with: "{ name: b, template: say, when: 1 > 2 }")
+    #expect(try ArgoTests.read(alone).definition.tasks.map(\.dependencies) == [[], ["in.a"]])
   }
 
   @Test("a suspend waits for somebody, or for its time")

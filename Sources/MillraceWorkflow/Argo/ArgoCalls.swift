@@ -49,17 +49,24 @@ extension ArgoReader {
     }
     var node = expand(call: call, label: label, scope, after: after, depth: depth)
     node.runs = runs
-    for key in ["onExit", "hooks"] {
+    scope.condition = scope.condition && node.passes
+    for key in ["onExit", "hooks"] where scope.condition != .never {
       guard let hook = call[key] else { continue }
       _ = placeholder("\(label).\(key)", scope, node.ends, "a template that a task's end or state calls", at: hook.position)
     }
     // Cleanup is nothing that a task could wait for.
-    if scope.isCleanup != outer.isCleanup { node.ends = [] }
+    node.isApart = scope.isCleanup != outer.isCleanup
     return node
   }
 
   mutating func expand(call: Located, label: String, _ scope: ArgoScope, after: [String], depth: Int) -> ArgoNode {
-    switch loop(call, scope) {
+    let loop = loop(call, scope)
+    if scope.parallelism != nil, case .items = loop {
+      note(
+        "items that are known are tasks of their own, which 'parallelism' does not bound", fix: "give them a concurrency key",
+        at: call.position)
+    }
+    switch loop {
     case .unknown(let reason):
       let position = (call["withParam"] ?? call["withSequence"] ?? call["withItems"] ?? call).position
       return placeholder(label, scope, after, reason, at: position)

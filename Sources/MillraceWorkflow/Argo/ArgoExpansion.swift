@@ -98,9 +98,10 @@ extension ArgoReader {
     if template["dag"]?["failFast"]?.scalar == .bool(false) { continues = true }
     var needs: [String: [String]] = [:]
     var formulas: [String: ArgoDepends] = [:]
+    let known = Set(calls.compactMap { $0["name"]?.string })
     for call in calls {
       let name = call["name"]?.string ?? ""
-      (needs[name], formulas[name]) = dependencies(call, among: calls)
+      (needs[name], formulas[name]) = dependencies(call, among: known)
     }
     let needed = Set(needs.values.flatMap { $0 })
     // In the order of dependencies, so that each call finds what it waits for; a cycle leaves some over.
@@ -128,15 +129,16 @@ extension ArgoReader {
       let done = Set(ready.compactMap { $0["name"]?.string })
       rest.removeAll { done.contains($0["name"]?.string ?? "") }
     }
-    let ends = calls.compactMap { $0["name"]?.string }.filter { !needed.contains($0) }.flatMap { nodes[$0]?.ends ?? [] }.unique
+    let stay = calls.compactMap { $0["name"]?.string }.filter { nodes[$0]?.isApart == false }
+    let inside = Set(stay.flatMap { needs[$0, default: []] })
+    let ends = stay.filter { !inside.contains($0) }.flatMap { nodes[$0]?.ends ?? [] }.unique
     var inner = scope
     inner.nodes = nodes
-    return ArgoNode(ends: ends, outputs: outputs(of: template, inner))
+    return ArgoNode(ends: ends.isEmpty ? after : ends, outputs: outputs(of: template, inner))
   }
 
   /// What a call waits for, and its `depends`, if that is understood.
-  private mutating func dependencies(_ call: Located, among calls: [Located]) -> ([String], ArgoDepends?) {
-    let known = Set(calls.compactMap { $0["name"]?.string })
+  private mutating func dependencies(_ call: Located, among known: Set<String>) -> ([String], ArgoDepends?) {
     var names = (call["dependencies"]?.elements ?? []).compactMap(\.string)
     var formula = ArgoDepends.all(names)
     if let depends = call["depends"], let text = depends.string {

@@ -54,6 +54,8 @@ struct ArgoNode {
   /// That task is a program, whose output is a result.
   var hasResult = false
   var isLoop = false
+  /// It became cleanup, beside tasks that did not: nothing waits for it.
+  var isApart = false
   /// `outputs.parameters` of its template.
   var outputs: [String: ArgoText] = [:]
   /// Whether `depends` holds.
