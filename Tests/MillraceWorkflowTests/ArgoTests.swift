@@ -199,6 +199,48 @@ import Testing
     #expect(reading.notes.allSatisfy { $0.severity == .warning && $0.code == .notExpressible })
   }
 
+  @Test("locks that cannot be expressed are told; results reach the environment and standard input")
+  func locks() throws {
+    let reading = try Self.read(
+      """
+        entrypoint: main
+        synchronization: { semaphore: { configMapKeyRef: { name: limits, key: main } } }
+        templates:
+      \(Self.echo)\
+          - name: locked
+            synchronization: { mutexes: [{ name: a, namespace: other }, { name: b }] }
+            script:
+              command: [awk]
+              env: [{ name: SAID, value: "{{inputs.parameters.x}}" }]
+              source: "<{{inputs.parameters.x}}>"
+            inputs: { parameters: [{ name: x }] }
+          - name: named
+            synchronization: { mutex: { name: "{{workflow.uid}}" } }
+            suspend: { duration: soon }
+          - name: main
+            synchronization: { mutex: { name: m } }
+            steps:
+              - [{ name: first, template: echo }]
+              - - { name: second, template: locked, arguments: { parameters: [{ name: x, value: "{{steps.first.outputs.result}}" }] } }
+                - { name: third, inline: { script: { command: [cat], env: [{ name: S, value: "{{workflow.uid}}" }], source: "$" } } }
+                - { name: fourth, template: named }
+
+      """)
+    let second = try task(reading, "second")
+    #expect(second.input["environment"] == ["SAID": "${tasks.first.output.result}"])
+    #expect(second.input["stdin"] == "<${tasks.first.output.result}>" && second.policy.concurrencyKey == "a")
+    let third = try task(reading, "third")
+    #expect(third.input["environment"] == ["S": "${run.id}"] && third.input["stdin"] == "$")
+    #expect(try task(reading, "fourth").input["command"]?.string?.contains("how long it waits is not known") == true)
+    #expect(reading.definition.concurrency == nil)
+    let notes = reading.notes.map(\.message)
+    for expected in [
+      "'semaphore' of the synchronization has no counterpart", "'namespace' of the mutex has no counterpart",
+      "a task holds one mutex: 'b' is left out", "the mutex '{{workflow.uid}}' is not known when a run starts",
+      "'synchronization' of the template 'main' has no counterpart",
+    ] { #expect(notes.contains(expected), "\(expected)\n\(notes.joined(separator: "\n"))") }
+  }
+
   @Test("a cron workflow keeps its schedule")
   func cron() throws {
     let reading = try Self.read(
