@@ -73,6 +73,8 @@ import Testing
         "params.mode == \"full\" and not tasks.flip.output.value < 3"
       ),
       ("{{=workflow.parameters.n == 3}}", "left out"),
+      ("'{{workflow.parameters.n}}' == '3' && {{workflow.parameters.n}} > 1", "params.n in [3, \"3\"] and params.n > 1"),
+      ("{{=workflow.parameters.n == '3' && asInt(workflow.parameters.n) > 1}}", "params.n in [3, \"3\"] and params.n > 1"),
       (
         "{{=tasks.flip.outputs.result in ['a', 'b'] || workflow.parameters.mode contains 'ul'}}",
         "tasks.flip.output.result in [\"a\", \"b\"] or \"ul\" in params.mode"
@@ -103,6 +105,7 @@ import Testing
   func items() throws {
     #expect(try Self.when("{{item.os}} == debian && {{item.n}} > 1", items: Self.result) == "${item.os == \"debian\" and item.n > 1}")
     #expect(try Self.when("{{item}} == 1", items: Self.result) == "${item in [1, \"1\"]}")
+    #expect(try Self.when("{{=item.n == '1' or item.n == 2}}", items: Self.result) == "${item.n in [1, \"1\"] or item.n in [2, \"2\"]}")
     #expect(try Self.when("'{{item}}' != '1'", items: Self.result) == "${item not in [1, \"1\"]}")
   }
 

@@ -129,7 +129,7 @@ extension ArgoConditionParser {
       return (["\(flag)"] + (value.result == nil ? ["\"\(flag)\""] : []), true)
     case (.json, .text(let text)):
       // What is a number here was a text that looks like one.
-      let scalar = isText ? Self.scalar(text) : nil
+      let scalar = isText || dialect == .expr ? Self.scalar(text) : nil
       return ([scalar, JSON.quoted(text)].compactMap { $0 }, true)
     case (.text, .text(let text)):
       if isText || (value.result == nil && Self.scalar(text) == nil) { return ([JSON.quoted(text)], false) }

@@ -194,7 +194,7 @@ struct ArgoConditionParser {
     if let refusal = text.refusal { throw ArgoRefusal(reason: refusal.reason) }
     if let constant = text.constant { return .text(constant) }
     guard let value = text.value else { throw ArgoRefusal(reason: "'\(path)' is put together of several parts") }
-    return .value(value, isText: value.kind != .json)
+    return .value(value, isText: value.kind != .json || value.parameter != nil)
   }
 
   /// `a.b["c"]` as `a.b.c`.
