@@ -63,9 +63,8 @@ extension ArgoConditionParser {
     for value in [a, b] where value.kind == .status || value.kind == .runStatus {
       throw ArgoRefusal(reason: "a status is compared with a word only")
     }
-    let asText = aIsText && bIsText && a.kind == .text && b.kind == .text
-    let left = asText ? needs.asText(a) : needs.asValue(a)
-    let right = asText ? needs.asText(b) : needs.asValue(b)
+    let left = aIsText && a.kind == .text ? needs.asText(a) : needs.asValue(a)
+    let right = bIsText && b.kind == .text ? needs.asText(b) : needs.asValue(b)
     return ArgoCondition("\(left) \(mark) \(right)", .comparison)
   }
 
