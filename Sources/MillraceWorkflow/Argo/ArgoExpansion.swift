@@ -105,16 +105,17 @@ extension ArgoReader {
     }
     let needed = Set(needs.values.flatMap { $0 })
     // In the order of dependencies, so that each call finds what it waits for; a cycle leaves some over.
+    var waiting = calls.map { needs[$0["name"]?.string ?? "", default: []].count }
+    var dependents: [String: [Int]] = [:]
+    for (index, call) in calls.enumerated() {
+      for need in needs[call["name"]?.string ?? "", default: []] { dependents[need, default: []].append(index) }
+    }
     var nodes: [String: ArgoNode] = [:]
-    var rest = calls
-    while !rest.isEmpty {
-      let ready = rest.filter { call in needs[call["name"]?.string ?? "", default: []].allSatisfy { nodes[$0] != nil } }
-      if ready.isEmpty {
-        faults.add(.cycle, "tasks of a dag wait for each other", fix: "remove one of their dependencies", at: rest[0].position)
-        return ArgoNode(ends: after)
-      }
-      for call in ready {
-        let name = call["name"]?.string ?? ""
+    var ready = calls.indices.filter { waiting[$0] == 0 }
+    while !ready.isEmpty {
+      var next: [Int] = []
+      for index in ready {
+        let name = calls[index]["name"]?.string ?? ""
         let direct = needs[name, default: []]
         let ends = direct.flatMap { nodes[$0]?.ends ?? [] }.unique
         let node: ArgoNode
@@ -122,12 +123,21 @@ extension ArgoReader {
           var inner = scope
           (inner.nodes, inner.needs, inner.waitsFor) = (nodes, needs, direct)
           node = expand(
-            call: call, inner, after: ends.isEmpty ? after : ends, depth: depth, formula: formulas[name], isNeeded: needed.contains(name))
+            call: calls[index], inner, after: ends.isEmpty ? after : ends, depth: depth, formula: formulas[name],
+            isNeeded: needed.contains(name))
         }
         nodes[name] = node
+        for dependent in dependents.removeValue(forKey: name) ?? [] {
+          waiting[dependent] -= 1
+          if waiting[dependent] == 0 { next.append(dependent) }
+        }
       }
-      let done = Set(ready.compactMap { $0["name"]?.string })
-      rest.removeAll { done.contains($0["name"]?.string ?? "") }
+      ready = next.sorted()
+    }
+    if let stuck = waiting.firstIndex(where: { $0 > 0 }) {
+      faults.add(
+        .cycle, "tasks of a dag wait for each other", fix: "remove one of their dependencies", at: calls[stuck].position)
+      return ArgoNode(ends: after)
     }
     let stay = calls.compactMap { $0["name"]?.string }.filter { nodes[$0]?.isApart == false }
     let inside = Set(stay.flatMap { needs[$0, default: []] })
