@@ -1,8 +1,8 @@
 /// Workflows of Argo as definitions of ours, as far as these can say the same; what they cannot is told, with its line.
 ///
-/// `dag` and `steps` templates become tasks, templates in templates are written out, and `container`, `script` and `resource` templates become
-/// `shell/run` tasks on the machine that runs the engine. A part that cannot be expressed becomes a task that fails and says why, so that no run
-/// leaves it out unnoticed. See docs/definitions.md for the table.
+/// `dag` and `steps` templates become tasks, templates in templates are written out, `container`, `script` and `resource` templates become
+/// `shell/run` tasks on the machine that runs the engine, `suspend` a wait, and an exit handler cleanup. A part that cannot be expressed becomes a
+/// task that fails and says why, so that no run leaves it out unnoticed. See docs/definitions.md for the tables.
 public enum ArgoWorkflow {
   /// Of the tasks that `container`, `script` and `resource` templates become.
   public static let handler = "shell/run"
