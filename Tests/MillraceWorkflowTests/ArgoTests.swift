@@ -2,13 +2,13 @@ import MillraceWorkflow
 import Testing
 
 @Suite struct ArgoTests {
-  private static func read(_ spec: String, kind: String = "Workflow") throws -> ArgoWorkflow.Reading {
+  static func read(_ spec: String, kind: String = "Workflow") throws -> ArgoWorkflow.Reading {
     let text = "apiVersion: argoproj.io/v1alpha1\nkind: \(kind)\nmetadata: { generateName: sample- }\nspec:\n" + spec
     return try ArgoWorkflow.read(Array(text.utf8), name: "argo.yaml")
   }
 
   /// The templates that most samples use.
-  private static let echo = """
+  static let echo = """
         - name: echo
           inputs: { parameters: [{ name: text, value: hello }] }
           container: { image: "busybox:1", command: [echo], args: ["{{inputs.parameters.text}}", "$HOME and ${HOME}"] }
@@ -36,7 +36,10 @@ import Testing
 
       """)
     #expect(reading.definition.name == "sample")
-    #expect(reading.definition.parameters == [.init("who", description: "whom", fallback: "world"), .init("n", fallback: "3")])
+    #expect(
+      reading.definition.parameters == [
+        .init("who", description: "whom", fallback: "world", kind: .string), .init("n", fallback: "3", kind: .string),
+      ])
     #expect(reading.definition.tasks.map(\.id) == ["a", "b", "c"])
     #expect(try task(reading, "a").input == ["program": "echo", "arguments": ["hi ${params.who}", "$HOME and $${HOME}"]])
     #expect(try task(reading, "b").dependencies == ["a"])
@@ -144,15 +147,17 @@ import Testing
     let reading = try Self.read(
       """
         entrypoint: main
-        onExit: tidy
         parallelism: 4
+        priority: 2
         serviceAccountName: me
+        hooks: { running: { expression: "true", template: echo } }
         templates:
       \(Self.echo)\
           - name: image
             container: { image: "tool:2" }
-          - name: pause
-            suspend: {}
+          - name: file
+            container: { command: [sh], args: ["{{inputs.artifacts.a.path}}"] }
+            outputs: { parameters: [{ name: p, valueFrom: { path: /tmp/p } }] }
           - name: main
             dag:
               tasks:
@@ -160,30 +165,80 @@ import Testing
                 - { name: b, template: echo, when: "3 == 3" }
                 - { name: c, template: echo, when: "a != a" }
                 - { name: d, template: image, depends: "b || c" }
-                - { name: e, template: pause }
+                - { name: e, template: file }
                 - { name: f, template: gone }
-                - { name: g, template: echo, withParam: "{{tasks.b.outputs.result}}" }
-                - { name: h, template: echo, arguments: { parameters: [{ name: text, value: "{{tasks.b.outputs.result}}" }] }, hooks: {} }
+                - { name: g, template: main, withParam: "{{tasks.b.outputs.result}}", dependencies: [b] }
+                - { name: h, template: echo, arguments: { parameters: [{ name: text, value: "{{tasks.e.outputs.parameters.p}}" }] }, dependencies: [e] }
+                - { name: i, template: echo, arguments: { parameters: [{ name: text, value: "{{tasks.b.outputs.result}}" }] } }
+                - { name: j, template: echo, onExit: echo, arguments: { parameters: [{ name: text, value: "{{=asInt(retries) + 1}}" }] } }
+                - { name: k, template: echo, arguments: { parameters: [{ name: text, value: "${{.ID}} {{ x }}" }] } }
 
       """)
     let ids = reading.definition.tasks.map(\.id)
-    #expect(ids == ["a", "b", "e", "f", "g", "h", "d"])
-    for id in ["a", "d", "e", "f", "g"] {
+    #expect(ids == ["a", "b", "e", "f", "i", "j", "j.onExit", "k", "d", "g", "h"])
+    for id in ["a", "d", "e", "f", "g", "h", "i", "j", "j.onExit"] {
       let command = try #require(try task(reading, id).input["command"]?.string)
-      #expect(command.hasPrefix("echo 'not imported from Argo, line ") && command.hasSuffix("exit 69"))
+      #expect(command.hasPrefix("echo 'not imported from Argo, line ") && command.hasSuffix("exit 69"), "\(id)")
     }
     #expect(try task(reading, "d").dependencies == ["b"])
-    #expect(try task(reading, "h").input["arguments"]?[0] == "{{tasks.b.outputs.result}}")
+    #expect(try task(reading, "k").input["arguments"]?[0] == "$${{.ID}} {{ x }}")
+    #expect(reading.definition.cleanup.map(\.id) == ["hooks.running"])
     let lines = reading.notes.map { "\($0.line ?? 0) \($0.message)" }
     for expected in [
-      "6 the exit handler 'tidy' is not imported", "7 a limit of 4 tasks at once belongs to the run",
-      "8 'serviceAccountName' of the workflow has no counterpart", "20 '{{workflow.parameters.x}}' is not replaced",
-      "20 'a' is not imported: the condition '{{workflow.parameters.x}} == 1' is not imported",
-      "14 'd' is not imported: the program is the one that its image begins with",
-      "23 'depends: b || c' is more than a list of tasks that succeeded: all that it names must complete",
-      "27 '{{tasks.b.outputs.result}}' is not replaced", "27 'hooks' of the task 'h' has no counterpart",
+      "6 a limit of 4 tasks at once belongs to the run", "7 the priority of a workflow among others has no counterpart",
+      "8 'serviceAccountName' of the workflow has no counterpart",
+      "9 'hooks.running' is not imported: a template that a state of the workflow calls",
+      "22 'a' is not imported: the condition '{{workflow.parameters.x}} == 1' is not imported: '{{workflow.parameters.x}}' has no counterpart",
+      "15 'd' is not imported: the program is the one that its image begins with",
+      "25 'd' does not run here if a task that it depends on fails", "18 'outputs' of the template 'file' has no counterpart",
+      "17 'e' is not imported: '{{inputs.artifacts.a.path}}' has no counterpart",
+      "28 'g' is not imported: the template 'main' calls itself, as often as only the run knows",
+      "30 'i' is not imported: '{{tasks.b.outputs.result}}' is of no task that has ended before",
+      "31 'j.onExit' is not imported: a template that a task's end or state calls", "32 '{{ x }}' is not replaced",
     ] { #expect(lines.contains(expected), "\(expected)\n\(lines.joined(separator: "\n"))") }
     #expect(reading.notes.allSatisfy { $0.severity == .warning && $0.code == .notExpressible })
+  }
+
+  @Test("locks that cannot be expressed are told; results reach the environment and standard input")
+  func locks() throws {
+    let reading = try Self.read(
+      """
+        entrypoint: main
+        synchronization: { semaphore: { configMapKeyRef: { name: limits, key: main } } }
+        templates:
+      \(Self.echo)\
+          - name: locked
+            synchronization: { mutexes: [{ name: a, namespace: other }, { name: b }] }
+            script:
+              command: [awk]
+              env: [{ name: SAID, value: "{{inputs.parameters.x}}" }]
+              source: "<{{inputs.parameters.x}}>"
+            inputs: { parameters: [{ name: x }] }
+          - name: named
+            synchronization: { mutex: { name: "{{workflow.uid}}" } }
+            suspend: { duration: soon }
+          - name: main
+            synchronization: { mutex: { name: m } }
+            steps:
+              - [{ name: first, template: echo }]
+              - - { name: second, template: locked, arguments: { parameters: [{ name: x, value: "{{steps.first.outputs.result}}" }] } }
+                - { name: third, inline: { script: { command: [cat], env: [{ name: S, value: "{{workflow.uid}}" }], source: "$" } } }
+                - { name: fourth, template: named }
+
+      """)
+    let second = try task(reading, "second")
+    #expect(second.input["environment"] == ["SAID": "${tasks.first.output.result}"])
+    #expect(second.input["stdin"] == "<${tasks.first.output.result}>" && second.policy.concurrencyKey == "a")
+    let third = try task(reading, "third")
+    #expect(third.input["environment"] == ["S": "${run.id}"] && third.input["stdin"] == "$")
+    #expect(try task(reading, "fourth").input["command"]?.string?.contains("how long it waits is not known") == true)
+    #expect(reading.definition.concurrency == nil)
+    let notes = reading.notes.map(\.message)
+    for expected in [
+      "'semaphore' of the synchronization has no counterpart", "'namespace' of the mutex has no counterpart",
+      "a task holds one mutex: 'b' is left out", "the mutex '{{workflow.uid}}' is not known when a run starts",
+      "'synchronization' of the template 'main' has no counterpart",
+    ] { #expect(notes.contains(expected), "\(expected)\n\(notes.joined(separator: "\n"))") }
   }
 
   @Test("a cron workflow keeps its schedule")
@@ -217,7 +272,10 @@ import Testing
 
       """)
     #expect(recursive.definition.tasks.count == 1)
-    #expect(recursive.notes.first?.message.contains("or call themselves") == true)
+    #expect(recursive.notes.map(\.message) == ["'again' is not imported: the template 'main' calls itself, as often as only the run knows"])
+    let chain = (0..<20).map { "    - { name: t\($0), steps: [[{ name: s, template: t\($0 + 1) }]] }\n" }.joined()
+    let deep = try Self.read("  entrypoint: t0\n  templates:\n" + chain)
+    #expect(deep.definition.tasks.count == 1 && deep.notes.first?.message.hasSuffix("templates are nested more than 16 deep") == true)
     let error = #expect(throws: DefinitionError.self) {
       try Self.read(
         """

@@ -72,6 +72,43 @@ def check_results(folder):
     check(end.error == "not-found", f"no such file: {end}")
 
 
+def check_values():
+    """`result` and `value`: what a program says without the line break at its end, and the JSON that it is."""
+    for said, result, value in [
+        ("", "", ""),
+        ("\n", "", ""),
+        ("heads\n", "heads", "heads"),
+        ("heads\n\n", "heads\n", "heads\n"),
+        ("5\n", "5", 5),
+        (" -0.5 ", " -0.5 ", -0.5),
+        ("05", "05", "05"),
+        ("true\n", "true", True),
+        ("null", "null", None),
+        ('"quo\\"ted"\n', '"quo\\"ted"', 'quo"ted'),
+        ('["a", {"b": 1}]\n', '["a", {"b": 1}]', ["a", {"b": 1}]),
+        ('["a", ]', '["a", ]', '["a", ]'),
+        ("[" * 65 + "]" * 65, "[" * 65 + "]" * 65, "[" * 65 + "]" * 65),
+    ]:
+        end = run({"command": "cat", "stdin": said, "result": True})
+        got = end.json()
+        check(
+            end.status == "done" and got["stdout"] == said and got["result"] == result and got["value"] == value and not got["truncated"],
+            f"what {said!r} stands for: {end} {end.output}",
+        )
+    got = run({"command": "printf 12345", "outputLimit": 3, "result": True}).json()
+    check(got["value"] == "123" and got["droppedBytes"] == 2, f"a number that was cut off is none: {got}")
+    got = run({"command": "echo 1", "result": False}).json()
+    check("result" not in got and "value" not in got, f"not asked for: {got}")
+    end = run({"command": "head -c 16777216 /dev/zero", "outputLimit": 16777216, "result": True})
+    got = end.json()
+    check(
+        end.status == "done" and got["truncated"] and len(got["stdout"]) > 500000 and got["value"] == got["result"] == got["stdout"],
+        f"three times what fits: {end}",
+    )
+    details = json.loads(run({"command": "echo 7; exit 1", "result": True}).details)
+    check(details["value"] == 7, f"the details of a failure have them too: {details}")
+
+
 def check_failures(folder):
     end = run({"command": "echo out; echo why >&2; exit 3"})
     check(
@@ -118,6 +155,7 @@ def check_failures(folder):
         ({"program": "a", "environment": {"A=": "b"}}, "bad-input"),
         ({"program": "a", "environment": {"": "b"}}, "bad-input"),
         ({"program": "a", "environment": {"A": 1}}, "bad-input"),
+        ({"program": "a", "result": "json"}, "bad-input"),
         ({"program": "a", "environment": []}, "bad-input"),
         ({"program": "a", "outputLimit": -1}, "bad-input"),
         ({"program": "a", "outputLimit": (16 << 20) + 1}, "bad-input"),
@@ -208,13 +246,14 @@ def check_groups(folder):
 def run_all():
     with tempfile.TemporaryDirectory() as folder:
         check_results(folder)
+        check_values()
         check_failures(folder)
         check_bounds()
         check_groups(folder)
         attempt(
             "shell",
             "run",
-            value={"program": "no-such-program-anywhere", "arguments": ["a"], "environment": {"A": "b"}, "outputLimit": 9},
+            value={"program": "no-such-program-anywhere", "arguments": ["a"], "environment": {"A": "b"}, "outputLimit": 9, "result": True},
             mutate="5:500",
         )
 

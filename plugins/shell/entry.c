@@ -15,7 +15,8 @@ static const millrace_handler run = {
         "\"command\":{\"type\":\"string\"},\"environment\":{\"type\":\"object\",\"additionalProperties\":{\"type\":\"string\"}},"
         "\"inheritEnvironment\":{\"type\":\"boolean\",\"default\":true},\"directory\":{\"type\":\"string\"},\"stdin\":{\"type\":\"string\"}"
         ","
-        "\"outputLimit\":{\"type\":\"integer\",\"minimum\":0,\"maximum\":16777216,\"default\":1048576}}}",
+        "\"outputLimit\":{\"type\":\"integer\",\"minimum\":0,\"maximum\":16777216,\"default\":1048576},"
+        "\"result\":{\"type\":\"boolean\",\"default\":false}}}",
     .run = shell_run,
 };
 

@@ -6,7 +6,7 @@
 #include "shell.h"
 
 static const char *const members[] = {"program",   "arguments", "command",     "environment", "inheritEnvironment",
-                                      "directory", "stdin",     "outputLimit", NULL};
+                                      "directory", "stdin",     "outputLimit", "result",      NULL};
 
 void shell_request_free(shell_request *request) {
   free(request->program);
@@ -109,14 +109,18 @@ static uint32_t read_environment(const millrace_call *call, const json_document 
 }
 
 static uint32_t read_rest(const json_document *d, millrace_outcome *outcome, shell_request *r) {
-  const uint32_t directory = json_find(d, 0, "directory"), input = json_find(d, 0, "stdin"), limit = json_find(d, 0, "outputLimit");
+  const uint32_t directory = json_find(d, 0, "directory"), input = json_find(d, 0, "stdin"), limit = json_find(d, 0, "outputLimit"),
+                 result = json_find(d, 0, "result");
   int64_t bytes = SHELL_OUTPUT_BYTES;
   if (directory && ((r->directory = json_text(d, directory)) == NULL || r->directory[0] == 0))
     return bad(outcome, "`directory` must be a path that is not empty, without NUL");
   if (input && (r->input = json_string(d, input, &r->input_length)) == NULL) return bad(outcome, "`stdin` must be a string");
   if (limit && (json_integer(d, limit, &bytes) || bytes < 0 || bytes > SHELL_MOST_OUTPUT_BYTES))
     return bad(outcome, "`outputLimit` must be a number of bytes from 0 to 16777216");
+  if (result && d->nodes[result].type != JSON_TRUE && d->nodes[result].type != JSON_FALSE)
+    return bad(outcome, "`result` must be true or false");
   r->output_limit = (size_t)bytes;
+  r->with_result = result && d->nodes[result].type == JSON_TRUE;
   return MILLRACE_DONE;
 }
 

@@ -15,15 +15,36 @@ static void put_number_or_null(json_writer *w, const char *name, int known, int 
 }
 
 /*
- * {"exitCode", "signal", "stdout", "stderr", "truncated", "droppedBytes"}. Bytes may take six times their length once escaped: what
- * does not fit the largest payload is dropped from the end and counted too. stderr may take half, stdout what is left.
+ * "result": `text` without the line break at its end. "value": the JSON that this is, or the same text. What was cut off is text: the
+ * beginning of a number would be another number.
  */
-static json_writer write_result(const shell_result *r) {
+static void put_value(json_writer *w, const char *text, size_t length, int is_whole) {
+  json_document d;
+  if (length > 0 && text[length - 1] == '\n') length--;
+  json_member_text(w, "result", text, length);
+  if (!is_whole || json_read(&d, text, length)) {
+    json_member_text(w, "value", text, length);
+    return;
+  }
+  json_name(w, "value");
+  size_t value_length;
+  const char *value = json_raw(&d, 0, &value_length);
+  if (d.nodes[0].type == JSON_STRING) json_put_raw(w, value - 1, value_length + 2);
+  else json_put_raw(w, value, value_length);
+  json_free(&d);
+}
+
+/*
+ * {"exitCode", "signal", "stdout", "stderr", "truncated", "droppedBytes"}, and "result" and "value" where they are asked for. Bytes may
+ * take six times their length once escaped: what does not fit the largest payload is dropped from the end and counted too. stderr may
+ * take half, stdout what is left, a third of it where it is there three times.
+ */
+static json_writer write_result(const shell_request *q, const shell_result *r) {
   json_writer w = outcome_writer();
   const size_t room = MILLRACE_INLINE_BYTES - FRAME_BYTES;
   size_t out_taken = 0, err_taken = 0;
   const size_t err_length = json_fitting(r->err.bytes, r->err.length, room / 2, &err_taken);
-  const size_t out_length = json_fitting(r->out.bytes, r->out.length, room - err_taken, &out_taken);
+  const size_t out_length = json_fitting(r->out.bytes, r->out.length, (room - err_taken) / (q->with_result ? 3 : 1), &out_taken);
   const uint64_t dropped = r->out.dropped + r->err.dropped + (r->out.length - out_length) + (r->err.length - err_length);
   json_open(&w, "{");
   put_number_or_null(&w, "exitCode", r->exit_code >= 0, r->exit_code);
@@ -33,6 +54,7 @@ static json_writer write_result(const shell_result *r) {
   json_name(&w, "truncated");
   json_put_literal(&w, dropped ? "true" : "false");
   json_member_integer(&w, "droppedBytes", (int64_t)dropped);
+  if (q->with_result) put_value(&w, r->out.bytes, out_length, r->out.dropped == 0 && out_length == r->out.length);
   json_close(&w, "}");
   return w;
 }
@@ -87,7 +109,7 @@ static uint32_t refuse_end(millrace_outcome *outcome, const shell_request *q, co
 }
 
 static uint32_t finish(const millrace_call *call, millrace_outcome *outcome, const shell_request *q, shell_result *r) {
-  json_writer w = write_result(r);
+  json_writer w = write_result(q, r);
   if (r->exit_code == 0 && !r->left && !r->timed_out && !r->cancelled && !r->lost)
     return outcome_done_json(call, outcome, &w, "lower `outputLimit`");
   const uint32_t status = refuse_end(outcome, q, r);

@@ -27,6 +27,7 @@ typedef struct shell_request {
   char *input;        /* stdin's bytes, or NULL: empty */
   size_t input_length;
   size_t output_limit;
+  int with_result; /* what the program says is given as a value too */
 } shell_request;
 
 /* Bytes a program wrote. `dropped` counts those beyond the limit. */

@@ -1,54 +1,76 @@
-/// Leaves of a workflow: `container`, `script` and `resource` templates as `shell/run` tasks, and the texts in them.
+/// Leaves of a workflow: `container`, `script` and `resource` templates as `shell/run` tasks, `suspend` as a wait, and the texts in them.
 extension ArgoReader {
   private static let templateKeys: Set<String> = [
-    "name", "inputs", "container", "script", "resource", "retryStrategy", "activeDeadlineSeconds",
+    "name", "inputs", "container", "script", "resource", "suspend", "retryStrategy", "activeDeadlineSeconds", "synchronization",
   ]
 
-  /// Adds the task of a template that does work; its id.
-  mutating func leaf(_ template: Located, _ name: String, called: String, _ scope: ArgoScope, after: [String]) -> String {
+  /// Adds the task of a template that does work.
+  mutating func leaf(
+    _ template: Located, _ name: String, called: String, _ scope: ArgoScope, after: [String], foreach: JSON?
+  ) -> ArgoNode {
     noteUnread(template.entries ?? [], except: Self.templateKeys, "the template '\(name)'")
-    let input: [JSON.Member]
+    refusal = nil
+    let work: [JSON.Member]
     if let container = template["container"] {
-      guard let members = self.input(container: container, scope) else {
-        return placeholder(called, scope, after, "the program is the one that its image begins with", at: container.position)[0]
+      guard let members = input(container: container, scope) else {
+        return placeholder(called, scope, after, "the program is the one that its image begins with", at: container.position)
       }
-      input = members
+      work = program(members)
     } else if let script = template["script"] {
-      input = self.input(script: script, scope)
+      work = program(input(script: script, scope))
     } else if let resource = template["resource"] {
-      input = self.input(resource: resource, scope)
+      work = program(input(resource: resource, scope))
+    } else if let suspend = template["suspend"] {
+      if foreach != nil {
+        return placeholder(called, scope, after, "its items are known only while it runs, and it waits for each", at: suspend.position)
+      }
+      work = [.init("wait", wait(suspend, name, scope))]
     } else {
       return placeholder(
-        called, scope, after, "the template '\(name)' is no dag, steps, container, script or resource", at: template.position)[0]
+        called, scope, after, "the template '\(name)' is no dag, steps, container, script, resource or suspend", at: template.position)
     }
-    var policy: [JSON.Member] = []
-    if let seconds = template["activeDeadlineSeconds"] {
-      if let number = seconds.wholeNumber, 1...315_360_000 ~= number {
-        policy.append(.init("timeouts", .object([.init("startToClose", .string("\(number)s"))])))
-      } else {
-        note("'activeDeadlineSeconds' is no number of seconds", fix: "write a number", at: seconds.position)
-      }
+    let policy = policy(template, scope)
+    if let refusal { return placeholder(called, scope, after, refusal.reason, at: refusal.position ?? template.position) }
+    var members = work
+    if let foreach {
+      members.append(.init("foreach", foreach))
+      if let bound = scope.parallelism { members.append(.init("parallelism", .integer(Int64(bound)))) }
     }
-    if let strategy = template["retryStrategy"], let retry = retry(strategy) { policy.append(.init("retry", retry)) }
-    return add(called, scope, after, input, policy)
+    let id = add(called, scope, after, members + policy)
+    return ArgoNode(ends: [id], task: id, hasResult: template["suspend"] == nil)
+  }
+
+  private func program(_ input: [JSON.Member]) -> [JSON.Member] {
+    [.init("handler", .string(ArgoWorkflow.handler)), .init("input", .object(input))]
   }
 
   /// A task that fails and says what could not be imported.
-  mutating func placeholder(_ called: String, _ scope: ArgoScope, _ after: [String], _ reason: String, at position: Position) -> [String] {
+  mutating func placeholder(_ called: String, _ scope: ArgoScope, _ after: [String], _ reason: String, at position: Position) -> ArgoNode {
     note("'\(scope.prefix)\(called)' is not imported: \(reason)", fix: "write the task by hand; until then it fails", at: position)
     let text = "not imported from Argo, line \(position.line): \(reason)".filter { $0 != "'" }
-    return [add(called, scope, after, [.init("command", .string(Self.escaped("echo '\(text)' >&2; exit 69")))], [])]
+    let command = ArgoText.escaped("echo '\(text)' >&2; exit 69")
+    return ArgoNode(ends: [add(called, scope, after, program([.init("command", .string(command))]))])
   }
 
-  private mutating func add(
-    _ called: String, _ scope: ArgoScope, _ after: [String], _ input: [JSON.Member], _ policy: [JSON.Member]
-  ) -> String {
+  private mutating func add(_ called: String, _ scope: ArgoScope, _ after: [String], _ work: [JSON.Member]) -> String {
     let id = unusedId(scope.prefix + called)
-    var members: [JSON.Member] = [.init("id", .string(id)), .init("handler", .string(ArgoWorkflow.handler))]
+    var members: [JSON.Member] = [.init("id", .string(id))]
     if !after.isEmpty { members.append(.init("dependencies", .array(after.map { .string($0) }))) }
-    members += policy + [.init("input", .object(input))]
-    tasks.append(.object(members))
+    if scope.condition != .always { members.append(.init("when", .string("${\(scope.condition.text)}"))) }
+    let task = JSON.object(members + work)
+    if scope.isCleanup { cleanup.append(task) } else { tasks.append(task) }
     return id
+  }
+
+  /// The tasks, those whose results are asked for with `result: true`.
+  func withResults(_ tasks: [JSON]) -> [JSON] {
+    tasks.map { task in
+      guard needs.results.contains(task["id"]?.string ?? ""), var members = task.object,
+        let index = members.firstIndex(where: { $0.name == "input" }), let input = members[index].value.object
+      else { return task }
+      members[index].value = .object(input + [.init("result", true)])
+      return .object(members)
+    }
   }
 
   // MARK: Programs
@@ -121,6 +143,70 @@ extension ArgoReader {
     (list?.elements ?? []).map { replace($0.plainText, scope, at: $0.position) }
   }
 
+  // MARK: Policies
+
+  /// Deadline, retries and locks.
+  private mutating func policy(_ template: Located, _ scope: ArgoScope) -> [JSON.Member] {
+    var policy: [JSON.Member] = []
+    if let seconds = template["activeDeadlineSeconds"] {
+      if let number = seconds.wholeNumber, 1...315_360_000 ~= number {
+        policy.append(.init("timeouts", .object([.init("startToClose", .string("\(number)s"))])))
+      } else {
+        note("'activeDeadlineSeconds' is no number of seconds", fix: "write a number", at: seconds.position)
+      }
+    }
+    if let strategy = template["retryStrategy"], let retry = retry(strategy) { policy.append(.init("retry", retry)) }
+    if let locks = template["synchronization"], let key = mutex(locks, scope) {
+      if template["suspend"] != nil {
+        note("a task that waits holds no mutex", fix: "look whether it matters here", at: locks.position)
+      } else {
+        policy.append(.init("concurrency", .object([.init("key", .string(key)), .init("limit", 1)])))
+      }
+    }
+    return policy
+  }
+
+  /// The key of the one mutex of a template or a workflow. The limit of a semaphore is in the cluster.
+  mutating func mutex(_ locks: Located, _ scope: ArgoScope) -> String? {
+    noteUnread(locks.entries ?? [], except: ["mutex", "mutexes"], "the synchronization")
+    let mutexes = locks["mutex"].map { [$0] } ?? locks["mutexes"]?.elements ?? []
+    guard let first = mutexes.first, let name = first["name"] else { return nil }
+    for other in mutexes.dropFirst() {
+      note("a task holds one mutex: '\(other["name"]?.string ?? "")' is left out", fix: "use one for both", at: other.position)
+    }
+    noteUnread(first.entries ?? [], except: ["name"], "the mutex")
+    let key = read(name.plainText, scope, at: name.position)
+    let isSettled = key.parts.allSatisfy { part in
+      switch part {
+      case .text: true
+      case .value(let value): value.parameter != nil
+      case .unknown: false
+      }
+    }
+    guard isSettled, 1...ConcurrencyKey.maximumBytes ~= key.template.utf8.count else {
+      note("the mutex '\(name.plainText.prefix(80))' is not known when a run starts", fix: "write 'concurrency' by hand", at: name.position)
+      return nil
+    }
+    return key.template
+  }
+
+  // MARK: Waits
+
+  private mutating func wait(_ suspend: Located, _ name: String, _ scope: ArgoScope) -> JSON {
+    noteUnread(suspend.entries ?? [], except: ["duration"], "a suspend")
+    guard let length = suspend["duration"] else { return .object([.init("approval", .string("Go on after '\(ArgoText.escaped(name))'?"))]) }
+    let text = read(length.plainText, scope, at: length.position)
+    if let constant = text.constant {
+      guard let duration = duration(constant, at: length.position) else {
+        refusal = ("how long it waits is not known", length.position)
+        return .null
+      }
+      return .object([.init("for", .string(duration))])
+    }
+    note("how long it waits must have its unit here, as 20s", fix: "give it so", at: length.position)
+    return .object([.init("for", .string(replace(length.plainText, scope, at: length.position)))])
+  }
+
   // MARK: Retries
 
   private mutating func retry(_ strategy: Located) -> JSON? {
@@ -146,48 +232,29 @@ extension ArgoReader {
   }
 
   /// `15`, which is seconds, `15s`, `2m`, `1h`.
-  private mutating func duration(_ value: Located) -> String? {
-    let text = value.plainText
+  private mutating func duration(_ value: Located) -> String? { duration(value.plainText, at: value.position) }
+
+  private mutating func duration(_ text: String, at position: Position) -> String? {
     if Int(text) != nil { return text + "s" }
     do throws(DurationSyntaxError) {
       _ = try DurationText.nanoseconds(text)
       return text
     } catch {
-      note("the duration '\(text)': \(error.message)", fix: error.fix, at: value.position)
+      note("the duration '\(text)': \(error.message)", fix: error.fix, at: position)
       return nil
     }
   }
 
   // MARK: Texts
 
-  /// A text with `{{...}}` replaced, and `${` kept from meaning anything. What cannot be known before the run is told, and stays as it stands.
+  /// A text of a task as one of ours. What has no counterpart keeps its task from being imported.
   mutating func replace(_ text: String, _ scope: ArgoScope, at position: Position) -> String {
-    var result = ""
-    var rest = text[...]
-    while let open = rest.firstRange(of: "{{") {
-      result += Self.escaped(rest[..<open.lowerBound])
-      guard let close = rest[open.upperBound...].firstRange(of: "}}") else { break }
-      let name = rest[open.upperBound..<close.lowerBound].filter { $0 != " " }
-      if let value = value(name, scope) {
-        result += value
-      } else {
-        result += Self.escaped(rest[open.lowerBound..<close.upperBound])
-        note("'{{\(name.prefix(80))}}' is not replaced", fix: "write what it stands for", at: position)
-      }
-      rest = rest[close.upperBound...]
+    let read = read(text, scope, at: position)
+    if refusal == nil { refusal = read.refusal }
+    needs.add(read)
+    for case .value(let value) in read.parts where value.kind == .status || value.kind == .runStatus {
+      note("'\(value.text)' is put as a word of ours: COMPLETED, not Succeeded", fix: "look who reads it", at: position)
     }
-    return result + Self.escaped(rest)
+    return read.template
   }
-
-  private func value(_ name: String, _ scope: ArgoScope) -> String? {
-    if name.hasPrefix("workflow.parameters.") { return parameters[String(name.dropFirst(20))].map { "${params.\($0)}" } }
-    if name.hasPrefix("inputs.parameters.") { return scope.inputs[String(name.dropFirst(18))] }
-    guard let item = scope.item else { return nil }
-    if name == "item" { return Self.escaped(item.string ?? item.text()) }
-    guard name.hasPrefix("item."), let field = item[String(name.dropFirst(5))] else { return nil }
-    return Self.escaped(field.string ?? field.text())
-  }
-
-  /// With `${` as a literal of ours.
-  static func escaped(_ text: some StringProtocol) -> String { String(text).replacing("${", with: "$${") }
 }

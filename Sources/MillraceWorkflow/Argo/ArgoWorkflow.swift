@@ -1,8 +1,8 @@
 /// Workflows of Argo as definitions of ours, as far as these can say the same; what they cannot is told, with its line.
 ///
-/// `dag` and `steps` templates become tasks, templates in templates are written out, and `container`, `script` and `resource` templates become
-/// `shell/run` tasks on the machine that runs the engine. A part that cannot be expressed becomes a task that fails and says why, so that no run
-/// leaves it out unnoticed. See docs/definitions.md for the table.
+/// `dag` and `steps` templates become tasks, templates in templates are written out, `container`, `script` and `resource` templates become
+/// `shell/run` tasks on the machine that runs the engine, `suspend` a wait, and an exit handler cleanup. A part that cannot be expressed becomes a
+/// task that fails and says why, so that no run leaves it out unnoticed. See docs/definitions.md for the tables.
 public enum ArgoWorkflow {
   /// Of the tasks that `container`, `script` and `resource` templates become.
   public static let handler = "shell/run"
@@ -37,7 +37,15 @@ public enum ArgoWorkflow {
       throw faults.error
     }
     var reader = ArgoReader(faults)
-    let tree = reader.read(root)
+    var tree = reader.read(root)
+    // Which parameters are used as values is known at the end; there are only so many.
+    while reader.faults.errors == 0, reader.needs.parameters != reader.names.values {
+      var again = ArgoReader(faults)
+      again.names.values = reader.needs.parameters
+      again.needs.parameters = reader.needs.parameters
+      reader = again
+      tree = reader.read(root)
+    }
     guard reader.faults.errors == 0 else { throw reader.faults.error }
     let text = YAMLText.text(tree)
     // What was made is read like any other file: a mistake of ours shows here, not at the first run.
@@ -62,17 +70,22 @@ struct ArgoReader {
   var faults: FaultList
   var templates: [String: Located] = [:]
   var tasks: [JSON] = []
+  var cleanup: [JSON] = []
   var ids: Set<String> = []
+  var told: Set<String> = []
   var images: Set<String> = []
-  /// Names of parameters, as they were and as ours.
-  var parameters: [String: String] = [:]
+  var names = ArgoNames()
+  var needs = ArgoNeeds()
+  /// Why the task that is being read is not imported.
+  var refusal: (reason: String, position: Position?)?
   var continues = false
 
   init(_ faults: FaultList) { self.faults = faults }
 
-  /// Says that something is not as it was.
-  mutating func note(_ message: String, fix: String, at position: Position?, task: String? = nil) {
-    faults.add(.notExpressible, message, fix: fix, at: position, task: task, severity: .warning)
+  /// Says that something is not as it was: once, however often its template is called.
+  mutating func note(_ message: String, fix: String, at position: Position) {
+    guard told.insert("\(position.line):\(position.column) \(message)").inserted else { return }
+    faults.add(.notExpressible, message, fix: fix, at: position, severity: .warning)
   }
 
   mutating func noteUnread(_ entries: [Located.Entry], except known: Set<String>, _ label: String) {
@@ -81,7 +94,9 @@ struct ArgoReader {
     }
   }
 
-  private static let specKeys: Set<String> = ["entrypoint", "arguments", "templates"]
+  private static let specKeys: Set<String> = [
+    "entrypoint", "arguments", "templates", "activeDeadlineSeconds", "onExit", "hooks", "parallelism", "priority", "synchronization",
+  ]
 
   mutating func read(_ root: Located) -> JSON {
     let isCron = root["kind"]?.string == "CronWorkflow"
@@ -96,8 +111,9 @@ struct ArgoReader {
     for template in spec["templates"]?.elements ?? [] {
       if let name = template["name"]?.string { templates[name] = template }
     }
+    names.isGenerated = root["metadata"]?["name"] == nil && root["metadata"]?["generateName"] != nil
     let parameters = readParameters(spec)
-    noteUnread(entries, except: Self.specKeys.union(["activeDeadlineSeconds", "onExit", "parallelism"]), "the workflow")
+    noteUnread(entries, except: Self.specKeys, "the workflow")
     noteWhole(spec)
     guard let entry = spec["entrypoint"], let name = entry.string, templates[name] != nil else {
       faults.add(
@@ -105,8 +121,11 @@ struct ArgoReader {
         at: spec["entrypoint"]?.position ?? spec.position)
       return .null
     }
-    let scope = ArgoScope(inputs: [:], item: nil, prefix: "")
+    var scope = ArgoScope()
+    // The workflow's arguments are those of the template that it begins with.
+    for (name, ours) in names.parameters { scope.inputs[name] = ArgoText(.value(.parameter(ours, isValue: names.values.contains(ours)))) }
     _ = expand(name, called: Self.sanitized(name), scope, after: [], at: entry.position, depth: 1, isEntry: true)
+    expandExit(spec, scope)
     if tasks.isEmpty, faults.errors == 0 {
       faults.add(.missing, "no task comes out of the template '\(name)'", fix: "give a workflow with tasks", at: entry.position)
     }
@@ -114,16 +133,37 @@ struct ArgoReader {
     if !parameters.isEmpty { members.append(.init("parameters", .object(parameters))) }
     if isCron, let schedule = schedule(root) { members.append(.init("schedule", schedule)) }
     if continues { members.append(.init("on_failure", "continue")) }
-    members.append(.init("tasks", .array(tasks)))
+    if let locks = spec["synchronization"], let key = mutex(locks, ArgoScope()) {
+      members.append(.init("concurrency", .object([.init("key", .string(key)), .init("limit", 1), .init("when_full", "queue")])))
+    }
+    members.append(.init("tasks", .array(withResults(tasks))))
+    if !cleanup.isEmpty { members.append(.init("cleanup", .array(withResults(cleanup)))) }
     return .object(members)
+  }
+
+  /// `onExit`, and the hook that is the same: tasks that run when all others have ended.
+  private mutating func expandExit(_ spec: Located, _ scope: ArgoScope) {
+    var scope = scope
+    scope.isCleanup = true
+    if let exit = spec["onExit"], let name = exit.string {
+      _ = expand(name, called: "onExit", scope, after: [], at: exit.position, depth: 1)
+    }
+    for hook in spec["hooks"]?.entries ?? [] {
+      let label = Self.sanitized("hooks.\(hook.name)")
+      if hook.name == "exit" {
+        _ = expand(call: hook.value, label: label, scope, after: [], depth: 1)
+      } else {
+        _ = placeholder(label, scope, [], "a template that a state of the workflow calls", at: hook.position)
+      }
+    }
   }
 
   private mutating func noteWhole(_ spec: Located) {
     if let value = spec["activeDeadlineSeconds"] {
       note("a deadline of the whole workflow has no counterpart", fix: "give the tasks timeouts", at: value.position)
     }
-    if let value = spec["onExit"] {
-      note("the exit handler '\(value.string ?? "")' is not imported", fix: "run it after 'millrace run'", at: value.position)
+    if let value = spec["priority"] {
+      note("the priority of a workflow among others has no counterpart", fix: "give its tasks a priority", at: value.position)
     }
     if let value = spec["parallelism"] {
       note(
@@ -142,21 +182,48 @@ struct ArgoReader {
   private mutating func readParameters(_ spec: Located) -> [JSON.Member] {
     noteUnread(spec["arguments"]?.entries ?? [], except: ["parameters"], "the arguments")
     var members: [JSON.Member] = []
+    var taken: Set<String> = []
     for parameter in spec["arguments"]?["parameters"]?.elements ?? [] {
       guard let name = parameter["name"]?.string else { continue }
       let ours = Self.sanitized(name, allowDots: false)
-      guard !parameters.values.contains(ours) else {
+      guard !taken.contains(ours) else {
         note("the parameter '\(name)' has the name of another", fix: "give it another name", at: parameter.position)
         continue
       }
-      parameters[name] = ours
+      taken.insert(ours)
+      names.parameters[name] = ours
       noteUnread(parameter.entries ?? [], except: ["name", "value", "default", "description"], "the parameter '\(name)'")
       var fields: [JSON.Member] = []
       if let text = parameter["description"]?.string { fields.append(.init("description", .string(text))) }
-      if let value = parameter["value"] ?? parameter["default"] { fields.append(.init("default", .string(value.plainText))) }
+      let isValue = names.values.contains(ours)
+      // Else a number that is given would be one, and is wanted as text.
+      if !isValue { fields.append(.init("type", "string")) }
+      if let value = parameter["value"] ?? parameter["default"] {
+        fields.append(.init("default", isValue ? self.value(value, of: name) : .string(value.plainText)))
+      }
       members.append(.init(ours, fields.isEmpty ? .null : .object(fields)))
     }
     return members
+  }
+
+  /// What a text stands for where a value is asked for: a list, an object, a number, true or false; or the text itself.
+  private mutating func value(_ text: Located, of name: String) -> JSON {
+    let plain = text.plainText
+    switch try? JSON(parsing: plain) {
+    case let value?:
+      switch value {
+      case .null, .string: return .string(plain)
+      case .array, .object, .bool: return value
+      case .integer, .number:
+        if value.text() != plain {
+          note(
+            "the parameter '\(name)' is compared as a number: in texts it is \(value.text())", fix: "look whether that will do",
+            at: text.position)
+        }
+        return value
+      }
+    case nil: return .string(plain)
+    }
   }
 
   // MARK: The schedule of a CronWorkflow

@@ -77,7 +77,7 @@ extension Expression {
     return result
   }
 
-  private static func selector(_ name: String) -> String {
+  static func selector(_ name: String) -> String {
     let isPlain = name.utf8.allSatisfy(Identifier.isWord) && !name.isEmpty && name.utf8.first != UInt8(ascii: "-")
     return isPlain ? ".\(name)" : "[\(JSON.quoted(name))]"
   }
