@@ -12,7 +12,7 @@ internal import Synchronization
   static let maximum = 64
 
   let engine: Engine
-  /// Calls back on the host's loop; nil: the engine has a loop of its own.
+  /// Calls back on the host's loop; nil: callbacks come on the engine's threads.
   let relay: LoopRelay?
   let counts = Counts()
   private let monitor = Monitor()

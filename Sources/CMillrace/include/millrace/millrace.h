@@ -131,8 +131,8 @@ typedef struct millrace_configuration {
   /* What runs, attempts and tasks do, in their order for each run. NULL, and free: nobody hears of it. */
   void (*event)(void *context, const millrace_event *event);
 
-  /* A uv_loop_t that the caller runs, for time and callbacks: `finished` is called on its thread. It outlives the engine and one more turn. It is not
-     kept running by the engine. NULL: the engine has a loop and a thread of its own. */
+  /* A uv_loop_t that the caller runs, for callbacks: `finished` is called on its thread. Time stays on a thread of the engine: what keeps the loop busy delays
+     nothing else. It outlives the engine and one more turn. It is not kept running by the engine. NULL: `finished` is called on threads of the engine. */
   void *loop;
   unsigned int (*uv_version)(void); /* with `loop`: libuv's function of this name, by which it is seen that both have the same library */
   uint32_t uv_header;               /* with `loop`: UV_VERSION_HEX */
@@ -170,7 +170,7 @@ void millrace_bytes_free(millrace_bytes *bytes);
 int32_t millrace_engine_create(const millrace_configuration *configuration, millrace_engine *engine, millrace_error *error);
 
 /* Takes no more runs and messages, and lets those that go on end; waits for that for `timeout` at most: then MILLRACE_TIMED_OUT. 0 does not wait.
-   Any number of times. [any with 0, else outside; not on the loop's thread, whose runs it would wait for] */
+   Any number of times. [any with 0, else outside; not on the loop's thread, which would stand still] */
 int32_t millrace_engine_drain(millrace_engine engine, uint64_t timeout, millrace_error *error);
 
 /* Cancels the runs that go on, waits for their cleanup and for handlers that run, ends the threads, unloads the plugins. The handle and those of its workflows
