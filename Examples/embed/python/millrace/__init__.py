@@ -5,7 +5,7 @@
         workflow = engine.prepare(text)
         print(workflow.run({"name": "you"}))
 
-The library is found by the loader, or where MILLRACE_LIBRARY says.
+The library is the one that MILLRACE_LIBRARY names, else the one in this package, else the one that the loader finds.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ RUN_STATUS = ("CREATED", "RUNNING", "COMPLETED", "FAILED", "CANCELLED")
 
 def version() -> str:
     """Of the library, as MAJOR.MINOR.PATCH."""
-    return _c.library.millrace_version().decode()
+    text: bytes = _c.library.millrace_version()
+    return text.decode()
 
 
 class MillraceError(Exception):
@@ -177,7 +178,8 @@ class Run:
     @property
     def record(self) -> dict[str, JSONValue]:
         """Everything that is known of it."""
-        return json.loads(_taken(_c.library.millrace_run_record, self._handle))
+        record: dict[str, JSONValue] = json.loads(_taken(_c.library.millrace_run_record, self._handle))
+        return record
 
 
 class Workflow:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import pathlib
 from ctypes import CFUNCTYPE, POINTER, Structure, c_char, c_char_p, c_int32, c_size_t, c_uint32, c_uint64, c_void_p
 
 EMBEDDING_VERSION = 0
@@ -128,7 +129,22 @@ for _type, _size in (
 ):
     assert ctypes.sizeof(_type) == _size, f"{_type.__name__} has {ctypes.sizeof(_type)} bytes, and {_size} in the header"
 
-library = ctypes.CDLL(os.environ.get("MILLRACE_LIBRARY", "libmillrace.so.0"))
+_SONAME = "libmillrace.so.0"
+
+
+def _load() -> ctypes.CDLL:
+    """The library that MILLRACE_LIBRARY names, else the one beside this file, as a wheel has it, else the one that the loader finds."""
+    beside = pathlib.Path(__file__).with_name(_SONAME)
+    path = os.environ.get("MILLRACE_LIBRARY") or (str(beside) if beside.exists() else _SONAME)
+    try:
+        return ctypes.CDLL(path)
+    except OSError as error:
+        raise ImportError(
+            f"{error}: install the wheel of `make wheel`, which has the library inside, or set MILLRACE_LIBRARY to the file, which is "
+            f"$(pkg-config --variable=libdir millrace)/{_SONAME} after `make install`") from error
+
+
+library = _load()
 
 _ERROR = POINTER(Error)
 for _name, _arguments in {
