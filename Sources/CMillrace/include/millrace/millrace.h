@@ -283,12 +283,22 @@ typedef struct millrace_message {
   const char *correlation; /* or NULL */
   const char *reply_to;   /* a queue for the answer, or NULL */
   const char *tenant;     /* whose work it is, or NULL */
+  const char *const *headers; /* `header_count` names, each followed by its text; NULL with 0 */
+  uint32_t header_count;  /* MILLRACE_HEADERS at most */
+  uint32_t reserved;
 } millrace_message;
 enum { MILLRACE_MESSAGE_TRANSIENT = 1u << 0 /* durable queues do not keep it over a restart */ };
 
 /* Publishes, and waits for nothing: MILLRACE_FULL where a queue has no room. `queues`, which may be NULL, gets how many queues have it: 0 if nobody wants it, or one
    of its id was taken before. [any] */
 int32_t millrace_publish(millrace_engine engine, const millrace_message *message, uint32_t *queues, millrace_error *error);
+
+/* Publishes a request and waits for its answer, `timeout` at most: then MILLRACE_TIMED_OUT, and it may still be done. Subscriptions answer by their output; others
+   publish to the queue that `reply_to` names, with the correlation id of the request: both are the library's to set. The request expires when its time is over, and
+   no restart keeps it. MILLRACE_NOT_FOUND: no queue takes it; MILLRACE_FULL: none has room, which is not waited for; MILLRACE_REFUSED: whoever was asked says why
+   it cannot be done; MILLRACE_CLOSED: the engine stops meanwhile. [outside; not on the loop's thread, which would stand still] */
+int32_t millrace_engine_request(
+    millrace_engine engine, const millrace_message *message, uint64_t timeout, millrace_bytes *answer, millrace_error *error);
 
 /* How messages are taken. */
 typedef struct millrace_subscribe_options {
@@ -299,7 +309,8 @@ typedef struct millrace_subscribe_options {
   uint64_t timeout;     /* of one message; 0: none */
 } millrace_subscribe_options;
 
-/* Has the messages of a queue handled. The payload is input 0, in place. MILLRACE_DONE acknowledges the message, and the output is the answer, where
+/* Has the messages of a queue handled. The payload is input 0, in place; what else a message says, and how often it came, is told by the host's extension
+   MILLRACE_DELIVERY. MILLRACE_DONE acknowledges the message, and the output is the answer, where
    one is wanted; _RETRY and _FAILED count as failed, _FAILED makes it a dead letter; _CANCELLED gives it back. `options` may be NULL. `handler` is copied, its
    name stands in the log. Its `context` is kept until the engine is destroyed: `run` may still go on after millrace_unsubscribe. [any] */
 int32_t millrace_subscribe(
@@ -320,7 +331,7 @@ MILLRACE_ASSERT(sizeof(millrace_metrics) == 104);
 MILLRACE_ASSERT(sizeof(millrace_start) == 56);
 MILLRACE_ASSERT(sizeof(millrace_queue) == 64);
 MILLRACE_ASSERT(sizeof(millrace_queue_metrics) == 64);
-MILLRACE_ASSERT(sizeof(millrace_message) == 96);
+MILLRACE_ASSERT(sizeof(millrace_message) == 112);
 MILLRACE_ASSERT(sizeof(millrace_subscribe_options) == 24);
 #endif
 
