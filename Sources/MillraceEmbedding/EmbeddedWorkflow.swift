@@ -1,3 +1,4 @@
+internal import CMillraceEmbedding
 internal import Millrace
 internal import MillraceCore
 internal import Synchronization
@@ -42,6 +43,25 @@ final class EmbeddedRun: Held {
   var goesWith: EmbeddedEngine? { nil }
 
   init(_ handle: WorkflowHandle, of owner: EmbeddedEngine) { (self.handle, self.owner) = (handle, owner) }
+
+  /// Has its end counted and told; `id`: its handle.
+  ///
+  /// unsafe: `finished` and `context` are kept until the run has ended, and called by any thread, as the header says.
+  @unsafe func follow(
+    _ id: UInt64, context: UnsafeMutableRawPointer?, _ finished: (@convention(c) (UnsafeMutableRawPointer?, millrace_run, UInt32) -> Void)?
+  ) {
+    nonisolated(unsafe) let context = unsafe context
+    // The run is kept until then, and its engine with it.
+    handle.whenFinished { [self, relay = owner.relay] status in
+      count(status)
+      guard let finished = unsafe finished else { return }
+      if let relay {
+        relay.post { unsafe finished(context, millrace_run(id: id), status.number) }
+      } else {
+        unsafe finished(context, millrace_run(id: id), status.number)
+      }
+    }
+  }
 
   /// Counts its end, once: by who is told of it or by who has waited for it, whoever is first, so that each finds it in the metrics.
   func count(_ status: WorkflowStatus) {

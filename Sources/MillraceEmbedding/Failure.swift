@@ -62,6 +62,11 @@ struct Failure: Error {
       case .full, .tooLarge: .full
       default: .refused
       }
+    case let error as RunVerbError:
+      switch error {
+      case .unknown, .unknownTask: .notFound
+      case .over, .active, .saga: .refused
+      }
     case let error as RequestError:
       switch error {
       case .timedOut: .timedOut

@@ -51,6 +51,8 @@ internal import Synchronization
       if trace == nil { throw Failure(.badArgument, "start.trace is no traceparent: \(text.prefix(80))") }
     }
     let owner = embedded.owner
+    // Order: releasing. Pairs with the exchange in `EmbeddedEngine.resume`.
+    owner.hasBegun.store(true, ordering: .releasing)
     let handle: WorkflowHandle
     do { handle = try embedded.start(parameters, tenant: tenant, trace: trace) } catch let error as DefinitionError {
       // The definition was found good: these are faults of the parameters.
@@ -64,19 +66,7 @@ internal import Synchronization
     }
     unsafe place.pointee.id = id
     owner.counts.started.wrappingAdd(1, ordering: .relaxed)
-    // unsafe: kept until the run has ended, and called by any thread, as the header says.
-    nonisolated(unsafe) let context = unsafe wish.context
-    let finished = unsafe wish.finished
-    // The run is kept until then, and its engine with it.
-    handle.whenFinished { [relay = owner.relay] status in
-      made.count(status)
-      guard let finished = unsafe finished else { return }
-      if let relay {
-        relay.post { unsafe finished(context, millrace_run(id: id), status.number) }
-      } else {
-        unsafe finished(context, millrace_run(id: id), status.number)
-      }
-    }
+    unsafe made.follow(id, context: wish.context, wish.finished)
   }
 }
 

@@ -148,7 +148,7 @@ typedef struct millrace_metrics {
   uint64_t tasks;           /* of all runs that are not over */
   uint64_t runs;            /* that are not over, those of messages among them */
   uint64_t runs_waiting;    /* for others of their key */
-  uint64_t runs_started;    /* by millrace_run_start */
+  uint64_t runs_started;    /* by millrace_run_start, or gone on with by millrace_engine_resume */
   uint64_t runs_completed;  /* of those */
   uint64_t runs_failed;
   uint64_t runs_cancelled;
@@ -225,6 +225,50 @@ int32_t millrace_run_signal(
 int32_t millrace_run_record(millrace_run run, millrace_bytes *record, millrace_error *error);
 /* The run goes on; its handle is none any more. [any] */
 int32_t millrace_run_release(millrace_run run, millrace_error *error);
+
+/* Who is told of the runs that an earlier process has left. */
+typedef struct millrace_resumption {
+  uint32_t size;
+  uint32_t reserved;
+  void *context;
+  /* One goes on: the caller's to release, and the name of its workflow, which is the engine's for the call. NULL: nobody is told, and there are no handles. */
+  void (*resumed)(void *context, millrace_run run, const char *workflow);
+  /* One does not, or does without a handle, as there is room for no more: its id, and why, which are the engine's for the call. Nothing of it is lost. NULL: nobody
+     is told. */
+  void (*left)(void *context, const char *id, const char *reason);
+  /* As that of millrace_start, for each run that `resumed` was told of, and after that. NULL: nobody is told. */
+  void (*finished)(void *context, millrace_run run, uint32_t status);
+} millrace_resumption;
+
+/* Goes on with the durable runs of `data` that are not over: what has completed is not done again, what was under way is, with the same task keys. Once, when
+   handlers are registered and before runs are started; else MILLRACE_REFUSED. Reads the disk and waits for it; `resumed` and `left` are called meanwhile, on this
+   thread. `resumption` NULL: nobody is told. `count`, which may be NULL, gets how many go on. [outside; on the loop's thread, too, which stands still] */
+int32_t millrace_engine_resume(millrace_engine engine, const millrace_resumption *resumption, uint64_t *count, millrace_error *error);
+
+/* How a saga is, or was: docs/sagas.md. */
+enum {
+  MILLRACE_SAGA_STARTED = 0,
+  MILLRACE_SAGA_RUNNING = 1,
+  MILLRACE_SAGA_COMPLETED = 2,
+  MILLRACE_SAGA_COMPENSATING = 3,
+  MILLRACE_SAGA_COMPENSATED = 4,
+  MILLRACE_SAGA_COMPENSATED_WITH_SKIPS = 5,
+  MILLRACE_SAGA_COMPENSATION_PARKED = 6, /* from here on: waits for one of the verbs below */
+  MILLRACE_SAGA_PIVOT_PARKED = 7,
+  MILLRACE_SAGA_FORWARD_PARKED = 8
+};
+
+/* MILLRACE_SAGA_STARTED ... MILLRACE_NOT_FOUND: the run is no saga. [any] */
+int32_t millrace_saga_status(millrace_run run, uint32_t *status, millrace_error *error);
+
+/* What somebody wants of a saga that is parked: `by` says who, `reason` why; both stand in its history. They wait until that is recorded. MILLRACE_REFUSED: it is not
+   possible, and nothing has changed; MILLRACE_NOT_FOUND: the run is no saga, or has no such step. [outside; on the loop's thread, too, which stands still] */
+/* Has what is parked run once more: a step, or, `step` NULL, all. */
+int32_t millrace_saga_resume(millrace_run run, const char *step, const char *by, millrace_error *error);
+/* Passes over what is parked at a step. As above. */
+int32_t millrace_saga_skip(millrace_run run, const char *step, const char *by, const char *reason, millrace_error *error);
+/* Declares what is parked to be complete. As above. */
+int32_t millrace_saga_force(millrace_run run, const char *by, const char *reason, millrace_error *error);
 
 /* How a queue behaves: docs/broker.md. */
 typedef struct millrace_queue {
@@ -329,6 +373,7 @@ MILLRACE_ASSERT(sizeof(millrace_configuration) == 104);
 MILLRACE_ASSERT(offsetof(millrace_configuration, loop) == 80);
 MILLRACE_ASSERT(sizeof(millrace_metrics) == 104);
 MILLRACE_ASSERT(sizeof(millrace_start) == 56);
+MILLRACE_ASSERT(sizeof(millrace_resumption) == 40);
 MILLRACE_ASSERT(sizeof(millrace_queue) == 64);
 MILLRACE_ASSERT(sizeof(millrace_queue_metrics) == 64);
 MILLRACE_ASSERT(sizeof(millrace_message) == 112);
