@@ -1,6 +1,7 @@
 internal import CMillraceEmbedding
 internal import Millrace
 internal import MillraceCore
+internal import MillraceWorkflow
 internal import Synchronization
 
 /// A workflow that was read and checked. Without parameters it is compiled once, at the first start.
@@ -29,6 +30,17 @@ internal import Synchronization
       return made
     }
     return try owner.engine.start(workflow, tenant: tenant, trace: trace)
+  }
+
+  /// Throws as `Engine.schedule`. `handled`: seconds since 1970.
+  func schedule(
+    _ parameters: [String: JSON], tenant: String?, handled: Int64?, _ observe: @escaping @Sendable (ScheduledWorkflow.Event) -> Void
+  ) throws -> ScheduledWorkflow {
+    // Order: releasing. Pairs with the exchange in `EmbeddedEngine.resume`.
+    owner.hasBegun.store(true, ordering: .releasing)
+    return try owner.engine.schedule(
+      reading.definition, parameters: parameters, tenant: tenant,
+      state: handled.map { ScheduleState(handled: UTCTime(seconds: $0)) }, observe: observe)
   }
 }
 
@@ -70,6 +82,18 @@ final class EmbeddedRun: Held {
     if isCounted.exchange(true, ordering: .relaxed) { return }
     owner.counts.ended(status)
   }
+}
+
+/// A schedule that is followed.
+final class EmbeddedSchedule: Held {
+  static var kind: HandleKind { .schedule }
+
+  let owner: EmbeddedEngine
+  let followed: ScheduledWorkflow
+
+  var goesWith: EmbeddedEngine? { owner }
+
+  init(_ followed: ScheduledWorkflow, of owner: EmbeddedEngine) { (self.followed, self.owner) = (followed, owner) }
 }
 
 /// A consumer of a queue.

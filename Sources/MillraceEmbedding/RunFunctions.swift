@@ -38,12 +38,7 @@ internal import Synchronization
     let place = try unsafe Arguments.place(run, "run")
     unsafe place.pointee.id = 0
     let wish = try unsafe start == nil ? millrace_start() : Arguments.read(start, "start")
-    var parameters: [String: JSON] = [:]
-    if unsafe wish.parameters != nil || wish.parameters_length != 0 {
-      let bytes = try unsafe Arguments.bytes(
-        UnsafeRawPointer(wish.parameters), UInt64(wish.parameters_length), "start.parameters", limit: Int(MILLRACE_PARAMETER_BYTES))
-      parameters = try Arguments.object(bytes, "start.parameters")
-    }
+    let parameters = try unsafe Arguments.parameters(wish.parameters, wish.parameters_length, "start.parameters")
     let tenant = try unsafe Arguments.optionalText(wish.tenant, "start.tenant")
     var trace: TraceContext?
     if let text = try unsafe Arguments.optionalText(wish.trace, "start.trace") {

@@ -245,6 +245,39 @@ typedef struct millrace_resumption {
    thread. `resumption` NULL: nobody is told. `count`, which may be NULL, gets how many go on. [outside; on the loop's thread, too, which stands still] */
 int32_t millrace_engine_resume(millrace_engine engine, const millrace_resumption *resumption, uint64_t *count, millrace_error *error);
 
+/* How a schedule is followed. */
+typedef struct millrace_schedule_options {
+  uint32_t size;
+  uint32_t reserved;
+  const char *tenant;       /* whose work the runs are; NULL: "default" */
+  const char *parameters;   /* of all runs, a JSON object, before those of the schedule; or NULL */
+  size_t parameters_length; /* bytes */
+  int64_t handled;          /* seconds since 1970, up to which every fire was started or passed over, as millrace_schedule_read gave it: what was missed since is treated
+                               as the schedule says; 0: fires from now on, of a durable workflow from where `data` says */
+  void *context;            /* handed to the functions below; until the engine is destroyed */
+  /* A run was started for the fire of that second; the handle is the caller's to release, or none if there is room for no more. NULL: nobody is told, and there are
+     no handles. */
+  void (*started)(void *context, millrace_run run, int64_t fire);
+  /* None was, and none will be. NULL: nobody is told. */
+  void (*refused)(void *context, int64_t fire, const char *reason);
+  /* As that of millrace_start, for each run that `started` was told of, and after that. NULL: nobody is told. */
+  void (*finished)(void *context, millrace_run run, uint32_t status);
+} millrace_schedule_options;
+typedef struct millrace_schedule { uint64_t id; } millrace_schedule;
+#define MILLRACE_NEVER INT64_MAX
+
+/* Follows the schedule of a workflow (docs/schedules.md): starts a run at each fire, until it is stopped or the engine is drained or destroyed. After
+   millrace_engine_resume, where there are durable runs. `options` NULL: as zeros are. Fires may be told before it has returned. [any] */
+int32_t millrace_schedule_follow(
+    millrace_workflow workflow, const millrace_schedule_options *options, millrace_schedule *schedule, millrace_error *error);
+/* How far it was followed, to be stored, and when it fires next, MILLRACE_NEVER: no more; seconds since 1970, either may be NULL. [any] */
+int32_t millrace_schedule_read(millrace_schedule schedule, int64_t *handled, int64_t *next, millrace_error *error);
+/* Nothing is started until `millrace_schedule_resume`; what is missed is treated then as the schedule says. Both any number of times. [any] */
+int32_t millrace_schedule_pause(millrace_schedule schedule, millrace_error *error);
+int32_t millrace_schedule_resume(millrace_schedule schedule, millrace_error *error);
+/* Follows it no longer; runs go on. Its handle is none any more. [any] */
+int32_t millrace_schedule_stop(millrace_schedule schedule, millrace_error *error);
+
 /* How a saga is, or was: docs/sagas.md. */
 enum {
   MILLRACE_SAGA_STARTED = 0,
@@ -374,6 +407,7 @@ MILLRACE_ASSERT(offsetof(millrace_configuration, loop) == 80);
 MILLRACE_ASSERT(sizeof(millrace_metrics) == 104);
 MILLRACE_ASSERT(sizeof(millrace_start) == 56);
 MILLRACE_ASSERT(sizeof(millrace_resumption) == 40);
+MILLRACE_ASSERT(sizeof(millrace_schedule_options) == 72);
 MILLRACE_ASSERT(sizeof(millrace_queue) == 64);
 MILLRACE_ASSERT(sizeof(millrace_queue_metrics) == 64);
 MILLRACE_ASSERT(sizeof(millrace_message) == 112);
