@@ -14,6 +14,8 @@ TRACES := ../shared/data/wfinstances
 PREFIX ?= /usr/local
 VERSION := $(shell sed -n 's/.*static let version = "\(.*\)"/\1/p' Sources/Millrace/Engine.swift)
 SONAME := libmillrace.so.0
+# The one whose setuptools and wheel are Debian's.
+PYTHON ?= /usr/bin/python3
 # What isolated plugins run in: of libc only, while SwiftPM, which builds it for the tests, would link Swift's runtime into it.
 PLUGIN_HOST = clang -std=gnu11 -O2 -Wall -Wextra -Werror -D_GNU_SOURCE -pthread -I Sources/CMillrace/include -o "$$($(RELEASE) --show-bin-path)/millrace-plugin-host" \
   Sources/PluginHost/*.c Sources/CMillrace/isolation.c Sources/CMillrace/process.c
@@ -21,7 +23,7 @@ EMBEDDED := $(RELEASE) --product millrace-embedding
 # SwiftPM links no shared library with the runtime inside. What of it needs naming: the rest is found by what the objects ask for.
 RUNTIME := CoreFoundation _FoundationICU _FoundationCShims _FoundationCollections FoundationEssentials FoundationInternationalization dispatch BlocksRuntime
 
-.PHONY: help deps build run libmillrace install test docs bench peers bench-broker bench-plugins bench-topics bench-log bench-durable lint clean build-deps outside
+.PHONY: help deps build run libmillrace install wheel test docs bench peers bench-broker bench-plugins bench-topics bench-log bench-durable lint clean build-deps outside
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
@@ -71,6 +73,15 @@ install: libmillrace ## libmillrace.so, its headers and millrace.pc to PREFIX=/u
 	install -m 644 Sources/CMillrace/include/millrace/plugin.h Sources/CMillrace/include/millrace/millrace.h "$(DESTDIR)$(PREFIX)/include/millrace"
 	sed 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|' Sources/CMillrace/millrace.pc.in >"$(DESTDIR)$(PREFIX)/lib/pkgconfig/millrace.pc"
 	chmod 644 "$(DESTDIR)$(PREFIX)/lib/pkgconfig/millrace.pc"
+
+wheel: libmillrace ## .build/wheel/millrace-*.whl: the Python package with the library inside, for machines of this kind; PYTHON=/usr/bin/python3
+	rm -rf .build/python .build/wheel
+	install -d .build/python/millrace
+	cp Examples/embed/python/pyproject.toml Examples/embed/python/setup.py .build/python
+	cp Examples/embed/python/millrace/*.py Examples/embed/python/millrace/py.typed .build/python/millrace
+	install -m 755 .build/libmillrace.so .build/python/millrace/$(SONAME)
+	$(PYTHON) -m pip wheel --quiet --disable-pip-version-check --no-deps --no-index --no-build-isolation --wheel-dir .build/wheel .build/python
+	@ls .build/wheel/*.whl
 
 docs: deps ## the documentation of the modules as pages, in .build/documentation
 	swift build $(TRAITS) --target MillraceTesting

@@ -307,6 +307,18 @@ static int32_t items_item(const millrace_attempt *attempt, uint32_t index, uint3
   return -1;
 }
 
+/* A handler is called with a task here, not with a message. */
+static int32_t deliveries_read(const millrace_attempt *attempt, millrace_delivery *delivery) {
+  if (is_usable(attempt, "deliveries.read", 1)) is_null(attempt, delivery, "deliveries.read");
+  return -1;
+}
+
+static int32_t deliveries_header(const millrace_attempt *attempt, uint32_t index, const char **name, const char **value) {
+  (void)index, (void)name, (void)value;
+  is_usable(attempt, "deliveries.header", 1);
+  return -1;
+}
+
 static int32_t trace_parent(const millrace_attempt *attempt, char text[MILLRACE_TRACEPARENT_BYTES]) {
   if (!is_usable(attempt, "trace.traceparent", 1) || is_null(attempt, text, "trace.traceparent")) return -1;
   memcpy(text, "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", MILLRACE_TRACEPARENT_BYTES);
@@ -374,6 +386,7 @@ static void broker_drop(const millrace_host *table, millrace_draft draft) { brok
 static const millrace_environment environment_table = {.size = sizeof environment_table, .count = environment_count, .at = environment_at,
                                                        .get = environment_get, .redact = environment_redact};
 static const millrace_items items_table = {.size = sizeof items_table, .count = items_count, .item = items_item};
+static const millrace_deliveries delivery_table = {.size = sizeof delivery_table, .read = deliveries_read, .header = deliveries_header};
 static const millrace_trace trace_table = {.size = sizeof trace_table, .traceparent = trace_parent};
 static const millrace_random random_table = {.size = sizeof random_table, .fill = random_fill};
 static const millrace_broker broker_table = {.size = sizeof broker_table, .claim = broker_claim, .publish = broker_publish, .drop = broker_drop};
@@ -389,7 +402,8 @@ static const void *table_extension(const millrace_host *table, const char *id) {
     const char *id;
     const void *table;
   } all[] = {{MILLRACE_ENVIRONMENT, &environment_table}, {MILLRACE_ITEMS, &items_table}, {MILLRACE_TRACE, &trace_table},
-             {MILLRACE_RANDOM, &random_table}, {MILLRACE_BROKER, &broker_table}};
+             {MILLRACE_RANDOM, &random_table}, {MILLRACE_BROKER, &broker_table},
+             {MILLRACE_DELIVERY, &delivery_table}};
   no_extension(table, id);
   for (size_t i = 0; id && i < sizeof all / sizeof *all; i++)
     if (strcmp(id, all[i].id) == 0) return all[i].table;

@@ -65,7 +65,7 @@ extension Engine {
     book.stop()
     desk.close()
     desk.stop()
-    let ending = Ending(runtime: runtime, host: host, state: state, hooks: hooks, durable: durable, desk: desk, isHosted: hostLoop != nil)
+    let ending = Ending(runtime: runtime, host: host, state: state, hooks: hooks, durable: durable, desk: desk)
     if !runtime.isOwnThread { return ending.run() }
     if !ending.runApart() { hooks.host.report("the engine could not be shut down from its own thread: no thread to be had") }
   }
@@ -80,19 +80,14 @@ extension Engine {
     private let durable: DurableRuns?
     /// Its consumers' jobs are called until the runtime has stopped.
     private let desk: BrokerDesk
-    /// This is the thread of the host's loop, which nobody turns meanwhile.
-    private let isHosted: Bool
 
-    init(
-      runtime: Runtime, host: TaskHost, state: EngineState, hooks: HooksBox, durable: DurableRuns?, desk: BrokerDesk, isHosted: Bool
-    ) {
+    init(runtime: Runtime, host: TaskHost, state: EngineState, hooks: HooksBox, durable: DurableRuns?, desk: BrokerDesk) {
       self.runtime = runtime
       self.host = host
       self.state = state
       self.hooks = hooks
       self.durable = durable
       self.desk = desk
-      self.isHosted = isHosted
     }
 
     func run() {
@@ -101,7 +96,7 @@ extension Engine {
       let reason = "the engine was shut down: the run goes on when it is resumed"
       for run in runs where run.status == .created { run.suspend(because: run.journal == nil ? nil : reason) }
       for run in runs { run.suspend(because: run.journal == nil ? nil : reason) }
-      for run in host.activeRuns where run.hasCleanup || run.hasChildren || run.isUndoing { wait(for: run) }
+      for run in host.activeRuns where run.hasCleanup || run.hasChildren || run.isUndoing { _ = run.wait() }
       runtime.stop()
       desk.end()
       // What tasks gave to the last moment is recorded; then that they are left to the next process.
@@ -111,15 +106,6 @@ extension Engine {
       state.unload()
       desk.plugins.end()
       host.close()
-    }
-
-    private func wait(for run: WorkflowRun) {
-      guard isHosted else {
-        _ = run.wait()
-        return
-      }
-      // Who arms a timer cannot tell this thread: it looks again after 10 ms.
-      repeat { _ = runtime.turn() } while run.wait(until: min(runtime.turn(), millrace_monotonic() + 10_000_000)) == nil
     }
 
     /// False: there is no thread, and everything stays as it is.

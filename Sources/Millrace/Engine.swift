@@ -101,7 +101,7 @@ public import MillraceWorkflow
     public var wallClock: (@Sendable () -> Int64)?
     /// By which the waits of durable runs go on in another engine: id of the machine's boot, and nanoseconds since then, while the machine slept too; nil: the system's. For tests.
     package var bootClock: (@Sendable () -> (id: String, nanoseconds: UInt64))?
-    /// The loop of the program that the engine is a part of; nil: one of its own.
+    /// The loop of the program that the engine calls back on; nil: none.
     package var hostLoop: HostLoop?
     /// Where the broker keeps durable queues; nil: in `data`. For tests.
     package var journal: (@Sendable () throws -> any QueueJournal)?
@@ -129,7 +129,7 @@ public import MillraceWorkflow
   let durable: DurableRuns?
   let children = ResumedChildren()
   let desk: BrokerDesk
-  /// nil: the engine has a loop of its own.
+  /// nil: the program has none for callbacks.
   let hostLoop: HostLoop?
   /// nil: nothing is published.
   let eventPublisher: EventPublisher?

@@ -1,6 +1,6 @@
 internal import MillraceCore
 
-/// A `uv_loop_t` of the program that an engine is a part of. Its thread makes the engine and shuts it down.
+/// A `uv_loop_t` of the program that an engine calls back on. Its thread makes the engine and shuts it down.
 @safe package struct HostLoop: Sendable {
   // unsafe: the host's; it outlives the engine, and one turn more.
   nonisolated(unsafe) let pointer: UnsafeMutableRawPointer

@@ -95,6 +95,13 @@ enum Arguments {
     return Dictionary(members.map { ($0.name, $0.value) }) { first, _ in first }
   }
 
+  /// Parameters of runs; NULL without a length: none. Throws `Failure`.
+  @unsafe static func parameters(_ pointer: UnsafePointer<CChar>?, _ length: Int, _ name: String) throws(Failure) -> [String: JSON] {
+    if unsafe pointer == nil && length == 0 { return [:] }
+    return try object(
+      unsafe bytes(UnsafeRawPointer(pointer), UInt64(UInt(bitPattern: length)), name, limit: Int(MILLRACE_PARAMETER_BYTES)), name)
+  }
+
   static func missing(_ name: String) -> Failure { Failure(.badArgument, "\(name) is NULL") }
 }
 

@@ -12,9 +12,11 @@ internal import Synchronization
   static let maximum = 64
 
   let engine: Engine
-  /// Calls back on the host's loop; nil: the engine has a loop of its own.
+  /// Calls back on the host's loop; nil: callbacks come on the engine's threads.
   let relay: LoopRelay?
   let counts = Counts()
+  /// Runs were started, or resumed.
+  let hasBegun = Atomic<Bool>(false)
   private let monitor = Monitor()
   // The monitor's.
   private var isEnding = false
@@ -133,10 +135,26 @@ internal import Synchronization
 
   /// Refuses what waits, where that would keep the engine from ending what is waited for. Throws `Failure`.
   func checkMayWait(_ what: String) throws(Failure) {
+    try checkIsOutside(what)
+    if relay?.isHere == true {
+      throw Failure(.wrongThread, "\(what) would stop the loop of the program for as long as it waits: use a callback")
+    }
+  }
+
+  /// As above, where the loop may stand still. Throws `Failure`.
+  func checkIsOutside(_ what: String) throws(Failure) {
     let (isOwn, isOver) = monitor.locked { (!isEnding && engine.isOwnThread, isEnding) }
     if isOwn { throw Failure(.wrongThread, "\(what) was called on a thread of the engine, in a handler or a callback: call it on another") }
     if isOver { throw Failure(.closed, "the engine is being destroyed") }
-    if relay?.isHere == true { throw Failure(.wrongThread, "\(what) would stop the loop, which the engine needs: use a callback") }
+  }
+
+  /// Goes on with what an earlier process has left: runs of this one would be taken for such. Throws `Failure`, or as `Engine.resume`.
+  func resume() throws -> ResumedRuns {
+    // Order: acquiring and releasing. Of two callers one goes on.
+    if hasBegun.exchange(true, ordering: .acquiringAndReleasing) {
+      throw Failure(.refused, "runs were started or resumed already: resume once, before the first run is started")
+    }
+    return try engine.resume()
   }
 
   /// Ends the engine. Its handle is none any more. Throws `Failure`.

@@ -62,6 +62,18 @@ struct Failure: Error {
       case .full, .tooLarge: .full
       default: .refused
       }
+    case let error as RunVerbError:
+      switch error {
+      case .unknown, .unknownTask: .notFound
+      case .over, .active, .saga: .refused
+      }
+    case let error as RequestError:
+      switch error {
+      case .timedOut: .timedOut
+      case .unroutable: .notFound
+      case .failed: .refused
+      case .closed: .closed
+      }
     case let error as BrokerError: code(of: error)
     case let error as RoutingError: code(of: error)
     case let error as PublishRefusal:

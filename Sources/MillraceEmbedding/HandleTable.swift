@@ -3,7 +3,7 @@ internal import MillraceCore
 /// What a handle names. The number is its highest byte.
 enum HandleKind: UInt64 {
   case engine = 1
-  case workflow, run, subscription
+  case workflow, run, subscription, schedule
 }
 
 /// Something that a handle names.

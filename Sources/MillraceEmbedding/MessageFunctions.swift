@@ -112,6 +112,28 @@ extension QueueConfiguration {
   }
 }
 
+@c @implementation public func millrace_engine_request(
+  _ engine: millrace_engine, _ message: UnsafePointer<millrace_message>?, _ timeout: UInt64,
+  _ answer: UnsafeMutablePointer<millrace_bytes>?,
+  _ error: UnsafeMutablePointer<millrace_error>?
+) -> Int32 {
+  unsafe perform(error) {
+    let embedded = try HandleTable.shared.find(engine.id, EmbeddedEngine.self)
+    try unsafe GivenBytes.fill(answer, "answer") {
+      let given = try unsafe Arguments.read(message, "message")
+      let envelope = try unsafe envelope(given, embedded.engine)
+      if envelope.replyTo != nil || envelope.correlationID != nil {
+        throw Failure(.badArgument, "message.reply_to and message.correlation of a request are the library's to set: leave them NULL")
+      }
+      if timeout == 0 { throw Failure(.badArgument, "timeout is 0: no answer can come in that time") }
+      let bytes = try unsafe Arguments.bytes(given.payload, given.length, "message.payload", limit: BrokerConfiguration().largestMessage)
+      try embedded.checkMayWait("millrace_engine_request")
+      let received = try embedded.engine.requestHere(bytes, envelope, nanoseconds: timeout)
+      return Payload(received.copy(), Payload.ContentType(rawValue: received.payloadType) ?? .bytes)
+    }
+  }
+}
+
 /// unsafe: the texts are as the header says.
 @unsafe private func envelope(_ message: millrace_message, _ engine: Engine) throws -> Envelope {
   let key = try unsafe Arguments.text(message.key, "message.key")
@@ -144,7 +166,25 @@ extension QueueConfiguration {
   envelope.correlationID = try unsafe Arguments.optionalText(message.correlation, "message.correlation")
   envelope.replyTo = try unsafe Arguments.optionalText(message.reply_to, "message.reply_to")
   envelope.tenant = try unsafe Arguments.optionalText(message.tenant, "message.tenant")
+  envelope.headers = try unsafe headers(message)
   return envelope
+}
+
+/// unsafe: as above.
+@unsafe private func headers(_ message: millrace_message) throws -> Headers {
+  let count = Int(unsafe message.header_count)
+  if count == 0 { return Headers() }
+  if count > Int(MILLRACE_HEADERS) { throw Failure(.tooLarge, "message.header_count is \(count); \(MILLRACE_HEADERS) are taken") }
+  guard let texts = unsafe message.headers else { throw Arguments.missing("message.headers") }
+  var fields: [(String, HeaderValue)] = []
+  for index in 0..<count {
+    fields.append(
+      (
+        try unsafe Arguments.text(texts[2 * index], "the name of message.headers[\(index)]"),
+        .text(try unsafe Arguments.text(texts[2 * index + 1], "the value of message.headers[\(index)]", limit: Envelope.maxPropertyBytes))
+      ))
+  }
+  return try Headers(fields)
 }
 
 @c @implementation public func millrace_subscribe(

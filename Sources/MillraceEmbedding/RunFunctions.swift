@@ -38,12 +38,7 @@ internal import Synchronization
     let place = try unsafe Arguments.place(run, "run")
     unsafe place.pointee.id = 0
     let wish = try unsafe start == nil ? millrace_start() : Arguments.read(start, "start")
-    var parameters: [String: JSON] = [:]
-    if unsafe wish.parameters != nil || wish.parameters_length != 0 {
-      let bytes = try unsafe Arguments.bytes(
-        UnsafeRawPointer(wish.parameters), UInt64(wish.parameters_length), "start.parameters", limit: Int(MILLRACE_PARAMETER_BYTES))
-      parameters = try Arguments.object(bytes, "start.parameters")
-    }
+    let parameters = try unsafe Arguments.parameters(wish.parameters, wish.parameters_length, "start.parameters")
     let tenant = try unsafe Arguments.optionalText(wish.tenant, "start.tenant")
     var trace: TraceContext?
     if let text = try unsafe Arguments.optionalText(wish.trace, "start.trace") {
@@ -51,6 +46,8 @@ internal import Synchronization
       if trace == nil { throw Failure(.badArgument, "start.trace is no traceparent: \(text.prefix(80))") }
     }
     let owner = embedded.owner
+    // Order: releasing. Pairs with the exchange in `EmbeddedEngine.resume`.
+    owner.hasBegun.store(true, ordering: .releasing)
     let handle: WorkflowHandle
     do { handle = try embedded.start(parameters, tenant: tenant, trace: trace) } catch let error as DefinitionError {
       // The definition was found good: these are faults of the parameters.
@@ -64,19 +61,7 @@ internal import Synchronization
     }
     unsafe place.pointee.id = id
     owner.counts.started.wrappingAdd(1, ordering: .relaxed)
-    // unsafe: kept until the run has ended, and called by any thread, as the header says.
-    nonisolated(unsafe) let context = unsafe wish.context
-    let finished = unsafe wish.finished
-    // The run is kept until then, and its engine with it.
-    handle.whenFinished { [relay = owner.relay] status in
-      made.count(status)
-      guard let finished = unsafe finished else { return }
-      if let relay {
-        relay.post { unsafe finished(context, millrace_run(id: id), status.number) }
-      } else {
-        unsafe finished(context, millrace_run(id: id), status.number)
-      }
-    }
+    unsafe made.follow(id, context: wish.context, wish.finished)
   }
 }
 

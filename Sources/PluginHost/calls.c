@@ -203,7 +203,7 @@ static const void *call_extension(const millrace_host *host, const char *id) {
   if (strcmp(id, MILLRACE_ENVIRONMENT) == 0) return &environment;
   if (strcmp(id, MILLRACE_TRACE) == 0) return &trace;
   if (strcmp(id, MILLRACE_RANDOM) == 0) return &random;
-  return NULL; /* MILLRACE_ITEMS and MILLRACE_BROKER: their tables are of memory that is not here */
+  return NULL; /* MILLRACE_ITEMS, MILLRACE_BROKER and MILLRACE_DELIVERY: they are of memory that is not here */
 }
 
 void calls_fill(millrace_host *host) {

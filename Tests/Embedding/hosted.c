@@ -1,6 +1,6 @@
 /*
- * An engine on the program's loop, destroyed on that loop's thread while a run goes on whose cleanup waits for time: nobody turns the loop meanwhile, and it ends all
- * the same. Who started runs has been told of their ends when it has. Another thread may not destroy it.
+ * An engine with the program's loop, destroyed on that loop's thread while runs go on whose cleanup waits for time: it ends all the same. Who started runs has been
+ * told of their ends when it has. Another thread may not destroy it.
  */
 #include <millrace/millrace.h>
 #include <pthread.h>

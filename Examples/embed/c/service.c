@@ -1,5 +1,5 @@
 /*
- * Millrace in a service in C that has a loop of its own: time and callbacks come on that loop, handlers run on the engine's threads.
+ * Millrace in a service in C that has a loop of its own: callbacks come on that loop, handlers run on the engine's threads.
  *
  *     cc -o service service.c $(pkg-config --cflags --libs millrace libuv) && ./service
  *
@@ -34,7 +34,7 @@ static const char workflow_text[] =
     "format: 1\n"
     "workflow: tick\n"
     "tasks:\n"
-    "  - { id: pause, wait: { for: 3ms } }\n" /* by a timer of the loop */
+    "  - { id: pause, wait: { for: 3ms } }\n" /* by a timer of the engine */
     "  - { id: work, handler: work, dependencies: [pause], retry: { attempts: 2, initial: 1ms } }\n";
 
 static uint32_t work(void *context, const millrace_call *call, millrace_outcome *outcome) {
@@ -69,7 +69,7 @@ static void tick(uv_timer_t *timer) {
   millrace_error error = {.size = sizeof error};
   check(millrace_run_start(self->workflow, &start, &run, &error), &error, "start");
   self->started++;
-  /* The loop is what the run needs: waiting for it here is refused. */
+  /* The loop would stand still: waiting here is refused. */
   if (self->started == 1 && millrace_run_wait(run, MILLRACE_FOREVER, NULL, NULL) != MILLRACE_WRONG_THREAD) abort();
 }
 

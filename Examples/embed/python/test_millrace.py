@@ -72,6 +72,32 @@ class EngineTests(unittest.TestCase):
             self.assertTrue(done.wait(60))
         self.assertEqual(sorted(answers), [1, 4, 9])
 
+    def test_a_handler_is_told_of_its_message_and_a_request_gets_the_answer(self) -> None:
+        def tell(task: millrace.Task) -> object:
+            message = task.message
+            assert message is not None
+            if message.failed == 0:
+                raise millrace.Failure("busy")
+            return [message.queue, message.key, message.headers, message.acquired, message.priority, message.reply_to is not None, message.id, task.input]
+
+        def refuse(_: millrace.Task) -> None:
+            raise millrace.Failure("no-such-thing", "nothing of that kind", retryable=False)
+
+        with millrace.Engine(threads=2) as engine:
+            for queue in ("words", "nothing", "silent"):
+                engine.declare(queue)
+            engine.subscribe("words", tell)
+            engine.subscribe("nothing", refuse)
+            self.assertEqual(
+                engine.request("words", {"a": 1}, headers={"kind": "x", "colour": "blau wie Öl"}),
+                ["words", "words", {"colour": "blau wie Öl", "kind": "x"}, 1, 1, True, None, {"a": 1}])
+            for queue, timeout, code in (("nothing", 600, "REFUSED"), ("silent", 0.001, "TIMED_OUT"), ("nowhere", 600, "NOT_FOUND")):
+                with self.assertRaises(millrace.MillraceError) as caught:
+                    engine.request(queue, 1, timeout=timeout)
+                self.assertEqual(caught.exception.code, "MILLRACE_" + code)
+            engine.register("alone", lambda task: task.message is None)
+            self.assertIs(engine.prepare("format: 1\nworkflow: w\nresult: a\ntasks: [{ id: a, handler: alone }]").run(), True)
+
     def test_a_run_outlives_its_engine_as_a_record_and_is_none_after_that(self) -> None:
         engine = millrace.Engine(threads=1)
         workflow = engine.prepare("format: 1\nworkflow: w\ntasks: [{ id: a, wait: { signal: never } }]")

@@ -1,3 +1,4 @@
+internal import CMillrace
 public import MillraceBroker
 internal import MillraceCore
 internal import MillraceWorkflow
@@ -15,11 +16,7 @@ extension Engine {
     let wait = RequestWait(desk.requests)
     guard let number = wait.begin() else { throw RequestError.closed }
     let limit = RoomWait.Limit(timeout, on: runtime.scheduler.clock)
-    var envelope = envelope
-    envelope.replyTo = queue.name
-    envelope.correlationID = "\(queue.prefix)\(number)"
-    envelope.timeToLive = min(envelope.timeToLive ?? .max, UInt64(clamping: timeout))
-    envelope.isPersistent = false
+    let envelope = asking(envelope, queue, number, UInt64(clamping: timeout))
     let alarm = desk.alarms.after(UInt64(clamping: timeout)) { [requests = desk.requests] in
       requests.end(number, .failure(RequestError.timedOut(after: timeout)))
     }
@@ -36,7 +33,33 @@ extension Engine {
     }
   }
 
-  /// As above, to a queue.
+  private func asking(_ envelope: Envelope, _ queue: (name: String, prefix: String), _ number: UInt64, _ timeout: UInt64) -> Envelope {
+    var envelope = envelope
+    envelope.replyTo = queue.name
+    envelope.correlationID = "\(queue.prefix)\(number)"
+    envelope.timeToLive = min(envelope.timeToLive ?? .max, timeout)
+    envelope.isPersistent = false
+    return envelope
+  }
+
+  /// As above, on the calling thread, which is none of the engine's, and without waiting for room. `nanoseconds`: `UInt64.max` is no bound.
+  package func requestHere(_ bytes: [UInt8], _ envelope: Envelope, nanoseconds: UInt64) throws -> ReceivedMessage {
+    let queue = try desk.requests.replyQueue(broker, desk.id)
+    let wait = RequestWait(desk.requests)
+    guard let number = wait.begin() else { throw RequestError.closed }
+    let (deadline, overflow) = millrace_monotonic().addingReportingOverflow(nanoseconds)
+    do {
+      if try publishAtOnce(bytes, asking(envelope, queue, number, nanoseconds)) == .unroutable { throw RequestError.unroutable }
+    } catch {
+      desk.requests.end(number, .failure(error))
+    }
+    if let answer = wait.answer(until: overflow ? .max : deadline) { return try answer.get() }
+    desk.requests.end(number, .failure(RequestError.timedOut(after: .nanoseconds(Int64(clamping: nanoseconds)))))
+    // Whoever was first has said it: the answer may have come just now.
+    return try wait.held().get()
+  }
+
+  /// As the first, to a queue.
   public func request(
     _ payload: Payload, to queue: String, timeout: Duration = .seconds(30), _ change: (inout Envelope) -> Void = { _ in }
   ) async throws -> ReceivedMessage {
@@ -45,7 +68,7 @@ extension Engine {
     return try await request(payload, envelope, timeout: timeout)
   }
 
-  /// As above, to an exchange, by a key.
+  /// As the first, to an exchange, by a key.
   public func request(
     _ payload: Payload, exchange: String, key: String, timeout: Duration = .seconds(30), _ change: (inout Envelope) -> Void = { _ in }
   ) async throws -> ReceivedMessage {
@@ -95,10 +118,29 @@ extension ReceivedMessage {
   private func end(_ answer: RequestTable.Answer) {
     let continuation: CheckedContinuation<ReceivedMessage, any Error>? = monitor.locked {
       self.answer = answer
+      monitor.broadcast(.ended)
       defer { self.continuation = nil }
       return self.continuation
     }
     continuation?.resume(with: answer)
+  }
+
+  /// On the calling thread, until `deadline` of the monotonic clock; nil: none has come by then.
+  func answer(until deadline: UInt64) -> RequestTable.Answer? {
+    monitor.locked {
+      while self.answer == nil { if !monitor.wait(.ended, until: deadline) { break } }
+      return self.answer
+    }
+  }
+
+  /// After `RequestTable.end`, which may have come too late, while the answer is on its way here.
+  func held() -> RequestTable.Answer {
+    monitor.locked {
+      while true {
+        if let answer = self.answer { return answer }
+        monitor.wait(.ended)
+      }
+    }
   }
 
   func answer() async throws -> ReceivedMessage {

@@ -142,7 +142,7 @@ public final class MessageConsumer: BrokerDesk.Closable, @unchecked Sendable {
   // MARK: A message
 
   private func begin(_ message: ReceivedMessage) {
-    let subject = MessageSubject(message)
+    let subject = MessageSubject(message, of: queue)
     do {
       let wall = desk.wall()
       let (id, number) = desk.state.nextRun(wall: wall)

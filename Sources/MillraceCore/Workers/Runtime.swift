@@ -81,7 +81,7 @@ public enum RuntimeError: Error, CustomStringConvertible {
   public var stall: @convention(c) (UnsafeMutableRawPointer?, Int, UInt64, UInt64) -> Void
   /// A watched signal arrived. On the loop's thread.
   public var signal: @convention(c) (UnsafeMutableRawPointer?, Int32) -> Void
-  /// `Runtime.callBack` was called, once or more. On the loop's thread.
+  /// `Runtime.callBack` was called, once or more. On the thread of the host's loop, where there is one, else on that of ours.
   public var wake: @convention(c) (UnsafeMutableRawPointer?) -> Void
   // unsafe: the embedder's; outlives the runtime.
   public nonisolated(unsafe) var context: UnsafeMutableRawPointer?
@@ -100,7 +100,9 @@ public enum RuntimeError: Error, CustomStringConvertible {
   }
 }
 
-/// A scheduler with its threads: workers, the event loop (own or the host's), timers, and the pool for handlers that block.
+/// A scheduler with its threads: workers, the event loop, timers, and the pool for handlers that block.
+///
+/// The loop has a thread of its own also where the host has one, which only calls back: whatever keeps the host's busy, timers fire in time.
 ///
 /// `start` once, `stop` once; `submit` and the like through `scheduler` in between, from any thread.
 @safe public final class Runtime: @unchecked Sendable {
@@ -120,6 +122,8 @@ public enum RuntimeError: Error, CustomStringConvertible {
   /// nil: the runtime takes no guests.
   let guest: Guest?
   private var loopStorage: EventLoop?
+  /// Calls back on the host's loop; nil: ours does.
+  private var hosted: EventLoop?
   private var timerStorage: Timers?
   private var poolStorage: BlockingPool?
   private let stallArmed = Atomic<Bool>(false)
@@ -130,13 +134,15 @@ public enum RuntimeError: Error, CustomStringConvertible {
 
   /// Armed by anyone: one shard for each worker, the last one for all others.
   public var timers: Timers { timerStorage! }
+  /// Keeps the time, and watches signals.
   public var loop: EventLoop { loopStorage! }
   /// The timer shard for threads that are no workers.
   public var sharedTimerShard: Int { configuration.scheduler.workers }
   /// Threads that run handlers.
   public var threadCount: Int { configuration.scheduler.workers - (guest == nil ? 0 : 1) }
 
-  /// `hostLoop`: a `uv_loop_t` that the caller runs; `start` and `stop` are then called on its thread. `signals` to watch. Throws `RuntimeError`.
+  /// `hostLoop`: a `uv_loop_t` that the caller runs, to be called back on; `start` and `stop` are then called on its thread. `signals` to watch. Throws
+  /// `RuntimeError`.
   public init(
     _ configuration: RuntimeConfiguration, hooks: RuntimeHooks = unsafe RuntimeHooks(), hostLoop: UnsafeMutableRawPointer? = nil,
     signals: [Int32] = []
@@ -171,16 +177,16 @@ public enum RuntimeError: Error, CustomStringConvertible {
 
     // unsafe: the loop, the timers and the pool are stopped before this object goes away; it is their context.
     let context = unsafe Unmanaged.passUnretained(self).toOpaque()
-    let callbacks = unsafe LoopCallbacks(
-      context: context, wake: { unsafe Runtime.from($0).onWake() }, alarm: { unsafe Runtime.from($0).onAlarm() },
-      signal: { unsafe Runtime.from($0).onSignal($1) })
-    let loop: EventLoop
-    if let hostLoop = unsafe hostLoop {
-      loop = unsafe EventLoop(host: hostLoop, signals: signals, callbacks: callbacks)
-    } else {
-      loop = EventLoop(signals: signals, callbacks: callbacks)
-    }
+    let loop = unsafe EventLoop(
+      signals: signals,
+      callbacks: LoopCallbacks(
+        context: context, wake: { unsafe Runtime.from($0).onWake() }, alarm: { unsafe Runtime.from($0).onAlarm() },
+        signal: { unsafe Runtime.from($0).onSignal($1) }))
     loopStorage = loop
+    if let hostLoop = unsafe hostLoop {
+      hosted = unsafe EventLoop(
+        host: hostLoop, callbacks: LoopCallbacks(context: context, wake: { unsafe Runtime.from($0).onWake() }))
+    }
     do {
       timerStorage = unsafe try Timers(
         shards: workers + 1, capacity: configuration.timers, context: context,
@@ -205,7 +211,13 @@ public enum RuntimeError: Error, CustomStringConvertible {
 
   /// Starts the loop and the workers. Throws `RuntimeError`; then nothing runs.
   public func start() throws(RuntimeError) {
-    do { try loop.start() } catch { throw .loop(error) }
+    do {
+      try loop.start()
+      try hosted?.start()
+    } catch {
+      loop.stop()
+      throw .loop(error)
+    }
     for i in 0..<threadCount {
       let start = UnsafeMutablePointer<WorkerStart>.allocate(capacity: 1)
       unsafe start.initialize(to: WorkerStart(runtime: self, index: i))
@@ -231,6 +243,7 @@ public enum RuntimeError: Error, CustomStringConvertible {
     guest?.retire()
     poolStorage?.stop(.drain)
     loop.stop()
+    hosted?.stop()
   }
 
   /// True on a thread that `stop` waits for: it must not be called there.
@@ -394,12 +407,8 @@ public enum RuntimeError: Error, CustomStringConvertible {
 
   // MARK: The loop's thread
 
-  /// What the host's loop would do for the time being, where the host waits on the loop's thread and cannot turn it. When it has to be done again, on the
-  /// scheduler's clock, unless a timer is armed meanwhile.
-  public func turn() -> UInt64 { onAlarm() }
-
-  /// Has `RuntimeHooks.wake` called on the loop's thread. Many at once become one.
-  public func callBack() { loop.wake() }
+  /// Has `RuntimeHooks.wake` called, on the thread of the host's loop where there is one. Many at once become one.
+  public func callBack() { (hosted ?? loop).wake() }
 
   private func onWake() { unsafe hooks.wake(hooks.context) }
 

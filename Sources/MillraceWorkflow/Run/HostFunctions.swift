@@ -23,7 +23,7 @@ enum HostFunctions {
       return unsafe attempt.pointee.run._withUnsafeGuaranteedRef { run in
         let turn = run.items == nil ? nil : unsafe attempt.turn
         guard let found = unsafe run.input(attempt.pointee.node, Int(index), turn) else { return -1 }
-        return unsafe HostFunctions.write(found, to: input)
+        return unsafe HostFunctions.write(found, to: input, least: HostFunctions.firstInputBytes)
       }
     }
     unsafe table.pointee.claim = { attempt, length, type, payload in
@@ -71,6 +71,7 @@ enum HostFunctions {
       switch unsafe String(cString: id) {
       case MILLRACE_ENVIRONMENT: return unsafe UnsafeRawPointer(TaskHost.from(host).environmentTable)
       case MILLRACE_ITEMS: return unsafe UnsafeRawPointer(TaskHost.from(host).itemsTable)
+      case MILLRACE_DELIVERY: return unsafe UnsafeRawPointer(TaskHost.from(host).deliveryTable)
       case MILLRACE_TRACE: return unsafe UnsafeRawPointer(TaskHost.from(host).traceTable)
       case MILLRACE_RANDOM: return unsafe UnsafeRawPointer(TaskHost.from(host).randomTable)
       case MILLRACE_BROKER: return unsafe TaskHost.from(host).broker == nil ? nil : UnsafeRawPointer(TaskHost.from(host).brokerTable)
@@ -82,15 +83,14 @@ enum HostFunctions {
   /// Bytes of `millrace_input` in version 1: every plugin has room for them.
   private static let firstInputBytes: UInt32 = 48
 
-  /// Fills an input as far as its plugin knows the struct. 0, or -1 if that is less than version 1.
-  private static func write(_ found: millrace_input, to input: UnsafeMutablePointer<millrace_input>) -> Int32 {
-    // unsafe: the plugin's struct has `size` bytes.
-    let size = unsafe input.pointee.size
-    guard size >= firstInputBytes else { return -1 }
-    unsafe withUnsafeBytes(of: found) { found in
-      unsafe UnsafeMutableRawPointer(input).copyMemory(from: found.baseAddress!, byteCount: min(found.count, Int(size)))
-    }
-    unsafe input.pointee.size = size
+  /// Fills a struct, but for its size, as far as its plugin knows it. 0, or -1 if that is less than `least` bytes, which its first version has.
+  static func write<Struct: BitwiseCopyable>(_ found: Struct, to target: UnsafeMutablePointer<Struct>, least: UInt32) -> Int32 {
+    // unsafe: the plugin's struct has as many bytes as its first member says.
+    let bytes = UnsafeMutableRawPointer(target)
+    let size = unsafe bytes.load(as: UInt32.self)
+    guard size >= least else { return -1 }
+    unsafe withUnsafeBytes(of: found) { found in unsafe bytes.copyMemory(from: found.baseAddress!, byteCount: min(found.count, Int(size))) }
+    unsafe bytes.storeBytes(of: size, as: UInt32.self)
     return 0
   }
 
@@ -109,7 +109,7 @@ enum HostFunctions {
         let attempt = unsafe HostFunctions.attempt(attempt)
         return unsafe attempt.pointee.run._withUnsafeGuaranteedRef { run in
           guard let found = unsafe run.input(attempt.pointee.node, Int(index), item: Int(item)) else { return -1 }
-          return unsafe HostFunctions.write(found, to: output)
+          return unsafe HostFunctions.write(found, to: output, least: HostFunctions.firstInputBytes)
         }
       })
   }

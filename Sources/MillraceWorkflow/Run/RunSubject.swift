@@ -1,7 +1,15 @@
+package import CMillrace
+
 /// What a run of one task is about, in memory that is not the run's: a message. Its tasks read it as their input 0, where it lies.
 package protocol RunSubject: AnyObject, Sendable {
   /// unsafe: valid as long as this object.
   @unsafe var input: (bytes: UnsafeRawBufferPointer, contentType: UInt32) { get }
+
+  /// What it says of itself, for handlers of C. unsafe: its texts are valid as long as this object.
+  @unsafe var delivery: millrace_delivery { get }
+
+  /// A header of it, for handlers of C; nil: there is none of that number. unsafe: as `delivery`.
+  @unsafe func header(_ index: Int) -> (name: UnsafePointer<CChar>, value: UnsafePointer<CChar>?)?
 
   /// Nobody has tried before.
   var isNew: Bool { get }

@@ -24,6 +24,7 @@ internal import Synchronization
   nonisolated(unsafe) let itemsTable: UnsafeMutablePointer<millrace_items>
   nonisolated(unsafe) let traceTable: UnsafeMutablePointer<millrace_trace>
   nonisolated(unsafe) let randomTable: UnsafeMutablePointer<millrace_random>
+  nonisolated(unsafe) let deliveryTable: UnsafeMutablePointer<millrace_deliveries>
   nonisolated(unsafe) let brokerTable: UnsafeMutablePointer<millrace_broker>
   private let names: (UnsafeMutablePointer<CChar>, UnsafeMutablePointer<CChar>)
   /// Set once by `connect`, before any handler runs.
@@ -106,6 +107,8 @@ internal import Synchronization
     unsafe traceTable.initialize(to: HostFunctions.trace)
     unsafe randomTable = .allocate(capacity: 1)
     unsafe randomTable.initialize(to: HostFunctions.random)
+    unsafe deliveryTable = .allocate(capacity: 1)
+    unsafe deliveryTable.initialize(to: HostFunctions.deliveries)
     unsafe brokerTable = .allocate(capacity: 1)
     unsafe brokerTable.initialize(to: HostFunctions.broker)
     unsafe table = .allocate(capacity: 1)
@@ -139,6 +142,7 @@ internal import Synchronization
     unsafe itemsTable.deallocate()
     unsafe traceTable.deallocate()
     unsafe randomTable.deallocate()
+    unsafe deliveryTable.deallocate()
     unsafe brokerTable.deallocate()
     unsafe table.deallocate()
   }
@@ -183,6 +187,7 @@ internal import Synchronization
     unsafe ThreadChecks.fill(environmentTable)
     unsafe ThreadChecks.fill(itemsTable)
     unsafe ThreadChecks.fill(traceTable)
+    unsafe ThreadChecks.fill(deliveryTable)
   }
 
   /// Any thread.

@@ -20,6 +20,7 @@ enum ThreadChecks {
   private static let environment = HostFunctions.environment
   private static let items = HostFunctions.items
   private static let trace = HostFunctions.trace
+  private static let deliveries = HostFunctions.deliveries
 
   /// The attempt that this thread runs from here on; the one before is what `end` takes.
   static func begin(_ attempt: AttemptPointer) -> UnsafeRawPointer? { unsafe millrace_thread_attempt(attempt) }
@@ -87,6 +88,17 @@ enum ThreadChecks {
     unsafe table.pointee.traceparent = { attempt, text in
       unsafe ThreadChecks.look(attempt, "trace.traceparent")
       return unsafe ThreadChecks.trace.traceparent(attempt, text)
+    }
+  }
+
+  static func fill(_ table: UnsafeMutablePointer<millrace_deliveries>) {
+    unsafe table.pointee.read = { attempt, delivery in
+      unsafe ThreadChecks.look(attempt, "deliveries.read")
+      return unsafe ThreadChecks.deliveries.read(attempt, delivery)
+    }
+    unsafe table.pointee.header = { attempt, index, name, value in
+      unsafe ThreadChecks.look(attempt, "deliveries.header")
+      return unsafe ThreadChecks.deliveries.header(attempt, index, name, value)
     }
   }
 }

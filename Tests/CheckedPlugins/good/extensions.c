@@ -9,6 +9,7 @@ static const millrace_environment *environment;
 static const millrace_trace *trace;
 static const millrace_random *source;
 static const millrace_broker *broker;
+static const millrace_deliveries *deliveries;
 static const int table = 1;
 
 static int32_t start(const millrace_host *host, char *message, size_t capacity) {
@@ -17,6 +18,7 @@ static int32_t start(const millrace_host *host, char *message, size_t capacity) 
   trace = host->extension(host, MILLRACE_TRACE);
   source = host->extension(host, MILLRACE_RANDOM);
   broker = host->extension(host, MILLRACE_BROKER);
+  deliveries = host->extension(host, MILLRACE_DELIVERY);
   host->log(host, MILLRACE_LOG_NOTICE, host->setting(host, "checked.word") ? "with a word" : "without");
   return 0;
 }
@@ -32,6 +34,9 @@ static uint32_t run(void *context, const millrace_call *call, millrace_outcome *
     const char *name, *value;
     if (environment->at(call->attempt, i, &name, &value) != 0 || environment->get(call->attempt, name) != value) return outcome->status = MILLRACE_FAILED;
   }
+  millrace_delivery delivery = {.size = sizeof delivery};
+  const char *header;
+  if (deliveries && deliveries->read(call->attempt, &delivery) == 0) deliveries->header(call->attempt, 0, &header, NULL);
   millrace_publication message = {.size = sizeof message, .key = "orders"};
   for (int i = 0; broker && i < 2; i++) {
     millrace_draft draft;

@@ -118,9 +118,26 @@ import Testing
       return text(call, outcome, "kept");
     }
 
+    /* What the message says that is handled, the second time that it comes. */
+    static uint32_t letter(void *context, const millrace_call *call, millrace_outcome *outcome) {
+      (void)context;
+      const millrace_deliveries *deliveries = call->host->extension(call->host, MILLRACE_DELIVERY);
+      millrace_delivery got = {.size = sizeof got};
+      const char *name, *value;
+      char words[512];
+      if (!deliveries || deliveries->size < sizeof *deliveries) return MILLRACE_FAILED;
+      if (deliveries->read(call->attempt, &got) != 0) return text(call, outcome, "no message");
+      if (got.acquired == 0) return MILLRACE_RETRY;
+      snprintf(words, sizeof words, "%s|%s|%s|%s|%s|%s|%s|%s|%s|%lld|%u|%u|%u", got.queue, got.exchange, got.key, got.id, got.content_type, got.correlation_id,
+               got.reply_to, got.type, got.tenant ? got.tenant : "-", (long long)got.timestamp, got.priority, got.acquired, got.failed);
+      for (uint32_t i = 0; deliveries->header(call->attempt, i, &name, &value) == 0; i++)
+        snprintf(words + strlen(words), sizeof words - strlen(words), "|%s=%s", name, value ? value : "-");
+      return text(call, outcome, words);
+    }
+
     #define HANDLER(word, schema) {.size = sizeof(millrace_handler), .name = #word, .summary = "for tests", .output_schema = schema, .run = word}
-    static const millrace_handler all[] = {HANDLER(send, "{}"), HANDLER(fill, "[]"), HANDLER(draw, "{"), HANDLER(sizes, NULL), HANDLER(keep, NULL)};
-    static const millrace_handler *const handlers[] = {&all[0], &all[1], &all[2], &all[3], &all[4]};
+    static const millrace_handler all[] = {HANDLER(send, "{}"), HANDLER(fill, "[]"), HANDLER(draw, "{"), HANDLER(sizes, NULL), HANDLER(keep, NULL), HANDLER(letter, NULL)};
+    static const millrace_handler *const handlers[] = {&all[0], &all[1], &all[2], &all[3], &all[4], &all[5]};
 
     static int32_t init(const millrace_host *given, char *message, size_t capacity) {
       host = given;
@@ -144,7 +161,7 @@ import Testing
 
     static const millrace_plugin plugin = {
         .size = sizeof plugin, .abi_version = MILLRACE_ABI_VERSION, .name = "mail", .version = "1", .summary = "sends", .init = init, .deinit = deinit,
-        .configuration_schema = "3", .handlers = handlers, .handler_count = 5};
+        .configuration_schema = "3", .handlers = handlers, .handler_count = 6};
     MILLRACE_MANIFEST();
     MILLRACE_EXPORT const millrace_plugin *millrace_plugin_entry(uint32_t version);
     const millrace_plugin *millrace_plugin_entry(uint32_t version) { return version == MILLRACE_ABI_VERSION ? &plugin : NULL; }
@@ -221,6 +238,42 @@ import Testing
     #expect(try await run("keep", on: built.engine) == "kept")
     built.engine.shutdown()
     #expect(built.notes.all == ["closed 9"])
+  }
+
+  @Test("a handler that consumes a queue is told what its message says, and how often it came; one of a task, that there is none")
+  func letters()
+    async throws
+  {
+    let built = try BuiltPlugin(Self.source)
+    let engine = built.engine
+    try queue("orders", on: engine)
+    try queue("answers", on: engine)
+    try engine.broker.declare(exchange: BrokerName("shop"), .direct)
+    try engine.broker.bind(Binding(BrokerName("shop"), to: .queue(BrokerName("orders")), key: "new"))
+    let answers = Notes()
+    try engine.consume("answers") { message, _ in answers.add(message.text) }
+    try engine.consume("orders", handler: "mail/letter")
+    let values: [(String, HeaderValue)] = [
+      ("text", .text("blau wie Öl")), ("no", .boolean(false)), ("less", .integer(-5)), ("more", .unsigned(.max)), ("half", .real(0.5)),
+      ("cents", .decimal(scale: 2, value: 5)), ("whole", .decimal(scale: 0, value: 7)), ("raw", .bytes([0xFF])), ("void", .void),
+    ]
+    var envelope = Envelope(to: try engine.exchange("shop"), key: "new")
+    envelope.messageID = "first"
+    envelope.contentType = "text/plain"
+    envelope.correlationID = "c"
+    envelope.replyTo = "answers"
+    envelope.type = "order"
+    envelope.timestamp = 12_345
+    envelope.priority = 7
+    envelope.headers = try Headers(values)
+    _ = try await engine.publish(Payload([1]), envelope)
+    let told =
+      "orders|shop|new|first|text/plain|c|answers|order|-|12345|7|1|1"
+      + "|cents=0.05|half=0.5|less=-5|more=18446744073709551615|no=false|raw=-|text=blau wie Öl|void=-|whole=7"
+    #expect(await answers.reach(1))
+    #expect(answers.all == [told])
+    #expect(try await run("letter", on: engine) == "no message")
+    engine.shutdown()
   }
 
   @Test("schemas that are no JSON objects are told by their owner's name") func schemas() throws {

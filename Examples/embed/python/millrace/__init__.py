@@ -5,7 +5,7 @@
         workflow = engine.prepare(text)
         print(workflow.run({"name": "you"}))
 
-The library is found by the loader, or where MILLRACE_LIBRARY says.
+The library is the one that MILLRACE_LIBRARY names, else the one in this package, else the one that the loader finds.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ import ctypes
 import json
 import traceback
 from collections.abc import Callable
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
 from . import _c
 
-__all__ = ["Engine", "Failure", "MillraceError", "Run", "RunFailed", "Subscription", "Task", "Workflow", "version"]
+__all__ = ["Engine", "Failure", "Message", "MillraceError", "Run", "RunFailed", "Subscription", "Task", "Workflow", "version"]
 
 JSONValue = Any
 FOREVER = 2**64 - 1
@@ -28,7 +29,8 @@ RUN_STATUS = ("CREATED", "RUNNING", "COMPLETED", "FAILED", "CANCELLED")
 
 def version() -> str:
     """Of the library, as MAJOR.MINOR.PATCH."""
-    return _c.library.millrace_version().decode()
+    text: bytes = _c.library.millrace_version()
+    return text.decode()
 
 
 class MillraceError(Exception):
@@ -64,14 +66,34 @@ def _call(function: Any, *arguments: Any) -> None:
         raise MillraceError(code, error.message.decode())
 
 
-def _taken(function: Any, *arguments: Any) -> bytes:
-    """Bytes that the library made, copied and given back."""
+def _taken(function: Any, *arguments: Any) -> tuple[bytes, int]:
+    """Bytes that the library made, copied and given back, and their content type."""
     given = _c.Bytes(size=ctypes.sizeof(_c.Bytes))
     _call(function, *arguments, ctypes.byref(given))
     try:
-        return ctypes.string_at(given.data, given.length)
+        return ctypes.string_at(given.data, given.length), given.content_type
     finally:
         _c.library.millrace_bytes_free(ctypes.byref(given))
+
+
+@dataclass(frozen=True)
+class Message:
+    """What a message says of itself, and how it came. None: not said."""
+
+    queue: str
+    exchange: str
+    key: str
+    id: str | None
+    content_type: str | None
+    correlation_id: str | None
+    reply_to: str | None
+    type: str | None
+    tenant: str | None
+    priority: int
+    timestamp: int
+    acquired: int
+    failed: int
+    headers: dict[str, str | None]
 
 
 class Task:
@@ -90,6 +112,24 @@ class Task:
         return bool(self._host.cancelled(self._call.attempt))
 
     @property
+    def message(self) -> Message | None:
+        """What the message that is handled says; None: this is no message, but a task of a workflow."""
+        table = self._host.extension(self._call.host, _c.DELIVERY)
+        deliveries = ctypes.cast(table, ctypes.POINTER(_c.Deliveries)).contents
+        found = _c.Delivery(size=ctypes.sizeof(_c.Delivery))
+        if deliveries.read(self._call.attempt, ctypes.byref(found)) != 0:
+            return None
+        headers: dict[str, str | None] = {}
+        name, value = ctypes.c_char_p(), ctypes.c_char_p()
+        for index in range(found.header_count):
+            deliveries.header(self._call.attempt, index, ctypes.byref(name), ctypes.byref(value))
+            headers[(name.value or b"").decode()] = _text(value.value)
+        texts = {field: _text(getattr(found, field)) for field in ("id", "content_type", "correlation_id", "reply_to", "type", "tenant")}
+        return Message(
+            queue=found.queue.decode(), exchange=found.exchange.decode(), key=found.key.decode(), priority=found.priority, timestamp=found.timestamp,
+            acquired=found.acquired, failed=found.failed, headers=headers, **texts)
+
+    @property
     def input(self) -> JSONValue:
         """The definition's input; of a message its payload."""
         return self._read(0)
@@ -104,9 +144,17 @@ class Task:
         if self._host.input(self._call.attempt, index, ctypes.byref(value)) != 0:
             return None
         data = ctypes.string_at(value.bytes, value.payload.length)
-        if value.payload.content_type == _c.JSON:
-            return json.loads(data) if data else None
-        return data.decode() if value.payload.content_type == _c.TEXT else data
+        return _value(data, value.payload.content_type)
+
+
+def _text(text: bytes | None) -> str | None:
+    return None if text is None else text.decode()
+
+
+def _value(data: bytes, content_type: int) -> JSONValue:
+    if content_type == _c.JSON:
+        return json.loads(data) if data else None
+    return data.decode() if content_type == _c.TEXT else data
 
 
 Handler = Callable[[Task], JSONValue]
@@ -172,12 +220,13 @@ class Run:
 
     def output(self, task: str | None = None) -> JSONValue:
         """The output of a completed task; None: of the definition's `result`."""
-        return json.loads(_taken(_c.library.millrace_run_output, self._handle, None if task is None else task.encode()))
+        return _value(*_taken(_c.library.millrace_run_output, self._handle, None if task is None else task.encode()))
 
     @property
     def record(self) -> dict[str, JSONValue]:
         """Everything that is known of it."""
-        return json.loads(_taken(_c.library.millrace_run_record, self._handle))
+        record: dict[str, JSONValue] = json.loads(_taken(_c.library.millrace_run_record, self._handle)[0])
+        return record
 
 
 class Workflow:
@@ -207,6 +256,19 @@ class Workflow:
         if status != "COMPLETED":
             raise RunFailed(run, status)
         return run.output()
+
+
+def _message(queue: str, value: JSONValue, headers: dict[str, str] | None) -> _c.Message:
+    """It keeps what it points to."""
+    data = json.dumps(value).encode()
+    message = _c.Message(
+        size=ctypes.sizeof(_c.Message), content_type=_c.JSON, key=queue.encode(), payload=ctypes.cast(ctypes.c_char_p(data), ctypes.c_void_p),
+        length=len(data))
+    if headers:
+        texts = [text.encode() for pair in headers.items() for text in pair]
+        message.headers = (ctypes.c_char_p * len(texts))(*texts)
+        message.header_count = len(headers)
+    return message
 
 
 class Subscription:
@@ -267,17 +329,19 @@ class Engine:
         wish = _c.Queue(size=ctypes.sizeof(_c.Queue), flags=_c.QUEUE_REJECTS if max_messages else 0, max_messages=max_messages)
         _call(_c.library.millrace_queue_declare, self._handle, queue.encode(), ctypes.byref(wish))
 
-    def publish(self, queue: str, value: JSONValue, *, reply_to: str | None = None) -> int:
+    def publish(self, queue: str, value: JSONValue, *, reply_to: str | None = None, headers: dict[str, str] | None = None) -> int:
         """To how many queues it came."""
-        data = json.dumps(value).encode()
-        message = _c.Message(
-            size=ctypes.sizeof(_c.Message), content_type=_c.JSON, key=queue.encode(),
-            payload=ctypes.cast(ctypes.c_char_p(data), ctypes.c_void_p), length=len(data))
+        message = _message(queue, value, headers)
         if reply_to is not None:
             message.reply_to = reply_to.encode()
         queues = ctypes.c_uint32()
         _call(_c.library.millrace_publish, self._handle, ctypes.byref(message), ctypes.byref(queues))
         return queues.value
+
+    def request(self, queue: str, value: JSONValue, *, timeout: float = 30, headers: dict[str, str] | None = None) -> JSONValue:
+        """Publishes, waits `timeout` seconds at most for the answer, and gives it. Raises MillraceError: MILLRACE_TIMED_OUT, or _REFUSED with why."""
+        message = _message(queue, value, headers)
+        return _value(*_taken(_c.library.millrace_engine_request, self._handle, ctypes.byref(message), max(1, int(timeout * 1e9))))
 
     def subscribe(self, queue: str, function: Handler, *, blocking: bool = False) -> Subscription:
         handler = self._handler("python", function, blocking)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import os
-from ctypes import CFUNCTYPE, POINTER, Structure, c_char, c_char_p, c_int32, c_size_t, c_uint32, c_uint64, c_void_p
+import pathlib
+from ctypes import CFUNCTYPE, POINTER, Structure, c_char, c_char_p, c_int32, c_int64, c_size_t, c_uint32, c_uint64, c_void_p
 
 EMBEDDING_VERSION = 0
 BYTES, JSON, TEXT = 0, 1, 2
@@ -73,7 +74,8 @@ class Message(Structure):
     _fields_ = [
         ("size", c_uint32), ("content_type", c_uint32), ("exchange", c_char_p), ("key", c_char_p), ("payload", c_void_p),
         ("length", c_uint64), ("delay", c_uint64), ("time_to_live", c_uint64), ("priority", c_uint32), ("flags", c_uint32),
-        ("id", c_char_p), ("correlation", c_char_p), ("reply_to", c_char_p), ("tenant", c_char_p),
+        ("id", c_char_p), ("correlation", c_char_p), ("reply_to", c_char_p), ("tenant", c_char_p), ("headers", POINTER(c_char_p)),
+        ("header_count", c_uint32), ("reserved", c_uint32),
     ]
 
 
@@ -92,9 +94,25 @@ class Input(Structure):
     _fields_ = [("size", c_uint32), ("reserved", c_uint32), ("payload", Payload), ("bytes", c_void_p), ("name", c_char_p)]
 
 
-class Host(Structure):
-    """As far as it is used here."""
+class Delivery(Structure):
+    _fields_ = [
+        ("size", c_uint32), ("priority", c_uint32), ("queue", c_char_p), ("exchange", c_char_p), ("key", c_char_p), ("id", c_char_p),
+        ("content_type", c_char_p), ("correlation_id", c_char_p), ("reply_to", c_char_p), ("type", c_char_p), ("tenant", c_char_p),
+        ("timestamp", c_int64), ("acquired", c_uint32), ("failed", c_uint32), ("header_count", c_uint32), ("reserved", c_uint32),
+    ]
 
+
+DELIVERY = b"millrace.delivery/1"
+
+
+class Deliveries(Structure):
+    _fields_ = [
+        ("size", c_uint32), ("reserved", c_uint32), ("read", CFUNCTYPE(c_int32, c_void_p, POINTER(Delivery))),
+        ("header", CFUNCTYPE(c_int32, c_void_p, c_uint32, POINTER(c_char_p), POINTER(c_char_p))),
+    ]
+
+
+class Host(Structure):
     _fields_ = [
         ("size", c_uint32), ("abi_version", c_uint32), ("name", c_char_p), ("version", c_char_p), ("context", c_void_p),
         ("now", c_void_p), ("setting", c_void_p), ("log", c_void_p),
@@ -102,6 +120,8 @@ class Host(Structure):
         ("input", CFUNCTYPE(c_int32, c_void_p, c_uint32, POINTER(Input))),
         ("claim", CFUNCTYPE(c_void_p, c_void_p, c_uint64, c_uint32, POINTER(Payload))),
         ("cancelled", CFUNCTYPE(c_int32, c_void_p)),
+        ("heartbeat", c_void_p), ("token", c_void_p), ("complete", c_void_p), ("complete_after", c_void_p),
+        ("extension", CFUNCTYPE(c_void_p, c_void_p, c_char_p)),
     ]
 
 
@@ -123,12 +143,27 @@ class Handler(Structure):
 
 
 for _type, _size in (
-    (Error, 4104), (Bytes, 24), (Configuration, 104), (Metrics, 104), (Start, 56), (Queue, 64), (Message, 96), (Payload, 24), (Outcome, 144),
-    (Input, 48), (Call, 56), (Handler, 64),
+    (Error, 4104), (Bytes, 24), (Configuration, 104), (Metrics, 104), (Start, 56), (Queue, 64), (Message, 112), (Payload, 24), (Outcome, 144),
+    (Input, 48), (Call, 56), (Handler, 64), (Host, 128), (Delivery, 104), (Deliveries, 24),
 ):
     assert ctypes.sizeof(_type) == _size, f"{_type.__name__} has {ctypes.sizeof(_type)} bytes, and {_size} in the header"
 
-library = ctypes.CDLL(os.environ.get("MILLRACE_LIBRARY", "libmillrace.so.0"))
+_SONAME = "libmillrace.so.0"
+
+
+def _load() -> ctypes.CDLL:
+    """The library that MILLRACE_LIBRARY names, else the one beside this file, as a wheel has it, else the one that the loader finds."""
+    beside = pathlib.Path(__file__).with_name(_SONAME)
+    path = os.environ.get("MILLRACE_LIBRARY") or (str(beside) if beside.exists() else _SONAME)
+    try:
+        return ctypes.CDLL(path)
+    except OSError as error:
+        raise ImportError(
+            f"{error}: install the wheel of `make wheel`, which has the library inside, or set MILLRACE_LIBRARY to the file, which is "
+            f"$(pkg-config --variable=libdir millrace)/{_SONAME} after `make install`") from error
+
+
+library = _load()
 
 _ERROR = POINTER(Error)
 for _name, _arguments in {
@@ -150,6 +185,7 @@ for _name, _arguments in {
     "run_record": (Run, POINTER(Bytes)),
     "run_release": (Run,),
     "queue_declare": (Engine, c_char_p, POINTER(Queue)),
+    "engine_request": (Engine, POINTER(Message), c_uint64, POINTER(Bytes)),
     "publish": (Engine, POINTER(Message), POINTER(c_uint32)),
     "subscribe": (Engine, c_char_p, POINTER(Handler), c_void_p, POINTER(Subscription)),
     "unsubscribe": (Subscription,),

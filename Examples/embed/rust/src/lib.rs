@@ -2,12 +2,14 @@
 
 mod sys;
 
+use std::borrow::Cow;
 use std::ffi::{c_void, CStr, CString};
 use std::fmt;
 use std::mem::{size_of, zeroed};
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::ptr::null;
 use std::sync::Mutex;
+use std::time::Duration;
 
 /// What a call of the library refused.
 #[derive(Debug)]
@@ -37,6 +39,18 @@ fn call(body: impl FnOnce(*mut sys::Error) -> i32) -> Result<(), Error> {
     Err(Error { code: name.to_string_lossy().into(), message: String::from_utf8_lossy(&error.message[..length]).into() })
 }
 
+/// Bytes that the library makes, copied and given back.
+fn taken(body: impl FnOnce(*mut sys::Bytes, *mut sys::Error) -> i32) -> Result<Vec<u8>, Error> {
+    let mut bytes = sys::Bytes { size: size_of::<sys::Bytes>() as u32, content_type: 0, data: std::ptr::null_mut(), length: 0 };
+    call(|error| body(&mut bytes, error))?;
+    // SAFETY: so many bytes, until they are given back.
+    unsafe {
+        let copy = std::slice::from_raw_parts(bytes.data as *const u8, bytes.length as usize).to_vec();
+        sys::millrace_bytes_free(&mut bytes);
+        Ok(copy)
+    }
+}
+
 fn text(text: &str) -> Result<CString, Error> {
     CString::new(text).map_err(|_| Error { code: "MILLRACE_BAD_ARGUMENT".into(), message: "a NUL inside".into() })
 }
@@ -52,7 +66,37 @@ impl Task<'_> {
         self.call.attempt_number
     }
 
-    /// Input 0 is the definition's, the outputs of the dependencies follow. In place.
+    /// What the message that is handled says, and how it came; None: this is a task of a workflow.
+    pub fn message(&self) -> Option<Message<'_>> {
+        // SAFETY: the table is the host's for ever, what it gives is valid until the handler returns.
+        unsafe {
+            let table = ((*self.call.host).extension)(self.call.host, sys::DELIVERY.as_ptr() as *const _) as *const sys::Deliveries;
+            let mut found: sys::Delivery = zeroed();
+            found.size = size_of::<sys::Delivery>() as u32;
+            if table.is_null() || ((*table).read)(self.call.attempt, &mut found) != 0 {
+                return None;
+            }
+            let text = |pointer: *const std::ffi::c_char| (!pointer.is_null()).then(|| CStr::from_ptr(pointer).to_string_lossy());
+            let headers = (0..found.header_count).map(|index| {
+                let (mut name, mut value) = (null(), null());
+                ((*table).header)(self.call.attempt, index, &mut name, &mut value);
+                (text(name).unwrap_or_default(), text(value))
+            });
+            Some(Message {
+                queue: text(found.queue).unwrap_or_default(),
+                exchange: text(found.exchange).unwrap_or_default(),
+                key: text(found.key).unwrap_or_default(),
+                id: text(found.id),
+                correlation_id: text(found.correlation_id),
+                reply_to: text(found.reply_to),
+                priority: found.priority,
+                failed: found.failed,
+                headers: headers.collect(),
+            })
+        }
+    }
+
+    /// Input 0 is the definition's, or the payload of the message; the outputs of the dependencies follow. In place.
     pub fn input(&self, index: u32) -> &[u8] {
         // SAFETY: valid until the handler returns, as the header says.
         unsafe {
@@ -64,6 +108,23 @@ impl Task<'_> {
             std::slice::from_raw_parts(input.bytes, input.payload.length as usize)
         }
     }
+}
+
+/// What a message says of itself, and how it came.
+pub struct Message<'a> {
+    pub queue: Cow<'a, str>,
+    /// Empty: it was published to the queue itself.
+    pub exchange: Cow<'a, str>,
+    pub key: Cow<'a, str>,
+    pub id: Option<Cow<'a, str>>,
+    pub correlation_id: Option<Cow<'a, str>>,
+    pub reply_to: Option<Cow<'a, str>>,
+    /// 0 the lowest.
+    pub priority: u32,
+    /// Times that it was handled before without success.
+    pub failed: u32,
+    /// In the order of their names; None: no text.
+    pub headers: Vec<(Cow<'a, str>, Option<Cow<'a, str>>)>,
 }
 
 /// How an attempt failed.
@@ -93,6 +154,28 @@ impl Engine {
     where
         F: Fn(&Task) -> Result<String, Failure> + Send + Sync + 'static,
     {
+        // SAFETY: the struct is copied.
+        self.with_handler(name, function, |handler, error| unsafe { sys::millrace_engine_register(self.handle, handler, error) })
+    }
+
+    /// Has the messages of a queue, which is made if it is not there, handled by a function until the engine goes. What it gives is the answer, where one is wanted.
+    pub fn consume<F>(&self, queue: &str, function: F) -> Result<(), Error>
+    where
+        F: Fn(&Task) -> Result<String, Failure> + Send + Sync + 'static,
+    {
+        let queue = text(queue)?;
+        let mut subscription = sys::Handle { id: 0 };
+        // SAFETY: all are valid for the calls, and copied.
+        call(|error| unsafe { sys::millrace_queue_declare(self.handle, queue.as_ptr(), null(), error) })?;
+        self.with_handler("rust", function, |handler, error| unsafe {
+            sys::millrace_subscribe(self.handle, queue.as_ptr(), handler, null(), &mut subscription, error)
+        })
+    }
+
+    fn with_handler<F>(&self, name: &str, function: F, body: impl FnOnce(&sys::Handler, *mut sys::Error) -> i32) -> Result<(), Error>
+    where
+        F: Fn(&Task) -> Result<String, Failure> + Send + Sync + 'static,
+    {
         let name = text(name)?;
         let function: Box<Function> = Box::new(Box::new(function));
         // SAFETY: zeros are a value of it.
@@ -101,10 +184,31 @@ impl Engine {
         handler.name = name.as_ptr();
         handler.context = &*function as *const Function as *mut c_void;
         handler.run = Some(run);
-        // SAFETY: the struct is copied; the function is kept below.
-        call(|error| unsafe { sys::millrace_engine_register(self.handle, &handler, error) })?;
-        self.functions.lock().unwrap().push(function);
-        Ok(())
+        // Kept before it can be called.
+        let mut functions = self.functions.lock().unwrap();
+        functions.push(function);
+        let taken = call(|error| body(&handler, error));
+        if taken.is_err() {
+            functions.pop();
+        }
+        taken
+    }
+
+    /// Publishes JSON to a queue and waits for the answer, `timeout` at most.
+    pub fn request(&self, queue: &str, json: &str, headers: &[(&str, &str)], timeout: Duration) -> Result<Vec<u8>, Error> {
+        let queue = text(queue)?;
+        let texts = headers.iter().flat_map(|(name, value)| [text(name), text(value)]).collect::<Result<Vec<_>, _>>()?;
+        let pointers: Vec<_> = texts.iter().map(|text| text.as_ptr()).collect();
+        // SAFETY: zeros are a value of it.
+        let mut message: sys::Message = unsafe { zeroed() };
+        message.size = size_of::<sys::Message>() as u32;
+        message.content_type = sys::JSON;
+        message.key = queue.as_ptr();
+        (message.payload, message.length) = (json.as_ptr() as *const c_void, json.len() as u64);
+        (message.headers, message.header_count) = (pointers.as_ptr(), headers.len() as u32);
+        let nanoseconds = u64::try_from(timeout.as_nanos()).unwrap_or(sys::FOREVER);
+        // SAFETY: all are valid for the call.
+        taken(|bytes, error| unsafe { sys::millrace_engine_request(self.handle, &message, nanoseconds, bytes, error) })
     }
 
     pub fn prepare(&self, name: &str, definition: &str) -> Result<Workflow<'_>, Error> {
@@ -182,14 +286,8 @@ impl Workflow<'_> {
         if status != 2 {
             return Ok(None);
         }
-        let mut bytes = sys::Bytes { size: size_of::<sys::Bytes>() as u32, content_type: 0, data: std::ptr::null_mut(), length: 0 };
-        call(|error| unsafe { sys::millrace_run_output(run, null(), &mut bytes, error) })?;
-        // SAFETY: so many bytes, until they are given back.
-        unsafe {
-            let copy = std::slice::from_raw_parts(bytes.data as *const u8, bytes.length as usize).to_vec();
-            sys::millrace_bytes_free(&mut bytes);
-            Ok(Some(copy))
-        }
+        // SAFETY: all are valid for the call.
+        taken(|bytes, error| unsafe { sys::millrace_run_output(run, null(), bytes, error) }).map(Some)
     }
 }
 

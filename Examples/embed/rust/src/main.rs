@@ -4,6 +4,7 @@ use millrace_embed::{Engine, Failure};
 use std::error::Error;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
+use std::time::Duration;
 
 const DEFINITION: &str = r#"
 format: 1
@@ -41,5 +42,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     let panics = engine.prepare("panics.yaml", "format: 1\nworkflow: panics\nresult: a\ntasks: [{ id: a, handler: panics }]\n")?;
     println!("a handler that panics: {:?}", panics.run(None)?);
     println!("{}", engine.prepare("bad.yaml", "format: 1\nworkflow: bad\n").err().ok_or("it is bad")?.code);
+    engine.consume("words", |task| {
+        let message = task.message().ok_or(Failure { message: "no message".into(), is_retryable: false })?;
+        let headers: Vec<_> = message.headers.iter().map(|(name, value)| format!("{name}={}", value.as_deref().unwrap_or("-"))).collect();
+        Ok(format!("\"{} got {} bytes, {}\"", message.queue, task.input(0).len(), headers.join(" ")))
+    })?;
+    let answer = engine.request("words", "{}", &[("kind", "x"), ("colour", "blue")], Duration::from_secs(600))?;
+    println!("{}", String::from_utf8(answer)?);
     Ok(())
 }

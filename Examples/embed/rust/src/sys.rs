@@ -80,7 +80,6 @@ pub struct Attempt {
     _private: [u8; 0],
 }
 
-/// As far as it is used here.
 #[repr(C)]
 pub struct Host {
     pub size: u32,
@@ -94,6 +93,63 @@ pub struct Host {
     pub input_count: unsafe extern "C" fn(*const Attempt) -> u32,
     pub input: unsafe extern "C" fn(*const Attempt, u32, *mut Input) -> i32,
     pub claim: unsafe extern "C" fn(*mut Attempt, u64, u32, *mut Payload) -> *mut u8,
+    pub cancelled: *const c_void,
+    pub heartbeat: *const c_void,
+    pub token: *const c_void,
+    pub complete: *const c_void,
+    pub complete_after: *const c_void,
+    pub extension: unsafe extern "C" fn(*const Host, *const c_char) -> *const c_void,
+}
+
+pub const DELIVERY: &[u8] = b"millrace.delivery/1\0";
+
+#[repr(C)]
+pub struct Delivery {
+    pub size: u32,
+    pub priority: u32,
+    pub queue: *const c_char,
+    pub exchange: *const c_char,
+    pub key: *const c_char,
+    pub id: *const c_char,
+    pub content_type: *const c_char,
+    pub correlation_id: *const c_char,
+    pub reply_to: *const c_char,
+    pub kind: *const c_char,
+    pub tenant: *const c_char,
+    pub timestamp: i64,
+    pub acquired: u32,
+    pub failed: u32,
+    pub header_count: u32,
+    pub reserved: u32,
+}
+
+#[repr(C)]
+pub struct Deliveries {
+    pub size: u32,
+    pub reserved: u32,
+    pub read: unsafe extern "C" fn(*const Attempt, *mut Delivery) -> i32,
+    pub header: unsafe extern "C" fn(*const Attempt, u32, *mut *const c_char, *mut *const c_char) -> i32,
+}
+
+#[repr(C)]
+pub struct Message {
+    pub size: u32,
+    pub content_type: u32,
+    pub exchange: *const c_char,
+    pub key: *const c_char,
+    pub payload: *const c_void,
+    pub length: u64,
+    pub delay: u64,
+    pub time_to_live: u64,
+    pub priority: u32,
+    pub flags: u32,
+    pub id: *const c_char,
+    pub correlation: *const c_char,
+    pub reply_to: *const c_char,
+    pub tenant: *const c_char,
+    pub headers: *const *const c_char,
+    pub header_count: u32,
+    pub reserved: u32,
 }
 
 #[repr(C)]
@@ -130,6 +186,10 @@ const _: () = {
     assert!(size_of::<Input>() == 48);
     assert!(size_of::<Call>() == 56);
     assert!(size_of::<Handler>() == 64);
+    assert!(size_of::<Host>() == 128);
+    assert!(size_of::<Delivery>() == 104);
+    assert!(size_of::<Deliveries>() == 24);
+    assert!(size_of::<Message>() == 112);
 };
 
 extern "C" {
@@ -138,6 +198,13 @@ extern "C" {
     pub fn millrace_engine_create(configuration: *const c_void, engine: *mut Handle, error: *mut Error) -> i32;
     pub fn millrace_engine_destroy(engine: Handle, error: *mut Error) -> i32;
     pub fn millrace_engine_register(engine: Handle, handler: *const Handler, error: *mut Error) -> i32;
+    pub fn millrace_engine_request(
+        engine: Handle, message: *const Message, timeout: u64, answer: *mut Bytes, error: *mut Error,
+    ) -> i32;
+    pub fn millrace_queue_declare(engine: Handle, name: *const c_char, queue: *const c_void, error: *mut Error) -> i32;
+    pub fn millrace_subscribe(
+        engine: Handle, queue: *const c_char, handler: *const Handler, options: *const c_void, subscription: *mut Handle, error: *mut Error,
+    ) -> i32;
     pub fn millrace_workflow_prepare(
         engine: Handle, name: *const c_char, text: *const u8, length: usize, workflow: *mut Handle, error: *mut Error,
     ) -> i32;

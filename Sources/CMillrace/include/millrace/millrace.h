@@ -131,8 +131,8 @@ typedef struct millrace_configuration {
   /* What runs, attempts and tasks do, in their order for each run. NULL, and free: nobody hears of it. */
   void (*event)(void *context, const millrace_event *event);
 
-  /* A uv_loop_t that the caller runs, for time and callbacks: `finished` is called on its thread. It outlives the engine and one more turn. It is not
-     kept running by the engine. NULL: the engine has a loop and a thread of its own. */
+  /* A uv_loop_t that the caller runs, for callbacks: `finished` is called on its thread. Time stays on a thread of the engine: what keeps the loop busy delays
+     nothing else. It outlives the engine and one more turn. It is not kept running by the engine. NULL: `finished` is called on threads of the engine. */
   void *loop;
   unsigned int (*uv_version)(void); /* with `loop`: libuv's function of this name, by which it is seen that both have the same library */
   uint32_t uv_header;               /* with `loop`: UV_VERSION_HEX */
@@ -148,7 +148,7 @@ typedef struct millrace_metrics {
   uint64_t tasks;           /* of all runs that are not over */
   uint64_t runs;            /* that are not over, those of messages among them */
   uint64_t runs_waiting;    /* for others of their key */
-  uint64_t runs_started;    /* by millrace_run_start */
+  uint64_t runs_started;    /* by millrace_run_start, or gone on with by millrace_engine_resume */
   uint64_t runs_completed;  /* of those */
   uint64_t runs_failed;
   uint64_t runs_cancelled;
@@ -170,7 +170,7 @@ void millrace_bytes_free(millrace_bytes *bytes);
 int32_t millrace_engine_create(const millrace_configuration *configuration, millrace_engine *engine, millrace_error *error);
 
 /* Takes no more runs and messages, and lets those that go on end; waits for that for `timeout` at most: then MILLRACE_TIMED_OUT. 0 does not wait.
-   Any number of times. [any with 0, else outside; not on the loop's thread, whose runs it would wait for] */
+   Any number of times. [any with 0, else outside; not on the loop's thread, which would stand still] */
 int32_t millrace_engine_drain(millrace_engine engine, uint64_t timeout, millrace_error *error);
 
 /* Cancels the runs that go on, waits for their cleanup and for handlers that run, ends the threads, unloads the plugins. The handle and those of its workflows
@@ -225,6 +225,83 @@ int32_t millrace_run_signal(
 int32_t millrace_run_record(millrace_run run, millrace_bytes *record, millrace_error *error);
 /* The run goes on; its handle is none any more. [any] */
 int32_t millrace_run_release(millrace_run run, millrace_error *error);
+
+/* Who is told of the runs that an earlier process has left. */
+typedef struct millrace_resumption {
+  uint32_t size;
+  uint32_t reserved;
+  void *context;
+  /* One goes on: the caller's to release, and the name of its workflow, which is the engine's for the call. NULL: nobody is told, and there are no handles. */
+  void (*resumed)(void *context, millrace_run run, const char *workflow);
+  /* One does not, or does without a handle, as there is room for no more: its id, and why, which are the engine's for the call. Nothing of it is lost. NULL: nobody
+     is told. */
+  void (*left)(void *context, const char *id, const char *reason);
+  /* As that of millrace_start, for each run that `resumed` was told of, and after that. NULL: nobody is told. */
+  void (*finished)(void *context, millrace_run run, uint32_t status);
+} millrace_resumption;
+
+/* Goes on with the durable runs of `data` that are not over: what has completed is not done again, what was under way is, with the same task keys. Once, when
+   handlers are registered and before runs are started; else MILLRACE_REFUSED. Reads the disk and waits for it; `resumed` and `left` are called meanwhile, on this
+   thread. `resumption` NULL: nobody is told. `count`, which may be NULL, gets how many go on. [outside; on the loop's thread, too, which stands still] */
+int32_t millrace_engine_resume(millrace_engine engine, const millrace_resumption *resumption, uint64_t *count, millrace_error *error);
+
+/* How a schedule is followed. */
+typedef struct millrace_schedule_options {
+  uint32_t size;
+  uint32_t reserved;
+  const char *tenant;       /* whose work the runs are; NULL: "default" */
+  const char *parameters;   /* of all runs, a JSON object, before those of the schedule; or NULL */
+  size_t parameters_length; /* bytes */
+  int64_t handled;          /* seconds since 1970, up to which every fire was started or passed over, as millrace_schedule_read gave it: what was missed since is treated
+                               as the schedule says; 0: fires from now on, of a durable workflow from where `data` says */
+  void *context;            /* handed to the functions below; until the engine is destroyed */
+  /* A run was started for the fire of that second; the handle is the caller's to release, or none if there is room for no more. NULL: nobody is told, and there are
+     no handles. */
+  void (*started)(void *context, millrace_run run, int64_t fire);
+  /* None was, and none will be. NULL: nobody is told. */
+  void (*refused)(void *context, int64_t fire, const char *reason);
+  /* As that of millrace_start, for each run that `started` was told of, and after that. NULL: nobody is told. */
+  void (*finished)(void *context, millrace_run run, uint32_t status);
+} millrace_schedule_options;
+typedef struct millrace_schedule { uint64_t id; } millrace_schedule;
+#define MILLRACE_NEVER INT64_MAX
+
+/* Follows the schedule of a workflow (docs/schedules.md): starts a run at each fire, until it is stopped or the engine is drained or destroyed. After
+   millrace_engine_resume, where there are durable runs. `options` NULL: as zeros are. Fires may be told before it has returned. [any] */
+int32_t millrace_schedule_follow(
+    millrace_workflow workflow, const millrace_schedule_options *options, millrace_schedule *schedule, millrace_error *error);
+/* How far it was followed, to be stored, and when it fires next, MILLRACE_NEVER: no more; seconds since 1970, either may be NULL. [any] */
+int32_t millrace_schedule_read(millrace_schedule schedule, int64_t *handled, int64_t *next, millrace_error *error);
+/* Nothing is started until `millrace_schedule_resume`; what is missed is treated then as the schedule says. Both any number of times. [any] */
+int32_t millrace_schedule_pause(millrace_schedule schedule, millrace_error *error);
+int32_t millrace_schedule_resume(millrace_schedule schedule, millrace_error *error);
+/* Follows it no longer; runs go on. Its handle is none any more. [any] */
+int32_t millrace_schedule_stop(millrace_schedule schedule, millrace_error *error);
+
+/* How a saga is, or was: docs/sagas.md. */
+enum {
+  MILLRACE_SAGA_STARTED = 0,
+  MILLRACE_SAGA_RUNNING = 1,
+  MILLRACE_SAGA_COMPLETED = 2,
+  MILLRACE_SAGA_COMPENSATING = 3,
+  MILLRACE_SAGA_COMPENSATED = 4,
+  MILLRACE_SAGA_COMPENSATED_WITH_SKIPS = 5,
+  MILLRACE_SAGA_COMPENSATION_PARKED = 6, /* from here on: waits for one of the verbs below */
+  MILLRACE_SAGA_PIVOT_PARKED = 7,
+  MILLRACE_SAGA_FORWARD_PARKED = 8
+};
+
+/* MILLRACE_SAGA_STARTED ... MILLRACE_NOT_FOUND: the run is no saga. [any] */
+int32_t millrace_saga_status(millrace_run run, uint32_t *status, millrace_error *error);
+
+/* What somebody wants of a saga that is parked: `by` says who, `reason` why; both stand in its history. They wait until that is recorded. MILLRACE_REFUSED: it is not
+   possible, and nothing has changed; MILLRACE_NOT_FOUND: the run is no saga, or has no such step. [outside; on the loop's thread, too, which stands still] */
+/* Has what is parked run once more: a step, or, `step` NULL, all. */
+int32_t millrace_saga_resume(millrace_run run, const char *step, const char *by, millrace_error *error);
+/* Passes over what is parked at a step. As above. */
+int32_t millrace_saga_skip(millrace_run run, const char *step, const char *by, const char *reason, millrace_error *error);
+/* Declares what is parked to be complete. As above. */
+int32_t millrace_saga_force(millrace_run run, const char *by, const char *reason, millrace_error *error);
 
 /* How a queue behaves: docs/broker.md. */
 typedef struct millrace_queue {
@@ -283,12 +360,22 @@ typedef struct millrace_message {
   const char *correlation; /* or NULL */
   const char *reply_to;   /* a queue for the answer, or NULL */
   const char *tenant;     /* whose work it is, or NULL */
+  const char *const *headers; /* `header_count` names, each followed by its text; NULL with 0 */
+  uint32_t header_count;  /* MILLRACE_HEADERS at most */
+  uint32_t reserved;
 } millrace_message;
 enum { MILLRACE_MESSAGE_TRANSIENT = 1u << 0 /* durable queues do not keep it over a restart */ };
 
 /* Publishes, and waits for nothing: MILLRACE_FULL where a queue has no room. `queues`, which may be NULL, gets how many queues have it: 0 if nobody wants it, or one
    of its id was taken before. [any] */
 int32_t millrace_publish(millrace_engine engine, const millrace_message *message, uint32_t *queues, millrace_error *error);
+
+/* Publishes a request and waits for its answer, `timeout` at most: then MILLRACE_TIMED_OUT, and it may still be done. Subscriptions answer by their output; others
+   publish to the queue that `reply_to` names, with the correlation id of the request: both are the library's to set. The request expires when its time is over, and
+   no restart keeps it. MILLRACE_NOT_FOUND: no queue takes it; MILLRACE_FULL: none has room, which is not waited for; MILLRACE_REFUSED: whoever was asked says why
+   it cannot be done; MILLRACE_CLOSED: the engine stops meanwhile. [outside; not on the loop's thread, which would stand still] */
+int32_t millrace_engine_request(
+    millrace_engine engine, const millrace_message *message, uint64_t timeout, millrace_bytes *answer, millrace_error *error);
 
 /* How messages are taken. */
 typedef struct millrace_subscribe_options {
@@ -299,7 +386,8 @@ typedef struct millrace_subscribe_options {
   uint64_t timeout;     /* of one message; 0: none */
 } millrace_subscribe_options;
 
-/* Has the messages of a queue handled. The payload is input 0, in place. MILLRACE_DONE acknowledges the message, and the output is the answer, where
+/* Has the messages of a queue handled. The payload is input 0, in place; what else a message says, and how often it came, is told by the host's extension
+   MILLRACE_DELIVERY. MILLRACE_DONE acknowledges the message, and the output is the answer, where
    one is wanted; _RETRY and _FAILED count as failed, _FAILED makes it a dead letter; _CANCELLED gives it back. `options` may be NULL. `handler` is copied, its
    name stands in the log. Its `context` is kept until the engine is destroyed: `run` may still go on after millrace_unsubscribe. [any] */
 int32_t millrace_subscribe(
@@ -318,9 +406,11 @@ MILLRACE_ASSERT(sizeof(millrace_configuration) == 104);
 MILLRACE_ASSERT(offsetof(millrace_configuration, loop) == 80);
 MILLRACE_ASSERT(sizeof(millrace_metrics) == 104);
 MILLRACE_ASSERT(sizeof(millrace_start) == 56);
+MILLRACE_ASSERT(sizeof(millrace_resumption) == 40);
+MILLRACE_ASSERT(sizeof(millrace_schedule_options) == 72);
 MILLRACE_ASSERT(sizeof(millrace_queue) == 64);
 MILLRACE_ASSERT(sizeof(millrace_queue_metrics) == 64);
-MILLRACE_ASSERT(sizeof(millrace_message) == 96);
+MILLRACE_ASSERT(sizeof(millrace_message) == 112);
 MILLRACE_ASSERT(sizeof(millrace_subscribe_options) == 24);
 #endif
 

@@ -288,6 +288,44 @@ typedef struct millrace_broker {
   void (*drop)(const millrace_host *host, millrace_draft draft);
 } millrace_broker;
 
+/*
+ * The extension MILLRACE_DELIVERY of the host: the message that an attempt handles, where its handler consumes a queue. The payload is input 0.
+ */
+#define MILLRACE_DELIVERY "millrace.delivery/1"
+
+/* What a message says of itself, and how it came. Texts are the host's, until the attempt ends, each up to its first NUL; NULL: not said. */
+typedef struct millrace_delivery {
+  uint32_t size;
+  uint32_t priority;          /* 0 the lowest to 255 */
+  const char *queue;          /* that it was taken from */
+  const char *exchange;       /* that it was published to; empty: to the queue itself, or it has gone */
+  const char *key;            /* by which it was published; of one that was published to a queue itself the queue's name */
+  const char *id;             /* its publisher's */
+  const char *content_type;   /* of the payload, as MIME has it */
+  const char *correlation_id; /* what it answers, or what its answer is to name */
+  const char *reply_to;       /* the queue that an answer is wanted in: the output of the attempt goes there */
+  const char *type;           /* its kind, in the publisher's words */
+  const char *tenant;         /* on whose behalf it was published */
+  int64_t timestamp;          /* when it was made, nanoseconds since 1970; 0: not said */
+  uint32_t acquired;          /* times that it was delivered from this queue before */
+  uint32_t failed;            /* how many of those failed */
+  uint32_t header_count;
+  uint32_t reserved;
+} millrace_delivery;
+
+typedef struct millrace_deliveries {
+  uint32_t size;
+  uint32_t reserved;
+
+  /* [worker, and any while pending] Fills `delivery`, the caller's, as far as its `size` goes (set it first). 0, or -1 if the attempt handles no message or `size` is
+     less than that of the struct above; then nothing is written. */
+  int32_t (*read)(const millrace_attempt *attempt, millrace_delivery *delivery);
+
+  /* [worker, and any while pending] Name and value of a header, in the order of their names; each may be NULL if it is not wanted. Of a number its digits, of a truth
+     "true" or "false", NULL of what is no text. Both are the host's, until the attempt ends. 0, or -1 if there is no such header; then nothing is written. */
+  int32_t (*header)(const millrace_attempt *attempt, uint32_t index, const char **name, const char **value);
+} millrace_deliveries;
+
 /* One attempt, as the handler sees it. The host's, for the call. */
 typedef struct millrace_call {
   uint32_t size;
@@ -406,7 +444,12 @@ typedef const millrace_plugin *(*millrace_plugin_entry_function)(uint32_t host_a
     F(plugin, init) F(plugin, deinit) F(plugin, extension) F(plugin, handlers) F(plugin, handler_count) F(plugin, flags)
 
 /* Added after version 1 was frozen: a plugin that was built before has not got them, and need not. */
-#define MILLRACE_LAYOUT_2(S, F) S(state) F(state, size) F(state, format) F(state, save) F(state, load)
+#define MILLRACE_LAYOUT_2(S, F)                                                                                                              \
+  S(state) F(state, size) F(state, format) F(state, save) F(state, load)                                                                     \
+  S(delivery) F(delivery, size) F(delivery, priority) F(delivery, queue) F(delivery, exchange) F(delivery, key) F(delivery, id)              \
+    F(delivery, content_type) F(delivery, correlation_id) F(delivery, reply_to) F(delivery, type) F(delivery, tenant)                        \
+    F(delivery, timestamp) F(delivery, acquired) F(delivery, failed) F(delivery, header_count) F(delivery, reserved)                         \
+  S(deliveries) F(deliveries, size) F(deliveries, reserved) F(deliveries, read) F(deliveries, header)
 
 /*
  * The manifest: what this compiler made of the layout, in the section `.millrace` of the shared object. It is data; the host reads it from the file.
@@ -480,6 +523,9 @@ MILLRACE_ASSERT(sizeof(millrace_trace) == 16);
 MILLRACE_ASSERT(sizeof(millrace_random) == 16);
 MILLRACE_ASSERT(sizeof(millrace_publication) == 88);
 MILLRACE_ASSERT(sizeof(millrace_broker) == 32);
+MILLRACE_ASSERT(sizeof(millrace_delivery) == 104);
+MILLRACE_ASSERT(offsetof(millrace_delivery, timestamp) == 80);
+MILLRACE_ASSERT(sizeof(millrace_deliveries) == 24);
 MILLRACE_ASSERT(sizeof(millrace_plugin) == 80);
 MILLRACE_ASSERT(offsetof(millrace_plugin, handlers) == 64);
 MILLRACE_ASSERT(sizeof(millrace_state) == 24);
