@@ -494,16 +494,18 @@ import Synchronization
     case .restart(let at):
       seat.phase = .waits(until: at)
       report(MILLRACE_LOG_WARNING, "\(reason); \(lost) attempts were in flight; it is started again")
+      tell(seat)
     case .park:
       seat.phase = .parked
       monitor.locked { parked = "plugin \(name) is parked: \(seat.supervision.parkedWords)" }
-      parkedSeats.wrappingAdd(1, ordering: .sequentiallyConsistent)
+      // Before an attempt is refused by it: whoever sees that finds the reason.
       report(MILLRACE_LOG_ERROR, seat.supervision.parkedWords)
+      tell(seat)
+      parkedSeats.wrappingAdd(1, ordering: .sequentiallyConsistent)
       if parkedSeats.load(ordering: .relaxed) == seats.count {
         endWaiting(UInt32(MILLRACE_FAILED), "plugin-parked", parkedWords) { _ in true }
       }
     }
-    tell(seat)
   }
 
   private func tell(_ seat: ChildSeat) {
