@@ -262,6 +262,7 @@ public struct RunningTask: Sendable, Hashable {
   /// How much of it is done, by the last heartbeat that said so, per mille; nil: none has.
   public var perMille: Int?
 
+  /// The values are taken as they are.
   public init(id: String, perMille: Int? = nil) {
     self.id = id
     self.perMille = perMille
