@@ -17,11 +17,9 @@ extension WorkflowRun {
     tellWatcher()
   }
 
-  /// The attempt is its node's no longer.
-  func forgetSaid(_ attempt: AttemptPointer) {
-    // Where nobody but its handler could speak, that has returned.
-    let mayBeTold = unsafe attempt.pointee.hasToken || attempt.pointee.deadline != 0 || attempt.link.loadRelaxed() != 0
-    let share = unsafe mayBeTold ? attempt.said.exchange(0) : attempt.said.loadRelaxed()
+  /// The attempt is its node's no longer. `isSilent`: nobody can give a heartbeat for it any more, as its handler has returned and no other thread knows it.
+  func forgetSaid(_ attempt: AttemptPointer, isSilent: Bool = false) {
+    let share = unsafe isSilent ? attempt.said.loadRelaxed() : attempt.said.exchange(0)
     if share == 0 { return }
     let node = unsafe attempt.pointee.node
     monitor.locked { _ = said.removeValue(forKey: node) }

@@ -8,7 +8,9 @@ extension WorkflowRun {
     let now = host.scheduler.clock.now
     let attempt = unsafe records.attempt(node)
     unsafe records.setAttempt(node, nil)
-    if let attempt = unsafe attempt { unsafe forgetSaid(attempt) }
+    if let attempt = unsafe attempt {
+      unsafe forgetSaid(attempt, isSilent: !attempt.pointee.hasToken && attempt.link.loadRelaxed() == 0)
+    }
     // Neither a task that timed out in its queue nor one that was cancelled in the blocking pool's has been started.
     if records.status(node) == .running { counters.count(.ended, lane: lane) }
     if let attempt = unsafe attempt { unsafe endTimers(of: attempt) }
