@@ -98,6 +98,7 @@ extension Engine {
       for run in runs { run.suspend(because: run.journal == nil ? nil : reason) }
       for run in host.activeRuns where run.hasCleanup || run.hasChildren || run.isUndoing { _ = run.wait() }
       runtime.stop()
+      host.endBatches()
       desk.end()
       // What tasks gave to the last moment is recorded; then that they are left to the next process.
       durable?.runs.drain()

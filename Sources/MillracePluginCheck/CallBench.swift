@@ -12,12 +12,14 @@ final class CallBench {
   /// Where it happens, for whoever reads it; empty: nowhere else.
   private let place: String
   private let worker: CheckWorker
+  /// The handler's batches, of one attempt each.
+  private let isBatch: Bool
   private let inputSchema: JSON?
   private let outputSchema: InputSchema?
   private var count = 0
 
-  init(_ room: CheckRoom, _ host: CheckingHost, _ handler: LoadedHandler, _ place: String) {
-    (self.room, self.host, self.handler, self.place) = (room, host, handler, place)
+  init(_ room: CheckRoom, _ host: CheckingHost, _ handler: LoadedHandler, _ place: String, isBatch: Bool) {
+    (self.room, self.host, self.handler, self.place, self.isBatch) = (room, host, handler, place, isBatch)
     worker = CheckWorker(host, isBlocking: handler.flags & UInt32(MILLRACE_BLOCKING) != 0)
     inputSchema = handler.inputSchema.flatMap { try? JSON(parsing: $0) }
     outputSchema = handler.outputSchema.flatMap { try? InputSchema(parsing: $0) }
@@ -83,7 +85,11 @@ final class CallBench {
       )
     case .ended: break
     }
-    if result.returned > UInt32(MILLRACE_CANCELLED) { found(.badStatus, "`run` returned \(result.returned)", input) }
+    if isBatch, result.returned == UInt32.max {
+      found(.unsaidOutcome, "the batch said nothing of its attempt", input)
+    } else if result.returned > UInt32(MILLRACE_CANCELLED) { 
+      found(.badStatus, "`run` returned \(result.returned)", input)
+    }
     if result.wasPending, result.status == UInt32(MILLRACE_PENDING) || result.status > UInt32(MILLRACE_CANCELLED) {
       found(.badStatus, "the attempt was completed with status \(result.status)", input)
     }

@@ -48,6 +48,7 @@ package enum FindingCode: String, Sendable, CaseIterable {
   case hang
   case neverCompletes = "never-completes"
   case badStatus = "bad-status"
+  case unsaidOutcome = "unsaid-outcome"
   case badText = "bad-text"
   case badJSON = "bad-json"
   case outputSchema = "output-schema"
@@ -111,6 +112,7 @@ package enum FindingCode: String, Sendable, CaseIterable {
     case .hang: "look at `cancelled` now and then, and return soon once it says so"
     case .neverCompletes: "complete each token, also once `cancelled` says so"
     case .badStatus: "end with MILLRACE_DONE, MILLRACE_RETRY, MILLRACE_FAILED or MILLRACE_CANCELLED"
+    case .unsaidOutcome: "set the status of each outcome of a batch"
     case .badText: "texts are UTF-8, with a NUL inside of their bounds"
     case .badJSON: "write JSON, or claim with MILLRACE_TEXT or MILLRACE_BYTES"
     case .outputSchema: "correct the output or its schema"

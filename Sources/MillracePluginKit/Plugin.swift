@@ -27,6 +27,7 @@ public typealias PluginEntry = UnsafePointer<millrace_plugin>
   // Written in `init`, then read-only for ever.
   private nonisolated(unsafe) let description: UnsafeMutablePointer<millrace_plugin>
   private nonisolated(unsafe) let stateTable: UnsafePointer<millrace_state>?
+  private nonisolated(unsafe) let batchTable: UnsafePointer<millrace_batch>?
   private let starting: @Sendable (Host) throws(HandlerError) -> Void
   private let stopping: @Sendable () -> Void
   let state: PluginState?
@@ -51,6 +52,7 @@ public typealias PluginEntry = UnsafePointer<millrace_plugin>
     self.state = state
     unsafe stateTable = state?.makeTable()
     let handlers = handlers()
+    unsafe batchTable = Batch.makeTable(handlers)
     // Never freed: the interface wants them for as long as the object is mapped, which is for ever.
     let table = UnsafeMutablePointer<UnsafePointer<millrace_handler>?>.allocate(capacity: max(1, handlers.count))
     for (index, handler) in handlers.enumerated() { unsafe (table + index).initialize(to: handler.makeDescription()) }
@@ -97,8 +99,12 @@ public typealias PluginEntry = UnsafePointer<millrace_plugin>
   }
 
   private static func extensionTable(_ id: UnsafePointer<CChar>?) -> UnsafeRawPointer? {
-    guard let id = unsafe id, unsafe String(cString: id) == MILLRACE_STATE else { return nil }
-    return unsafe UnsafeRawPointer(current?.stateTable)
+    guard let id = unsafe id, let plugin = unsafe current else { return nil }
+    return switch unsafe String(cString: id) {
+    case MILLRACE_STATE: unsafe UnsafeRawPointer(plugin.stateTable)
+    case MILLRACE_BATCH: unsafe UnsafeRawPointer(plugin.batchTable)
+    default: nil
+    }
   }
 }
 
@@ -119,6 +125,8 @@ public struct Handler: Sendable {
   let isExclusive: Bool
   let concurrency: UInt32
   let body: Body
+  /// nil: it runs one attempt at a time.
+  var batch: (most: UInt32, body: Batch.Body)?
 
   /// - Parameters:
   ///   - name: `[a-z0-9-]{1,127}`; definitions call it `plugin/name`.
@@ -144,6 +152,32 @@ public struct Handler: Sendable {
     self.body = body
   }
 
+  /// A handler that runs several attempts in one call, as the host has them ready: the extension `millrace.batch/1`.
+  ///
+  /// ```swift
+  /// Handler("embed", summary: "Embeds texts", most: 64) { batch in
+  ///   var texts: [String] = []
+  ///   for index in 0..<batch.count { texts.append((try? batch.withCall(index) { call throws(HandlerError) in try call.text(ofInput: 0) }) ?? "") }
+  ///   for (index, vector) in model.embed(texts).enumerated() { batch.finish(index, .json(vector)) }
+  /// }
+  /// ```
+  ///
+  /// - Parameters:
+  ///   - most: attempts of one call, 2 to `MILLRACE_BATCH_ATTEMPTS`, 256; the host refuses others. None waits for others to come: there may be one.
+  ///   - body: ends each attempt of the batch, by `Batch.finish` or `Batch.fail`.
+  ///
+  /// The others as above.
+  public init(
+    _ name: String, summary: String, inputSchema: String? = nil, outputSchema: String? = nil, blocking: Bool = false,
+    concurrency: UInt32 = 0, most: Int, _ body: @escaping Batch.Body
+  ) {
+    self.init(name, summary: summary, inputSchema: inputSchema, outputSchema: outputSchema, blocking: blocking, concurrency: concurrency) {
+      _ throws(HandlerError) in
+      throw .failed("batch", "the handler is run by batches, of one attempt too")
+    }
+    batch = (UInt32(clamping: most), body)
+  }
+
   /// Made once and never freed.
   func makeDescription() -> UnsafePointer<millrace_handler> {
     let flags = (isBlocking ? UInt32(MILLRACE_BLOCKING) : 0) | (isExclusive ? UInt32(MILLRACE_EXCLUSIVE) : 0)
@@ -152,9 +186,11 @@ public struct Handler: Sendable {
       to: millrace_handler(
         size: UInt32(MemoryLayout<millrace_handler>.size), flags: flags, name: permanentText(name), summary: permanentText(summary),
         input_schema: inputSchema.map { unsafe permanentText($0) }, output_schema: outputSchema.map { unsafe permanentText($0) },
-        context: Unmanaged.passRetained(HandlerBody(body)).toOpaque(),
+        context: batch.map { unsafe Unmanaged.passRetained(Batch.Context($0.body)).toOpaque() }
+          ?? Unmanaged.passRetained(HandlerBody(body)).toOpaque(),
         concurrency: concurrency, reserved: 0,
         run: { context, call, outcome in unsafe runAttempt(context, call, outcome) }))
+    if batch != nil { unsafe made.pointee.run = { context, call, outcome in unsafe Batch.runAlone(context, call, outcome) } }
     return unsafe UnsafePointer(made)
   }
 }
@@ -186,7 +222,7 @@ private func runAttempt(
 }
 
 /// A NUL-terminated copy that is never freed.
-private func permanentText(_ text: String) -> UnsafePointer<CChar> {
+func permanentText(_ text: String) -> UnsafePointer<CChar> {
   let bytes = text.utf8CString
   let copy = UnsafeMutablePointer<CChar>.allocate(capacity: bytes.count)
   for (index, byte) in bytes.enumerated() { unsafe (copy + index).initialize(to: byte) }

@@ -158,5 +158,27 @@ import Synchronization
   public let concurrency: UInt32
   /// The plugin's description, whose `run` and `context` an engine calls. Valid until the plugin is unloaded.
   // Immutable memory of the plugin.
-  public nonisolated(unsafe) let pointer: UnsafePointer<millrace_handler>
+  public internal(set) nonisolated(unsafe) var pointer: UnsafePointer<millrace_handler>
+  /// How it runs several attempts in one call; nil: it does not. Valid as `pointer`.
+  // As `pointer`.
+  public internal(set) nonisolated(unsafe) var batch: UnsafePointer<millrace_batch_handler>? = nil
+
+  /// The handler with its `run` made of batches of one attempt, whose outcomes have the status `UInt32.max` before; nil: it runs none. What its pointer leads to is never freed.
+  package var batchOfOne: LoadedHandler? {
+    guard let batch = unsafe batch else { return nil }
+    var one = self
+    let handler = UnsafeMutablePointer<millrace_handler>.allocate(capacity: 1)
+    unsafe handler.initialize(to: pointer.pointee)
+    unsafe handler.pointee.context = UnsafeMutableRawPointer(mutating: batch)
+    unsafe handler.pointee.run = { batch, call, outcome in
+      guard let batch = unsafe batch?.assumingMemoryBound(to: millrace_batch_handler.self), let outcome = unsafe outcome else { return .max }
+      unsafe outcome.pointee.status = .max
+      var (calls, outcomes) = unsafe (call, Optional(outcome))
+      unsafe batch.pointee.run(batch.pointee.context, &calls, &outcomes, 1)
+      return unsafe outcome.pointee.status
+    }
+    unsafe one.pointer = UnsafePointer(handler)
+    unsafe one.batch = nil
+    return one
+  }
 }

@@ -72,7 +72,47 @@ import Glibc
       }
       handlers.append(loaded)
     }
+    let batches = try unsafe batches(of: handlers)
+    for index in handlers.indices { unsafe handlers[index].batch = batches[handlers[index].qualifiedName] }
     return handlers
+  }
+
+  /// What the plugin says of handlers that run several attempts in one call, by the handler's name. After `init`.
+  ///
+  /// - Throws: `malformed`.
+  /// - Complexity: O(handlers).
+  private func batches(of handlers: [LoadedHandler]) throws(PluginError) -> [String: UnsafePointer<millrace_batch_handler>] {
+    guard let found = unsafe extensionTable(MILLRACE_BATCH) else { return unsafe [:] }
+    // The id names this struct; the size of each is checked before anything behind it is read.
+    let table = unsafe found.assumingMemoryBound(to: millrace_batch.self)
+    let field = MILLRACE_BATCH
+    try unsafe check.size(Int(table.pointee.size), MemoryLayout<millrace_batch>.size, field + ".size")
+    let count = unsafe table.pointee.handler_count
+    guard count >= 1, Int(count) <= handlers.count else {
+      throw check.malformed(field + ".handler_count", "is \(count), expected 1 to the plugin's \(handlers.count)")
+    }
+    guard let entries = unsafe table.pointee.handlers else { throw check.malformed(field + ".handlers", "is NULL") }
+    var batches: [String: UnsafePointer<millrace_batch_handler>] = unsafe [:]
+    for index in 0..<Int(count) {
+      let place = "\(field).handlers[\(index)]"
+      guard let entry = unsafe entries[index] else { throw check.malformed(place, "is NULL") }
+      try unsafe check.size(Int(entry.pointee.size), MemoryLayout<millrace_batch_handler>.size, place + ".size")
+      let value = unsafe entry.pointee
+      let name = self.name + "/" + (try unsafe check.name(value.name, place + ".name"))
+      guard let handler = handlers.first(where: { $0.qualifiedName == name }) else {
+        throw check.malformed(place + ".name", "is \(name), which is none of the plugin's handlers")
+      }
+      guard handler.flags & UInt32(MILLRACE_EXCLUSIVE) == 0 else {
+        throw check.malformed(place + ".name", "is \(name), which is MILLRACE_EXCLUSIVE: such a handler has no batches")
+      }
+      let most = unsafe value.most
+      guard (2...UInt32(MILLRACE_BATCH_ATTEMPTS)).contains(most) else {
+        throw check.malformed(place + ".most", "is \(most), expected 2 to \(MILLRACE_BATCH_ATTEMPTS)")
+      }
+      guard unsafe value.run != nil else { throw check.malformed(place + ".run", "is NULL") }
+      guard unsafe batches.updateValue(entry, forKey: name) == nil else { throw check.malformed(place + ".name", "is \(name) a second time") }
+    }
+    return unsafe batches
   }
 
   private func read(_ handler: UnsafePointer<millrace_handler>, _ field: String) throws(PluginError) -> LoadedHandler {

@@ -45,6 +45,7 @@ package import MillraceWorkflow
 
   deinit {
     // As an engine does at its end: runs that go on, and attempts whose tokens are out, hold the host.
+    host.endBatches()
     host.endRuns()
     host.close()
     for i in 0..<count { unsafe workers[i].retire() }

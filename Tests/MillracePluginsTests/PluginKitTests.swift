@@ -29,6 +29,39 @@ import Testing
     #expect(unsafe description.handlers[1]!.pointee.input_schema == nil && description.handlers[1]!.pointee.output_schema == nil)
   }
 
+  @Test("a handler of batches ends each attempt as it says, is known to the host by its table, and runs a batch of one where it is called alone")
+  func batches() throws {
+    let plugin = Plugin("kit", version: "1", summary: "for tests") {
+      Handler("alone", summary: "for tests") { _ in .empty }
+      Handler("several", summary: "for tests", blocking: true, concurrency: 3, most: 16) { batch in
+        for index in 0..<batch.count {
+          batch.run(index) { call throws(HandlerError) in
+            let text = try call.text(ofInput: 0)
+            if text == "bad" { throw .failed("bad", "it is bad") }
+            return .text("\(batch.count) \(text)")
+          }
+        }
+      }
+      Handler("silent", summary: "for tests", most: 2) { _ in }
+    }
+    let description = try unsafe #require(plugin.entry(MILLRACE_ABI_VERSION)).pointee
+    let found = try unsafe #require(description.extension(MILLRACE_BATCH))
+    let table = unsafe found.assumingMemoryBound(to: millrace_batch.self).pointee
+    #expect(unsafe table.size == 16 && table.handler_count == 2)
+    let entry = try unsafe #require(table.handlers[0]).pointee
+    #expect(unsafe entry.size == 32 && entry.most == 16 && String(cString: entry.name) == "several" && entry.run != nil)
+    #expect(unsafe description.handlers[1]!.pointee.flags == UInt32(MILLRACE_BLOCKING) && description.handlers[1]!.pointee.concurrency == 3)
+    #expect(unsafe description.extension(MILLRACE_STATE) == nil)
+    let host = TestHost()
+    #expect(unsafe host.run(description.handlers[1]!, TestAttempt(host, json: "a")).output == Array("1 a".utf8))
+    let bad = unsafe host.run(description.handlers[1]!, TestAttempt(host, json: "bad"))
+    #expect(bad.status == UInt32(MILLRACE_FAILED) && bad.type == "bad")
+    #expect(unsafe host.run(description.handlers[2]!, TestAttempt(host)).status == .max)
+    host.end()
+    let none = Plugin("kit", version: "1", summary: "for tests") { Handler("alone", summary: "for tests") { _ in .empty } }
+    #expect(unsafe none.entry(MILLRACE_ABI_VERSION)!.pointee.extension(MILLRACE_BATCH) == nil)
+  }
+
   @Test("what a plugin keeps is handed over in as many bytes as the host has, and a refusal has its reason") func state() throws {
     let kept = Mutex<[UInt8]>(Array(1...200))
     let plugin = Plugin(

@@ -158,10 +158,40 @@ final class Workshop {
       return INIT_RESULT;
     }
 
+    #ifdef BATCHES
+    #ifndef BATCH_SIZE
+    #define BATCH_SIZE sizeof(millrace_batch)
+    #endif
+    #ifndef BATCH_COUNT
+    #define BATCH_COUNT 1
+    #endif
+    #ifndef BATCH_NAME
+    #define BATCH_NAME "ask"
+    #endif
+    #ifndef BATCH_MOST
+    #define BATCH_MOST 256
+    #endif
+    #ifndef BATCH_RUN
+    #define BATCH_RUN several
+    #endif
+    static void several(void *context, const millrace_call *const *calls, millrace_outcome *const *outcomes, uint32_t count) {
+      for (uint32_t i = 0; i < count; i++) outcomes[i]->status = run(context, calls[i], outcomes[i]);
+    }
+    static void (*volatile keeps)(void *, const millrace_call *const *, millrace_outcome *const *, uint32_t) = several;
+    static const millrace_batch_handler one = {.size = sizeof one, .most = BATCH_MOST, .name = BATCH_NAME, .run = BATCH_RUN};
+    static const millrace_batch_handler two = {.size = sizeof two - 1, .most = 2, .name = "say", .run = several};
+    static const millrace_batch_handler *const batched[] = {&one, BATCHES};
+    static const millrace_batch batch = {.size = BATCH_SIZE, .handler_count = BATCH_COUNT, .handlers = batched};
+    static const void *extension(const char *id) { return strcmp(id, MILLRACE_BATCH) == 0 && two.most && keeps ? &batch : NULL; }
+    #define EXTENSION extension
+    #else
+    #define EXTENSION NULL
+    #endif
+
     static void deinit(void) { host->log(host, MILLRACE_LOG_NOTICE, "deinit " SAYS); }
 
     static const millrace_plugin plugin = {.size = PLUGIN_SIZE, .abi_version = ABI, .name = NAME, .version = VERSION, .summary = SUMMARY,
-                                           .configuration_schema = CONFIGURATION, .init = init, .deinit = deinit, .handlers = HANDLERS, .handler_count = COUNT, .flags = FLAGS};
+                                           .configuration_schema = CONFIGURATION, .init = init, .deinit = deinit, .extension = EXTENSION, .handlers = HANDLERS, .handler_count = COUNT, .flags = FLAGS};
 
     #ifndef RETURNS
     #define RETURNS &plugin

@@ -12,6 +12,8 @@ final class LoadedBuild: @unchecked Sendable {
   let pins: HandlerBuild
   /// By name, with numbers of their own.
   var handlers: [String: TaskHandler] = [:]
+  /// Those of them that run several attempts in one call: what the core was given leads to these.
+  var batches: [BatchHandler] = []
   /// When it was loaded, nanoseconds since 1970.
   let loaded: Int64
   /// When another one took its place; 0: none has. Under the monitor of the state.

@@ -69,16 +69,22 @@ public struct HandlerIndex: Sendable, Hashable, RawRepresentable {
   public nonisolated(unsafe) var context: UnsafeMutableRawPointer?
   /// Runs in the blocking pool, holding a slot but no worker.
   public var blocking: Bool
+  /// Jobs that it leaves pending are run together: a worker begins those that are next one after the other, and says so when such a row ends (`Scheduler.tellRowEnds`).
+  /// Not of one that blocks.
+  public var gathers: Bool
   /// Jobs of this handler at once; 0: no limit of its own.
   public var limit: Int
 
   @unsafe public init(
-    run: @escaping Run, finished: Finished? = nil, context: UnsafeMutableRawPointer? = nil, blocking: Bool = false, limit: Int = 0
+    run: @escaping Run, finished: Finished? = nil, context: UnsafeMutableRawPointer? = nil, blocking: Bool = false, gathers: Bool = false,
+    limit: Int = 0
   ) {
+    precondition(!blocking || !gathers, "a handler that blocks leaves its worker, and gathers nothing there")
     unsafe self.run = run
     unsafe self.finished = finished
     unsafe self.context = context
     self.blocking = blocking
+    self.gathers = gathers
     self.limit = limit
   }
 }
@@ -91,7 +97,8 @@ public struct HandlerIndex: Sendable, Hashable, RawRepresentable {
   let finished: Handler.Finished?
   let blocking: Bool
   let isLimited: Bool
-  /// Neither of the two.
+  let gathers: Bool
+  /// None of the three.
   let isPlain: Bool
   let limit: UInt32
 }

@@ -360,6 +360,8 @@ public enum RuntimeError: Error, CustomStringConvertible {
     if begun.blocking {
       worker.handOver(begun)
       runElsewhere(begun.job, worker)
+    } else if begun.gathers {
+      _ = worker.gather(begun, upTo: Runtime.jobsBetweenLooks)
     } else {
       worker.finish(begun, worker.run(begun))
     }

@@ -101,6 +101,11 @@ public enum SubmitError: Error, Hashable, CustomStringConvertible {
   /// Sets the loop's alarm. Set before workers run.
   nonisolated(unsafe) var alarm: TimerAlarm?
   nonisolated(unsafe) var alarmContext: UnsafeMutableRawPointer?
+  /// Told on a worker, whose number is `lane`, that a row of jobs of one gathering handler is over: before it begins a job of another handler, and before it waits.
+  public typealias RowEnded = @convention(c) (_ context: UnsafeMutableRawPointer?, _ lane: Int) -> Void
+  // Set before workers run.
+  nonisolated(unsafe) private(set) var rowEnded: RowEnded?
+  nonisolated(unsafe) private(set) var rowContext: UnsafeMutableRawPointer?
 
   /// `blockingLanes`: threads of the blocking pool at most. Throws `MemoryError`.
   public init(_ configuration: SchedulerConfiguration, clock: Clock = .monotonic, blockingLanes: Int = 0) throws(MemoryError) {
@@ -154,6 +159,12 @@ public enum SubmitError: Error, Hashable, CustomStringConvertible {
     handlerRegion.free()
   }
 
+  /// Who is told of the ends of rows. Once, before workers run. unsafe: `context` is valid until the last worker has ended.
+  @unsafe public func tellRowEnds(_ told: @escaping RowEnded, context: UnsafeMutableRawPointer?) {
+    unsafe rowEnded = told
+    unsafe rowContext = context
+  }
+
   @inline(__always) func lane(_ index: Int) -> Lane { unsafe Lane(lanes + index * Lane.bytes) }
   /// The caches of a worker, `WorkerCache.stride` bytes each.
   func cacheMemory(of worker: Int) -> UnsafeMutableRawPointer { unsafe caches + worker * ReadySet.priorities * WorkerCache.stride }
@@ -199,7 +210,7 @@ public enum SubmitError: Error, Hashable, CustomStringConvertible {
     unsafe (handlers + Int(index)).initialize(
       to: HandlerEntry(
         run: handler.run, context: handler.context, finished: handler.finished, blocking: handler.blocking, isLimited: handler.limit > 0,
-        isPlain: !handler.blocking && handler.limit <= 0, limit: limit))
+        gathers: handler.gathers, isPlain: !handler.blocking && !handler.gathers && handler.limit <= 0, limit: limit))
     // One that is used again is found by workers in jobs only, whose publication orders this; a new one by its number as well.
     guard UInt64(index) == count else { return HandlerIndex(rawValue: index) }
     handlerCount.storeRelaxed(count + 1)

@@ -23,6 +23,12 @@
   /// Calls the handler of a job that `begin` returned, on this thread. What it said.
   public borrowing func run(_ begun: Begun) -> UInt8 { body.run(begun) }
 
+  /// Calls the handler of a job that `begin` returned and whose handler gathers, and goes on with jobs of the same handler that are next, `limit` in all: what they left
+  /// pending may be run together. Finishes them. How many there were.
+  ///
+  /// Complexity: O(limit).
+  public borrowing func gather(_ begun: Begun, upTo limit: Int) -> Int { body.gather(begun, upTo: limit) }
+
   /// Begins, runs and finishes jobs on this thread, `limit` at most: the three in one, without the value between them.
   ///
   /// Complexity: O(limit), as `begin` for each.
@@ -69,6 +75,8 @@ public struct Begun: Sendable {
   public let isNode: Bool
   /// To be run in the blocking pool.
   public let blocking: Bool
+  /// Its handler gathers: see `Worker.gather`.
+  public let gathers: Bool
   /// Start-to-close, nanoseconds; 0: no timeout.
   public let timeout: UInt64
 }
@@ -248,13 +256,62 @@ public struct Begun: Sendable {
     job.state.storeReleasing(Job.word(generation, timeout == 0 ? Job.State.running : Job.State.open))
     return unsafe Begun(
       job: JobID(index: index, generation: generation), handler: HandlerIndex(rawValue: word.handler),
-      first: fields.pointee.first, second: fields.pointee.second, isNode: isNode, blocking: handler.pointee.blocking, timeout: timeout)
+      first: fields.pointee.first, second: fields.pointee.second, isNode: isNode, blocking: handler.pointee.blocking,
+      gathers: handler.pointee.gathers, timeout: timeout)
   }
 
   // MARK: Run
 
-  /// Calls the handler of a job that `begin` returned. On this worker's thread.
+  /// Calls the handler of a job that `begin` returned. On this worker's thread. Of a handler that gathers it is a row of one.
   func run(_ begun: Begun) -> UInt8 {
+    let outcome = call(begun)
+    if begun.gathers { endRow() }
+    return outcome
+  }
+
+  /// The row of jobs is over.
+  private func endRow() {
+    let scheduler = unsafe own.pointee.scheduler
+    // unsafe: valid until the last worker has ended.
+    if let told = unsafe scheduler.rowEnded { unsafe told(scheduler.rowContext, index) }
+  }
+
+  /// See `Worker.gather`. A job of another handler that is next goes where others see it, for what is run together may take long.
+  @inline(never) func gather(_ first: Begun, upTo limit: Int) -> Int {
+    var next = Optional(first)
+    var count = 1
+    while true {
+      if let begun = next { finish(begun, call(begun)) }
+      guard count < limit, let index = pick() else { break }
+      // unsafe: taken from a queue, the job is this worker's.
+      let word = unsafe job(index).fields.pointee.word
+      if word.handler != first.handler.rawValue {
+        putBack(index, priority: word.priority)
+        break
+      }
+      count &+= 1
+      next = startSlowly(index)
+    }
+    // What is run together has its own slots; this one may be another worker's meanwhile.
+    if unsafe own.pointee.hasSlot {
+      unsafe own.pointee.hasSlot = false
+      unsafe own.pointee.scheduler.giveSlot()
+    }
+    endRow()
+    return count
+  }
+
+  private func putBack(_ index: UInt32, priority: Int) {
+    // Where jobs wait in order of their key, that is their place.
+    if unsafe own.pointee.isOrdered {
+      unsafe own.pointee.scheduler.enqueue(index, &own.pointee.nodeCache)
+      unsafe own.pointee.parking.notify()
+    } else {
+      keep(index, priority: priority)
+    }
+  }
+
+  private func call(_ begun: Begun) -> UInt8 {
     // unsafe: the context is this worker's; the handler's function and context are the registrant's, valid until the scheduler has stopped.
     let context = unsafe self.context
     unsafe context.pointee.job = begun.job

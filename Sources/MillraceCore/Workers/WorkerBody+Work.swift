@@ -30,7 +30,11 @@ extension WorkerBody {
           flushArrivals()
           return Work(ran: ran, end: .blocking(begun.job))
         }
-        finish(begun, run(begun))
+        if begun.gathers {
+          ran &+= gather(begun, upTo: limit &- ran &+ 1) &- 1
+        } else {
+          finish(begun, run(begun))
+        }
         continue
       }
       // A run must not wait for its last sinks to be counted while this worker is busy elsewhere, nor a node for its predecessors.

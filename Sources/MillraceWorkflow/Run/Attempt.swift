@@ -29,6 +29,8 @@ internal import MillraceCore
   var context: UnsafeMutablePointer<JobContext>?
   /// The handler asked for a token.
   var hasToken = false
+  /// Of one that is run together with others, during that call: where it is noted that the plugin asked for the token. The call's own thread alone touches this.
+  var asked: UnsafeMutablePointer<Bool>? = nil
   /// The handler returned `MILLRACE_PENDING`.
   var isPending = false
   /// The token's holder has said how it ends, now or after a delay: it does not use the attempt any more.
@@ -75,7 +77,7 @@ extension UnsafeMutablePointer where Pointee == Attempt {
 /// Whether an attempt still counts.
 enum AttemptLife {
   static let counts: UInt64 = 0
-  /// It has timed out; its handler still runs.
+  /// It has timed out; its handler, or whoever has its token, is still at it.
   static let overdue: UInt64 = 1
   /// It has been ended while its token was out.
   static let abandoned: UInt64 = 2

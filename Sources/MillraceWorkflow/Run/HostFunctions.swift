@@ -51,11 +51,12 @@ enum HostFunctions {
     }
     unsafe table.pointee.token = { attempt in
       let attempt = unsafe HostFunctions.attempt(attempt)
+      if let asked = unsafe attempt.pointee.asked {
+        unsafe asked.pointee = true
+        return unsafe attempt.pointee.job.rawValue
+      }
       guard let context = unsafe attempt.pointee.context else { return 0 }
-      unsafe context.pointee.tokenIssued = true
-      unsafe attempt.pointee.hasToken = true
-      // Whoever gets the token may claim memory while the handler still runs here.
-      unsafe attempt.pointee.arenaLane = attempt.pointee.host._withUnsafeGuaranteedRef { $0.workers }
+      unsafe HostFunctions.issueToken(attempt, context)
       return unsafe attempt.pointee.job.rawValue
     }
     unsafe table.pointee.complete = { host, token, outcome in
@@ -78,6 +79,14 @@ enum HostFunctions {
       default: return nil
       }
     }
+  }
+
+  /// Others may end the attempt from here on. On the thread that runs it.
+  static func issueToken(_ attempt: AttemptPointer, _ context: UnsafeMutablePointer<JobContext>) {
+    unsafe context.pointee.tokenIssued = true
+    unsafe attempt.pointee.hasToken = true
+    // Whoever gets the token may claim memory while the handler still runs here.
+    unsafe attempt.pointee.arenaLane = attempt.pointee.host._withUnsafeGuaranteedRef { $0.workers }
   }
 
   /// Bytes of `millrace_input` in version 1: every plugin has room for them.
@@ -191,7 +200,18 @@ enum HostFunctions {
     return unsafe (run, attempt)
   }
 
-  private static func complete(_ host: TaskHost, _ id: JobID, _ outcome: UnsafePointer<millrace_outcome>) -> Bool {
+  /// Ends a pending attempt with an error of the engine's. Any thread.
+  static func fail(_ host: TaskHost, _ id: JobID, _ type: String, _ message: String) {
+    guard host.claim(id) else { return host.tooLate(id) }
+    let (run, _, attempt) = unsafe claimed(host, id)
+    guard let attempt = unsafe attempt, unsafe !attempt.pointee.isSettled else { return host.scheduler.unclaim(id) }
+    unsafe attempt.pointee.isSettled = true
+    unsafe run.fail(attempt, type, message)
+    unsafe host.scheduler.endClaimed(id, run.coreOutcome(attempt))
+  }
+
+  /// Ends a pending attempt as the holder of its token says. False: it has ended.
+  static func complete(_ host: TaskHost, _ id: JobID, _ outcome: UnsafePointer<millrace_outcome>) -> Bool {
     guard let (run, attempt) = unsafe settle(host, id, outcome) else { return false }
     unsafe host.scheduler.endClaimed(id, run.coreOutcome(attempt))
     return true

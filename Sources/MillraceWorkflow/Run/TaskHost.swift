@@ -75,6 +75,8 @@ internal import Synchronization
   /// Runs that are not over, those that wait for their turn among them.
   private var runs: [ObjectIdentifier: WorkflowRun] = [:]
   private var isHurried = false
+  /// Runs batches of handlers that block; nil: there was none.
+  private var batches: BlockingPool?
   /// Attempts that were ended while their tokens were out, by token.
   private var abandoned: [JobID: AttemptPointer] = unsafe [:]
   /// The last tokens that were completed too late: a holder may do so just before its attempt is set aside.
@@ -89,6 +91,8 @@ internal import Synchronization
     var freeCount = 0
     /// MILLRACE_MESSAGE_BYTES for the handler's message.
     var message: UnsafeMutablePointer<CChar>
+    /// Attempts that are to be run together, of one handler.
+    var row: BatchCall?
   }
 
   /// Plugins see `name`, `version` and `settings`, by full names such as `replay.mode`; all of it is copied. By default what they log is dropped.
@@ -132,6 +136,7 @@ internal import Synchronization
         }
         unsafe lanes[i].message.deallocate()
       }
+      unsafe lanes.deinitialize(count: laneCount)
       unsafe lanes.deallocate()
     }
     monitor.deallocate()
@@ -162,6 +167,10 @@ internal import Synchronization
     }
     unsafe self.lanes = lanes
     lists = (0..<workers).map { _ in LinkList() }
+    // unsafe: this object outlives the scheduler's workers.
+    unsafe scheduler.tellRowEnds(
+      { host, lane in unsafe Unmanaged<TaskHost>.fromOpaque(host!)._withUnsafeGuaranteedRef { $0.endRow(lane: lane) } },
+      context: Unmanaged.passUnretained(self).toOpaque())
     guard let index = scheduler.register(WorkflowRun.heldHandler) else {
       preconditionFailure("a scheduler without room for one handler: connect the host before handlers are registered")
     }
@@ -357,6 +366,55 @@ internal import Synchronization
       throw error
     }
   }
+
+  // MARK: Batches
+
+  /// The worker's row takes one more attempt, which is pending; a full one is called. On the worker.
+  func gather(_ attempt: GatheredAttempt, for handler: BatchHandler, lane index: Int) {
+    let lane = unsafe lane(index)
+    if let row = unsafe lane.pointee.row, row.handler !== handler { endRow(lane: index) }
+    let row = unsafe lane.pointee.row ?? BatchCall(handler)
+    row.add(attempt)
+    unsafe lane.pointee.row = row
+    if row.isFull { endRow(lane: index) }
+  }
+
+  /// Calls the plugin for the row of a worker, if there is one. On the worker.
+  private func endRow(lane index: Int) {
+    let lane = unsafe lane(index)
+    guard let row = unsafe lane.pointee.row else { return }
+    unsafe lane.pointee.row = nil
+    if row.handler.isBlocking { runElsewhere(row) } else { row.run() }
+  }
+
+  /// Has a batch run by a thread that may wait: one of its own pool, for those of the core are begun with jobs, and a batch has no job of its own that could wait for a slot.
+  private func runElsewhere(_ call: BatchCall) {
+    // unsafe: retained until it has run.
+    let held = unsafe Unmanaged.passRetained(call)
+    do {
+      try unsafe batchPool().submit(UInt64(UInt(bitPattern: held.toOpaque())))
+    } catch {
+      // No thread to be had: better late than lost.
+      unsafe held.release()
+      call.run()
+    }
+  }
+
+  private func batchPool() -> BlockingPool {
+    monitor.locked {
+      if let pool = batches { return pool }
+      // A batch has an attempt with a slot: there are no more batches than slots.
+      let pool = unsafe BlockingPool(limit: max(1, laneCount - workers), capacity: scheduler.configuration.slots, context: nil) { _, bits, _ in
+        // unsafe: what `runElsewhere` retained.
+        unsafe Unmanaged<BatchCall>.fromOpaque(UnsafeMutableRawPointer(bitPattern: UInt(bits))!).takeRetainedValue().run()
+      }
+      batches = pool
+      return pool
+    }
+  }
+
+  /// Waits for the batches that are with their plugins. After the last worker, once.
+  public func endBatches() { monitor.locked { batches }?.stop(.drain) }
 
   private func runBlocking(_ number: UInt64) {
     let work = monitor.locked { blockingWork.removeValue(forKey: number) }

@@ -18,37 +18,63 @@ extension WorkflowRun {
       limit: Int(pointer.pointee.concurrency))
   }
 
-  /// Runs one attempt. On a worker or in the blocking pool.
-  private func attempt(_ handler: UnsafePointer<millrace_handler>, _ context: UnsafeMutablePointer<JobContext>) -> UInt8 {
+  @safe enum Opening {
+    /// The handler is to be called. `isWatched`: others may end the attempt from here on.
+    case begun(AttemptPointer, AttemptObservation?, isWatched: Bool)
+    /// It is not: what the core is told.
+    case over(UInt8)
+  }
+
+  /// Begins an attempt, up to the call of its handler.
+  func open(_ context: UnsafeMutablePointer<JobContext>) -> Opening {
     let node = unsafe UInt32(truncatingIfNeeded: context.pointee.second)
     let job = unsafe context.pointee.job
     let isWatched = compiled.isWatched(node)
     if isWatched {
       // Timeouts may end the attempt from here on, even before it has begun: what is written of it is written under a claim.
       unsafe context.pointee.tokenIssued = true
-      guard host.claim(job) else { return Outcome.pending.rawValue }
+      guard host.claim(job) else { return .over(Outcome.pending.rawValue) }
     }
-    let attempt: AttemptPointer
     let preparation = unsafe prepare(node, context, isWatched: isWatched)
     // After the claim a timeout may take it.
     let made = unsafe observation == nil ? nil : records.attempt(node)
     let observed = unsafe made?.ownObservation
     if isWatched { host.scheduler.unclaim(job) }
     // One that a timeout has ended meanwhile: what we return is dropped.
-    if let made = unsafe made, let observed, unsafe !observeBegin(observed, made) { return Outcome.pending.rawValue }
+    if let made = unsafe made, let observed, unsafe !observeBegin(observed, made) { return .over(Outcome.pending.rawValue) }
     switch preparation {
-    case .begun(let begun): unsafe attempt = begun
-    case .ended(let outcome): return outcome
+    case .begun(let attempt): return unsafe .begun(attempt, observed, isWatched: isWatched)
+    case .ended(let outcome): return .over(outcome)
     }
+  }
 
-    var call = unsafe millrace_call()
-    unsafe call.size = UInt32(MemoryLayout<millrace_call>.size)
-    unsafe call.attempt_number = attempt.pointee.number
-    unsafe call.attempt = OpaquePointer(attempt)
-    unsafe call.host = UnsafePointer(host.table)
-    unsafe call.task_key = UnsafePointer(attempt.key)
-    unsafe call.task_id = items == nil ? texts.id(Int(node)) : UnsafePointer(attempt.key + RunTexts.idOffset)
-    unsafe call.deadline = attempt.pointee.deadline
+  /// What a handler is told of an attempt.
+  @inline(__always) static func call(of attempt: AttemptPointer) -> millrace_call {
+    unsafe attempt.pointee.run._withUnsafeGuaranteedRef { run in
+      var call = unsafe millrace_call()
+      unsafe call.size = UInt32(MemoryLayout<millrace_call>.size)
+      unsafe call.attempt_number = attempt.pointee.number
+      unsafe call.attempt = OpaquePointer(attempt)
+      unsafe call.host = UnsafePointer(run.host.table)
+      unsafe call.task_key = UnsafePointer(attempt.key)
+      unsafe call.task_id = run.items == nil ? run.texts.id(Int(attempt.pointee.node)) : UnsafePointer(attempt.key + RunTexts.idOffset)
+      unsafe call.deadline = attempt.pointee.deadline
+      return unsafe call
+    }
+  }
+
+  /// Runs one attempt. On a worker or in the blocking pool.
+  private func attempt(_ handler: UnsafePointer<millrace_handler>, _ context: UnsafeMutablePointer<JobContext>) -> UInt8 {
+    let attempt: AttemptPointer
+    let observed: AttemptObservation?
+    let isWatched: Bool
+    switch unsafe open(context) {
+    case .begun(let begun, let observation, let watched): unsafe (attempt, observed, isWatched) = (begun, observation, watched)
+    case .over(let outcome): return outcome
+    }
+    let job = unsafe attempt.pointee.job
+
+    var call = unsafe WorkflowRun.call(of: attempt)
     var outcome = unsafe millrace_outcome()
     unsafe outcome.size = UInt32(MemoryLayout<millrace_outcome>.size)
     unsafe outcome.message = host.lane(attempt.pointee.lane).pointee.message
@@ -152,7 +178,7 @@ extension WorkflowRun {
   }
 
   /// The handler returned and the attempt waits for its token: it leaves the lane.
-  private func goesOn(_ attempt: AttemptPointer) -> UInt8 {
+  func goesOn(_ attempt: AttemptPointer) -> UInt8 {
     unsafe attempt.pointee.isPending = true
     let job = unsafe attempt.pointee.job
     // Whoever completes it needs the attempt to itself: what is written here is written under a claim.

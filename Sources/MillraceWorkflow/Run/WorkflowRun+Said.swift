@@ -13,7 +13,11 @@ extension WorkflowRun {
     // Order: sequentially consistent. Pairs with the exchange in `forgetSaid`: either that finds what is said here, or here the attempt is found to be over.
     _ = unsafe attempt.said.exchange(share)
     let node = unsafe attempt.pointee.node
-    monitor.locked { if unsafe records.attempt(node) == attempt { said[node] = UInt16(share) } }
+    // Read again with the lock: of two who say different things at once, the later word stays. 0 is the word of `forgetSaid`.
+    monitor.locked {
+      let last = unsafe attempt.said.loadRelaxed()
+      if last != 0, unsafe records.attempt(node) == attempt { said[node] = UInt16(last) }
+    }
     tellWatcher()
   }
 

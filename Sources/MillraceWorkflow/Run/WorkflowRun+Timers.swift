@@ -297,7 +297,10 @@ extension WorkflowRun {
   /// Ends a claimed attempt as timed out.
   private func expire(_ job: JobID, _ node: UInt32, _ type: String) {
     monitor.locked { slow[node, default: SlowNode()].timeoutError = type }
-    let link = unsafe records.attempt(node)?.ownLink
+    let attempt = unsafe records.attempt(node)
+    let link = unsafe attempt?.ownLink
+    // Whoever works for it sees so at once: a worker that settles it may not come by before, as all may be in batches that wait for this.
+    unsafe attempt?.life.storeReleasing(AttemptLife.overdue)
     host.scheduler.expireClaimed(job)
     link?.stop()
   }

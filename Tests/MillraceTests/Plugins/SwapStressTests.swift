@@ -9,48 +9,6 @@ import Testing
 
 /// Swaps beside starts and ends of runs: none is lost, none is done twice, and no code is called that has been ended, by which the plugin itself would end the process.
 @Suite(.timeLimit(.minutes(10))) struct SwapStressTests {
-  /// What became of runs, and threads that start them until they are told to stop.
-  private final class Load: Sendable {
-    let started = Atomic<Int>(0)
-    let completed = Atomic<Int>(0)
-    let other = Atomic<Int>(0)
-    let isOver = Atomic<Bool>(false)
-    private let threads = Atomic<Int>(0)
-
-    func count(_ status: WorkflowStatus) {
-      if status == .completed { completed.add(1, ordering: .relaxed) } else { other.add(1, ordering: .relaxed) }
-    }
-
-    private var ended: Int { completed.load(ordering: .relaxed) + other.load(ordering: .relaxed) }
-
-    /// Keeps some 200 runs under way.
-    func begin(_ start: @escaping @Sendable () throws -> WorkflowHandle) {
-      threads.add(1, ordering: .relaxed)
-      let began = OwnThread.run { [self] in
-        while !isOver.load(ordering: .relaxed) {
-          if started.load(ordering: .relaxed) - ended > 200 {
-            millrace_yield()
-            continue
-          }
-          do {
-            let run = try start()
-            started.add(1, ordering: .relaxed)
-            run.whenFinished { [self] in count($0) }
-          } catch { Issue.record("\(error)") }
-        }
-        threads.subtract(1, ordering: .releasing)
-      }
-      #expect(began)
-    }
-
-    /// True: all that were started have ended, each once.
-    func end() async -> Bool {
-      isOver.store(true, ordering: .relaxed)
-      guard await eventually({ threads.load(ordering: .acquiring) == 0 }) else { return false }
-      return await eventually { ended == started.load(ordering: .relaxed) }
-    }
-  }
-
   private static var descriptors: Int { (try? FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd").count) ?? -1 }
   /// Mappings of copies of plugins.
   private static var mapped: Int {
@@ -71,7 +29,7 @@ import Testing
     let prepared = try engine.prepare(several)
     let single = try engine.prepare(SwapWorld.says)
     let numbers = engine.runtime.scheduler.handlersInUse
-    let load = Load()
+    let load = SwapLoad()
     load.begin { try engine.start(prepared) }
     load.begin { try engine.start(single) }
     load.begin { try engine.start(several) }
@@ -106,7 +64,7 @@ import Testing
     workflow.task("after", handler: "swapped/say", dependencies: [go])
     let limited = try engine.prepare(workflow)
     let single = try engine.prepare(SwapWorld.says)
-    let load = Load()
+    let load = SwapLoad()
     load.begin { try engine.start(single) }
     load.begin {
       let run = try engine.start(limited)

@@ -1,4 +1,6 @@
+import CMillrace
 import Foundation
+import MillraceCore
 import Synchronization
 import Testing
 
@@ -8,7 +10,7 @@ import Testing
 ///
 /// Each build knows of its own life: a call before `init`, or after `deinit`, or a `deinit` while a call is inside, ends the process.
 final class SwapWorld: Sendable {
-  /// `swapped/say` says WORD, and counts. `swapped/slow` waits for a file that is called as its task; `swapped/pend` never ends by itself. FAILS: `say` fails.
+  /// `swapped/say` says WORD, and counts. `swapped/slow` waits for a file that is called as its task; `swapped/pend` never ends by itself. FAILS: `say` fails; BATCH: it takes several.
   static let source = #"""
     #define _DEFAULT_SOURCE
     #include <millrace/plugin.h>
@@ -117,7 +119,21 @@ final class SwapWorld: Sendable {
       return 0;
     }
     static const millrace_state state = {.size = sizeof state, .format = FORMAT, .save = save, .load = load};
-    static const void *extension(const char *id) { return strcmp(id, MILLRACE_STATE) == 0 ? &state : NULL; }
+    #ifdef BATCH
+    static void several(void *context, const millrace_call *const *calls, millrace_outcome *const *outcomes, uint32_t count) {
+      (void)context;
+      for (uint32_t i = 0; i < count; i++) outcomes[i]->status = say(NULL, calls[i], outcomes[i]);
+    }
+    static const millrace_batch_handler say_batch = {.size = sizeof say_batch, .most = 8, .name = "say", .run = several};
+    static const millrace_batch_handler *const batches[] = {&say_batch};
+    static const millrace_batch batch = {.size = sizeof batch, .handler_count = 1, .handlers = batches};
+    #endif
+    static const void *extension(const char *id) {
+    #ifdef BATCH
+      if (strcmp(id, MILLRACE_BATCH) == 0) return &batch;
+    #endif
+      return strcmp(id, MILLRACE_STATE) == 0 ? &state : NULL;
+    }
     #endif
 
     static const millrace_plugin plugin = {
@@ -203,4 +219,46 @@ final class SwapWorld: Sendable {
   var ended: [String] { notes.all.compactMap { $0.hasPrefix("deinit ") ? String($0.dropFirst(7)) : nil } }
 
   func roles() -> [String] { engine.pluginBuilds.map { "\($0.version) \($0.role) \($0.pins)" } }
+}
+
+/// What became of runs, and threads that start them until they are told to stop.
+final class SwapLoad: Sendable {
+  let started = Atomic<Int>(0)
+  let completed = Atomic<Int>(0)
+  let other = Atomic<Int>(0)
+  let isOver = Atomic<Bool>(false)
+  private let threads = Atomic<Int>(0)
+
+  func count(_ status: WorkflowStatus) {
+    if status == .completed { completed.add(1, ordering: .relaxed) } else { other.add(1, ordering: .relaxed) }
+  }
+
+  private var ended: Int { completed.load(ordering: .relaxed) + other.load(ordering: .relaxed) }
+
+  /// Keeps some 200 runs under way.
+  func begin(_ start: @escaping @Sendable () throws -> WorkflowHandle) {
+    threads.add(1, ordering: .relaxed)
+    let began = OwnThread.run { [self] in
+      while !isOver.load(ordering: .relaxed) {
+        if started.load(ordering: .relaxed) - ended > 200 {
+          millrace_yield()
+          continue
+        }
+        do {
+          let run = try start()
+          started.add(1, ordering: .relaxed)
+          run.whenFinished { [self] in count($0) }
+        } catch { Issue.record("\(error)") }
+      }
+      threads.subtract(1, ordering: .releasing)
+    }
+    #expect(began)
+  }
+
+  /// True: all that were started have ended, each once.
+  func end() async -> Bool {
+    isOver.store(true, ordering: .relaxed)
+    guard await eventually({ threads.load(ordering: .acquiring) == 0 }) else { return false }
+    return await eventually { ended == started.load(ordering: .relaxed) }
+  }
 }

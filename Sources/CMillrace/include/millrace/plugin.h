@@ -403,6 +403,35 @@ typedef struct millrace_state {
   int32_t (*load)(uint32_t format, const void *bytes, size_t length, char *message, size_t message_capacity);
 } millrace_state;
 
+/*
+ * The extension MILLRACE_BATCH of a plugin, asked for by `extension` of millrace_plugin after `init`: handlers that run several attempts in one call, as a model does that
+ * is asked for many answers at once, or a statement that stores many rows. The attempts are those that are ready one after the other when a worker comes to them: none
+ * waits for others to come, and each counts as a task in progress. The host calls `run` of millrace_batch_handler for one attempt too; `run` of the handler is
+ * called where there are no batches: by hosts that do not know them, and in a process of its own.
+ */
+#define MILLRACE_BATCH "millrace.batch/1"
+#define MILLRACE_BATCH_ATTEMPTS 256u /* the most of one call */
+typedef struct millrace_batch_handler {
+  uint32_t size;
+  uint32_t most;    /* attempts of one call, 2 to MILLRACE_BATCH_ATTEMPTS */
+  const char *name; /* of a handler of this plugin that is not MILLRACE_EXCLUSIVE */
+  void *context;    /* handed to `run` */
+
+  /* [worker; of a handler with MILLRACE_BLOCKING a thread that may wait] Runs `count` attempts, 1 to `most`, of any runs and tenants, each with its own inputs, `cancelled`
+     and deadline. `calls` and `outcomes` are as those of millrace_handler, in the same order, the host's for the call. `status` of each outcome says how its attempt
+     ended: the host sets it to none, and an attempt of which nothing is said fails with `bad-outcome`. One that goes on is MILLRACE_PENDING, and its token was asked for
+     during the call. One that has to end before the others is completed by its token. */
+  void (*run)(void *context, const millrace_call *const *calls, millrace_outcome *const *outcomes, uint32_t count);
+} millrace_batch_handler;
+
+typedef struct millrace_batch {
+  uint32_t size;
+  uint32_t handler_count; /* 1 to the plugin's handlers */
+
+  /* The plugin's, as its handlers are; each handler is named once at most. */
+  const millrace_batch_handler *const *handlers;
+} millrace_batch;
+
 enum { MILLRACE_PLUGIN_STAYS = 1u << 0 /* never unmapped: set by Swift plugins, whose runtime cannot be unloaded */ };
 
 /* The one exported function. Returns the plugin's description, its own as long as the object is mapped, or NULL if it cannot work with a host of
@@ -449,7 +478,9 @@ typedef const millrace_plugin *(*millrace_plugin_entry_function)(uint32_t host_a
   S(delivery) F(delivery, size) F(delivery, priority) F(delivery, queue) F(delivery, exchange) F(delivery, key) F(delivery, id)              \
     F(delivery, content_type) F(delivery, correlation_id) F(delivery, reply_to) F(delivery, type) F(delivery, tenant)                        \
     F(delivery, timestamp) F(delivery, acquired) F(delivery, failed) F(delivery, header_count) F(delivery, reserved)                         \
-  S(deliveries) F(deliveries, size) F(deliveries, reserved) F(deliveries, read) F(deliveries, header)
+  S(deliveries) F(deliveries, size) F(deliveries, reserved) F(deliveries, read) F(deliveries, header)                                        \
+  S(batch_handler) F(batch_handler, size) F(batch_handler, most) F(batch_handler, name) F(batch_handler, context) F(batch_handler, run)      \
+  S(batch) F(batch, size) F(batch, handler_count) F(batch, handlers)
 
 /*
  * The manifest: what this compiler made of the layout, in the section `.millrace` of the shared object. It is data; the host reads it from the file.
@@ -530,6 +561,9 @@ MILLRACE_ASSERT(sizeof(millrace_plugin) == 80);
 MILLRACE_ASSERT(offsetof(millrace_plugin, handlers) == 64);
 MILLRACE_ASSERT(sizeof(millrace_state) == 24);
 MILLRACE_ASSERT(offsetof(millrace_state, load) == 16);
+MILLRACE_ASSERT(sizeof(millrace_batch_handler) == 32);
+MILLRACE_ASSERT(offsetof(millrace_batch_handler, run) == 24);
+MILLRACE_ASSERT(sizeof(millrace_batch) == 16);
 MILLRACE_ASSERT(sizeof(millrace_manifest_entry) == 48);
 MILLRACE_ASSERT(offsetof(millrace_manifest, entries) == 24);
 #endif
