@@ -126,15 +126,17 @@ import Testing
     HANDLER(stuck, alone, 0);
     HANDLER(wait, alone, MILLRACE_BLOCKING);
     HANDLER(open, open, 0);
-    static const millrace_handler *const handlers[] = {&each_handler, &words_handler, &hold_handler, &stuck_handler, &wait_handler, &open_handler};
+    HANDLER(block, alone, 0);
+    static const millrace_handler *const handlers[] = {&each_handler, &words_handler, &hold_handler, &stuck_handler, &wait_handler, &open_handler, &block_handler};
     #define BATCH(id, function, count) static const millrace_batch_handler id##_batch = {.size = sizeof id##_batch, .most = count, .name = #id, .run = function}
     BATCH(each, each, 8);
     BATCH(words, words, 256);
     BATCH(hold, hold, 4);
     BATCH(stuck, hold, 4);
     BATCH(wait, wait, 16);
-    static const millrace_batch_handler *const batches[] = {&each_batch, &words_batch, &hold_batch, &stuck_batch, &wait_batch};
-    static const millrace_batch batch = {.size = sizeof batch, .handler_count = 5, .handlers = batches};
+    BATCH(block, wait, 16);
+    static const millrace_batch_handler *const batches[] = {&each_batch, &words_batch, &hold_batch, &stuck_batch, &wait_batch, &block_batch};
+    static const millrace_batch batch = {.size = sizeof batch, .handler_count = 6, .handlers = batches};
     static const void *extension(const char *id) { return strcmp(id, MILLRACE_BATCH) ? NULL : &batch; }
     static int32_t init(const millrace_host *given, char *message, size_t capacity) {
       (void)message, (void)capacity;
@@ -142,7 +144,7 @@ import Testing
       return 0;
     }
     static const millrace_plugin plugin = {.size = sizeof plugin, .abi_version = MILLRACE_ABI_VERSION, .name = "built", .version = "1", .summary = "runs several",
-                                           .init = init, .extension = extension, .handlers = handlers, .handler_count = 6};
+                                           .init = init, .extension = extension, .handlers = handlers, .handler_count = 7};
     MILLRACE_MANIFEST();
     MILLRACE_EXPORT const millrace_plugin *millrace_plugin_entry(uint32_t version);
     const millrace_plugin *millrace_plugin_entry(uint32_t version) { return version == MILLRACE_ABI_VERSION ? &plugin : NULL; }
@@ -247,6 +249,15 @@ import Testing
     var definition = Definition("waits")
     for number in 0..<20 { definition.task("t\(number)", handler: "built/wait") }
     definition.task("open", handler: "built/open", priority: .low)
+    #expect(try await built.engine.run(definition).status == .completed)
+    built.engine.shutdown()
+  }
+
+  @Test("the job that ends a row is another worker's while the batch goes on, and so is the slot that it was begun with") func passes() async throws {
+    let built = try world(slots: 3)
+    var definition = Definition("passes")
+    for number in 0..<2 { definition.task("t\(number)", handler: "built/block") }
+    definition.task("open", handler: "built/open")
     #expect(try await built.engine.run(definition).status == .completed)
     built.engine.shutdown()
   }
