@@ -6,9 +6,6 @@ import Synchronization
 /// 100,000 tasks a second of a plugin: 10,000 runs of ten tasks, 1 -> 8 -> 1, at moments that are fixed before; first without a swap, then with one every 100 ms, between
 /// two builds of the plugin `bench` beside this program. A run's latency counts from its moment, so that whoever holds up the starts is found out.
 ///
-/// A plugin with the Swift runtime inside, as SwiftPM links those in C as well, stays mapped: 16 swaps are all that a process takes of it. For longer than 1.6 s put one there that
-/// was built by `cc -shared -fPIC -O2 -D_GNU_SOURCE -I Sources/CMillrace/include plugins/bench/*.c`.
-///
 /// Lost are tasks of runs that were taken and did not complete, doubled those that had more than one attempt.
 enum Swaps {
   private static let rate = 10_000
