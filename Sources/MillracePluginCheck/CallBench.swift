@@ -87,7 +87,7 @@ final class CallBench {
     }
     if isBatch, result.returned == UInt32.max {
       found(.unsaidOutcome, "the batch said nothing of its attempt", input)
-    } else if result.returned > UInt32(MILLRACE_CANCELLED) { 
+    } else if result.returned > UInt32(MILLRACE_CANCELLED) {
       found(.badStatus, "`run` returned \(result.returned)", input)
     }
     if result.wasPending, result.status == UInt32(MILLRACE_PENDING) || result.status > UInt32(MILLRACE_CANCELLED) {

@@ -266,7 +266,8 @@ package struct CheckRoom {
   private func calls(_ plugin: LoadedPlugin, _ host: CheckingHost, _ place: String, _ body: (CallBench) throws -> Void) throws {
     for handler in plugin.handlers where request.takes(handler.qualifiedName) {
       for (called, isBatch) in [(handler, false)] + (handler.batchOfOne.map { [($0, true)] } ?? []) {
-        let bench = CallBench(self, host, called, isBatch ? place + (place.isEmpty ? "" : ", ") + "a batch of one" : place, isBatch: isBatch)
+        let bench = CallBench(
+          self, host, called, isBatch ? place + (place.isEmpty ? "" : ", ") + "a batch of one" : place, isBatch: isBatch)
         try body(bench)
         bench.end()
       }

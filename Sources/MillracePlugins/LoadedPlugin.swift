@@ -171,7 +171,9 @@ import Synchronization
     unsafe handler.initialize(to: pointer.pointee)
     unsafe handler.pointee.context = UnsafeMutableRawPointer(mutating: batch)
     unsafe handler.pointee.run = { batch, call, outcome in
-      guard let batch = unsafe batch?.assumingMemoryBound(to: millrace_batch_handler.self), let outcome = unsafe outcome else { return .max }
+      guard let batch = unsafe batch?.assumingMemoryBound(to: millrace_batch_handler.self), let outcome = unsafe outcome else {
+        return .max
+      }
       unsafe outcome.pointee.status = .max
       var (calls, outcomes) = unsafe (call, Optional(outcome))
       unsafe batch.pointee.run(batch.pointee.context, &calls, &outcomes, 1)

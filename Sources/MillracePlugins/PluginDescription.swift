@@ -110,7 +110,9 @@ import Glibc
         throw check.malformed(place + ".most", "is \(most), expected 2 to \(MILLRACE_BATCH_ATTEMPTS)")
       }
       guard unsafe value.run != nil else { throw check.malformed(place + ".run", "is NULL") }
-      guard unsafe batches.updateValue(entry, forKey: name) == nil else { throw check.malformed(place + ".name", "is \(name) a second time") }
+      guard unsafe batches.updateValue(entry, forKey: name) == nil else {
+        throw check.malformed(place + ".name", "is \(name) a second time")
+      }
     }
     return unsafe batches
   }

@@ -131,21 +131,39 @@ import Testing
     Case("a version that is not UTF-8", defining: #"VERSION="\xff""#, says: "its description is malformed: version is not UTF-8"),
     Case("no summary", defining: "SUMMARY=NULL", says: "its description is malformed: summary is NULL"),
     Case("unknown flags", defining: "FLAGS=6", says: "its description is malformed: flags has unknown bits: 0x6"),
-    Case("batches of a small table", defining: "BATCHES=NULL", "BATCH_SIZE=8", says: "its description is malformed: millrace.batch/1.size is 8, expected 16 or more"),
-    Case("batches of no handler", defining: "BATCHES=NULL", "BATCH_COUNT=0", says: "its description is malformed: millrace.batch/1.handler_count is 0, expected 1 to the plugin's 2"),
-    Case("batches of three handlers", defining: "BATCHES=NULL", "BATCH_COUNT=3", says: "its description is malformed: millrace.batch/1.handler_count is 3, expected 1 to"),
-    Case("a batch that is NULL", defining: "BATCHES=NULL", "BATCH_COUNT=2", says: "its description is malformed: millrace.batch/1.handlers[1] is NULL"),
-    Case("a small batch", defining: "BATCHES=&two", "BATCH_COUNT=2", says: "its description is malformed: millrace.batch/1.handlers[1].size is 31, expected 32 or more"),
+    Case(
+      "batches of a small table", defining: "BATCHES=NULL", "BATCH_SIZE=8",
+      says: "its description is malformed: millrace.batch/1.size is 8, expected 16 or more"),
+    Case(
+      "batches of no handler", defining: "BATCHES=NULL", "BATCH_COUNT=0",
+      says: "its description is malformed: millrace.batch/1.handler_count is 0, expected 1 to the plugin's 2"),
+    Case(
+      "batches of three handlers", defining: "BATCHES=NULL", "BATCH_COUNT=3",
+      says: "its description is malformed: millrace.batch/1.handler_count is 3, expected 1 to"),
+    Case(
+      "a batch that is NULL", defining: "BATCHES=NULL", "BATCH_COUNT=2",
+      says: "its description is malformed: millrace.batch/1.handlers[1] is NULL"),
+    Case(
+      "a small batch", defining: "BATCHES=&two", "BATCH_COUNT=2",
+      says: "its description is malformed: millrace.batch/1.handlers[1].size is 31, expected 32 or more"),
     Case(
       "a batch of an unknown handler", defining: "BATCHES=NULL", "BATCH_NAME=\"shout\"",
       says: "its description is malformed: millrace.batch/1.handlers[0].name is test/shout, which is none of the plugin's handlers"),
-    Case("two batches of a handler", defining: "BATCHES=&one", "BATCH_COUNT=2", says: "its description is malformed: millrace.batch/1.handlers[1].name is test/ask a second time"),
+    Case(
+      "two batches of a handler", defining: "BATCHES=&one", "BATCH_COUNT=2",
+      says: "its description is malformed: millrace.batch/1.handlers[1].name is test/ask a second time"),
     Case(
       "a batch of an exclusive handler", defining: "BATCHES=NULL", "BATCH_NAME=\"say\"", "HANDLER_FLAGS=MILLRACE_EXCLUSIVE",
       says: "its description is malformed: millrace.batch/1.handlers[0].name is test/say, which is MILLRACE_EXCLUSIVE"),
-    Case("a batch of one attempt", defining: "BATCHES=NULL", "BATCH_MOST=1", says: "its description is malformed: millrace.batch/1.handlers[0].most is 1, expected 2 to 256"),
-    Case("a batch of 257 attempts", defining: "BATCHES=NULL", "BATCH_MOST=257", says: "its description is malformed: millrace.batch/1.handlers[0].most is 257, expected 2 to 256"),
-    Case("a batch without run", defining: "BATCHES=NULL", "BATCH_RUN=NULL", says: "its description is malformed: millrace.batch/1.handlers[0].run is NULL"),
+    Case(
+      "a batch of one attempt", defining: "BATCHES=NULL", "BATCH_MOST=1",
+      says: "its description is malformed: millrace.batch/1.handlers[0].most is 1, expected 2 to 256"),
+    Case(
+      "a batch of 257 attempts", defining: "BATCHES=NULL", "BATCH_MOST=257",
+      says: "its description is malformed: millrace.batch/1.handlers[0].most is 257, expected 2 to 256"),
+    Case(
+      "a batch without run", defining: "BATCHES=NULL", "BATCH_RUN=NULL",
+      says: "its description is malformed: millrace.batch/1.handlers[0].run is NULL"),
     Case("no handlers", defining: "COUNT=0", says: "its description is malformed: handler_count is 0, expected 1 to 1024"),
     Case("1,025 handlers", defining: "COUNT=1025", says: "its description is malformed: handler_count is 1025, expected 1 to 1024"),
     Case("no table of handlers", defining: "HANDLERS=NULL", says: "its description is malformed: handlers is NULL"),

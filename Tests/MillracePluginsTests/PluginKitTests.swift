@@ -29,7 +29,9 @@ import Testing
     #expect(unsafe description.handlers[1]!.pointee.input_schema == nil && description.handlers[1]!.pointee.output_schema == nil)
   }
 
-  @Test("a handler of batches ends each attempt as it says, is known to the host by its table, and runs a batch of one where it is called alone")
+  @Test(
+    "a handler of batches ends each attempt as it says, is known to the host by its table, and runs a batch of one where it is called alone"
+  )
   func batches() throws {
     let plugin = Plugin("kit", version: "1", summary: "for tests") {
       Handler("alone", summary: "for tests") { _ in .empty }

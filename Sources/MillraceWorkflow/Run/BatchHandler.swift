@@ -96,7 +96,8 @@ public import MillraceCore
         host, one.job, EngineErrorType.badOutcome,
         "the batch left the attempt pending and did not ask for its token: nobody could complete it")
     case BatchCall.unsaid:
-      HostFunctions.fail(host, one.job, EngineErrorType.badOutcome, "the batch said nothing of this attempt: the status of its outcome was not set")
+      HostFunctions.fail(
+        host, one.job, EngineErrorType.badOutcome, "the batch said nothing of this attempt: the status of its outcome was not set")
     default: _ = unsafe HostFunctions.complete(host, one.job, outcome)
     }
   }
@@ -117,7 +118,8 @@ public import MillraceCore
   /// For `count` attempts: some 4.3 KiB each, of which the messages are not touched.
   init(_ count: Int) {
     // unsafe: one block, whose parts follow each other as they are aligned; freed by `free`.
-    let fixed = unsafe MemoryLayout<millrace_outcome>.stride + MemoryLayout<millrace_call>.stride + 2 * MemoryLayout<UnsafeRawPointer>.stride + 1
+    let fixed =
+      unsafe MemoryLayout<millrace_outcome>.stride + MemoryLayout<millrace_call>.stride + 2 * MemoryLayout<UnsafeRawPointer>.stride + 1
     unsafe memory = .allocate(byteCount: count * (fixed + Int(MILLRACE_MESSAGE_BYTES)), alignment: 16)
     unsafe outcomes = memory.assumingMemoryBound(to: millrace_outcome.self)
     unsafe calls = UnsafeMutableRawPointer(outcomes + count).assumingMemoryBound(to: millrace_call.self)

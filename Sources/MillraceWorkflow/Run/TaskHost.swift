@@ -404,7 +404,8 @@ internal import Synchronization
     monitor.locked {
       if let pool = batches { return pool }
       // A batch has an attempt with a slot: there are no more batches than slots.
-      let pool = unsafe BlockingPool(limit: max(1, laneCount - workers), capacity: scheduler.configuration.slots, context: nil) { _, bits, _ in
+      let pool = unsafe BlockingPool(limit: max(1, laneCount - workers), capacity: scheduler.configuration.slots, context: nil) {
+        _, bits, _ in
         // unsafe: what `runElsewhere` retained.
         unsafe Unmanaged<BatchCall>.fromOpaque(UnsafeMutableRawPointer(bitPattern: UInt(bits))!).takeRetainedValue().run()
       }

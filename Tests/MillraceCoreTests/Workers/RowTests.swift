@@ -44,7 +44,8 @@ import Testing
       }
       gathering = try #require(scheduler.register(handler(true)))
       other = try #require(scheduler.register(handler(false)))
-      unsafe scheduler.tellRowEnds({ context, _ in unsafe Unmanaged<World>.fromOpaque(context!).takeUnretainedValue().rowEnded() }, context: me)
+      unsafe scheduler.tellRowEnds(
+        { context, _ in unsafe Unmanaged<World>.fromOpaque(context!).takeUnretainedValue().rowEnded() }, context: me)
     }
 
     private func rowEnded() {
@@ -57,13 +58,16 @@ import Testing
     func submit(_ text: String, priority: UInt8 = 1) throws {
       for word in text.split(separator: " ") {
         try scheduler.submit(
-          JobRequest(handler: word.first == "g" ? gathering : other, priority: priority, first: UInt64(word.dropFirst())!,
+          JobRequest(
+            handler: word.first == "g" ? gathering : other, priority: priority, first: UInt64(word.dropFirst())!,
             key: UInt64(word.dropFirst())!))
       }
     }
 
     /// All slots and admissions are back, and each job has ended once.
-    func isClean(_ jobs: Int, slots: Int) -> Bool { ended == jobs && scheduler.freeSlots == slots && scheduler.admittedJobs == 0 && pending.isEmpty }
+    func isClean(_ jobs: Int, slots: Int) -> Bool {
+      ended == jobs && scheduler.freeSlots == slots && scheduler.admittedJobs == 0 && pending.isEmpty
+    }
   }
 
   private func work(_ world: World, upTo limit: Int = 1_000) {
@@ -101,7 +105,9 @@ import Testing
     #expect(told.done == "g1g2|g3g4|g5|" && told.isClean(5, slots: 8))
   }
 
-  @Test("jobs that end by themselves are in the row, and at its end the worker holds no slot but those of its pending jobs") func slots() throws {
+  @Test("jobs that end by themselves are in the row, and at its end the worker holds no slot but those of its pending jobs") func slots()
+    throws
+  {
     let world = try World(slots: 4)
     try world.submit("g9 g1 g19 o1 g29")
     work(world)

@@ -8,7 +8,7 @@ import Testing
 @testable import Millrace
 
 /// Handlers of plugins that run several attempts in one call.
-@Suite(.timeLimit(.minutes(5))) struct BatchTests {
+@Suite(.timeLimit(.minutes(5))) struct PluginBatchTests {
   private static let source = #"""
     #define _GNU_SOURCE
     #include <millrace/plugin.h>
@@ -192,7 +192,9 @@ import Testing
     #expect(built.engine.runtime.scheduler.freeSlots == slots)
   }
 
-  @Test("the attempts of one batch end each as the plugin says, and those of which it says nothing fail by name") func verdicts() async throws {
+  @Test("the attempts of one batch end each as the plugin says, and those of which it says nothing fail by name") func verdicts()
+    async throws
+  {
     let built = try world(slots: 64, threads: 1)
     var definition = Definition("words", onFailure: .continue)
     let root = definition.task("root", handler: "built/open")
@@ -217,7 +219,9 @@ import Testing
     #expect(built.engine.host.abandonedAttempts == 0)
   }
 
-  @Test("attempts that time out in a batch are over at once, may be read until it returns, and leave nothing behind", arguments: ["hold", "stuck"])
+  @Test(
+    "attempts that time out in a batch are over at once, may be read until it returns, and leave nothing behind",
+    arguments: ["hold", "stuck"])
   func timeouts(_ handler: String) async throws {
     let built = try world(slots: 8)
     var definition = Definition("late", onFailure: .continue)
@@ -232,7 +236,9 @@ import Testing
     built.engine.shutdown()
   }
 
-  @Test("a run that is cancelled asks its attempts in a batch to stop", arguments: ["hold", "stuck"]) func cancels(_ handler: String) async throws {
+  @Test("a run that is cancelled asks its attempts in a batch to stop", arguments: ["hold", "stuck"]) func cancels(_ handler: String)
+    async throws
+  {
     let built = try world(slots: 8)
     var definition = Definition("cancelled")
     for number in 0..<3 { definition.task("t\(number)", handler: "built/\(handler)", input: 7) }
@@ -253,7 +259,9 @@ import Testing
     built.engine.shutdown()
   }
 
-  @Test("the job that ends a row is another worker's while the batch goes on, and so is the slot that it was begun with") func passes() async throws {
+  @Test("the job that ends a row is another worker's while the batch goes on, and so is the slot that it was begun with") func passes()
+    async throws
+  {
     let built = try world(slots: 3)
     var definition = Definition("passes")
     for number in 0..<2 { definition.task("t\(number)", handler: "built/block") }
