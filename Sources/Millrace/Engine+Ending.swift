@@ -35,7 +35,7 @@ extension Engine {
   }
 
   /// On a thread of the engine, that of a handler or a callback: nothing may be waited for there.
-  package var isOwnThread: Bool { runtime.isOwnThread }
+  package var isOwnThread: Bool { runtime.isOwnThread || host.runsBatchHere }
 
   private func drainApart(_ timeout: Duration) async -> Bool {
     close()
@@ -66,7 +66,7 @@ extension Engine {
     desk.close()
     desk.stop()
     let ending = Ending(runtime: runtime, host: host, state: state, hooks: hooks, durable: durable, desk: desk)
-    if !runtime.isOwnThread { return ending.run() }
+    if !isOwnThread { return ending.run() }
     if !ending.runApart() { hooks.host.report("the engine could not be shut down from its own thread: no thread to be had") }
   }
 

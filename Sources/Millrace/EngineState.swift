@@ -122,7 +122,7 @@ internal import Synchronization
     let build = LoadedBuild(plugin, wall: host.wall(), keeper)
     for handler in plugin.handlers {
       // unsafe: valid until the plugin is unloaded: when no run pins the build, or after the runtime has stopped.
-      let batch = unsafe handler.batch.map { unsafe BatchHandler(handler.pointer, $0, host) }
+      let batch = unsafe handler.batch.map { unsafe BatchHandler(handler.pointer, $0, host, build.pins) }
       if let batch { build.batches.append(batch) }
       guard let index = scheduler.register(unsafe batch?.handler ?? WorkflowRun.handler(for: handler.pointer)) else {
         for handler in build.handlers.values { scheduler.retireHandler(handler.index) }

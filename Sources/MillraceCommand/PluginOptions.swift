@@ -28,7 +28,7 @@ struct PluginOptions: ParsableArguments {
   @Option(
     name: .customLong("isolate"),
     help: ArgumentHelp(
-      "Where a plugin's code runs: in-process (the default), process, or untrusted, a process without rights; may be repeated.",
+      "Where a plugin's code runs: in-process (the default), process, or untrusted, a process without rights; bounds behind commas, as process,memory=256M; may be repeated.",
       valueName: "name=how"))
   var isolate: [String] = []
 
@@ -55,14 +55,17 @@ struct PluginOptions: ParsableArguments {
   func isolation() throws(ValidationError) -> [String: PluginIsolation] {
     var isolation: [String: PluginIsolation] = [:]
     for assignment in isolate {
-      let parts = assignment.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
-      guard parts.count == 2, !parts[0].isEmpty, let how = PluginIsolation(named: parts[1]) else {
+      let (name, value) = IsolationText.halves(assignment)
+      guard let value, !name.isEmpty else {
         throw ValidationError("--isolate is '\(assignment)': give NAME=process, NAME=untrusted or NAME=in-process")
       }
-      if let before = isolation[parts[0]], before != how {
-        throw ValidationError("--isolate says two things of \(parts[0]): \(before.name) and \(how.name)")
+      let how: PluginIsolation
+      do { how = try IsolationText.isolation(value) } catch { throw ValidationError("--isolate is '\(assignment)': \(error.message)") }
+      if let before = isolation[name], before != how {
+        let words = before.name == how.name ? "different bounds" : "\(before.name) and \(how.name)"
+        throw ValidationError("--isolate says two things of \(name): \(words)")
       }
-      isolation[parts[0]] = how
+      isolation[name] = how
     }
     return isolation
   }

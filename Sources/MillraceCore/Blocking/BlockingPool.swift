@@ -158,7 +158,7 @@ public final class BlockingPool: @unchecked Sendable {
   public var running: Int { monitor.locked { busy } }
 
   /// True on a thread of the pool.
-  var isOwnThread: Bool {
+  package var isOwnThread: Bool {
     let here = pthread_self()
     return monitor.locked { lanes.contains { $0.state == .running && pthread_equal($0.thread, here) != 0 } }
   }

@@ -69,17 +69,17 @@ public struct HandlerIndex: Sendable, Hashable, RawRepresentable {
   public nonisolated(unsafe) var context: UnsafeMutableRawPointer?
   /// Runs in the blocking pool, holding a slot but no worker.
   public var blocking: Bool
-  /// Jobs that it leaves pending are run together: a worker begins those that are next one after the other, and says so when such a row ends (`Scheduler.tellRowEnds`).
-  /// Not of one that blocks.
-  public var gathers: Bool
+  /// Jobs that it leaves pending are run together: a worker begins so many at most that are next one after the other, and says so when such a row ends
+  /// (`Scheduler.tellRowEnds`). 2 to 256; 0: it has no rows, as one that blocks.
+  public var gathers: Int
   /// Jobs of this handler at once; 0: no limit of its own.
   public var limit: Int
 
   @unsafe public init(
-    run: @escaping Run, finished: Finished? = nil, context: UnsafeMutableRawPointer? = nil, blocking: Bool = false, gathers: Bool = false,
+    run: @escaping Run, finished: Finished? = nil, context: UnsafeMutableRawPointer? = nil, blocking: Bool = false, gathers: Int = 0,
     limit: Int = 0
   ) {
-    precondition(!blocking || !gathers, "a handler that blocks leaves its worker, and gathers nothing there")
+    precondition(gathers == 0 || !blocking && 2...256 ~= gathers, "rows of 2 to 256 jobs, of a handler that does not block")
     unsafe self.run = run
     unsafe self.finished = finished
     unsafe self.context = context
@@ -97,8 +97,9 @@ public struct HandlerIndex: Sendable, Hashable, RawRepresentable {
   let finished: Handler.Finished?
   let blocking: Bool
   let isLimited: Bool
-  let gathers: Bool
-  /// None of the three.
+  /// None of the three: it blocks, is limited, gathers.
   let isPlain: Bool
+  /// Jobs of a row at most, less one; 0: it has no rows.
+  let gathersMore: UInt8
   let limit: UInt32
 }

@@ -210,7 +210,8 @@ public enum SubmitError: Error, Hashable, CustomStringConvertible {
     unsafe (handlers + Int(index)).initialize(
       to: HandlerEntry(
         run: handler.run, context: handler.context, finished: handler.finished, blocking: handler.blocking, isLimited: handler.limit > 0,
-        gathers: handler.gathers, isPlain: !handler.blocking && !handler.gathers && handler.limit <= 0, limit: limit))
+        isPlain: !handler.blocking && handler.gathers == 0 && handler.limit <= 0, gathersMore: UInt8(max(handler.gathers, 1) - 1),
+        limit: limit))
     // One that is used again is found by workers in jobs only, whose publication orders this; a new one by its number as well.
     guard UInt64(index) == count else { return HandlerIndex(rawValue: index) }
     handlerCount.storeRelaxed(count + 1)

@@ -75,8 +75,8 @@ public struct Begun: Sendable {
   public let isNode: Bool
   /// To be run in the blocking pool.
   public let blocking: Bool
-  /// Its handler gathers: see `Worker.gather`.
-  public let gathers: Bool
+  /// Its handler gathers so many jobs at most: see `Worker.gather`. 0: it does not.
+  public let gathers: Int
   /// Start-to-close, nanoseconds; 0: no timeout.
   public let timeout: UInt64
 }
@@ -257,7 +257,7 @@ public struct Begun: Sendable {
     return unsafe Begun(
       job: JobID(index: index, generation: generation), handler: HandlerIndex(rawValue: word.handler),
       first: fields.pointee.first, second: fields.pointee.second, isNode: isNode, blocking: handler.pointee.blocking,
-      gathers: handler.pointee.gathers, timeout: timeout)
+      gathers: handler.pointee.gathersMore == 0 ? 0 : Int(handler.pointee.gathersMore) + 1, timeout: timeout)
   }
 
   // MARK: Run
@@ -265,7 +265,7 @@ public struct Begun: Sendable {
   /// Calls the handler of a job that `begin` returned. On this worker's thread. Of a handler that gathers it is a row of one.
   func run(_ begun: Begun) -> UInt8 {
     let outcome = call(begun)
-    if begun.gathers { endRow() }
+    if begun.gathers > 0 { endRow() }
     return outcome
   }
 
@@ -278,11 +278,12 @@ public struct Begun: Sendable {
 
   /// See `Worker.gather`. A job of another handler that is next goes where others see it, for what is run together may take long.
   @inline(never) func gather(_ first: Begun, upTo limit: Int) -> Int {
+    let most = min(limit, first.gathers)
     var next = Optional(first)
     var count = 1
     while true {
       if let begun = next { finish(begun, call(begun)) }
-      guard count < limit, let index = pick() else { break }
+      guard count < most, let index = pick() else { break }
       // unsafe: taken from a queue, the job is this worker's.
       let word = unsafe job(index).fields.pointee.word
       if word.handler != first.handler.rawValue {
@@ -292,7 +293,11 @@ public struct Begun: Sendable {
       count &+= 1
       next = startSlowly(index)
     }
-    // What is run together has its own slots; this one may be another worker's meanwhile.
+    // What follows may take long: nobody waits meanwhile for what only this worker knows, and the slot in its hand may be another's. What is run together has its own.
+    flushArrivals()
+    stash()
+    flushSinks()
+    giveAdmissions()
     if unsafe own.pointee.hasSlot {
       unsafe own.pointee.hasSlot = false
       unsafe own.pointee.scheduler.giveSlot()

@@ -30,7 +30,7 @@ extension WorkerBody {
           flushArrivals()
           return Work(ran: ran, end: .blocking(begun.job))
         }
-        if begun.gathers {
+        if begun.gathers > 0 {
           ran &+= gather(begun, upTo: limit &- ran &+ 1) &- 1
         } else {
           finish(begun, run(begun))

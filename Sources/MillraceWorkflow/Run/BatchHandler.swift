@@ -1,5 +1,5 @@
-public import CMillrace
-public import MillraceCore
+package import CMillrace
+package import MillraceCore
 
 /// A handler of a plugin that runs several attempts in one call: the extension `MILLRACE_BATCH`.
 ///
@@ -8,32 +8,37 @@ public import MillraceCore
 ///
 /// # Threads
 /// Constant.
-@safe public final class BatchHandler: Sendable {
+@safe package final class BatchHandler: Sendable {
   // unsafe: the plugin's, valid until it is unloaded, which is when no run and no attempt pins it.
   nonisolated(unsafe) let pointer: UnsafePointer<millrace_handler>
   nonisolated(unsafe) let batch: UnsafePointer<millrace_batch_handler>
   let host: TaskHost
   let most: Int
   let isBlocking: Bool
+  /// Pinned while a call is inside: the plugin may end all of its attempts before it returns.
+  let build: HandlerBuild
 
-  /// unsafe: both pointers are valid until the plugin has been unloaded; `batch` names `pointer`'s handler.
-  @unsafe public init(_ pointer: UnsafePointer<millrace_handler>, _ batch: UnsafePointer<millrace_batch_handler>, _ host: TaskHost) {
+  /// unsafe: both pointers are valid until the plugin has been unloaded; `batch` names `pointer`'s handler, `build` is the plugin's.
+  @unsafe package init(
+    _ pointer: UnsafePointer<millrace_handler>, _ batch: UnsafePointer<millrace_batch_handler>, _ host: TaskHost, _ build: HandlerBuild
+  ) {
     unsafe self.pointer = pointer
     unsafe self.batch = batch
     self.host = host
+    self.build = build
     most = unsafe Int(min(batch.pointee.most, MILLRACE_BATCH_ATTEMPTS))
     isBlocking = unsafe pointer.pointee.flags & UInt32(MILLRACE_BLOCKING) != 0
   }
 
   /// The core's handler. unsafe: this object outlives the handler's registration.
-  @unsafe public var handler: Handler {
+  @unsafe package var handler: Handler {
     unsafe Handler(
       run: { handler, context in
         let context = unsafe context.assumingMemoryBound(to: JobContext.self)
         // unsafe: node jobs lead to their run, which lives until its last node is settled.
         let run = unsafe WorkflowRun.from(Run.context(first: context.pointee.first))
         return unsafe Unmanaged<BatchHandler>.fromOpaque(handler!)._withUnsafeGuaranteedRef { unsafe run.gather(for: $0, context) }
-      }, context: Unmanaged.passUnretained(self).toOpaque(), gathers: true, limit: Int(pointer.pointee.concurrency))
+      }, context: Unmanaged.passUnretained(self).toOpaque(), gathers: most, limit: Int(pointer.pointee.concurrency))
   }
 }
 
@@ -55,8 +60,6 @@ public import MillraceCore
 
   init(_ handler: BatchHandler) { self.handler = handler }
 
-  var isFull: Bool { attempts.count == handler.most }
-
   func add(_ attempt: GatheredAttempt) { attempts.append(attempt) }
 
   /// `status` of an outcome of which nothing was said.
@@ -71,6 +74,10 @@ public import MillraceCore
       return true
     }
     if attempts.isEmpty { return }
+    // Each attempt that is here keeps the build until its token is completed.
+    let isPinned = handler.build.pin()
+    invariant(isPinned, "a build stays as long as one of its attempts")
+    defer { handler.build.unpin() }
     var memory = BatchMemory(attempts.count)
     for index in attempts.indices {
       let attempt = unsafe attempts[index].attempt
@@ -87,7 +94,7 @@ public import MillraceCore
 
   private func end(_ one: GatheredAttempt, _ outcome: UnsafePointer<millrace_outcome>, isAsked: Bool) {
     let host = handler.host
-    // Asked for, the token may have been completed, and the attempt is nobody's to touch.
+    // Asked for, the token may have been completed, and the attempt is nobody's to touch: nor does it lead here any more.
     if !isAsked { unsafe one.attempt.pointee.asked = nil }
     switch unsafe outcome.pointee.status {
     case UInt32(MILLRACE_PENDING) where isAsked: return

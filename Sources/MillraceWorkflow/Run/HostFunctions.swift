@@ -52,7 +52,11 @@ enum HostFunctions {
     unsafe table.pointee.token = { attempt in
       let attempt = unsafe HostFunctions.attempt(attempt)
       if let asked = unsafe attempt.pointee.asked {
-        unsafe asked.pointee = true
+        // Once is enough: a call that comes after its batch finds nothing of that.
+        if unsafe asked != HostFunctions.askedBefore {
+          unsafe asked.pointee = true
+          unsafe attempt.pointee.asked = HostFunctions.askedBefore
+        }
         return unsafe attempt.pointee.job.rawValue
       }
       guard let context = unsafe attempt.pointee.context else { return 0 }
@@ -80,6 +84,10 @@ enum HostFunctions {
       }
     }
   }
+
+  /// What `Attempt.asked` is once it has been asked: an address, never written.
+  // unsafe: made once, lives for ever.
+  nonisolated(unsafe) private static let askedBefore = UnsafeMutablePointer<Bool>.allocate(capacity: 1)
 
   /// Others may end the attempt from here on. On the thread that runs it.
   static func issueToken(_ attempt: AttemptPointer, _ context: UnsafeMutablePointer<JobContext>) {

@@ -11,7 +11,7 @@
 ///   `attemptBegins` is told ends the attempt, but this is told, and the task goes on, when `attemptBegins` has returned: then the handler
 ///   is not called.
 ///
-/// `around` comes after `attemptBegins`, if the handler is called; a timeout may tell `ended` before it returns. Different tasks of a run, and
+/// `around` comes after `attemptBegins`, if the handler is called for this attempt alone, and not for a batch; a timeout may tell `ended` before it returns. Different tasks of a run, and
 /// different runs, are told at the same time.
 ///
 /// # Threads

@@ -160,6 +160,8 @@ internal import Synchronization
     keys = KeyTable(scheduler, timers: timers, shard: sharedShard)
     workers = scheduler.configuration.workers
     laneCount = scheduler.laneCount
+    // Ended attempts that no worker has settled yet have their slots.
+    lateTokens.room += scheduler.configuration.slots
     let lanes = UnsafeMutablePointer<HostLane>.allocate(capacity: laneCount)
     for i in 0..<laneCount {
       unsafe (lanes + i).initialize(
@@ -369,14 +371,13 @@ internal import Synchronization
 
   // MARK: Batches
 
-  /// The worker's row takes one more attempt, which is pending; a full one is called. On the worker.
+  /// The worker's row takes one more attempt, which is pending. On the worker.
   func gather(_ attempt: GatheredAttempt, for handler: BatchHandler, lane index: Int) {
     let lane = unsafe lane(index)
     if let row = unsafe lane.pointee.row, row.handler !== handler { endRow(lane: index) }
     let row = unsafe lane.pointee.row ?? BatchCall(handler)
     row.add(attempt)
     unsafe lane.pointee.row = row
-    if row.isFull { endRow(lane: index) }
   }
 
   /// Calls the plugin for the row of a worker, if there is one. On the worker.
@@ -413,6 +414,9 @@ internal import Synchronization
       return pool
     }
   }
+
+  /// The thread that asks runs a batch of a handler that blocks.
+  package var runsBatchHere: Bool { monitor.locked { batches }?.isOwnThread == true }
 
   /// Waits for the batches that are with their plugins. After the last worker, once.
   public func endBatches() { monitor.locked { batches }?.stop(.drain) }
@@ -490,24 +494,25 @@ internal import Synchronization
   }
 }
 
-/// The last few tokens that were completed too late.
+/// The last tokens that were completed too late.
 private struct LateTokens {
-  private static let capacity = 256
+  /// How many are kept.
+  var room = 256
+  /// In order, and beyond those that are left: some have been removed.
   private var tokens: [JobID] = []
   private var next = 0
+  private var left: Set<JobID> = []
 
   mutating func insert(_ token: JobID) {
-    if tokens.count < LateTokens.capacity {
+    guard left.insert(token).inserted else { return }
+    if tokens.count < room {
       tokens.append(token)
     } else {
+      left.remove(tokens[next])
       tokens[next] = token
-      next = (next + 1) % LateTokens.capacity
+      next = (next + 1) % room
     }
   }
 
-  mutating func remove(_ token: JobID) -> Bool {
-    guard let index = tokens.firstIndex(of: token) else { return false }
-    tokens[index] = JobID(rawValue: 0)
-    return true
-  }
+  mutating func remove(_ token: JobID) -> Bool { left.remove(token) != nil }
 }

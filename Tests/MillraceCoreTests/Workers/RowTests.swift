@@ -15,8 +15,13 @@ import Testing
     private var pending: [JobID] = []
     /// Free slots at the ends of rows.
     var freeSlots: [Int] = []
+    /// Called by each gathering job.
+    var onGather: () -> Void = {}
+    /// Runs that had ended at the ends of rows, and now.
+    var endedRuns: [Int] = []
+    var runsEnded = 0
 
-    init(slots: Int, limit: Int = 0, ordered: Bool = false) throws {
+    init(slots: Int, limit: Int = 0, most: Int = 256, ordered: Bool = false) throws {
       scheduler = try Scheduler(
         SchedulerConfiguration(slots: slots, workers: 1, capacity: 1_000, tenants: 2, ordered: ordered, stealPatience: 0))
       // unsafe: this object outlives its scheduler's workers.
@@ -28,6 +33,7 @@ import Testing
               let world = unsafe Unmanaged<World>.fromOpaque(context!).takeUnretainedValue()
               let call = unsafe call.assumingMemoryBound(to: JobContext.self)
               unsafe world.done += "g\(call.pointee.first)"
+              world.onGather()
               // One in ten ends by itself.
               if unsafe call.pointee.first % 10 == 9 { return Outcome.done.rawValue }
               unsafe call.pointee.tokenIssued = true
@@ -40,7 +46,7 @@ import Testing
               return Outcome.done.rawValue
             },
           finished: { context, _, _, _, _ in unsafe Unmanaged<World>.fromOpaque(context!).takeUnretainedValue().ended += 1 }, context: me,
-          gathers: word, limit: word ? limit : 0)
+          gathers: word ? most : 0, limit: word ? limit : 0)
       }
       gathering = try #require(scheduler.register(handler(true)))
       other = try #require(scheduler.register(handler(false)))
@@ -51,6 +57,7 @@ import Testing
     private func rowEnded() {
       done += "|"
       freeSlots.append(scheduler.freeSlots)
+      endedRuns.append(runsEnded)
       for job in pending where scheduler.claim(job) == .taken { scheduler.endClaimed(job, Outcome.done.rawValue) }
       pending = []
     }
@@ -99,6 +106,10 @@ import Testing
     try limited.submit("g1 g2 g3 g4")
     work(limited)
     #expect(limited.done == "g1g2g3|g4|" && limited.isClean(4, slots: 8))
+    let most = try World(slots: 8, most: 2)
+    try most.submit("g1 g2 g3")
+    work(most)
+    #expect(most.done == "g1g2|g3|" && most.freeSlots == [6, 7] && most.isClean(3, slots: 8))
     let told = try World(slots: 8)
     try told.submit("g1 g2 g3 g4 g5")
     work(told, upTo: 2)
@@ -113,6 +124,34 @@ import Testing
     work(world)
     #expect(world.done == "g9g1g19|o1g29|" && world.freeSlots == [3, 4])
     #expect(world.isClean(5, slots: 4))
+  }
+
+  @Test("a run that a worker ends on its way through a row is told of before what the row is run together for") func sinks() throws {
+    let world = try World(slots: 8)
+    let holder = try #require(
+      world.scheduler.register(
+        unsafe Handler(
+          run: { _, call in
+            unsafe call.assumingMemoryBound(to: JobContext.self).pointee.tokenIssued = true
+            return Outcome.pending.rawValue
+          })))
+    let hooks = unsafe RunHooks(
+      context: Unmanaged.passUnretained(world).toOpaque(),
+      completed: { unsafe Unmanaged<World>.fromOpaque($0).takeUnretainedValue().runsEnded += 1 },
+      finished: { _, _, _, _ in Verdict.release.rawValue })
+    let run = try Run(try Plan(count: 1, node: { _ in Plan.Node(handler: holder) }, predecessors: { _, _ in }), hooks: hooks)
+    try world.scheduler.start(run)
+    let worker = world.scheduler.makeWorker(0)
+    let next = worker.begin()
+    let begun = try #require(next)
+    worker.finish(begun, worker.run(begun))
+    try world.submit("g1 g2")
+    world.onGather = { if world.scheduler.claim(begun.job) == .taken { world.scheduler.endClaimed(begun.job, Outcome.done.rawValue) } }
+    while case .limit = worker.work(upTo: 100).end {}
+    #expect(world.done == "g1g2|" && world.endedRuns == [1])
+    world.onGather = {}
+    worker.settleCounts()
+    withExtendedLifetime(run) {}
   }
 
   @Test("what is more urgent ends a row") func priorities() throws {

@@ -109,6 +109,21 @@ import Testing
       for (uint32_t i = 0; i < count; i++) outcomes[i]->status = atomic_load(&held) ? MILLRACE_DONE : MILLRACE_FAILED;
     }
 
+    /* Ends all by their tokens, and goes on until `open` was run. */
+    static void early(void *context, const millrace_call *const *calls, millrace_outcome *const *outcomes, uint32_t count) {
+      (void)context;
+      for (uint32_t i = 0; i < count; i++) {
+        millrace_outcome outcome = {.size = sizeof outcome, .status = MILLRACE_DONE};
+        host->complete(host, host->token(calls[i]->attempt), &outcome);
+      }
+      for (int left = 600000; !atomic_load(&held); left--) {
+        if (!left) host->log(host, MILLRACE_LOG_NOTICE, "17: what comes next was not run");
+        if (!left) break;
+        usleep(100);
+      }
+      for (uint32_t i = 0; i < count; i++) outcomes[i]->status = MILLRACE_FAILED; /* too late */
+    }
+
     static uint32_t alone(void *context, const millrace_call *call, millrace_outcome *outcome) {
       (void)context, (void)call;
       return failed(outcome, "alone", "`run` of the handler was called");
@@ -127,7 +142,8 @@ import Testing
     HANDLER(wait, alone, MILLRACE_BLOCKING);
     HANDLER(open, open, 0);
     HANDLER(block, alone, 0);
-    static const millrace_handler *const handlers[] = {&each_handler, &words_handler, &hold_handler, &stuck_handler, &wait_handler, &open_handler, &block_handler};
+    HANDLER(early, alone, 0);
+    static const millrace_handler *const handlers[] = {&each_handler, &words_handler, &hold_handler, &stuck_handler, &wait_handler, &open_handler, &block_handler, &early_handler};
     #define BATCH(id, function, count) static const millrace_batch_handler id##_batch = {.size = sizeof id##_batch, .most = count, .name = #id, .run = function}
     BATCH(each, each, 8);
     BATCH(words, words, 256);
@@ -135,8 +151,9 @@ import Testing
     BATCH(stuck, hold, 4);
     BATCH(wait, wait, 16);
     BATCH(block, wait, 16);
-    static const millrace_batch_handler *const batches[] = {&each_batch, &words_batch, &hold_batch, &stuck_batch, &wait_batch, &block_batch};
-    static const millrace_batch batch = {.size = sizeof batch, .handler_count = 6, .handlers = batches};
+    BATCH(early, early, 2);
+    static const millrace_batch_handler *const batches[] = {&each_batch, &words_batch, &hold_batch, &stuck_batch, &wait_batch, &block_batch, &early_batch};
+    static const millrace_batch batch = {.size = sizeof batch, .handler_count = 7, .handlers = batches};
     static const void *extension(const char *id) { return strcmp(id, MILLRACE_BATCH) ? NULL : &batch; }
     static int32_t init(const millrace_host *given, char *message, size_t capacity) {
       (void)message, (void)capacity;
@@ -144,7 +161,7 @@ import Testing
       return 0;
     }
     static const millrace_plugin plugin = {.size = sizeof plugin, .abi_version = MILLRACE_ABI_VERSION, .name = "built", .version = "1", .summary = "runs several",
-                                           .init = init, .extension = extension, .handlers = handlers, .handler_count = 7};
+                                           .init = init, .extension = extension, .handlers = handlers, .handler_count = 8};
     MILLRACE_MANIFEST();
     MILLRACE_EXPORT const millrace_plugin *millrace_plugin_entry(uint32_t version);
     const millrace_plugin *millrace_plugin_entry(uint32_t version) { return version == MILLRACE_ABI_VERSION ? &plugin : NULL; }
@@ -257,6 +274,30 @@ import Testing
     definition.task("open", handler: "built/open", priority: .low)
     #expect(try await built.engine.run(definition).status == .completed)
     built.engine.shutdown()
+  }
+
+  @Test("attempts that a batch ends by their tokens are over while it goes on, the last of a full row too") func early() async throws {
+    let built = try world(slots: 4, threads: 3)
+    var definition = Definition("early")
+    let pair = (0..<2).map { definition.task("t\($0)", handler: "built/early") }
+    definition.task("open", handler: "built/open", dependencies: pair)
+    #expect(try await built.engine.run(definition).status == .completed)
+    #expect(!built.notes.all.contains { $0.contains("17") })
+    built.engine.shutdown()
+  }
+
+  @Test("an engine that is shut down by a thread of a batch ends when that has returned") func ownThread() async throws {
+    let stop = Mutex<(@Sendable () -> Void)?>(nil)
+    let built = try world(slots: 4) {
+      $0.log = { _, line in if line == "held" { stop.withLock { $0 }?() } }
+    }
+    let engine = built.engine
+    stop.withLock { $0 = { engine.shutdown() } }
+    var definition = Definition("stops")
+    definition.task("t", handler: "built/hold", input: 7)
+    let run = try engine.start(definition)
+    #expect(run.wait() == .cancelled)
+    stop.withLock { $0 = nil }
   }
 
   @Test("the job that ends a row is another worker's while the batch goes on, and so is the slot that it was begun with") func passes()
