@@ -170,7 +170,7 @@ extension Scheduler {
     if job.state.loadRelaxed() == running { job.state.storeReleasing(Job.word(id.generation, Job.State.open)) }
     let begun = Begun(
       job: id, handler: HandlerIndex(rawValue: fields.word.handler), first: fields.first, second: fields.second,
-      isNode: fields.word.flags & Job.Flag.node != 0, blocking: true, gathers: 0, timeout: fields.timeout)
+      isNode: fields.word.flags & Job.Flag.node != 0, blocking: true, gathersMore: 0, timeout: fields.timeout)
     var outcome = Outcome.cancelled.rawValue
     if job.cancelled.loadRelaxed() != id.generation {
       let deadline = begun.timeout == 0 ? 0 : watch(lane, begun.timeout, of: id)

@@ -75,10 +75,13 @@ public struct Begun: Sendable {
   public let isNode: Bool
   /// To be run in the blocking pool.
   public let blocking: Bool
-  /// Its handler gathers so many jobs at most: see `Worker.gather`. 0: it does not.
-  public let gathers: Int
+  /// As its handler's entry has it.
+  let gathersMore: UInt8
   /// Start-to-close, nanoseconds; 0: no timeout.
   public let timeout: UInt64
+
+  /// Its handler gathers: see `Worker.gather`.
+  @inline(__always) public var gathers: Bool { gathersMore != 0 }
 }
 
 /// The worker's code: one pointer to what it alone touches, copied into the context of its handlers.
@@ -112,6 +115,8 @@ public struct Begun: Sendable {
 
     /// `starts` when a handler last went on elsewhere; a new worker takes its jobs for such until it has seen others.
     var wentOnAt: UInt64 = 0
+    /// The last job that was begun for the blocking pool.
+    var handedOver = JobID(rawValue: 0)
     /// Sinks of this run that were finished here and are not yet counted in it.
     var sinkRun: UInt64 = 0
     var sinks: UInt64 = 0
@@ -257,7 +262,7 @@ public struct Begun: Sendable {
     return unsafe Begun(
       job: JobID(index: index, generation: generation), handler: HandlerIndex(rawValue: word.handler),
       first: fields.pointee.first, second: fields.pointee.second, isNode: isNode, blocking: handler.pointee.blocking,
-      gathers: handler.pointee.gathersMore == 0 ? 0 : Int(handler.pointee.gathersMore) + 1, timeout: timeout)
+      gathersMore: handler.pointee.gathersMore, timeout: timeout)
   }
 
   // MARK: Run
@@ -265,7 +270,7 @@ public struct Begun: Sendable {
   /// Calls the handler of a job that `begin` returned. On this worker's thread. Of a handler that gathers it is a row of one.
   func run(_ begun: Begun) -> UInt8 {
     let outcome = call(begun)
-    if begun.gathers > 0 { endRow() }
+    if begun.gathers { endRow() }
     return outcome
   }
 
@@ -278,7 +283,7 @@ public struct Begun: Sendable {
 
   /// See `Worker.gather`. A job of another handler that is next goes where others see it, for what is run together may take long.
   @inline(never) func gather(_ first: Begun, upTo limit: Int) -> Int {
-    let most = min(limit, first.gathers)
+    let most = min(limit, Int(first.gathersMore) + 1)
     var next = Optional(first)
     var count = 1
     while true {
@@ -316,7 +321,7 @@ public struct Begun: Sendable {
     }
   }
 
-  private func call(_ begun: Begun) -> UInt8 {
+  func call(_ begun: Begun) -> UInt8 {
     // unsafe: the context is this worker's; the handler's function and context are the registrant's, valid until the scheduler has stopped.
     let context = unsafe self.context
     unsafe context.pointee.job = begun.job

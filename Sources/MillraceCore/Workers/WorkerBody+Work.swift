@@ -23,18 +23,9 @@ extension WorkerBody {
       guard word.flags | Job.Flag.node == Job.Flag.node, unsafe fields.pointee.timeout == 0 && handler.pointee.isPlain,
         job.cancelled.loadRelaxed() != generation, unsafe word.flags == 0 || !RunBody(bits: first).isDisturbed
       else {
-        if runTimed(index) { continue }
-        guard let begun = startSlowly(index) else { continue }
-        if begun.blocking {
-          handOver()
-          flushArrivals()
-          return Work(ran: ran, end: .blocking(begun.job))
-        }
-        if begun.gathers > 0 {
-          ran &+= gather(begun, upTo: limit &- ran &+ 1) &- 1
-        } else {
-          finish(begun, run(begun))
-        }
+        let more = runApart(index, upTo: limit &- ran &+ 1)
+        if more < 0 { return Work(ran: ran, end: .blocking(unsafe own.pointee.handedOver)) }
+        ran &+= more
         continue
       }
       // A run must not wait for its last sinks to be counted while this worker is busy elsewhere, nor a node for its predecessors.
@@ -116,8 +107,23 @@ extension WorkerBody {
     return Work(ran: ran, end: .limit)
   }
 
+  /// The way of all other jobs, apart from the loop, whose registers it would take. How many were run beyond the first; -1: it is begun for the blocking pool, and is `handedOver`.
+  @inline(never) private func runApart(_ index: UInt32, upTo limit: Int) -> Int {
+    if runTimed(index) { return 0 }
+    guard let begun = startSlowly(index) else { return 0 }
+    if begun.blocking {
+      handOver()
+      flushArrivals()
+      unsafe own.pointee.handedOver = begun.job
+      return -1
+    }
+    if begun.gathers { return gather(begun, upTo: limit) &- 1 }
+    finish(begun, call(begun))
+    return 0
+  }
+
   /// Runs a job that nothing but a timeout sets apart from the others. False: it is to take the longer way.
-  @inline(never) private func runTimed(_ index: UInt32) -> Bool {
+  private func runTimed(_ index: UInt32) -> Bool {
     let job = job(index)
     // unsafe: taken from a queue, the job is this worker's.
     let fields = unsafe job.fields
