@@ -23,6 +23,7 @@ extension WorkerBody {
       guard word.flags | Job.Flag.node == Job.Flag.node, unsafe fields.pointee.timeout == 0 && handler.pointee.isPlain,
         job.cancelled.loadRelaxed() != generation, unsafe word.flags == 0 || !RunBody(bits: first).isDisturbed
       else {
+        if runTimed(index) { continue }
         let more = runApart(index, upTo: limit &- ran &+ 1)
         if more < 0 { return Work(ran: ran, end: .blocking(unsafe own.pointee.handedOver)) }
         ran &+= more
@@ -109,7 +110,6 @@ extension WorkerBody {
 
   /// The way of all other jobs, apart from the loop, whose registers it would take. How many were run beyond the first; -1: it is begun for the blocking pool, and is `handedOver`.
   @inline(never) private func runApart(_ index: UInt32, upTo limit: Int) -> Int {
-    if runTimed(index) { return 0 }
     guard let begun = startSlowly(index) else { return 0 }
     if begun.blocking {
       handOver()
@@ -123,7 +123,7 @@ extension WorkerBody {
   }
 
   /// Runs a job that nothing but a timeout sets apart from the others. False: it is to take the longer way.
-  private func runTimed(_ index: UInt32) -> Bool {
+  @inline(never) private func runTimed(_ index: UInt32) -> Bool {
     let job = job(index)
     // unsafe: taken from a queue, the job is this worker's.
     let fields = unsafe job.fields
