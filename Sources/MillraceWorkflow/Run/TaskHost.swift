@@ -404,9 +404,9 @@ internal import Synchronization
   private func batchPool() -> BlockingPool {
     monitor.locked {
       if let pool = batches { return pool }
-      // A batch has an attempt with a slot: there are no more batches than slots.
-      let pool = unsafe BlockingPool(limit: max(1, laneCount - workers), capacity: scheduler.configuration.slots, context: nil) {
-        _, bits, _ in
+      // A batch has an attempt with a slot: there are no more batches than slots, and none waits for a thread while its attempts' time runs.
+      let slots = scheduler.configuration.slots
+      let pool = unsafe BlockingPool(limit: min(slots, BlockingPool.threadLimit), capacity: slots, context: nil) { _, bits, _ in
         // unsafe: what `runElsewhere` retained.
         unsafe Unmanaged<BatchCall>.fromOpaque(UnsafeMutableRawPointer(bitPattern: UInt(bits))!).takeRetainedValue().run()
       }
