@@ -193,7 +193,7 @@ struct DurableWorkflow: Sendable {
     creation.isSaga = definition.kind == .saga
     var others: [StreamAppend] = []
     if let parent, let journal = parent.run.journal {
-      others.append(journal.with(.childStarted(parent.place.task, attempt: parent.place.attempt, run: run.id)))
+      others.append(journal.with(.childStarted(TaskPlace(named: parent.place.task), attempt: parent.place.attempt, run: run.id)))
     }
     if let fire {
       creation.schedule = definition.name

@@ -32,7 +32,7 @@ package final class RunWishes {
     let history = try open(run)
     if let slash = path.firstIndex(of: "/") {
       let task = String(path[..<slash])
-      guard let child = history.tasks[task]?.children.last?.run else { throw SignalError.noChild(task: task) }
+      guard let child = history.task(named: task)?.children.last?.run else { throw SignalError.noChild(task: task) }
       return try signal(child, String(path[path.index(after: slash)...]), payload)
     }
     let names = try durable.runs.definition(history.creation.definition).signalNames

@@ -40,7 +40,7 @@ struct RunResumeCommand: ParsableCommand {
   /// Behind the runs that its tasks have started and that are not over: it looks for them when it begins.
   private static func add(_ id: RunID, _ archive: RunArchive, to ids: inout [RunID]) throws(Refusal) {
     let run = try archive.run(id)
-    for child in run.history.tasks.values.compactMap({ $0.children.last?.run }).sorted(by: { $0.description < $1.description })
+    for child in run.history.lastChildren.sorted(by: { $0.description < $1.description })
     where try archive.run(child).history.ended == nil {
       try add(child, archive, to: &ids)
     }

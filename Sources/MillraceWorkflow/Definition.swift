@@ -108,12 +108,12 @@ public struct TaskDefinition: Sendable, Hashable {
     get { deviation?.fields.condition }
     set { change { $0.condition = newValue } }
   }
-  /// The handler is called for each of these, with `item` and `index` in its input, and the output is the list of what it gives; nil: it is called once.
+  /// The handler is called, or the workflow run, for each of these, with `item` and `index` in its input, and the output is the list of what it gives; nil: once.
   public var foreach: Foreach? {
     get { deviation?.fields.foreach }
     set { change { $0.foreach = newValue } }
   }
-  /// Items of `foreach` in progress at once; nil: as many as there are slots.
+  /// Items of `foreach` in progress at once; nil: as many as there are slots, and 1,024 more that wait or run workflows.
   public var parallelism: Int? {
     get { deviation?.fields.parallelism }
     set { change { $0.parallelism = newValue } }

@@ -8,7 +8,8 @@ struct CommandExamplesTests {
   private static func example(_ name: String) -> String { Command.packageRoot.appending(path: "Examples/\(name).yaml").path }
 
   private static let all = [
-    "approval", "archive", "children/release", "children/roll-out", "package-census", "patterns/sequential", "patterns/event-driven",
+    "approval", "archive", "children/fleet", "children/release", "children/roll-out", "package-census", "patterns/sequential",
+    "patterns/event-driven",
     "patterns/fan-out-fan-in",
     "patterns/foreach", "patterns/rate-and-concurrency", "sagas/agent-provisioning", "sagas/task-workflow", "schedules/nightly",
     "templates/compare",
@@ -49,6 +50,21 @@ struct CommandExamplesTests {
     #expect(try JSON(parsing: command.read("report/report.json"))["stdout"] == "1.2 is on staging\n1.2 is on production\n\n")
     let tasks = try JSON(parsing: command.read("report/run.json"))["tasks"]?.array ?? []
     #expect(tasks.prefix(2).map { $0["runs"]?[0]?["workflow"] } == ["roll-out", "roll-out"])
+  }
+
+  @Test("children: a workflow runs another for each element of a list, and its report has their runs")
+  func fleet() throws {
+    let command = try Command()
+    let places = #"places=["staging", "production", "staging"]"#
+    let ending = try command.run("run", Self.example("children/fleet"), "--param", places, "--slots", "1", "--report", "report")
+    #expect(ending.exit == 0, "\(ending.errors)")
+    #expect(try JSON(parsing: command.read("report/report.json"))["stdout"] == "3 places: 1.0 is on staging\n\n")
+    let tasks = try JSON(parsing: command.read("report/run.json"))["tasks"]?.array ?? []
+    #expect(tasks.map { $0["id"] } == ["roll-out", "tell", "roll-out[0]", "roll-out[1]", "roll-out[2]"])
+    #expect(tasks.suffix(3).map { $0["runs"]?[0]?["workflow"] } == ["roll-out", "roll-out", "roll-out"])
+    let refused = try command.run("run", Self.example("children/fleet"), "--param", #"places=["nowhere"]"#)
+    #expect(refused.exit == 1)
+    #expect(refused.output.contains("roll-out[0]"), "\(refused.output)")
   }
 
   @Test("event-driven: by hand it runs once; its messages are tested with the engine")

@@ -158,6 +158,43 @@ import Testing
     engine.shutdown()
   }
 
+  @Test("items that are workflows end once each, whatever times out, is tried again or stopped at that moment", arguments: [false, true])
+  func workflows(isCancelled: Bool) throws {
+    let engine = try engine(slots: 4, threads: 2)
+    try engine.register("some") { (item: Int, _: TaskContext) throws -> Void in if item % 7 == 3 { throw TaskFailure("bad", "no") } }
+    var child = Definition("child", parameters: [.init("item", fallback: 0)])
+    let pause = child.wait("pause", for: .lasting(.microseconds(300)))
+    child.task("some", handler: "some", dependencies: [pause], input: "${params.item}")
+    var workflow = Definition("w", onFailure: .continue)
+    workflow.workflow(
+      "each", of: child, parameters: ["item": "${item}"], foreach: .range(from: 0, to: 999), parallelism: 32,
+      retry: RetryPolicy(attempts: 2, initial: 1000, factor: 1, cap: 1000), timeouts: Timeouts(startToClose: 500_000))
+    let run = try engine.start(workflow)
+    if isCancelled {
+      while run.progress().completed + run.progress().failed < 100 { _ = run.wait(nanoseconds: 100_000) }
+      run.cancel()
+    }
+    #expect([.failed, .cancelled, .completed].contains(run.wait()))
+    #expect(isAccounted(run) && run.waits.isEmpty)
+    let items = run.record().tasks.filter(\.isItem)
+    #expect(items.count == 1000)
+    for item in items {
+      let last = item.children.last?.status
+      let isRight: Bool
+      switch item.status {
+      case .completed: isRight = last == .completed
+      case .failed: isRight = last == .failed && item.attempts.count == 2
+      case .timedOut: isRight = last != nil && last != .running && item.attempts.last?.errorType == "start-to-close"
+      case .cancelled: isRight = isCancelled && last != .running
+      case .pending, .running, .skipped: isRight = false
+      }
+      #expect(isRight, "\(item.id) is \(item.status), its runs \(item.children.map(\.status)), \(item.attempts.map(\.errorType))")
+      #expect(item.children.count <= max(1, item.attempts.count), "\(item.id)")
+    }
+    #expect(engine.host.activeRuns.isEmpty)
+    engine.shutdown()
+  }
+
   @Test("more items than have records of their own: the run is summed up, and the report says so")
   func summedUp() throws {
     let engine = try engine()

@@ -97,6 +97,39 @@ private final class Folder {
         """)
   }
 
+  @Test("a workflow for each item: 'item' and 'index' stand in its parameters and its condition; elsewhere they are none")
+  func items() throws {
+    let folder = try Folder()
+    try folder.write("child.yaml", "  - { id: x, handler: h }\n", parameters: declared)
+    try folder.write(
+      "w.yaml",
+      """
+        - { id: a, workflow: child.yaml, foreach: [here, there], parallelism: 2, when: "${index < 9}", parameters: { place: "${item}", count: "${index}" } }
+      """)
+    let task = try #require(try folder.read().tasks.first)
+    #expect(task.foreach == .list(["here", "there"]) && task.parallelism == 2 && task.child?.name == "child.yaml")
+    #expect(try Graph.text(folder.read()).contains("foreach workflow: child.yaml"))
+    try folder.write(
+      "w.yaml",
+      "  - { id: a, workflow: child.yaml, parameters: { place: \"${item}\" } }\n  - { id: b, workflow: child.yaml, foreach: [1], parameters: { plase: x }, env: { A: b } }\n  - { id: c, wait: for 1s, foreach: [1], parallelism: 2 }\n"
+    )
+    #expect(
+      folder.faults() == """
+        w.yaml:5:60: error: 'item' is there only in a task with 'foreach'
+          fix: add 'foreach: ${tasks.ID.output}' to the task, or use params.NAME
+        w.yaml:6:24: error: task 'b': the parameter 'place' of 'w' must be given
+          fix: write 'parameters: { place: VALUE }'
+        w.yaml:6:64: error: task 'b': 'plase' is no parameter of 'w'
+          fix: did you mean 'place'?
+        w.yaml:6:76: error: task 'b' has 'env', but no handler that could use it
+          fix: remove 'env'
+        w.yaml:7:28: error: task 'c' has 'foreach', and waits
+          fix: run a workflow that waits for each item: 'workflow: NAME'
+        w.yaml:7:42: error: task 'c' has 'parallelism', and waits
+          fix: run a workflow that waits for each item: 'workflow: NAME'
+        """)
+  }
+
   @Test("a file that is elsewhere, by path or by link, or nowhere, is refused; so is a circle of files")
   func places() throws {
     let folder = try Folder()

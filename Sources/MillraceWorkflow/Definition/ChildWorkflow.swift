@@ -22,32 +22,39 @@ extension TaskDefinition {
 
 extension Definition {
   /// Adds a task that runs another workflow, which must be deployed on the engine by this name when the task begins. It takes no slot while the child runs; its
-  /// output is the child's `result`. `parameters`: those of the child; texts may hold expressions. Complexity: O(dependencies), amortised.
+  /// output is the child's `result`. `parameters`: those of the child; texts may hold expressions. `foreach`: it is run for each item of a list, `parallelism` of
+  /// them at once; parameters and `when` may name `item` and `index`, and the output is the list of the results. Complexity: O(dependencies), amortised.
   @discardableResult
   public mutating func workflow(
-    _ id: String, named name: String, parameters: JSON = .object([]), dependencies: [TaskReference] = [], when condition: String? = nil,
-    retry: RetryPolicy? = nil, timeouts: Timeouts = Timeouts()
+    _ id: String, named name: String, parameters: JSON = .object([]), dependencies: [TaskReference] = [],
+    when condition: String? = nil, foreach: Foreach? = nil, parallelism: Int? = nil, retry: RetryPolicy? = nil,
+    timeouts: Timeouts = Timeouts()
   ) -> TaskReference {
-    add(id, ChildWorkflow(name: name, definition: nil), parameters, dependencies, condition, retry, timeouts)
+    add(id, ChildWorkflow(name: name, definition: nil), parameters, dependencies, condition, foreach, parallelism, retry, timeouts)
   }
 
   /// As above, of a definition that is at hand.
   @discardableResult
   public mutating func workflow(
     _ id: String, of definition: Definition, parameters: JSON = .object([]), dependencies: [TaskReference] = [],
-    when condition: String? = nil, retry: RetryPolicy? = nil, timeouts: Timeouts = Timeouts()
+    when condition: String? = nil, foreach: Foreach? = nil, parallelism: Int? = nil, retry: RetryPolicy? = nil,
+    timeouts: Timeouts = Timeouts()
   ) -> TaskReference {
-    add(id, ChildWorkflow(name: definition.name, definition: definition), parameters, dependencies, condition, retry, timeouts)
+    add(
+      id, ChildWorkflow(name: definition.name, definition: definition), parameters, dependencies, condition, foreach, parallelism, retry,
+      timeouts)
   }
 
   private mutating func add(
-    _ id: String, _ child: ChildWorkflow, _ parameters: JSON, _ dependencies: [TaskReference], _ condition: String?, _ retry: RetryPolicy?,
-    _ timeouts: Timeouts
+    _ id: String, _ child: ChildWorkflow, _ parameters: JSON, _ dependencies: [TaskReference], _ condition: String?, _ foreach: Foreach?,
+    _ parallelism: Int?, _ retry: RetryPolicy?, _ timeouts: Timeouts
   ) -> TaskReference {
-    tasks.append(
-      TaskDefinition(
-        id, child: child, parameters: parameters, dependencies: dependencies.map(\.id), policy: Policy(retry: retry, timeouts: timeouts),
-        condition: condition))
+    var task = TaskDefinition(
+      id, child: child, parameters: parameters, dependencies: dependencies.map(\.id), policy: Policy(retry: retry, timeouts: timeouts),
+      condition: condition)
+    if foreach != nil { task.foreach = foreach }
+    if parallelism != nil { task.parallelism = parallelism }
+    tasks.append(task)
     return TaskReference(id: id)
   }
 }

@@ -3,7 +3,9 @@ extension DefinitionDecoder {
   /// What a task does: one of these.
   private static let ways = ["handler", "wait", "workflow"]
   /// Keys that only a handler has a use for.
-  private static let handlerKeys = ["foreach", "parallelism", "input", "env", "concurrency", "rate", "breaker"]
+  private static let handlerKeys = ["input", "env", "concurrency", "rate", "breaker"]
+  /// Keys that a wait has no use for either.
+  private static let itemKeys = ["foreach", "parallelism"]
 
   /// A task does one thing, and has the keys of that.
   mutating func checkWay(_ entries: [Located.Entry], _ label: String, at position: Position) {
@@ -24,6 +26,11 @@ extension DefinitionDecoder {
     for entry in entries where Self.handlerKeys.contains(entry.name) {
       faults.add(
         .mismatch, "\(label) has '\(entry.name)', but no handler that could use it", fix: "remove '\(entry.name)'", at: entry.position)
+    }
+    for entry in entries where way.name == "wait" && Self.itemKeys.contains(entry.name) {
+      faults.add(
+        .mismatch, "\(label) has '\(entry.name)', and waits", fix: "run a workflow that waits for each item: 'workflow: NAME'",
+        at: entry.position)
     }
     guard let timeouts = entries.first(where: { $0.name == "timeouts" })?.value, case .map(let parts) = timeouts.content else { return }
     for part in parts where part.name == "heartbeat" {

@@ -52,9 +52,9 @@ enum ValueChecker {
       }
       expressions.hasItems = task.isSpecial && task.foreach != nil
       if task.isSpecial {
-        if task.foreach != nil, task.wait != nil || task.child != nil {
+        if task.foreach != nil, task.wait != nil {
           faults.add(
-            .mismatch, "task '\(task.id)' has 'foreach', but no handler that could use it", fix: "remove 'foreach'", at: nil, task: task.id)
+            .mismatch, "task '\(task.id)' has 'foreach', and waits", fix: "run a workflow that waits for each item", at: nil, task: task.id)
         }
         checkItems(of: task, user: index, &expressions, &faults, &nearest)
         check(task.policy, "task '\(task.id)'", task: task.id, isSaga: isSaga, &faults)

@@ -140,7 +140,7 @@ extension TaskDefinition {
   /// What the task does, for pictures: its handler, of one item or of each, or what it waits for.
   var doing: String {
     guard isSpecial else { return handler }
-    if let child { return "workflow: \(child.name)" }
+    if let child { return (foreach == nil ? "" : "foreach ") + "workflow: \(child.name)" }
     guard let wait else { return foreach == nil ? handler : "foreach \(handler)" }
     return "wait: \(wait.kind) \(wait.text.prefix(40))"
   }

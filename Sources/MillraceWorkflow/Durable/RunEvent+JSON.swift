@@ -67,8 +67,8 @@ extension RunEvent {
         writer.integer("count", Int64(count))
       case .spilled(let version): writer.integer("spilled", Int64(clamping: version))
       }
-    case .childStarted(let task, let attempt, let run):
-      writer.place(TaskPlace(task), attempt)
+    case .childStarted(let place, let attempt, let run):
+      writer.place(place, attempt)
       writer.name("run", run.description)
     case .signalled(let name, let number, let payload):
       writer.name("signal", name)
@@ -132,7 +132,7 @@ extension RunEvent {
     case "task-skipped": return .skipped(try record.place)
     case "task-items": return .items(try record.text("task"), try record.items)
     case "task-child-started":
-      return .childStarted(try record.text("task"), attempt: Int(try record.integer("attempt")), run: try record.run("run"))
+      return .childStarted(try record.place, attempt: Int(try record.integer("attempt")), run: try record.run("run"))
     case "run-signalled":
       guard let payload = record["payload"] else { throw record.missing("payload") }
       return .signalled(name: try record.text("signal"), number: Int(try record.integer("number")), payload: payload.utf8())
@@ -189,7 +189,8 @@ extension RunEvent {
     case .started(let place, let attempt, _, _), .completed(let place, let attempt, _, _, _): (place.task, place.item ?? -1, attempt)
     case .retryScheduled(let attempt, _, _), .failed(let attempt, _): (attempt.place.task, attempt.place.item ?? -1, attempt.attempt)
     case .items(let task, _): (task, -1, 0)
-    case .childStarted(let task, let attempt, _), .answered(let task, let attempt, _): (task, -1, attempt)
+    case .childStarted(let place, let attempt, _): (place.task, place.item ?? -1, attempt)
+    case .answered(let task, let attempt, _): (task, -1, attempt)
     case .signalled(_, let number, _), .resumed(let number, _, _): ("", -1, number)
     case .cancelAsked, .ended, .quarantined, .retried, .saga, .skipped, .suspended: nil
     }

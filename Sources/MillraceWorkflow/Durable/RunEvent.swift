@@ -19,7 +19,7 @@ package enum RunEvent: Sendable, Equatable {
   /// The list of a task with `foreach`, before its first item starts.
   case items(String, ItemsRecorded)
   /// A run was started for an attempt of a task.
-  case childStarted(String, attempt: Int, run: RunID)
+  case childStarted(TaskPlace, attempt: Int, run: RunID)
   /// A signal came. `payload`: JSON text.
   case signalled(name: String, number: Int, payload: [UInt8])
   /// Somebody answered an approval.

@@ -22,12 +22,19 @@ extension RunReading {
     let parameters = Dictionary(creation.parameters.map { ($0.name, $0.value) }) { first, _ in first }
     let definition = try definition(creation.definition).expanded.resolve(parameters: parameters)
     var teller = RunTeller(history, definition, now: now ?? DurableTime(wall: history.time, boot: 0), isAttended: isAttended)
+    let records = { (runs: [(attempt: Int, run: RunID)]) in
+      try runs.compactMap { try recorded($0.run, now: now, isAttended: isAttended, until: position, at: time)?.record }
+    }
     for (id, task) in history.tasks {
-      teller.children[id] = try task.children.compactMap {
-        try recorded($0.run, now: now, isAttended: isAttended, until: position, at: time)?.record
-      }
+      teller.children[id] = try records(task.children)
       guard case .spilled(let version)? = task.items else { continue }
       teller.lists[id] = try ItemList(recorded: .list(try payload(of: run, version: version))).count
+    }
+    for task in definition.tasks + definition.cleanup where task.foreach != nil && task.child != nil {
+      guard let state = history.tasks[task.id] else { continue }
+      for item in teller.listed(state, try teller.count(of: task, state)) {
+        teller.children[TaskPlace(task.id, item: item).name] = try records(state.byItem[item]?.children ?? [])
+      }
     }
     let record = try teller.record()
     return RunView(history: history, definition: definition, record: record, moment: teller.moment(record))
@@ -221,21 +228,19 @@ private struct RunTeller {
   // MARK: Items
 
   private func addItems(of task: TaskDefinition, _ state: RunHistory.Task, at index: Int, to tasks: inout [TaskRecord]) throws {
-    let count: Int
-    switch state.items {
-    case nil: return
-    case .spilled?: count = lists[task.id] ?? 0
-    case .some(let items): count = try ItemList(recorded: items).count
-    }
+    if state.items == nil { return }
+    let count = try count(of: task, state)
     var sum = ItemsRecord(count: count, statuses: [:], attempts: 0)
     let known = state.byItem.filter { $0.key < count }
-    let listed = count <= ItemsRecord.listedInFull ? Array(0..<count) : failed(known)
+    let listed = listed(state, count)
+    let isHeld = task.child != nil
+    let time = { isHeld ? 0 : self.time($0) }
     let isOver = ![.pending, .running].contains(tasks[index].status)
     func status(_ item: RunHistory.Task?) -> TaskStatus {
       let status = item?.status ?? .pending
       if status != .pending { return status }
       if isOver { return .cancelled }
-      return item?.running != nil && isAttended ? .running : .pending
+      return item?.running != nil && (isAttended || isHeld) ? .running : .pending
     }
     for item in known.values {
       sum.statuses[status(item), default: 0] += 1
@@ -254,17 +259,31 @@ private struct RunTeller {
       sum.unlistedTime -= item.map(time) ?? 0
       tasks.append(
         TaskRecord(
-          id: TaskPlace(task.id, item: number).name, handler: task.handler, priority: tasks[index].priority, status: status,
+          id: TaskPlace(task.id, item: number).name, handler: isHeld ? ChildWork.word : task.handler, priority: tasks[index].priority,
+          status: status,
           dependencies: tasks[index].dependencies, ready: tasks[index].attempts.first?.start,
-          attempts: item.map { attempts($0, isHeld: false) } ?? [], outputBytes: item?.output?.recordedBytes ?? 0))
+          attempts: item.map { attempts($0, isHeld: isHeld) } ?? [], outputBytes: item?.output?.recordedBytes ?? 0))
+      tasks[tasks.count - 1].children = children[TaskPlace(task.id, item: number).name] ?? []
     }
     if sum.areListed { tasks[index].dependencies += sum.listed }
     if tasks[index].status == .completed { tasks[index].outputBytes = known.values.reduce(0) { $0 + ($1.output?.recordedBytes ?? 0) } }
     tasks[index].items = sum
   }
 
-  private func failed(_ items: [Int: RunHistory.Task]) -> [Int] {
-    Array(items.filter { [.failed, .timedOut].contains($0.value.status) }.keys.sorted().prefix(ItemsRecord.listedOfMany))
+  /// Length of the list; 0: there is none yet.
+  func count(of task: TaskDefinition, _ state: RunHistory.Task) throws -> Int {
+    switch state.items {
+    case nil: 0
+    case .spilled?: lists[task.id] ?? 0
+    case .some(let items): try ItemList(recorded: items).count
+    }
+  }
+
+  /// Items that have records of their own.
+  func listed(_ state: RunHistory.Task, _ count: Int) -> [Int] {
+    if count <= ItemsRecord.listedInFull { return Array(0..<count) }
+    let failed = state.byItem.filter { $0.key < count && [.failed, .timedOut].contains($0.value.status) }
+    return Array(failed.keys.sorted().prefix(ItemsRecord.listedOfMany))
   }
 
   /// Of the last attempt, if it is over.

@@ -132,7 +132,7 @@ package struct RunHistory: Sendable {
       progressed()
     case .skipped(let place): change(place) { $0.end(.skipped, 0, event.time) }
     case .items(let id, let items): tasks[id, default: Task()].items = items
-    case .childStarted(let id, let attempt, let run): tasks[id, default: Task()].children.append((attempt, run))
+    case .childStarted(let place, let attempt, let run): change(place) { $0.children.append((attempt, run)) }
     case .answered(let id, let attempt, let answer): tasks[id, default: Task()].answer = (attempt, answer)
     case .signalled(let name, let number, let payload):
       signals.append(Signal(name: name, number: number, payload: payload, time: event.time))
@@ -225,7 +225,9 @@ package struct RunHistory: Sendable {
     var names: [String] = []
     for task in definition.tasks + definition.cleanup {
       let state = tasks[task.id]
-      for (item, state) in state?.byItem ?? [:] where state.running != nil { names.append(TaskPlace(task.id, item: item).name) }
+      if task.child == nil {
+        for (item, state) in state?.byItem ?? [:] where state.running != nil { names.append(TaskPlace(task.id, item: item).name) }
+      }
       if held.contains(task.id) || state?.isOver == true || isWaiting(task.id) { continue }
       let isReady = task.dependencies.allSatisfy { [.completed, .skipped].contains(tasks[$0]?.status ?? .pending) }
       if state?.running != nil || isReady && cancel == nil && !isCleanup.contains(task.id) { names.append(task.id) }
@@ -279,9 +281,23 @@ extension DurableTime {
   fileprivate func of(_ boot: String) -> DurableTime { DurableTime(wall: wall, boot: self.boot, bootID: boot) }
 }
 
+extension RunHistory {
+  /// What is recorded of a task, or an item of one: `TASK[INDEX]`; nil: nothing.
+  package func task(named name: String) -> Task? {
+    let place = TaskPlace(named: name)
+    guard let task = tasks[place.task], let item = place.item else { return tasks[place.task] }
+    return task.byItem[item]
+  }
+
+  /// The last run that each task, and each item, has started. Complexity: O(tasks + items).
+  package var lastChildren: [RunID] {
+    tasks.values.flatMap { task in [task.children.last?.run] + task.byItem.values.map { $0.children.last?.run } }.compactMap { $0 }
+  }
+}
+
 extension TaskPlace {
   /// What `name` gave: no id has a bracket.
-  init(named name: String) {
+  package init(named name: String) {
     self.init(name)
     guard name.hasSuffix("]"), let bracket = name.lastIndex(of: "["), let item = Int(name[name.index(after: bracket)...].dropLast())
     else { return }

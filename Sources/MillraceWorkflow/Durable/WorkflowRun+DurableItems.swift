@@ -37,7 +37,7 @@ extension WorkflowRun {
   /// The items that are left.
   func goOn(_ history: RunHistory.Task, _ task: HeldTask, _ foreach: CompiledForeach) -> HeldStop? {
     do {
-      return try start(try list(history), task, foreach, try itemsHistory(history))
+      return try start(try list(history), task, foreach, try itemsHistory(history, isHeld: foreach.work != nil))
     } catch {
       task.conclude(.failed(type: EngineErrorType.noRoom, message: "the items do not go on: \(error)", isRetryable: false))
       return nil
@@ -50,7 +50,8 @@ extension WorkflowRun {
     return try ItemList(recorded: .list(try journal.runs.payload(of: journal.run, version: version)))
   }
 
-  private func itemsHistory(_ history: RunHistory.Task) throws -> Items.History {
+  /// `isHeld`: the run does itself what is done for an item.
+  private func itemsHistory(_ history: RunHistory.Task, isHeld: Bool) throws -> Items.History {
     let count = try list(history).count
     var outputs: [Int: millrace_payload] = [:]
     for (item, state) in history.byItem where item < count {
@@ -65,8 +66,11 @@ extension WorkflowRun {
       if state?.isOver == true { continue }
       left.append(UInt32(item))
       if let state, state.attempts > 0 {
+        // A run that an item has started goes on: its attempt is the same.
+        let isGoingOn = isHeld && state.running != nil
         pasts[UInt32(item)] = Items.Past(
-          attempts: state.attempts, before: state.attemptsBefore, due: moment(state.due), closes: moment(state.closes))
+          attempts: state.attempts - (isGoingOn ? 1 : 0), before: state.attemptsBefore, due: moment(state.due), closes: moment(state.closes)
+        )
       }
     }
     return Items.History(left: left, pasts: pasts) { [self] records in
@@ -82,9 +86,9 @@ extension WorkflowRun {
 
   /// The items of a task that was completed in another process: its dependents read what they gave.
   func restoreItems(_ node: UInt32, _ task: RunHistory.Task, _ clock: UInt64) throws {
-    guard compiled.foreaches[node] != nil else { return }
+    guard let foreach = compiled.foreaches[node] else { return }
     let list = task.items == nil ? try ItemList(recorded: .list(Array("[]".utf8))) : try list(task)
-    var history = task.items == nil ? Items.History(left: []) { _ in } : try itemsHistory(task)
+    var history = task.items == nil ? Items.History(left: []) { _ in } : try itemsHistory(task, isHeld: foreach.work != nil)
     history.left = []
     let items = try Items(list, of: self, node: node, places: 0, task: nil, history: history)
     items.end()

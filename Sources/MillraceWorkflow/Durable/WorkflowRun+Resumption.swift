@@ -200,7 +200,7 @@ extension WorkflowRun {
 
   /// The run that an attempt of a task had started before the run was taken over.
   func recordedChild(_ node: UInt32, _ attempt: Int) -> RunID? {
-    journal?.history?.tasks[definition.tasks[Int(node)].id]?.children.last { $0.attempt == attempt }?.run
+    journal?.history?.task(named: name(node))?.children.last { $0.attempt == attempt }?.run
   }
 
   /// How a child that had ended in another process ends its task. Blocks.

@@ -22,6 +22,8 @@ struct CompiledForeach: Sendable {
   let parallelism: Int?
   /// The task for one item, as a workflow of one task; the names of its expressions are those of the workflow around it.
   let body: CompiledWorkflow
+  /// What the run does itself for an item; nil: there is a handler.
+  var work: (any HeldWork)? { body.handlers[0].work }
   /// What its places are in a plan.
   let place: Plan.Node
 

@@ -4,10 +4,11 @@ internal import MillraceCore
 /// What the run does for a task with `foreach`: it makes the list, starts a run of the items behind the task, and ends the task with it. Meanwhile the task
 /// holds neither a slot nor a thread.
 struct ForeachWork: HeldWork {
-  /// `foreach` and the handler of the items.
+  /// `foreach`, and what is done for each item.
   let word: String
 
-  init(handler: String) { word = "foreach \(handler)" }
+  /// `doing`: a handler, or the word of what the run does itself.
+  init(_ doing: String) { word = "foreach \(doing)" }
 
   func begin(_ task: HeldTask) -> HeldStop? { task.run.beginItems(task) }
 }

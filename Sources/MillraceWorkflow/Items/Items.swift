@@ -31,6 +31,8 @@ internal import MillraceCore
   private(set) var failure: (item: Int, error: AttemptError)?
   /// Turns that are not used again while the run is there.
   private var kept: [ItemTurn] = []
+  /// The runs that attempts of items have started which are over, by item: of those that have records of their own.
+  private(set) var children: [Int: [WorkflowRun.Child]] = [:]
   /// The outputs as one list, once somebody has asked for it.
   var whole: Result<millrace_payload, ExpressionError>?
 
@@ -157,6 +159,13 @@ internal import MillraceCore
   func note(_ item: Int, _ error: AttemptError?) {
     monitor.locked {
       if failure == nil { failure = (item, error ?? AttemptError(type: "error", message: "")) }
+    }
+  }
+
+  /// The runs of an item that is over: those that failed are kept where not all are.
+  func keep(_ runs: [WorkflowRun.Child], of item: Int, isFailed: Bool) {
+    monitor.locked {
+      if count <= ItemsRecord.listedInFull || isFailed && children.count < ItemsRecord.listedInFull { children[item] = runs }
     }
   }
 

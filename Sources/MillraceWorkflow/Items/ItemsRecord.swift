@@ -74,18 +74,21 @@ extension WorkflowRun {
   /// Adds records of items behind those of all tasks, and the sums to the tasks they are of. `first`: where this run's tasks begin.
   ///
   /// Complexity: O(items + log).
-  func addItems(to tasks: inout [TaskRecord], from first: Int) {
-    for entry in allItems { addItems(entry, to: &tasks, first + Int(entry.items.node)) }
+  func addItems(to tasks: inout [TaskRecord], from first: Int, slots: Int, threads: Int) {
+    for entry in allItems { addItems(entry, to: &tasks, first + Int(entry.items.node), slots, threads) }
   }
 
-  private func addItems(_ entry: ItemsOfTask, to tasks: inout [TaskRecord], _ parent: Int) {
+  private func addItems(_ entry: ItemsOfTask, to tasks: inout [TaskRecord], _ parent: Int, _ slots: Int, _ threads: Int) {
     let items = entry.items
     let view = ItemsView(entry)
+    let work = compiled.foreaches[items.node]?.work
+    // An item that the run does itself only waits.
+    let time = { work == nil ? view.time($0) : 0 }
     var sum = ItemsRecord(count: items.count, statuses: [:], attempts: 0)
     for item in 0..<items.count {
       sum.statuses[view.status(item), default: 0] += 1
       sum.attempts += view.attempts(item)
-      sum.unlistedTime += view.time(item)
+      sum.unlistedTime += time(item)
     }
     sum.unlistedStatuses = sum.statuses
     sum.unlistedAttempts = sum.attempts
@@ -99,13 +102,14 @@ extension WorkflowRun {
       sum.unlistedStatuses[status, default: 0] -= 1
       if sum.unlistedStatuses[status] == 0 { sum.unlistedStatuses[status] = nil }
       sum.unlistedAttempts -= view.attempts(item)
-      sum.unlistedTime -= view.time(item)
+      sum.unlistedTime -= time(item)
       tasks.append(
         TaskRecord(
-          id: items.id(item), handler: definition.tasks[Int(items.node)].handler, priority: task.priority, status: status,
+          id: items.id(item), handler: work?.word ?? definition.tasks[Int(items.node)].handler, priority: task.priority, status: status,
           dependencies: task.dependencies,
           ready: task.attempts.first?.start, attempts: attempts,
           outputBytes: status == .completed ? items.records.output(item).length : 0))
+      tasks[tasks.count - 1].children = view.children(item).map { $0.run.record(slots: slots, threads: threads) }
     }
     // It ends with them.
     if sum.areListed { tasks[parent].dependencies += sum.listed }
@@ -136,6 +140,13 @@ private struct ItemsView {
     let status = items.status(item)
     if status == .pending, let place = places[item], run?.records.status(place) == .running { return .running }
     return status.word
+  }
+
+  /// The runs that the item's attempts have started.
+  func children(_ item: Int) -> [WorkflowRun.Child] {
+    if let kept = items.monitor.locked({ items.children[item] }) { return kept }
+    guard let run, let place = places[item] else { return [] }
+    return run.monitor.locked { items.item(place) == item ? run.children[place] ?? [] : [] }
   }
 
   /// Of the last attempt, if it is over.

@@ -136,14 +136,24 @@ extension WorkflowRun {
 
   func bypassedItem(lane: Int, node: UInt32) {
     bypassed(lane: lane, node: node)
-    items?.records.take(items?.item(node) ?? 0, from: records, node)
-    items?.drop(node)
+    guard let items else { return }
+    takeRecord(items, node)
+    items.drop(node)
+  }
+
+  /// What became of the item of a place.
+  func takeRecord(_ items: Items, _ node: UInt32) {
+    let item = items.item(node)
+    items.records.take(item, from: records, node)
+    guard let runs = monitor.locked({ children.removeValue(forKey: node) }) else { return }
+    let status = records.status(node)
+    items.keep(runs, of: item, isFailed: status == .failed || status == .timedOut)
   }
 
   /// The item of a node is over. True: the place has the next one, and its node is on its way to a worker. False: the node is to be released.
   func itemOver(_ node: UInt32) -> Bool {
     guard let items else { return false }
-    items.records.take(items.item(node), from: records, node)
+    takeRecord(items, node)
     items.drop(node)
     // With the stop of the run as with any node: what is resubmitted nevertheless is bypassed.
     if shouldStop { return false }

@@ -3,7 +3,7 @@ internal import MillraceCore
 
 /// Starts the runs of child workflows: the engine's part.
 package protocol ChildStarter: AnyObject, Sendable {
-  /// Compiles and starts a run for an attempt of a task. `ended`: told once, when it has ended, on the worker that ended it. Of durable runs: waits until the child's
+  /// Compiles and starts a run for an attempt of a task, or of one of its items: `TASK[INDEX]`. `ended`: told once, when it has ended, on the worker that ended it. Of durable runs: waits until the child's
   /// creation is recorded, with the attempt's. Throws what starting throws; then nothing runs.
   func start(
     _ child: ChildWorkflow, parameters: [String: JSON], below parent: WorkflowRun, task: String, attempt: Int,
@@ -16,7 +16,8 @@ package protocol ChildStarter: AnyObject, Sendable {
 
 /// The work of tasks that run a workflow: each attempt is a run of its own.
 struct ChildWork: HeldWork {
-  let word = "workflow"
+  static let word = "workflow"
+  var word: String { Self.word }
 
   func begin(_ task: HeldTask) -> HeldStop? {
     guard let child = task.definition.child else { return nil }
@@ -42,7 +43,7 @@ struct ChildWork: HeldWork {
       let parameters = try JSON(parsing: task.input).object ?? []
       let run = try starter.start(
         child, parameters: Dictionary(parameters.map { ($0.name, $0.value) }) { first, _ in first }, below: task.run,
-        task: task.definition.id, attempt: task.attempt
+        task: task.run.name(task.node), attempt: task.attempt
       ) { link.ended($0) }
       return follow(run, task)
     } catch {
@@ -95,7 +96,9 @@ extension WorkflowRun {
   }
 
   /// Whether tasks of it run workflows.
-  package var hasChildren: Bool { compiled.handlers.contains { $0.work is ChildWork } }
+  package var hasChildren: Bool {
+    compiled.handlers.contains { $0.work is ChildWork } || compiled.foreaches.values.contains { $0.work is ChildWork }
+  }
 
   /// How a child's end ends its task.
   fileprivate var endingForParent: HeldEnding {
@@ -123,9 +126,34 @@ extension WorkflowRun {
     return "task \(definition.tasks[Int(first.node)].id): \(error)"
   }
 
-  /// The run of the child that the task waits for now; nil: none.
+  /// The run of the child that a task, or an item of one, waits for now; nil: none. Complexity: O(items in progress).
   func openChild(of id: some StringProtocol) -> WorkflowRun? {
-    guard let node = compiled.index[String(id)] else { return cleanup?.openChild(of: id) }
-    return monitor.locked { held[node] == nil ? nil : children[node]?.last?.run }
+    let place = TaskPlace(named: String(id))
+    guard let node = compiled.index[place.task] else { return cleanup?.openChild(of: id) }
+    guard let item = place.item else { return monitor.locked { openChild(node) } }
+    guard let run = monitor.locked({ itemsOf[node]?.run }) else { return nil }
+    return run.monitor.locked {
+      for (node, entry) in run.held where entry.item == item { return run.openChild(node) }
+      return nil
+    }
   }
+
+  /// Runs that tasks of it had started in another process, and that no task goes on with here: they stop with it. Complexity: O(tasks and items that are recorded).
+  func stopLeftChildren() {
+    guard let history = journal?.history, let starter = host.children else { return }
+    for child in history.lastChildren { starter.resumed(child) { _ in }?.stop(with: self) }
+  }
+
+  /// Those that tasks and items wait for now, in their order, by name; without those of the cleanup. Complexity: O(held tasks).
+  var openChildren: [(task: String, run: WorkflowRun)] {
+    let own = monitor.locked {
+      held.sorted { ($0.value.item, $0.key) < ($1.value.item, $1.key) }.compactMap { node, entry in
+        openChild(node).map { (items?.id(entry.item) ?? definition.tasks[Int(node)].id, $0) }
+      }
+    }
+    return own + itemRuns.flatMap(\.openChildren)
+  }
+
+  /// With the monitor held.
+  private func openChild(_ node: UInt32) -> WorkflowRun? { held[node] == nil ? nil : children[node]?.last?.run }
 }

@@ -25,9 +25,9 @@ extension TaskDefinition {
   /// The work of a task that has no handler; nil: it has one.
   var heldWork: (any HeldWork)? {
     if !isSpecial { return nil }
+    if foreach != nil { return ForeachWork(child == nil ? handler : ChildWork.word) }
     if wait != nil { return WaitWork() }
-    if child != nil { return ChildWork() }
-    return foreach != nil ? ForeachWork(handler: handler) : nil
+    return child == nil ? nil : ChildWork()
   }
 }
 
@@ -53,6 +53,8 @@ extension HeldEnding {
 package struct HeldTask: Sendable {
   package let run: WorkflowRun
   let node: UInt32
+  /// Of a run of items the one that the node works on; else 0.
+  let item: Int
   /// From 1.
   package let attempt: Int
 
@@ -60,7 +62,7 @@ package struct HeldTask: Sendable {
 
   /// The task's input with its expressions' values in place, JSON text.
   package var input: [UInt8] {
-    guard let input = unsafe run.input(node, 0) else { return [] }
+    guard let input = unsafe run.input(node, 0, run.items?.turn(node)) else { return [] }
     // unsafe: an input's bytes lie in the run's memory, which lives as long as the run.
     return unsafe Array(UnsafeRawBufferPointer(start: input.bytes, count: Int(input.payload.length)))
   }
@@ -68,7 +70,7 @@ package struct HeldTask: Sendable {
   /// Ends the attempt. False: it has been ended before, and nothing happens. Any thread; must not be called with a lock that `HeldStop` takes.
   /// `note`: called once if it does, before anybody can see it, with the run's monitor: it may take no lock that is held while a task is concluded.
   @discardableResult package func conclude(_ ending: HeldEnding, note: () -> Void = {}) -> Bool {
-    run.conclude(node, attempt, ending, note)
+    run.conclude(self, ending, note)
   }
 }
 

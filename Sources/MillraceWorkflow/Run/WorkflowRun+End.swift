@@ -26,8 +26,11 @@ extension WorkflowRun {
   }
 
   private func end(_ status: WorkflowStatus, hadTurn: Bool = true) {
-    if isRoot { _ = host.ended(self) }
-    if isRoot { noteEnd(status) }
+    if isRoot {
+      _ = host.ended(self)
+      stopLeftChildren()
+      noteEnd(status)
+    }
     mailbox?.close()
     saga?.end()
     if isRoot, !compiled.builds.isEmpty {
@@ -120,7 +123,7 @@ extension WorkflowRun {
       records.setEnd(node, host.scheduler.clock.now)
       records.setStatus(node, .cancelled)
       counters.count(.cancelled, lane: -1)
-      items?.records.take(items?.item(node) ?? 0, from: records, node)
+      if let items { takeRecord(items, node) }
       if observation != nil { observeTask(node, .cancelled) }
     }
     withExtendedLifetime(core) { completed() }

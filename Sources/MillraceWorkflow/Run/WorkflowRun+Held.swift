@@ -8,6 +8,8 @@ internal import MillraceCore
 extension WorkflowRun {
   /// An attempt that is held.
   struct Held {
+    /// As `HeldTask.item`.
+    let item: Int
     let number: Int
     let start: UInt64
     var state = HeldState()
@@ -40,12 +42,13 @@ extension WorkflowRun {
     }
     counters.count(.attempts, lane: lane)
     let number = Int(records.countAttempt(node))
+    let item = items?.item(node) ?? 0
     if journal != nil { noteStart(node, number) }
     let reason: HeldState.Reason? = monitor.locked {
       // Under the monitor: `stopHeld` comes after `stopReason`, and the timeout after `finalError`, so that they find the task or we find them.
       if shouldStop { return .runStops }
       if let type = slow[node]?.finalError { return .timeout(type) }
-      var entry = Held(number: number, start: now)
+      var entry = Held(item: item, number: number, start: now)
       if let close = compiled.policy(node).timeouts.startToClose, refusal == nil {
         do {
           entry.close = try arm(node, at: now.addingReportingOverflow(close).overflow ? .max : now &+ close, TimerKind.heldClose)
@@ -57,10 +60,10 @@ extension WorkflowRun {
       return nil
     }
     if let reason {
-      return finish(node, Held(number: number, start: now), .cancelled, reason, lane: lane)
+      return finish(node, Held(item: item, number: number, start: now), .cancelled, reason, lane: lane)
         ? Verdict.hold.rawValue : Verdict.release.rawValue
     }
-    let task = HeldTask(run: self, node: node, attempt: number)
+    let task = HeldTask(run: self, node: node, item: item, attempt: number)
     var stop: HeldStop?
     if let refusal {
       task.conclude(.failed(type: refusal.type, message: refusal.message, isRetryable: false))
@@ -68,7 +71,7 @@ extension WorkflowRun {
       stop = work.begin(task)
     }
     // Nobody else takes the node before this.
-    let next = step(node, number) { $0.begun(stop) }
+    let next = step(node, item, number) { $0.begun(stop) }
     if case .finish(let ending, let reason) = next.action, let entry = next.entry {
       let goesOn = finish(node, entry, ending, reason, lane: lane)
       settled()
@@ -79,35 +82,37 @@ extension WorkflowRun {
   }
 
   /// See `HeldTask.conclude`.
-  func conclude(_ node: UInt32, _ number: Int, _ ending: HeldEnding, _ note: () -> Void) -> Bool {
-    let next = step(node, number) { state in
+  func conclude(_ task: HeldTask, _ ending: HeldEnding, _ note: () -> Void) -> Bool {
+    let next = step(task.node, task.item, task.attempt) { state in
       let action = state.conclude(ending)
       if case .refused = action {} else { note() }
       return action
     }
     if case .refused = next.action { return false }
-    act(node, next)
+    act(task.node, next)
     return true
   }
 
-  /// Asks a task that is held to stop. What is not held is somebody else's.
-  func stopHeld(_ node: UInt32, _ reason: HeldState.Reason) { act(node, step(node, nil) { $0.stop(reason) }) }
+  /// Asks a task that is held to stop. What is not held is somebody else's. `item`: as `HeldTask.item`.
+  func stopHeld(_ node: UInt32, item: Int, _ reason: HeldState.Reason) { act(node, step(node, item, nil) { $0.stop(reason) }) }
 
   /// The run stops. Complexity: O(held tasks).
   func stopHeld() {
-    for node in monitor.locked({ Array(held.keys) }) { stopHeld(node, .runStops) }
+    for (node, item) in monitor.locked({ held.map { ($0.key, $0.value.item) } }) { stopHeld(node, item: item, .runStops) }
   }
 
   /// Start-to-close of a held attempt has passed.
   func heldIsLate(_ waiter: Waiter) {
-    let isOwn = monitor.locked {
-      guard let timer = held[waiter.node]?.close, unsafe timer.waiter.toOpaque() == Unmanaged.passUnretained(waiter).toOpaque() else {
-        return false
-      }
+    let own: Held? = monitor.locked {
+      guard let entry = held[waiter.node], let timer = entry.close,
+        unsafe timer.waiter.toOpaque() == Unmanaged.passUnretained(waiter).toOpaque()
+      else { return nil }
       held[waiter.node]?.close = nil
-      return true
+      return entry
     }
-    if isOwn { stopHeld(waiter.node, .timeout(EngineErrorType.startToClose)) }
+    guard let own else { return }
+    // The next attempt may have begun by now.
+    act(waiter.node, step(waiter.node, own.item, own.number) { $0.stop(.timeout(EngineErrorType.startToClose)) })
   }
 
   /// The runtime has stopped: nobody ends a held task any more, and who is about to has done so.
@@ -127,9 +132,9 @@ extension WorkflowRun {
 
   /// Tells the state of an attempt what happened. If it is over by that the attempt is the caller's, who must call `settled` after it has settled it.
   /// `number` nil: whichever attempt is held.
-  private func step(_ node: UInt32, _ number: Int?, _ event: (inout HeldState) -> HeldState.Action) -> Step {
+  private func step(_ node: UInt32, _ item: Int, _ number: Int?, _ event: (inout HeldState) -> HeldState.Action) -> Step {
     monitor.locked {
-      guard var entry = held[node], number == nil || entry.number == number else { return (.refused, nil) }
+      guard var entry = held[node], entry.item == item, number == nil || entry.number == number else { return (.refused, nil) }
       let action = event(&entry.state)
       if case .finish = action {
         held[node] = nil

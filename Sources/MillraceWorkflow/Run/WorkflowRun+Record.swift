@@ -96,8 +96,8 @@ extension WorkflowRun {
   public func record(slots: Int, threads: Int) -> RunRecord {
     var tasks = taskRecords(slots, threads)
     if let cleanup { tasks += cleanup.taskRecords(slots, threads, after: tasks) }
-    addItems(to: &tasks, from: 0)
-    cleanup?.addItems(to: &tasks, from: records.count)
+    addItems(to: &tasks, from: 0, slots: slots, threads: threads)
+    cleanup?.addItems(to: &tasks, from: records.count, slots: slots, threads: threads)
     var record = RunRecord(
       run: id.description, workflow: definition.name, status: status, slots: slots, threads: threads, order: compiled.order.rawValue,
       startedWall: beganWall, elapsed: elapsed, recordedMakespanSeconds: definition.recordedMakespanSeconds, tenant: tenant.name,

@@ -345,7 +345,7 @@ extension WorkflowRun {
     if isWaiting { return endHeld(node, .timedOut, timeoutError(EngineErrorType.scheduleToClose, compiled.policy(node))) }
     if let job, host.scheduler.expireReady(job, coreRun, node: node) { return }
     if compiled.handlers[Int(compiled.handlerOf[task(node)])].work != nil {
-      return stopHeld(node, .timeout(EngineErrorType.scheduleToClose))
+      return stopHeld(node, item: item, .timeout(EngineErrorType.scheduleToClose))
     }
     // Not begun: `isTooLate` will find the error. Between two attempts: the verdict on the last one finds it.
     guard records.status(node) == .running else { return }

@@ -80,16 +80,14 @@ extension WorkflowRun {
     var waits: [OpenWait] = []
     for (node, number, start) in open.sorted(by: { ($0.start, $0.node) < ($1.start, $1.node) }) {
       guard let wait = definition.tasks[Int(node)].wait else { continue }
-      let task = HeldTask(run: self, node: node, attempt: number)
+      let task = HeldTask(run: self, node: node, item: 0, attempt: number)
       if case .signal = wait {
         waits.append(OpenWait(task: definition.tasks[Int(node)].id, wait: wait, since: start &- (origin ?? self).started))
       } else {
         waits.append(OpenWait(task: definition.tasks[Int(node)].id, wait: wait.with(task.text), since: start &- (origin ?? self).started))
       }
     }
-    let below = monitor.locked { held.keys.sorted().compactMap { node in children[node]?.last.map { (node, $0.run) } } }
-    for (node, child) in below {
-      let task = definition.tasks[Int(node)].id
+    for (task, child) in openChildren {
       waits += child.waits.map { OpenWait(task: "\(task)/\($0.task)", wait: $0.wait, since: $0.since) }
     }
     return waits + (cleanup?.waits ?? [])
@@ -113,7 +111,7 @@ extension WorkflowRun {
         } catch { throw .notRecorded("\(error)") }
       }
       let note = { self.answers[node] = answer }
-      if conclude(node, number, answer.ending, note) { return }
+      if HeldTask(run: self, node: node, item: 0, attempt: number).conclude(answer.ending, note: note) { return }
     }
     throw .notWaiting(task: id, status: records.status(node).word)
   }

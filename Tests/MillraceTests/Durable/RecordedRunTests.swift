@@ -23,6 +23,12 @@ import Testing
     workflow.task("each", handler: "note", dependencies: [first], input: "${item}", foreach: .range(from: 1, to: 3))
     workflow.tasks.append(TaskDefinition("signalled", wait: .signal("go")))
     workflow.tasks.append(TaskDefinition("answered", wait: .approval("ok?"), dependencies: ["signalled"]))
+    var child = Definition("child", parameters: [.init("number", fallback: 0)])
+    child.durability = .log
+    child.task("half", handler: "even", input: "${params.number}")
+    workflow.workflow(
+      "many", of: child, parameters: ["number": "${item}"], dependencies: [first], foreach: .range(from: 1, to: 4),
+      retry: RetryPolicy(attempts: 2, initial: 1000, factor: 1, cap: 1000))
     workflow.cleanup = [TaskDefinition("tidy", handler: "note")]
     return workflow
   }
@@ -32,6 +38,10 @@ import Testing
     try engine.register("flaky") { (_: JSON, context: TaskContext) throws -> Int in
       if context.attempt < 3 { throw TaskFailure("flaky", "attempt \(context.attempt)", isRetryable: true) }
       return context.attempt
+    }
+    try engine.register("even") { (number: Int, _: TaskContext) throws -> Int in
+      if number % 2 == 1 { throw TaskFailure("odd", "\(number) is odd") }
+      return number / 2
     }
     try engine.register("fails") { (_: JSON, _: TaskContext) throws -> Int in
       throw TaskFailure("no-luck", "there was none", isRetryable: false)
@@ -76,6 +86,7 @@ import Testing
         a.attempts.map(\.errorType) == b.attempts.map(\.errorType) && a.attempts.map(\.message) == b.attempts.map(\.message), "\(a.id)")
       #expect(a.attempts.allSatisfy { ($0.end ?? 0) >= $0.start }, "\(a.id)")
       #expect(a.wait == b.wait && a.answer == b.answer, "\(a.id)")
+      #expect(a.children.map(\.run) == b.children.map(\.run) && a.children.map(\.status) == b.children.map(\.status), "\(a.id)")
       #expect(
         a.items?.statuses == b.items?.statuses && a.items?.attempts == b.items?.attempts && a.items?.listed == b.items?.listed, "\(a.id)")
     }
@@ -93,7 +104,7 @@ import Testing
     for event in store.all where event.stream.description == "run-\(told.run)" {
       let run = try #require(try runs(store).recorded(id, now: nil, isAttended: true, until: event.position))
       #expect(run.history.position == event.position)
-      #expect(run.record.tasks.count { !$0.isItem } == 11)
+      #expect(run.record.tasks.count { !$0.isItem } == 12)
       for task in run.record.tasks {
         if let before = over[task.id] { #expect(task.status == before, "\(task.id) at \(event.position)") }
         if ![.pending, .running].contains(task.status) { over[task.id] = task.status }

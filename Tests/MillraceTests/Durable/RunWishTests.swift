@@ -63,6 +63,34 @@ import Testing
     after.close()
   }
 
+  @Test("a signal reaches the run of an item, and no other item's")
+  func signalOfItem() throws {
+    var child = Definition("child", result: "go", durability: .log)
+    child.wait("go", for: .signal("go"))
+    var parent = Definition("parent", durability: .log)
+    parent.workflow("each", named: "child", foreach: .range(from: 0, to: 2))
+    let first = try engine(child)
+    let run = try first.start(parent)
+    while run.waits.count < 3 { _ = run.wait(nanoseconds: 200_000) }
+    first.shutdown()
+    let id = try #require(RunID(run.id))
+    let wishes = try RunWishes(data)
+    try wishes.signal(id, "each[2]/go", 2)
+    try wishes.signal(id, "each[0]/go", 0)
+    #expect(throws: SignalError.noChild(task: "each[3]")) { try wishes.signal(id, "each[3]/go", .null) }
+    #expect(throws: SignalError.noChild(task: "each")) { try wishes.signal(id, "each/go", .null) }
+    wishes.close()
+    let second = try engine(child)
+    let going = try #require(try second.resume().handles.first { $0.id == run.id })
+    while going.progress().completed < 2 { _ = going.wait(nanoseconds: 200_000) }
+    #expect(going.waits.map(\.task) == ["each[1]/go"])
+    try going.signal("each[1]/go", 1)
+    #expect(going.wait() == .completed)
+    #expect(try going.output(of: "each", as: [Int].self) == [0, 1, 2])
+    #expect((0..<3).map { going.record().tasks[$0 + 1].attempts.count } == [1, 1, 1])
+    second.shutdown()
+  }
+
   @Test("what an operator says of a parked saga counts in the next process; what its state does not allow is refused and not recorded")
   func saga() throws {
     var saga = Definition(saga: "order", durability: .log)
