@@ -195,6 +195,28 @@ import Testing
     engine.shutdown()
   }
 
+  @Test("what comes late for an item that is over does nothing to the one that has its place")
+  func lateForItem() throws {
+    let engine = try engine()
+    var child = Definition("child", result: "go")
+    child.wait("go", for: .signal("go"))
+    var workflow = Definition("w")
+    workflow.workflow("each", of: child, foreach: .range(from: 0, to: 1), parallelism: 1, timeouts: Timeouts(scheduleToClose: 1 << 60))
+    let run = try engine.start(workflow)
+    while run.waits.isEmpty { _ = run.wait(nanoseconds: 100_000) }
+    let items = try #require(run.run.itemRuns.first)
+    let first = HeldTask(run: items, node: 0, item: 0, attempt: 1)
+    try run.signal("each[0]/go", 0)
+    while run.waits.map(\.task) != ["each[1]/go"] { _ = run.wait(nanoseconds: 100_000) }
+    #expect(!first.conclude(.failed(type: "late", message: "", isRetryable: false)))
+    items.stopHeld(0, item: 0, .timeout("late"))
+    #expect(run.waits.map(\.task) == ["each[1]/go"])
+    try run.signal("each[1]/go", 1)
+    #expect(run.wait() == .completed)
+    #expect(try run.output(of: "each", as: [Int].self) == [0, 1])
+    engine.shutdown()
+  }
+
   @Test("more items than have records of their own: the run is summed up, and the report says so")
   func summedUp() throws {
     let engine = try engine()

@@ -53,7 +53,8 @@ struct Life {
 
   /// What is run: a workflow or saga for each kind, in turn.
   static let kinds: [(name: String, definition: Definition)] = [
-    ("chain", chain), ("items", items), ("waits", waits), ("parent", parent), ("undone", saga(fails: true)), ("done", saga(fails: false)),
+    ("chain", chain), ("items", items), ("waits", waits), ("parent", parent), ("family", family), ("undone", saga(fails: true)),
+    ("done", saga(fails: false)),
   ]
 
   private static let quick = RetryPolicy(attempts: 3, initial: 1_000_000, factor: 1, cap: 1_000_000)
@@ -85,6 +86,10 @@ struct Life {
   private static let parent = workflow("parent") { workflow in
     let child = workflow.workflow("child", named: "child")
     workflow.task("after", handler: "ledger/do", dependencies: [child])
+  }
+  private static let family = workflow("family") { workflow in
+    let each = workflow.workflow("each", named: "child", foreach: .range(from: 1, to: 4), parallelism: 2)
+    workflow.task("after", handler: "ledger/do", dependencies: [each])
   }
   static let children = [
     workflow("child") { workflow in

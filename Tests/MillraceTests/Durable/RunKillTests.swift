@@ -16,7 +16,7 @@ import Testing
   /// Keys whose effects each kind of run has in the end, without the run's id.
   private static let effects: [String: Set<String>] = [
     "chain": ["a", "b", "c", "d", "tidy"], "items": Set((0..<6).map { "each[\($0)]" } + ["after"]), "waits": ["a", "b"],
-    "parent": ["after"], "child": ["a", "b"], "undone": ["root", "left", "right", "root~c", "left~c", "right~c"],
+    "parent": ["after"], "family": ["after"], "child": ["a", "b"], "undone": ["root", "left", "right", "root~c", "left~c", "right~c"],
     "done": ["root", "left", "right", "pivot", "after"], "ticks": ["a", "b"], "line": ["a", "b"], "latest": ["a", "b"],
   ]
   private static let statuses: [String: WorkflowStatus] = ["undone": .failed]
@@ -47,6 +47,14 @@ import Testing
       #expect(history.ended == Self.statuses[name] ?? .completed, "\(place): \(name) \(id) is \(String(describing: history.ended))")
       #expect(effects[id] == Self.effects[name], "\(place): \(name) \(id)")
     }
+    // A task, or an item, has one run of its child, which no crash makes two; and each such run is of one of them.
+    let parents = runs.filter { ["parent", "family"].contains($0.creation.workflow) }
+    for history in parents {
+      let places = history.tasks["child"].map { [$0] } ?? (0..<4).map { history.tasks["each"]?.byItem[$0] ?? RunHistory.Task() }
+      #expect(places.map(\.children.count) == [Int](repeating: 1, count: places.count), "\(place): \(history.creation.run)")
+    }
+    let children = runs.filter { $0.creation.workflow == "child" }.map(\.creation.run)
+    #expect(Set(parents.flatMap(\.lastChildren)) == Set(children), "\(place)")
     // What was said to be recorded is there; what was said of its end is so.
     let known = Dictionary(uniqueKeysWithValues: runs.map { ($0.creation.run.description, $0) })
     for (id, kind) in created { #expect(known[id]?.creation.workflow == kind, "\(place): \(kind) \(id) is lost") }
