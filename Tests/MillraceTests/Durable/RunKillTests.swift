@@ -50,8 +50,9 @@ import Testing
     // A task, or an item, has one run of its child, which no crash makes two; and each such run is of one of them.
     let parents = runs.filter { ["parent", "family"].contains($0.creation.workflow) }
     for history in parents {
-      let places = history.tasks["child"].map { [$0] } ?? (0..<4).map { history.tasks["each"]?.byItem[$0] ?? RunHistory.Task() }
-      #expect(places.map(\.children.count) == [Int](repeating: 1, count: places.count), "\(place): \(history.creation.run)")
+      let places = history.creation.workflow == "parent" ? ["child"] : (0..<4).map { "each[\($0)]" }
+      let counts = places.map { history.task(named: $0)?.children.count }
+      #expect(counts == [Int?](repeating: 1, count: places.count), "\(place): \(history.creation.run)")
     }
     let children = runs.filter { $0.creation.workflow == "child" }.map(\.creation.run)
     #expect(Set(parents.flatMap(\.lastChildren)) == Set(children), "\(place)")
