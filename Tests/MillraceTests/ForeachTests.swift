@@ -201,7 +201,8 @@ import Testing
     var child = Definition("child", result: "go")
     child.wait("go", for: .signal("go"))
     var workflow = Definition("w")
-    workflow.workflow("each", of: child, foreach: .range(from: 0, to: 1), parallelism: 1, timeouts: Timeouts(scheduleToClose: 3_600_000_000_000))
+    workflow.workflow(
+      "each", of: child, foreach: .range(from: 0, to: 1), parallelism: 1, timeouts: Timeouts(scheduleToClose: 3_600_000_000_000))
     let run = try engine.start(workflow)
     while run.waits.isEmpty { _ = run.wait(nanoseconds: 100_000) }
     let items = try #require(run.run.itemRuns.first)

@@ -95,7 +95,7 @@ extension WorkflowRun {
     var bytes: UInt64 = 0
     for item in 0..<items.count { bytes += items.records.output(item).length }
     let task = tasks[parent]
-    for item in view.listed() {
+    for item in view.listed(withSlowest: work == nil) {
       let attempts = view.attemptRecords(item, since: anchor.beganAt)
       let status = view.status(item)
       sum.listed.append(tasks.count)
@@ -160,14 +160,15 @@ private struct ItemsView {
     return attempts == 0 ? places[item].map { run?.records.attempts($0) ?? 0 } ?? 0 : attempts
   }
 
-  /// Items that have records of their own, in their order.
-  func listed() -> [Int] {
+  /// Items that have records of their own, in their order. `withSlowest`: false where they did nothing but wait.
+  func listed(withSlowest: Bool) -> [Int] {
     if items.count <= ItemsRecord.listedInFull { return Array(0..<items.count) }
     var chosen: Set<Int> = []
     for item in 0..<items.count where [.failed, .timedOut].contains(status(item)) {
       chosen.insert(item)
       if chosen.count == ItemsRecord.listedOfMany { break }
     }
+    if !withSlowest { return chosen.sorted() }
     // The slowest of those that are over: a bar that rises, and is cut back when there are too many above it.
     var slowest: [(time: UInt64, item: Int)] = []
     var bar: UInt64 = 0
