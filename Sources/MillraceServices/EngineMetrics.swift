@@ -16,10 +16,11 @@
     private let attemptsActive: Meter
     private let retries: Counter
     private let factory: any MetricsFactory
-    /// Guards `attemptDurations`.
+    /// Guards what follows.
     private let monitor = Monitor()
     /// By handler.
     private var attemptDurations: [String: Timer] = [:]
+    private var attemptWaits: [String: Timer] = [:]
 
     init(_ factory: any MetricsFactory) {
       func finished<Status: RawRepresentable<String>>(_ label: String, _ statuses: [Status]) -> [Status: Counter] {
@@ -66,23 +67,27 @@
       tasksUnfinished.decrement()
     }
 
-    func attemptBegan() { attemptsActive.increment() }
+    /// `wait`: from when it could have begun; nil: not known.
+    func attemptBegan(handler: String, after wait: Duration?) {
+      attemptsActive.increment()
+      guard let wait else { return }
+      timer("millrace_attempt_schedule_to_start_seconds", of: handler, \.attemptWaits).recordNanoseconds(wait.nanoseconds)
+    }
 
     func attemptEnded(handler: String, _ ending: ObservedEnding) {
       attemptsActive.decrement()
       attemptsFinished[ending.status]?.increment()
-      duration(of: handler).recordNanoseconds(ending.elapsed.nanoseconds)
+      timer("millrace_attempt_duration_seconds", of: handler, \.attemptDurations).recordNanoseconds(ending.elapsed.nanoseconds)
     }
 
     func retryScheduled() { retries.increment() }
 
     /// The handlers of engines are few: each has a timer of its own from its first attempt on.
-    private func duration(of handler: String) -> Timer {
+    private func timer(_ label: String, of handler: String, _ timers: ReferenceWritableKeyPath<EngineMetrics, [String: Timer]>) -> Timer {
       monitor.locked {
-        if let timer = attemptDurations[handler] { return timer }
-        let timer = Timer(
-          label: "millrace_attempt_duration_seconds", dimensions: [("handler", handler)], preferredDisplayUnit: .seconds, factory: factory)
-        attemptDurations[handler] = timer
+        if let timer = self[keyPath: timers][handler] { return timer }
+        let timer = Timer(label: label, dimensions: [("handler", handler)], preferredDisplayUnit: .seconds, factory: factory)
+        self[keyPath: timers][handler] = timer
         return timer
       }
     }

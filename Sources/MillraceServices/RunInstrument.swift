@@ -44,7 +44,7 @@
     }
 
     func attemptBegins(_ attempt: ObservedAttempt) -> (any AttemptObserver)? {
-      metrics?.attemptBegan()
+      metrics?.attemptBegan(handler: attempt.handler, after: attempt.scheduleToStart)
       var logger = logger
       logger?[metadataKey: "task"] = "\(attempt.task)"
       logger?[metadataKey: "attempt"] = "\(attempt.number)"

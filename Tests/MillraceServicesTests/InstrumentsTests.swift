@@ -59,6 +59,8 @@
       #expect(try metrics.expectTimer("millrace_workflow_duration_seconds").values == [5_000_000_000])
       #expect(try metrics.expectTimer("millrace_attempt_duration_seconds", [("handler", "flaky")]).values == [0, 3_000_000_000])
       #expect(try metrics.expectTimer("millrace_attempt_duration_seconds", [("handler", "broken")]).values == [0])
+      #expect(try metrics.expectTimer("millrace_attempt_schedule_to_start_seconds", [("handler", "flaky")]).values == [0, 0])
+      #expect(try metrics.expectTimer("millrace_attempt_schedule_to_start_seconds", [("handler", "broken")]).values == [0])
     }
 
     @Test("a run that is not taken is counted as refused, and leaves nothing behind")

@@ -163,6 +163,50 @@ final class Witness: EngineObserver, @unchecked Sendable {
     #expect(witness.faults == [])
   }
 
+  /// Notes how long attempts waited for their start, in seconds.
+  private final class Waits: EngineObserver, RunObserver, @unchecked Sendable {
+    private let monitor = Monitor()
+    private var seconds: [String: [Int64]] = [:]
+
+    deinit { monitor.deallocate() }
+
+    var all: [String: [Int64]] { monitor.locked { seconds } }
+
+    func runBegins(_ run: ObservedRun) -> (any RunObserver)? { self }
+
+    func attemptBegins(_ attempt: ObservedAttempt) -> (any AttemptObserver)? {
+      monitor.locked { seconds[attempt.task, default: []].append(attempt.scheduleToStart?.components.seconds ?? -1) }
+      return nil
+    }
+  }
+
+  @Test("how long an attempt waits counts from when it was ready, its retry due, or its item's turn; of a saga it is not known")
+  func scheduleToStart() throws {
+    let waits = Waits()
+    let engine = try TestEngine(slots: 1, observer: waits)
+    try engine.mock("work", taking: .seconds(2)) { _ in .empty }
+    try engine.mock("fickle", [.failing(TaskFailure("away", "", retryAfter: .seconds(1))), .payload(.empty)])
+    var workflow = Definition("w")
+    let a = workflow.task("a", handler: "work", priority: .high)
+    let b = workflow.task("b", handler: "fickle", retry: RetryPolicy(attempts: 2))
+    let c = workflow.task("c", handler: "work", dependencies: [a])
+    let each = workflow.task("each", handler: "work", dependencies: [b, c], foreach: .range(from: 0, to: 2))
+    workflow.task("turns", handler: "work", dependencies: [each], foreach: .range(from: 0, to: 2), parallelism: 1)
+    workflow.cleanup("tidy", handler: "work")
+    #expect(try engine.run(workflow).status == .completed)
+    // b waits for a; its retry, due at 3, for c, which goes on to 4.
+    #expect(
+      waits.all == [
+        "a": [0], "b": [2, 1], "c": [0], "each[0]": [0], "each[1]": [2], "each[2]": [4], "turns[0]": [0], "turns[1]": [0],
+        "turns[2]": [0], "tidy": [0],
+      ])
+
+    var saga = Definition(saga: "s")
+    saga.step("step", handler: "work", isPivot: true)
+    #expect(try engine.run(saga).status == .completed)
+    #expect(waits.all["step"] == [-1])
+  }
+
   @Test("a handler that hangs has timed out for the observer too; one whose input cannot be made fails without being called")
   func timeouts() throws {
     let witness = Witness()

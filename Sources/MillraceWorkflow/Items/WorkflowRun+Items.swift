@@ -168,6 +168,7 @@ extension WorkflowRun {
       return false
     }
     records.clear(node)
+    if observation != nil { records.setEnd(node, host.scheduler.clock.now) }
     if let past = items.past(node), let due = takeUp(past, node) {
       goOnWaiting(node, due)
     } else {

@@ -84,9 +84,13 @@ public struct ObservedAttempt: Sendable {
   public let handler: String
   /// From 1.
   public let number: Int
+  /// How long it waited for its turn: from when the task was ready, or its retry due, to the beginning. nil: it is over, or a step of a saga.
+  public let scheduleToStart: Duration?
 
   /// For tests of observers.
-  public init(task: String, handler: String, number: Int) { (self.task, self.handler, self.number) = (task, handler, number) }
+  public init(task: String, handler: String, number: Int, scheduleToStart: Duration? = nil) {
+    (self.task, self.handler, self.number, self.scheduleToStart) = (task, handler, number, scheduleToStart)
+  }
 }
 
 /// How an attempt ended.

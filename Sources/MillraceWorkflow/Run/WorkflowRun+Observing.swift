@@ -94,7 +94,19 @@ extension WorkflowRun {
 
   /// Tells that an attempt begins: as `AttemptObservation.begin`. On the handler's thread, with no claim held.
   @inline(never) func observeBegin(_ observed: AttemptObservation, _ attempt: AttemptPointer) -> Bool {
-    observed.begin(unsafe observedAttempt(attempt.pointee.node, Int(attempt.pointee.number)), self)
+    let (node, number, start) = unsafe (attempt.pointee.node, Int(attempt.pointee.number), attempt.pointee.start)
+    let waited = readied(node, number).map { Duration.nanoseconds(start &- min(start, $0)) }
+    return observed.begin(observedAttempt(node, number, scheduleToStart: waited), self)
+  }
+
+  /// When an attempt that begins could have begun, on the host's clock; nil: its saga knows. Complexity: O(dependencies).
+  private func readied(_ node: UInt32, _ number: Int) -> UInt64? {
+    if saga != nil { return nil }
+    if number > 1, let due = monitor.locked({ slow[node]?.waitEnds }), due > 0 { return due }
+    // Of an item its turn, of which `itemOver` has made a note where its end will be.
+    if items != nil { return max(started, records.end(node)) }
+    let row = compiled.rows[Int(node)]..<compiled.rows[Int(node) + 1]
+    return compiled.predecessors[Int(row.lowerBound)..<Int(row.upperBound)].reduce(started) { max($0, records.end($1)) }
   }
 
   /// As `AttemptObservation.end`: what must be told, or begin, after the attempt's end is in `next`, or the caller's if this is false.
@@ -128,8 +140,8 @@ extension WorkflowRun {
     observer?.retryScheduled(observedAttempt(node, number), after: .nanoseconds(wait))
   }
 
-  private func observedAttempt(_ node: UInt32, _ number: Int) -> ObservedAttempt {
-    ObservedAttempt(task: name(node), handler: definition.tasks[task(node)].handler, number: number)
+  private func observedAttempt(_ node: UInt32, _ number: Int, scheduleToStart: Duration? = nil) -> ObservedAttempt {
+    ObservedAttempt(task: name(node), handler: definition.tasks[task(node)].handler, number: number, scheduleToStart: scheduleToStart)
   }
 }
 
