@@ -32,11 +32,16 @@ extension Engine {
       }
     }
     // A parent that begins finds its children.
+    var stuck: [RunID: RunID] = [:]
     for (run, handle) in ready.sorted(by: { $0.run.depth > $1.run.depth }) {
       do {
+        // Without it the parent would think that it has failed.
+        if let child = stuck[run.id] { throw ResumptionError.stuckChild(run: child.description) }
         try run.start()
         resumed.handles.append(handle)
       } catch {
+        children.forget(run.id)
+        if let parent = run.journal?.history?.creation.parent?.run { stuck[parent] = run.id }
         resumed.problems.append((run.id.description, "\(error)"))
       }
     }
@@ -80,7 +85,10 @@ extension Engine {
       journal: taken
     ) { link?.ended($0) }
     link?.run = run
-    try run.restore()
+    do { try run.restore() } catch {
+      children.forget(creation.run)
+      throw error
+    }
     let handle = WorkflowHandle(run, of: DefinitionSource(upgrade?.definition ?? recorded), engine: self, plugins: build.view.plugins)
     if let schedule = creation.schedule { book.adopt(handle, schedule) }
     return (run, handle)
@@ -146,7 +154,7 @@ extension Engine {
   func start(_ run: WorkflowRun, _ journal: RunJournal, isLeft: Bool = false) throws {
     do { try run.start() } catch {
       if !isLeft || error as? SubmitError != .stopped {
-        try journal.record(.ended(.cancelled, reason: "it could not begin: \(error)"))
+        try journal.record(.ended(.cancelled, reason: "\(WorkflowRun.notBegun)\(error)"))
       }
       throw error
     }
@@ -209,6 +217,8 @@ public enum ResumptionError: Error, Sendable, Hashable, CustomStringConvertible 
   case quarantined(suspects: [String])
   /// The run is pinned to a build of a plugin that is not there.
   case missingBuild(plugin: String, sha256: String, reason: String)
+  /// A run that one of its tasks has started could not begin: `resume` says why.
+  case stuckChild(run: String)
   /// Its stream has gone meanwhile.
   case gone
 
@@ -218,6 +228,7 @@ public enum ResumptionError: Error, Sendable, Hashable, CustomStringConvertible 
       "it is in quarantine: its processes ended \(RunHistory.mostCrashes) times before a task did; what ran then: \(suspects.isEmpty ? "nothing that is known" : suspects.joined(separator: ", ")). Look at these handlers, then `millrace run retry`"
     case .missingBuild(let plugin, let sha256, let reason):
       "it is pinned to the build \(sha256) of the plugin \(plugin), which cannot be loaded: \(reason). Put that file back, or start the run anew"
+    case .stuckChild(let run): "the run \(run), which one of its tasks has started, could not begin: resume it when there is room for that"
     case .gone: "its stream has gone"
     }
   }

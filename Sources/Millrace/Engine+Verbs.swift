@@ -77,7 +77,10 @@ extension Engine {
       throw RunVerbError.active(run: history.creation.run.description)
     }
     let (run, handle) = try take(history, durable)
-    try run.start()
+    do { try run.start() } catch {
+      children.forget(run.id)
+      throw error
+    }
     return handle
   }
 }

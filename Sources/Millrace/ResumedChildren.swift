@@ -53,6 +53,15 @@ final class ResumedChildren: @unchecked Sendable {
     }
   }
 
+  /// It does not begin.
+  func forget(_ child: RunID) {
+    let link = monitor.locked { links.removeValue(forKey: child) }
+    link?.run = nil
+  }
+
+  /// It goes on, and its parent has not taken it yet.
+  func has(_ child: RunID) -> Bool { monitor.locked { links[child] != nil } }
+
   /// The run, for its parent; once. nil: it does not go on.
   func take(_ child: RunID, _ ended: @escaping WorkflowRun.Ended) -> WorkflowRun? {
     monitor.locked { links.removeValue(forKey: child) }?.listen(ended)

@@ -96,5 +96,7 @@ extension Engine: ChildStarter {
     return run
   }
 
+  package func goesOn(_ child: RunID) -> Bool { children.has(child) }
+
   package func resumed(_ child: RunID, ended: @escaping WorkflowRun.Ended) -> WorkflowRun? { children.take(child, ended) }
 }

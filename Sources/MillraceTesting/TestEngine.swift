@@ -158,6 +158,7 @@ public final class TestEngine: HandlerRegistry {
     }
 
     /// Nothing here is durable.
+    func goesOn(_ child: RunID) -> Bool { false }
     func resumed(_ child: RunID, ended: @escaping WorkflowRun.Ended) -> WorkflowRun? { nil }
   }
 

@@ -99,6 +99,9 @@ public struct TaskRecord: Sendable {
   /// Who said what to its question; when is the end of its last attempt.
   public var answer: Answer?
 
+  /// It holds no slot while it goes on: it waits, or runs a workflow.
+  package var isHeld: Bool { wait != nil || !children.isEmpty || handler == ChildWork.word }
+
   /// Without items, wait, children and answer: these are set afterwards.
   public init(
     id: String, handler: String, priority: Priority, status: TaskStatus, dependencies: [Int], ready: UInt64?, attempts: [AttemptRecord],

@@ -96,7 +96,7 @@ extension RunRecord {
   }
 
   /// As `busy`; 0 for a task that held no slot meanwhile.
-  func work(_ task: TaskRecord) -> UInt64 { task.wait != nil || !task.children.isEmpty ? 0 : busy(task) }
+  func work(_ task: TaskRecord) -> UInt64 { task.isHeld ? 0 : busy(task) }
 
   /// Nanoseconds from the start of an attempt to its end, or up to now while it runs.
   func duration(_ attempt: AttemptRecord) -> UInt64 {

@@ -89,7 +89,7 @@ private struct RunTeller {
   /// The slots of its processes are not recorded: as many as were seen in use.
   private func mostAtOnce(_ tasks: [TaskRecord]) -> Int {
     var edges: [(time: UInt64, change: Int)] = []
-    for task in tasks where task.wait == nil && task.children.isEmpty && task.items == nil {
+    for task in tasks where !task.isHeld && task.items == nil {
       for attempt in task.attempts {
         edges.append((attempt.start, 1))
         edges.append((max(attempt.start, attempt.end ?? elapsed), -1))

@@ -159,6 +159,7 @@ package struct RunHistory: Sendable {
       for name in interrupted { interrupt(name, event.time) }
     case .quarantined(let suspects): quarantine = suspects
     case .retried(_, let again):
+      if ended != nil { for id in tasks.keys { tasks[id]?.forgetChildren() } }
       quarantine = nil
       crashesWithoutProgress = 0
       ended = nil
@@ -255,6 +256,18 @@ package struct RunHistory: Sendable {
 }
 
 extension RunHistory.Task {
+  /// The last run that it, and each of its items, has started. Complexity: O(items).
+  package var lastChildren: [RunID] { ([children.last?.run] + byItem.values.map { $0.children.last?.run }).compactMap { $0 } }
+
+  /// Its run has ended under it, and is to go on: the run that it had started was cancelled, and the next attempt starts another.
+  fileprivate mutating func forgetChildren() {
+    for item in byItem.keys { byItem[item]?.forgetChildren() }
+    guard !isOver, running != nil, !children.isEmpty else { return }
+    running = nil
+    closes = nil
+    attemptsBefore = attempts
+  }
+
   /// Somebody has it done again: with its items, as far as these were not completed.
   fileprivate mutating func begin(again time: Int64) {
     status = .pending
@@ -290,9 +303,7 @@ extension RunHistory {
   }
 
   /// The last run that each task, and each item, has started. Complexity: O(tasks + items).
-  package var lastChildren: [RunID] {
-    tasks.values.flatMap { task in [task.children.last?.run] + task.byItem.values.map { $0.children.last?.run } }.compactMap { $0 }
-  }
+  package var lastChildren: [RunID] { tasks.values.flatMap(\.lastChildren) }
 }
 
 extension TaskPlace {

@@ -233,7 +233,7 @@ extension WorkflowRun {
 
   /// The attempt of its parent's task is to stop.
   func stop(with parent: WorkflowRun) {
-    if parent.isSuspended { suspend(because: parent.reason) } else { cancelSoon(because: nil) }
+    if parent.isSuspended { suspend(because: parent.reason) } else { cancelSoon(because: WorkflowRun.stoppedByParent) }
   }
 
   /// Nothing new starts here, what runs is asked to stop; another process goes on with the run. A run that is not durable is cancelled.

@@ -203,6 +203,9 @@ extension WorkflowRun {
     journal?.history?.task(named: name(node))?.children.last { $0.attempt == attempt }?.run
   }
 
+  /// What the reason of a run begins with that was recorded and could not begin.
+  package static let notBegun = "it could not begin: "
+
   /// How a child that had ended in another process ends its task. Blocks.
   func ending(of child: RunID) -> HeldEnding {
     guard let journal else { return .cancelled }
@@ -218,7 +221,14 @@ extension WorkflowRun {
         case .inline(let bytes, let type): return .output(bytes, contentType: type)
         case .spilled(let version, let type): return .output(try journal.runs.payload(of: child, version: version), contentType: type)
         }
-      case .cancelled: return .cancelled
+      case .cancelled:
+        let reason = history.cancel?.reason ?? history.reason ?? ""
+        if reason == WorkflowRun.stoppedByParent { return shouldStop ? .cancelled : .interrupted(child) }
+        if history.cancel == nil, reason.hasPrefix(WorkflowRun.notBegun) {
+          return .failed(
+            type: "child-start", message: "the workflow \(history.creation.workflow) does not start: \(reason)", isRetryable: true)
+        }
+        return .cancelled
       case .created, .running, .failed:
         return .failed(type: "child-failed", message: "run \(child) of \(history.creation.workflow) failed", isRetryable: true)
       }
@@ -228,6 +238,13 @@ extension WorkflowRun {
   }
 
   // MARK: Going on
+
+  /// What the core is to know of a run that begins; nil: nothing has been done of it. `open`: of `openNodes`.
+  func beginning(_ resumption: RunResumption?, holding open: [UInt32]) -> Run.Resumption? {
+    if open.isEmpty { return resumption?.core }
+    let finished = resumption?.core.finished ?? [Bool](repeating: false, count: records.count)
+    return Run.Resumption(finished: finished, held: (resumption?.core.held ?? []).union(open))
+  }
 
   /// A run of which nothing is left to do but its end.
   func beginOver(_ resumption: RunResumption) {

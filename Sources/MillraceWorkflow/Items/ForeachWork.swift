@@ -177,7 +177,11 @@ extension WorkflowRun {
         return nil
       }
       let run = try WorkflowRun(items, of: self, foreach)
-      if history != nil { run.restoreItems(items) }
+      if history != nil {
+        run.restoreItems(items)
+        // Those that have not begun do not; those that go on are stopped when they are taken up.
+        if shouldStop { _ = run.stopReason.replace(0, by: max(1, stopReason.loadSequential())) }
+      }
       do {
         // Keeps it here before an item starts: who sees the task end finds what came of them.
         try run.start()

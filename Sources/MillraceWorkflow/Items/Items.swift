@@ -162,10 +162,15 @@ internal import MillraceCore
     }
   }
 
-  /// The runs of an item that is over: those that failed are kept where not all are.
-  func keep(_ runs: [WorkflowRun.Child], of item: Int, isFailed: Bool) {
+  /// The runs of an item that is over. Of many items they are kept for those that have records, the first that failed. Complexity: O(items that have records).
+  func keep(_ runs: [WorkflowRun.Child], of item: Int) {
     monitor.locked {
-      if count <= ItemsRecord.listedInFull || isFailed && children.count < ItemsRecord.listedInFull { children[item] = runs }
+      let isListed = count <= ItemsRecord.listedInFull || [.failed, .timedOut].contains(records.status(item))
+      if !isListed { return }
+      children[item] = ((children[item] ?? []) + runs).sorted { $0.attempt < $1.attempt }
+      if count > ItemsRecord.listedInFull, children.count > ItemsRecord.listedOfMany, let last = children.keys.max() {
+        children[last] = nil
+      }
     }
   }
 

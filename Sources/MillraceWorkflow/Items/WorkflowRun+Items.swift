@@ -145,9 +145,7 @@ extension WorkflowRun {
   func takeRecord(_ items: Items, _ node: UInt32) {
     let item = items.item(node)
     items.records.take(item, from: records, node)
-    guard let runs = monitor.locked({ children.removeValue(forKey: node) }) else { return }
-    let status = records.status(node)
-    items.keep(runs, of: item, isFailed: status == .failed || status == .timedOut)
+    if let runs = monitor.locked({ children.removeValue(forKey: node) }) { items.keep(runs, of: item) }
   }
 
   /// The item of a node is over. True: the place has the next one, and its node is on its way to a worker. False: the node is to be released.

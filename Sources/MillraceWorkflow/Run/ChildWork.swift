@@ -10,6 +10,9 @@ package protocol ChildStarter: AnyObject, Sendable {
     ended: @escaping WorkflowRun.Ended
   ) throws -> WorkflowRun
 
+  /// Whether a child that was started by the process before this one goes on, and nobody has taken it yet.
+  func goesOn(_ child: RunID) -> Bool
+
   /// A child that was started by the process before this one, and goes on; nil: it does not. `ended` as above, also if it has ended since.
   func resumed(_ child: RunID, ended: @escaping WorkflowRun.Ended) -> WorkflowRun?
 }
@@ -53,19 +56,21 @@ struct ChildWork: HeldWork {
   }
 
   private func follow(_ run: WorkflowRun, _ task: HeldTask) -> HeldStop {
-    task.run.monitor.locked { task.run.children[task.node, default: []].append(WorkflowRun.Child(attempt: task.attempt, run: run)) }
+    task.run.keep(WorkflowRun.Child(attempt: task.attempt, run: run), of: task)
     return { [parent = task.run] in run.stop(with: parent) }
   }
 
   /// A run that the attempt had started in another process.
   private func goOn(_ id: RunID, _ task: HeldTask, _ starter: any ChildStarter) -> HeldStop? {
-    let link = ChildLink(task)
+    let link = ChildLink(task, isResumed: true)
     if let run = starter.resumed(id, ended: { link.ended($0) }) { return follow(run, task) }
     // It had ended, and its parent had not heard of it. Its history is read by a thread that may wait.
+    let read: @Sendable () -> Void = { task.conclude(task.run.ending(of: id)) }
     do {
-      try task.run.host.runBlocking({ task.conclude(task.run.ending(of: id)) }, priority: task.run.priority(of: task.node))
+      try task.run.host.runBlocking(read, priority: task.run.priority(of: task.node))
     } catch {
-      task.conclude(.failed(type: "child-start", message: "what came of run \(id) was not read: \(error)", isRetryable: true))
+      // The pool is full. Once the errands are over the engine stops, and the next process reads it.
+      if task.run.journal?.runs.errands.run(read) != true { task.conclude(.cancelled) }
     }
     return nil
   }
@@ -75,8 +80,10 @@ struct ChildWork: HeldWork {
 private final class ChildLink: @unchecked Sendable {
   private let monitor = Monitor()
   private var task: HeldTask?
+  private let isResumed: Bool
 
-  init(_ task: HeldTask) { self.task = task }
+  /// `isResumed`: another process had started the run, and may have been stopping it.
+  init(_ task: HeldTask, isResumed: Bool = false) { (self.task, self.isResumed) = (task, isResumed) }
   deinit { monitor.deallocate() }
 
   func ended(_ run: WorkflowRun) {
@@ -84,11 +91,26 @@ private final class ChildLink: @unchecked Sendable {
       defer { self.task = nil }
       return self.task
     }
-    task?.conclude(run.endingForParent)
+    guard let task else { return }
+    if isResumed, run.status == .cancelled, run.reason == WorkflowRun.stoppedByParent, !task.run.shouldStop {
+      task.conclude(.interrupted(run.id))
+    } else {
+      task.conclude(run.endingForParent)
+    }
+  }
+}
+
+extension HeldEnding {
+  /// The attempt was ending its child, a timeout having passed, when its process ended. A stop of the parent, or a timeout here, is known as such and goes before.
+  static func interrupted(_ child: RunID) -> HeldEnding {
+    .failed(type: EngineErrorType.interrupted, message: "its process ended while run \(child) was being stopped", isRetryable: true)
   }
 }
 
 extension WorkflowRun {
+  /// Why a child was cancelled, as is recorded of it.
+  static let stoppedByParent = "the attempt that runs it was stopped"
+
   /// A run that an attempt of a task has started.
   struct Child {
     let attempt: Int
@@ -138,10 +160,30 @@ extension WorkflowRun {
     }
   }
 
-  /// Runs that tasks of it had started in another process, and that no task goes on with here: they stop with it. Complexity: O(tasks and items that are recorded).
-  func stopLeftChildren() {
+  /// A run that an attempt has started. It may be over by now, and the attempt with it: then the place of an item is another one's.
+  fileprivate func keep(_ child: Child, of task: HeldTask) {
+    let isLate = monitor.locked {
+      if let items, held[task.node]?.item != task.item || items.item(task.node) != task.item { return true }
+      var runs = children[task.node] ?? []
+      runs.insert(child, at: runs.firstIndex { $0.attempt > child.attempt } ?? runs.count)
+      children[task.node] = runs
+      return false
+    }
+    if isLate, let items { items.keep([child], of: task.item) }
+  }
+
+  /// Runs that tasks had started in another process, and that none goes on with here: they stop with this one. `before`: of its tasks, not of its cleanup.
+  /// Complexity: O(tasks and items that are recorded).
+  func stopLeftChildren(beforeCleanup: Bool = false) {
     guard let history = journal?.history, let starter = host.children else { return }
-    for child in history.lastChildren { starter.resumed(child) { _ in }?.stop(with: self) }
+    for (id, task) in history.tasks where !beforeCleanup || compiled.index[id] != nil {
+      for child in task.lastChildren { starter.resumed(child) { _ in }?.stop(with: self) }
+    }
+  }
+
+  /// Whether the run that the next attempt of a task or an item had started in another process goes on here.
+  func hasOpenChild(_ node: UInt32) -> Bool {
+    recordedChild(node, records.attempts(node) + 1).map { host.children?.goesOn($0) ?? false } ?? false
   }
 
   /// Those that tasks and items wait for now, in their order, by name; without those of the cleanup. Complexity: O(held tasks).

@@ -19,6 +19,7 @@ extension WorkflowRun {
       return !isAbandoned
     }
     if starts {
+      stopLeftChildren(beforeCleanup: true)
       do { return try cleanup.start() } catch { host.report("run \(id): its cleanup tasks do not start: \(error)") }
     }
     cleanup.giveUp()

@@ -20,10 +20,13 @@ extension WorkflowRun {
   /// The core's handler of all held tasks: what there is to do is done by the verdict, since a node that is held has no job.
   static let heldHandler = unsafe Handler(run: { _, _ in Outcome.done.rawValue })
 
-  /// The node's turn has come: it begins, and is held unless it ends at once. On the worker that settles it; gives the verdict.
-  func beginHeld(_ work: any HeldWork, lane: Int, node: UInt32, _ now: UInt64) -> UInt8 {
-    if shouldStop { return unsafe failed(lane, node, .cancelled, nil, now) }
-    if compiled.isWatched(node), isTooLate(node) { return unsafe failed(lane, node, .timedOut, nil, now) }
+  /// The node's turn has come: it begins, and is held unless it ends at once. On the worker that settles it; gives the verdict. `isTakenUp`: by `takeUpOpen`, where a run
+  /// that stops, and a timeout that has passed, are told to what goes on.
+  func beginHeld(_ work: any HeldWork, lane: Int, node: UInt32, _ now: UInt64, isTakenUp: Bool = false) -> UInt8 {
+    if !isTakenUp {
+      if shouldStop { return unsafe failed(lane, node, .cancelled, nil, now) }
+      if compiled.isWatched(node), isTooLate(node) { return unsafe failed(lane, node, .timedOut, nil, now) }
+    }
     records.setStart(node, now)
     records.setLane(node, -1)
     counters.count(.started, lane: lane)
@@ -31,7 +34,7 @@ extension WorkflowRun {
     tellWatcher()
     var refusal: (type: String, message: String)?
     if compiled.hasExpressions {
-      switch begin(node, lane: lane) {
+      switch begin(node, lane: lane >= 0 ? lane : host.workers) {
       case .goes: break
       case .skipped:
         counters.count(.ended, lane: lane)
@@ -46,8 +49,10 @@ extension WorkflowRun {
     if journal != nil { noteStart(node, number) }
     let reason: HeldState.Reason? = monitor.locked {
       // Under the monitor: `stopHeld` comes after `stopReason`, and the timeout after `finalError`, so that they find the task or we find them.
-      if shouldStop { return .runStops }
-      if let type = slow[node]?.finalError { return .timeout(type) }
+      if !isTakenUp {
+        if shouldStop { return .runStops }
+        if let type = slow[node]?.finalError { return .timeout(type) }
+      }
       var entry = Held(item: item, number: number, start: now)
       if let close = compiled.policy(node).timeouts.startToClose, refusal == nil {
         do {
@@ -79,6 +84,46 @@ extension WorkflowRun {
     }
     if case .ask(let stop) = next.action { stop() }
     return Verdict.hold.rawValue
+  }
+
+  // MARK: Taking up
+
+  /// Tasks, or places, whose attempts another process had begun and whose runs go on here. They are taken up with the run, whether it stops or not: their runs end before them.
+  /// Complexity: O(tasks) of a run that is taken over and runs workflows.
+  var openNodes: [UInt32] {
+    guard journal?.history != nil, hasChildren else { return [] }
+    return (0..<UInt32(records.count)).filter { node in
+      if isOver(node) { return false }
+      switch compiled.handlers[Int(compiled.handlerOf[task(node)])].work {
+      case is ChildWork: return hasOpenChild(node)
+      case is ForeachWork: return itemHistory(node)?.lastChildren.contains { host.children?.goesOn($0) ?? false } ?? false
+      default: return false
+      }
+    }
+  }
+
+  /// A node of `openNodes`: the core has it as one that is held. On the thread that starts the run.
+  func takeUpOpen(_ node: UInt32) {
+    guard let work = compiled.handlers[Int(compiled.handlerOf[task(node)])].work else { return }
+    let now = host.scheduler.clock.now
+    monitor.locked {
+      guard var state = slow[node], state.closeAt != 0, state.close == nil else { return }
+      if state.closeAt <= now {
+        state.finalError = EngineErrorType.scheduleToClose
+      } else {
+        do {
+          state.close = try arm(node, at: state.closeAt, TimerKind.scheduleToClose)
+        } catch { host.report("task \(name(node)) of run \(id): schedule-to-close is not kept: \(error)") }
+      }
+      slow[node] = state
+    }
+    let item = items?.item(node) ?? 0
+    if beginHeld(work, lane: -1, node: node, now, isTakenUp: true) == Verdict.release.rawValue { return release(node) }
+    if shouldStop {
+      stopHeld(node, item: item, .runStops)
+    } else if let type = monitor.locked({ slow[node]?.finalError }) {
+      stopHeld(node, item: item, .timeout(type))
+    }
   }
 
   /// See `HeldTask.conclude`.

@@ -284,7 +284,8 @@ internal import Synchronization
         unsafe Unmanaged<WorkflowRun>.fromOpaque(context).release()
         return beginOver(resumption)
       }
-      let core = try Run(plan, hooks: hooks, tenant: tenant.number, resumption: resumption?.core)
+      let open = openNodes
+      let core = try Run(plan, hooks: hooks, tenant: tenant.number, resumption: beginning(resumption, holding: open))
       let now = resumption?.entered ?? host.scheduler.clock.now
       monitor.locked {
         self.core = core
@@ -303,6 +304,7 @@ internal import Synchronization
       } else if let resumption {
         goOnWaiting(resumption)
       }
+      for node in open { takeUpOpen(node) }
     } catch {
       monitor.locked {
         core = nil
