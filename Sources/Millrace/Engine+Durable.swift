@@ -23,26 +23,34 @@ extension Engine {
     guard let durable else { throw EngineError.noStore(workflow: nil) }
     var resumed = ResumedRuns()
     var ready: [(run: WorkflowRun, handle: WorkflowHandle)] = []
+    // Parents by the child that does not go on: without it they would think that it has failed.
+    var stuck: [RunID: RunID] = [:]
     for id in try durable.runs.runs() {
+      var parent: RunID?
       do {
         guard let history = try durable.runs.history(of: id), history.ended == nil else { continue }
+        parent = history.creation.parent?.run
         ready.append(try take(history, durable))
       } catch {
         resumed.problems.append((id.description, "\(error)"))
+        // One in quarantine has failed, for its parent.
+        if case ResumptionError.quarantined = error { continue }
+        if let parent { stuck[parent] = id }
       }
     }
     // A parent that begins finds its children.
-    var stuck: [RunID: RunID] = [:]
     for (run, handle) in ready.sorted(by: { $0.run.depth > $1.run.depth }) {
       do {
-        // Without it the parent would think that it has failed.
-        if let child = stuck[run.id] { throw ResumptionError.stuckChild(run: child.description) }
+        // One that is to be cancelled does not need it.
+        if let child = stuck[run.id], run.journal?.history?.cancel == nil { throw ResumptionError.stuckChild(run: child.description) }
         try run.start()
         resumed.handles.append(handle)
       } catch {
         children.forget(run.id)
         if let parent = run.journal?.history?.creation.parent?.run { stuck[parent] = run.id }
         resumed.problems.append((run.id.description, "\(error)"))
+        // Nothing of it ran: this is no crash.
+        do { try run.journal?.record(.suspended) } catch { resumed.problems.append((run.id.description, "\(error)")) }
       }
     }
     resumed.handles.sort { $0.id < $1.id }

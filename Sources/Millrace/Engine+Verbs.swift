@@ -79,6 +79,8 @@ extension Engine {
     let (run, handle) = try take(history, durable)
     do { try run.start() } catch {
       children.forget(run.id)
+      // Nothing of it ran: this is no crash.
+      try run.journal?.record(.suspended)
       throw error
     }
     return handle

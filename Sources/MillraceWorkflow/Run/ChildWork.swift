@@ -69,8 +69,10 @@ struct ChildWork: HeldWork {
     do {
       try task.run.host.runBlocking(read, priority: task.run.priority(of: task.node))
     } catch {
-      // The pool is full. Once the errands are over the engine stops, and the next process reads it.
-      if task.run.journal?.runs.errands.run(read) != true { task.conclude(.cancelled) }
+      // The pool is full.
+      if task.run.journal?.runs.errands.run(read) == true { return nil }
+      let reason = "what came of run \(id) was not read: \(error)"
+      task.conclude(task.run.shouldStop ? .cancelled : .failed(type: "child-start", message: reason, isRetryable: true))
     }
     return nil
   }
@@ -92,6 +94,8 @@ private final class ChildLink: @unchecked Sendable {
       return self.task
     }
     guard let task else { return }
+    // It goes on in another process, and its parent with it: it has not failed.
+    if run.status == .running, task.run.journal != nil { task.run.anchor.suspend(because: run.reason) }
     if isResumed, run.status == .cancelled, run.reason == WorkflowRun.stoppedByParent, !task.run.shouldStop {
       task.conclude(.interrupted(run.id))
     } else {
@@ -103,7 +107,7 @@ private final class ChildLink: @unchecked Sendable {
 extension HeldEnding {
   /// The attempt was ending its child, a timeout having passed, when its process ended. A stop of the parent, or a timeout here, is known as such and goes before.
   static func interrupted(_ child: RunID) -> HeldEnding {
-    .failed(type: EngineErrorType.interrupted, message: "its process ended while run \(child) was being stopped", isRetryable: true)
+    .interrupted(message: "its process ended while run \(child) was being stopped")
   }
 }
 
@@ -177,7 +181,9 @@ extension WorkflowRun {
   func stopLeftChildren(beforeCleanup: Bool = false) {
     guard let history = journal?.history, let starter = host.children else { return }
     for (id, task) in history.tasks where !beforeCleanup || compiled.index[id] != nil {
-      for child in task.lastChildren { starter.resumed(child) { _ in }?.stop(with: self) }
+      for child in task.lastChildren {
+        if let run = starter.resumed(child, ended: { _ in }), !run.hasEnded { run.stop(with: self) }
+      }
     }
   }
 

@@ -40,6 +40,8 @@ package enum HeldEnding: Sendable {
   /// Memory of the run's arena, claimed before.
   case payload(millrace_payload)
   case failed(type: String, message: String, isRetryable: Bool)
+  /// Another process had begun it, and ended under it: another attempt follows, whatever the retry policy says.
+  case interrupted(message: String)
   /// Its work has stopped because it was asked to.
   case cancelled
 }

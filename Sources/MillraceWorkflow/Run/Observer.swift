@@ -84,7 +84,8 @@ public struct ObservedAttempt: Sendable {
   public let handler: String
   /// From 1.
   public let number: Int
-  /// How long it waited for its turn: from when the task was ready, or its retry due, to the beginning. nil: it is over, or a step of a saga.
+  /// How long it waited for its turn: from when the task was ready, or its retry due, to the beginning. nil: it is over, a step of a saga, or follows an attempt
+  /// of another process.
   public let scheduleToStart: Duration?
 
   /// For tests of observers.

@@ -94,6 +94,10 @@ extension WorkflowRun {
     guard journal?.history != nil, hasChildren else { return [] }
     return (0..<UInt32(records.count)).filter { node in
       if isOver(node) { return false }
+      // In another version, or after a retry, something may have come before it: then it is taken up in its turn.
+      if items == nil, !compiled.predecessors[Int(compiled.rows[Int(node)])..<Int(compiled.rows[Int(node) + 1])].allSatisfy(isOver) {
+        return false
+      }
       switch compiled.handlers[Int(compiled.handlerOf[task(node)])].work {
       case is ChildWork: return hasOpenChild(node)
       case is ForeachWork: return itemHistory(node)?.lastChildren.contains { host.children?.goesOn($0) ?? false } ?? false
@@ -218,6 +222,7 @@ extension WorkflowRun {
     counters.count(.ended, lane: lane)
     var error: AttemptError
     var isRetryable = false
+    var isInterrupted = false
     var status = NodeRecords.Status.failed
     let kept = told.kept
     switch placed(told, lane) {
@@ -238,13 +243,16 @@ extension WorkflowRun {
     case .failed(let type, let message, let mayRetry):
       error = AttemptError(type: host.redactor.redact(type), message: host.redactor.redact(message))
       isRetryable = mayRetry
+    case .interrupted(let message):
+      error = AttemptError(type: EngineErrorType.interrupted, message: message)
+      (isRetryable, isInterrupted) = (true, true)
     case .cancelled, .output, .taken:
       error = AttemptError(type: EngineErrorType.cancelled, message: shouldStop ? "the run was stopped" : "it was cancelled")
       if shouldStop { status = .cancelled }
     }
     kept?(false)
     let log = LoggedAttempt(node: node, number: entry.number, status: status, start: entry.start, end: now, lane: -1, error: error)
-    return settle(log, error, isRetryable: isRetryable, retryAfter: 0, lane: lane, now)
+    return settle(log, error, isRetryable: isRetryable, retryAfter: 0, lane: lane, now, isInterrupted: isInterrupted)
   }
 
   /// An output as memory of the run; other endings as they are.
@@ -252,7 +260,7 @@ extension WorkflowRun {
     let (bytes, type): ([UInt8], UInt32)
     switch ending {
     case .output(let output, let contentType), .taken(let output, let contentType, _): (bytes, type) = (output, contentType)
-    case .payload, .failed, .cancelled: return ending
+    case .payload, .failed, .interrupted, .cancelled: return ending
     }
     if bytes.count > Int(MILLRACE_INLINE_BYTES) {
       return .failed(

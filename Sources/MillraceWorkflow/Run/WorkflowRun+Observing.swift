@@ -99,10 +99,10 @@ extension WorkflowRun {
     return observed.begin(observedAttempt(node, number, scheduleToStart: waited), self)
   }
 
-  /// When an attempt that begins could have begun, on the host's clock; nil: its saga knows. Complexity: O(dependencies).
+  /// When an attempt that begins could have begun, on the host's clock; nil: its saga knows, or it follows one of another process. Complexity: O(dependencies).
   private func readied(_ node: UInt32, _ number: Int) -> UInt64? {
     if saga != nil { return nil }
-    if number > 1, let due = monitor.locked({ slow[node]?.waitEnds }), due > 0 { return due }
+    if number > 1 { return monitor.locked { slow[node]?.waitEnds }.flatMap { $0 > 0 ? $0 : nil } }
     // Of an item its turn, of which `itemOver` has made a note where its end will be.
     if items != nil { return max(started, records.end(node)) }
     let row = compiled.rows[Int(node)]..<compiled.rows[Int(node) + 1]

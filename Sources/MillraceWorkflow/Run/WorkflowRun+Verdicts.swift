@@ -129,8 +129,12 @@ extension WorkflowRun {
     return goOn(lane) ? Verdict.hold.rawValue : Verdict.release.rawValue
   }
 
-  /// An attempt without an output is over. True: the task waits for its next one. False: it is over, and its node is to be released.
-  func settle(_ attempt: LoggedAttempt, _ error: AttemptError, isRetryable: Bool, retryAfter: UInt64, lane: Int, _ now: UInt64) -> Bool {
+  /// An attempt without an output is over. True: the task waits for its next one. False: it is over, and its node is to be released. `isInterrupted`: the next one
+  /// follows at once, whatever the policy says.
+  func settle(
+    _ attempt: LoggedAttempt, _ error: AttemptError, isRetryable: Bool, retryAfter: UInt64, lane: Int, _ now: UInt64,
+    isInterrupted: Bool = false
+  ) -> Bool {
     var entry = attempt
     let node = entry.node
     // What fails because its process is about to end is done again by the next one.
@@ -140,11 +144,11 @@ extension WorkflowRun {
     }
     // Of a workflow they do not change while it runs.
     let before = saga != nil ? before(node) : items?.past(node)?.before ?? (attemptsBefore.isEmpty ? 0 : attemptsBefore[node] ?? 0)
-    if isRetryable, !shouldStop, !isStopAsked(entry), let retry = retryPolicy(entry), entry.number - before < retry.attempts,
-      !retry.nonRetryable.contains(error.type)
-    {
+    let policy = isInterrupted ? nil : retryPolicy(entry)
+    let mayRetry = policy.map { entry.number - before < $0.attempts && !$0.nonRetryable.contains(error.type) } ?? isInterrupted
+    if isRetryable, !shouldStop, !isStopAsked(entry), mayRetry {
       let breaker = compiled.hasBreakers ? compiled.breaker(node) : nil
-      let wait = retryAfter > 0 ? retryAfter : retryWait(retry, node, entry.number - before)
+      let wait = retryAfter > 0 ? retryAfter : policy.map { retryWait($0, node, entry.number - before) } ?? 0
       let (sum, overflow) = now.addingReportingOverflow(wait)
       let due = overflow ? UInt64.max : sum
       let closeAt = monitor.locked { slow[node]?.closeAt ?? 0 }

@@ -164,6 +164,72 @@ import Testing
     second.shutdown()
   }
 
+  @Test("where time ran out while no process was there, the children that go on are stopped, and their tasks time out after them")
+  func tooLate() throws {
+    let clocks = MachineClocks(wall: 1_000_000)
+    let store = MemoryEventStore { clocks.wall }
+    let workflow = Self.durable("late") { workflow in
+      workflow.onFailure = .continue
+      let limit = Timeouts(scheduleToClose: 3_600_000_000_000)
+      workflow.workflow("each", of: Self.slow, foreach: .range(from: 0, to: 1), timeouts: limit)
+      workflow.workflow("task", of: Self.slow, timeouts: limit)
+      workflow.wait("now", for: .signal("now"))
+    }
+    let first = try clocks.engine(store) { _ in }
+    let run = try first.start(workflow)
+    until(run, waits: Self.open)
+    first.shutdown()
+
+    clocks.pass(wall: 7_200, boot: 7_200, reboots: false)
+    let second = try clocks.engine(store) { _ in }
+    let again = try resumed(run, second)
+    until(again, waits: ["each[0]/bye", "each[1]/bye", "now", "task/bye"])
+    for task in Self.ending { approve(again, task) }
+    try again.signal("now")
+    #expect(again.wait() == .failed)
+    let record = again.record()
+    for id in ["each[0]", "each[1]", "task"] {
+      let task = try #require(record.tasks.first { $0.id == id })
+      #expect(task.status == .timedOut && task.attempts.map(\.errorType) == ["schedule-to-close"], "\(id)")
+      #expect(task.children.map(\.status) == [.cancelled], "\(id)")
+    }
+    second.shutdown()
+  }
+
+  @Test("a task before which a new version has put another one waits for that, and then goes on with the run that it had started")
+  func upgraded() throws {
+    func workflow(_ version: Int) -> Definition {
+      var workflow = Self.durable("grows") { workflow in
+        let before = version == 1 ? [] : [workflow.wait("before", for: .signal("before"))]
+        let task = workflow.workflow("task", of: Self.slow, dependencies: before)
+        workflow.task("after", handler: "note", dependencies: [task])
+      }
+      (workflow.version, workflow.versionPolicy) = (version, .upgradeAtStepBoundary)
+      return workflow
+    }
+    let first = try engine()
+    try first.deploy(workflow(1))
+    let run = try first.start("grows")
+    until(run, waits: ["task/go"])
+    first.shutdown()
+
+    let second = try engine()
+    try second.deploy(workflow(2))
+    let again = try resumed(run, second)
+    until(again, waits: ["before"])
+    #expect(throws: SignalError.noChild(task: "task")) { try again.signal("task/go") }
+    try again.signal("before")
+    until(again, waits: ["task/go"])
+    try again.signal("task/go")
+    until(again, waits: ["task/bye"])
+    try again.approve(task: "task/bye")
+    #expect(again.wait() == .completed)
+    #expect(again.progress().completed == 3 && world.effects.count("\(run.id)/after") == 1)
+    let task = try #require(again.record().tasks.first { $0.id == "task" })
+    #expect(task.attempts.map(\.number) == [1] && task.children.count == 1)
+    second.shutdown()
+  }
+
   @Test("a child for which there is no room is a problem of its parent too, which goes on when there is; nothing hangs")
   func noRoom() throws {
     let child = Self.durable("child") { child in
