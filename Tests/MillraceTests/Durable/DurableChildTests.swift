@@ -230,6 +230,32 @@ import Testing
     second.shutdown()
   }
 
+  @Test("a child that waits for its turn when the engine stops has not failed its task")
+  func inLine() throws {
+    var child = Self.slow
+    child.concurrency = RunConcurrency(limit: 1)
+    let workflow = Self.durable("line") { $0.workflow("each", of: child, foreach: .range(from: 0, to: 2)) }
+    let first = try engine()
+    let run = try first.start(workflow)
+    while store.all.count(where: { $0.type == "task-child-started" }) < 3 { _ = run.wait(nanoseconds: 100_000) }
+    while run.waits.count < 1 { _ = run.wait(nanoseconds: 100_000) }
+    first.shutdown()
+    #expect(run.wait() == .running)
+    #expect(!store.all.contains { $0.type == "task-failed" })
+
+    let second = try engine()
+    let again = try resumed(run, second)
+    while again.wait(nanoseconds: 100_000) == nil {
+      for wait in again.waits {
+        if wait.task.hasSuffix("/bye") { approve(again, wait.task) } else { signal(again, wait.task) }
+      }
+    }
+    #expect(again.status == .completed)
+    let items = again.record().tasks.filter(\.isItem)
+    #expect(items.map(\.attempts.count) == [1, 1, 1] && items.map(\.children.count) == [1, 1, 1])
+    second.shutdown()
+  }
+
   @Test("a child for which there is no room is a problem of its parent too, which goes on when there is; nothing hangs")
   func noRoom() throws {
     let child = Self.durable("child") { child in
