@@ -109,6 +109,8 @@ import Testing
       record.tasks.first { $0.id == id }?.attempts.last.map { $0.status == .completed ? $0.number : 0 }
     }
     #expect(numbers == [2, 2, 1, 1, 2])
+    // Nothing was interrupted: the run had ended.
+    #expect(!record.tasks.flatMap(\.attempts).contains { $0.errorType == "interrupted" })
     second.shutdown()
   }
 
