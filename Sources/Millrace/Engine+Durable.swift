@@ -225,7 +225,7 @@ public enum ResumptionError: Error, Sendable, Hashable, CustomStringConvertible 
   case quarantined(suspects: [String])
   /// The run is pinned to a build of a plugin that is not there.
   case missingBuild(plugin: String, sha256: String, reason: String)
-  /// A run that one of its tasks has started could not begin: `resume` says why.
+  /// A run that one of its tasks has started could not begin here: `resume` says why.
   case stuckChild(run: String)
   /// Its stream has gone meanwhile.
   case gone
@@ -236,7 +236,7 @@ public enum ResumptionError: Error, Sendable, Hashable, CustomStringConvertible 
       "it is in quarantine: its processes ended \(RunHistory.mostCrashes) times before a task did; what ran then: \(suspects.isEmpty ? "nothing that is known" : suspects.joined(separator: ", ")). Look at these handlers, then `millrace run retry`"
     case .missingBuild(let plugin, let sha256, let reason):
       "it is pinned to the build \(sha256) of the plugin \(plugin), which cannot be loaded: \(reason). Put that file back, or start the run anew"
-    case .stuckChild(let run): "the run \(run), which one of its tasks has started, could not begin: resume it when there is room for that"
+    case .stuckChild(let run): "the run \(run), which one of its tasks has started, could not begin here: mend what is told of it, and resume both"
     case .gone: "its stream has gone"
     }
   }

@@ -80,7 +80,7 @@ extension Engine {
     do { try run.start() } catch {
       children.forget(run.id)
       // Nothing of it ran: this is no crash.
-      try run.journal?.record(.suspended)
+      do { try run.journal?.record(.suspended) } catch { host.report("run \(run.id): that it was not begun is not recorded: \(error)") }
       throw error
     }
     return handle

@@ -176,7 +176,7 @@ extension WorkflowRun {
     if isLate, let items { items.keep([child], of: task.item) }
   }
 
-  /// Runs that tasks had started in another process, and that none goes on with here: they stop with this one. `before`: of its tasks, not of its cleanup.
+  /// Runs that tasks had started in another process, and that none goes on with here: they stop with this one. `beforeCleanup`: of its tasks, not of its cleanup.
   /// Complexity: O(tasks and items that are recorded).
   func stopLeftChildren(beforeCleanup: Bool = false) {
     guard let history = journal?.history, let starter = host.children else { return }
