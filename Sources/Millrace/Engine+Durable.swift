@@ -236,7 +236,7 @@ public enum ResumptionError: Error, Sendable, Hashable, CustomStringConvertible 
       "it is in quarantine: its processes ended \(RunHistory.mostCrashes) times before a task did; what ran then: \(suspects.isEmpty ? "nothing that is known" : suspects.joined(separator: ", ")). Look at these handlers, then `millrace run retry`"
     case .missingBuild(let plugin, let sha256, let reason):
       "it is pinned to the build \(sha256) of the plugin \(plugin), which cannot be loaded: \(reason). Put that file back, or start the run anew"
-    case .stuckChild(let run): "the run \(run), which one of its tasks has started, could not begin here: mend what is told of it, and resume both"
+    case .stuckChild(let run): "its task's run \(run) could not begin here: mend what is told of it, and resume both"
     case .gone: "its stream has gone"
     }
   }
